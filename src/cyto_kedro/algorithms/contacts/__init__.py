@@ -1,0 +1,1 @@
+"""Algorithms of the contacts stage; YAML names them by class name."""

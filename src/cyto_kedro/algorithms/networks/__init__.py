@@ -1,0 +1,1 @@
+"""Algorithms of the networks stage; YAML names them by class name."""

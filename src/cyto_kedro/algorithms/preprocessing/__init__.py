@@ -1,0 +1,1 @@
+"""Algorithms of the preprocessing stage; YAML names them by class name."""

@@ -1,0 +1,1 @@
+"""Algorithms of the reporting stage; YAML names them by class name."""

@@ -1,0 +1,1 @@
+"""Algorithms of the segmentation stage; YAML names them by class name."""

@@ -1,0 +1,1 @@
+"""Algorithms of the simulation stage; YAML names them by class name."""

@@ -1,0 +1,1 @@
+"""Algorithms of the tabulation stage; YAML names them by class name."""

@@ -1,0 +1,1 @@
+"""Algorithms of the tracking stage; YAML names them by class name."""

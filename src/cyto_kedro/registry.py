@@ -1,0 +1,136 @@
+"""From a name in YAML to an algorithm class, checked before anything runs.
+
+A class is found by scanning the modules of its stage, ``cyto_kedro.algorithms.<stage>``, or in the
+entry-point group ``cyto_kedro.<stage>`` of any installed package. Nothing is listed by hand: a new
+class in a stage's module is found by its name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.errors import ConfigError, unknown
+
+STAGES = (
+    "preprocessing",
+    "segmentation",
+    "tabulation",
+    "tracking",
+    "contacts",
+    "networks",
+    "simulation",
+    "reporting",
+)
+
+
+@cache
+def algorithms(stage: str) -> dict[str, type[Algorithm]]:
+    """Every algorithm class of `stage` by name: the project's own, then entry points.
+
+    Raises
+    ------
+    ConfigError
+        If `stage` is unknown, or two packages offer the same name.
+    """
+    if stage not in STAGES:
+        raise ConfigError(unknown("stage", stage, STAGES))
+    package = importlib.import_module(f"cyto_kedro.algorithms.{stage}")
+    found: dict[str, type[Algorithm]] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name, obj in inspect.getmembers(module, inspect.isclass):
+            concrete = issubclass(obj, Algorithm) and not inspect.isabstract(obj)
+            if obj.__module__ == module.__name__ and concrete:
+                found[name] = obj
+    for entry in entry_points(group=f"cyto_kedro.{stage}"):
+        obj = entry.load()
+        if entry.name in found and found[entry.name] is not obj:
+            raise ConfigError(
+                f"two {stage} algorithms are called {entry.name!r}: {found[entry.name].__module__} "
+                f"and {entry.value}; rename the entry point of {entry.dist}"
+            )
+        if not (inspect.isclass(obj) and issubclass(obj, Algorithm)):
+            raise ConfigError(
+                f"entry point {entry.name!r} ({entry.value}) is not a subclass of "
+                f"cyto_kedro.algorithms.Algorithm"
+            )
+        found[entry.name] = obj
+    return found
+
+
+def build(stage: str, name: str, args: dict[str, Any] | None = None, key: str = "") -> Algorithm:
+    """Make the algorithm `name` of `stage` with `args`.
+
+    Parameters
+    ----------
+    key
+        Where in the parameters this stands (``segmentation.TCell``), for messages.
+
+    Raises
+    ------
+    ConfigError
+        If the name, an argument's name or its value is not valid: names the key, the nearest
+        match and the valid choices.
+    """
+    where = f"{key}: " if key else ""
+    choices = algorithms(stage)
+    if name not in choices:
+        raise ConfigError(f"{where}{unknown(f'{stage} algorithm', name, choices)}")
+    cls = choices[name]
+    try:
+        return cls(**(args or {}))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            field = ".".join(str(part) for part in item["loc"])
+            if item["type"] == "extra_forbidden":
+                lines.append(unknown(f"argument of {name}", field, cls.model_fields))
+            else:
+                lines.append(f"{name}.{field}: {item['msg']} (got {item.get('input')!r})")
+        raise ConfigError(f"{where}{' '.join(lines)}") from error
+
+
+class AlgorithmSpec(BaseModel):
+    """``{name: Otsu, args: {...}}`` in YAML, resolved against the registry when validated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="class name of the algorithm")
+    args: dict[str, Any] = Field(default_factory=dict, description="its arguments")
+
+    def build(self, stage: str, key: str = "") -> Algorithm:
+        """Make the algorithm (see `build`)."""
+        return build(stage, self.name, self.args, key or stage)
+
+    def fingerprint(self, stage: str) -> dict[str, Any]:
+        """What a ledger hashes: name, full arguments (defaults too) and the class's version."""
+        algorithm = self.build(stage)
+        return {
+            "name": self.name,
+            "args": algorithm.model_dump(mode="json"),
+            "version": type(algorithm).version,
+        }
+
+
+def spec_for(stage: str) -> type[AlgorithmSpec]:
+    """An `AlgorithmSpec` type that checks itself against the registry of `stage`."""
+
+    class StageSpec(AlgorithmSpec):
+        @model_validator(mode="after")
+        def _resolves(self) -> StageSpec:
+            self.build(stage)
+            return self
+
+        def make(self) -> Algorithm:
+            return self.build(stage)
+
+    StageSpec.__name__ = StageSpec.__qualname__ = f"{stage.title()}Spec"
+    return StageSpec
