@@ -12,7 +12,7 @@ import inspect
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -46,10 +46,10 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
     found: dict[str, type[Algorithm]] = {}
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for name, obj in inspect.getmembers(module, inspect.isclass):
-            concrete = issubclass(obj, Algorithm) and not inspect.isabstract(obj)
-            if obj.__module__ == module.__name__ and concrete:
-                found[name] = obj
+        for name, cls in inspect.getmembers(module, inspect.isclass):
+            concrete = issubclass(cls, Algorithm) and not inspect.isabstract(cls)
+            if cls.__module__ == module.__name__ and concrete:
+                found[name] = cls
     for entry in entry_points(group=f"cyto_kedro.{stage}"):
         obj = entry.load()
         if entry.name in found and found[entry.name] is not obj:
@@ -66,24 +66,18 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
     return found
 
 
-def build(stage: str, name: str, args: dict[str, Any] | None = None, key: str = "") -> Algorithm:
+def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorithm:
     """Make the algorithm `name` of `stage` with `args`.
-
-    Parameters
-    ----------
-    key
-        Where in the parameters this stands (``segmentation.TCell``), for messages.
 
     Raises
     ------
     ConfigError
-        If the name, an argument's name or its value is not valid: names the key, the nearest
-        match and the valid choices.
+        If the name, an argument's name or its value is not valid: names it, the nearest match and
+        the valid choices. (Inside a parameter model pydantic adds the key where it stands.)
     """
-    where = f"{key}: " if key else ""
     choices = algorithms(stage)
     if name not in choices:
-        raise ConfigError(f"{where}{unknown(f'{stage} algorithm', name, choices)}")
+        raise ConfigError(unknown(f"{stage} algorithm", name, choices))
     cls = choices[name]
     try:
         return cls(**(args or {}))
@@ -95,7 +89,7 @@ def build(stage: str, name: str, args: dict[str, Any] | None = None, key: str = 
                 lines.append(unknown(f"argument of {name}", field, cls.model_fields))
             else:
                 lines.append(f"{name}.{field}: {item['msg']} (got {item.get('input')!r})")
-        raise ConfigError(f"{where}{' '.join(lines)}") from error
+        raise ConfigError(" ".join(lines)) from error
 
 
 class AlgorithmSpec(BaseModel):
@@ -103,34 +97,25 @@ class AlgorithmSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    stage: ClassVar[str]
+
     name: str = Field(description="class name of the algorithm")
     args: dict[str, Any] = Field(default_factory=dict, description="its arguments")
 
-    def build(self, stage: str, key: str = "") -> Algorithm:
-        """Make the algorithm (see `build`)."""
-        return build(stage, self.name, self.args, key or stage)
+    @model_validator(mode="after")
+    def _resolves(self) -> Self:
+        self.make()
+        return self
 
-    def fingerprint(self, stage: str) -> dict[str, Any]:
-        """What a ledger hashes: name, full arguments (defaults too) and the class's version."""
-        algorithm = self.build(stage)
+    def make(self) -> Algorithm:
+        """Make the algorithm."""
+        return build(self.stage, self.name, self.args)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the ledger hashes: name, all arguments (defaults too), the class's version."""
+        algorithm = self.make()
         return {
             "name": self.name,
             "args": algorithm.model_dump(mode="json"),
             "version": type(algorithm).version,
         }
-
-
-def spec_for(stage: str) -> type[AlgorithmSpec]:
-    """An `AlgorithmSpec` type that checks itself against the registry of `stage`."""
-
-    class StageSpec(AlgorithmSpec):
-        @model_validator(mode="after")
-        def _resolves(self) -> StageSpec:
-            self.build(stage)
-            return self
-
-        def make(self) -> Algorithm:
-            return self.build(stage)
-
-    StageSpec.__name__ = StageSpec.__qualname__ = f"{stage.title()}Spec"
-    return StageSpec

@@ -214,7 +214,9 @@ class Motility(PerFov):
     straightness: Series[float] = pa.Field(nullable=True, description="net / path, 0 to 1")
     mean_speed_px_per_frame: Series[float] = pa.Field(nullable=True)
     mean_speed_um_per_min: Series[float] = pa.Field(nullable=True)
-    arrest_coefficient: Series[float] = pa.Field(nullable=True, description="share of time arrested")
+    arrest_coefficient: Series[float] = pa.Field(
+        nullable=True, description="share of time arrested"
+    )
 
     @classmethod
     def key(cls) -> list[str]:
@@ -468,7 +470,9 @@ class EachPartition:
             return data.checked(self._one)
         if isinstance(data, Mapping):
             return {key: self._one(key, value) for key, value in data.items()}
-        raise InputError(f"table {self._table.__name__}: expected a table, got {type(data).__name__}")
+        raise InputError(
+            f"table {self._table.__name__}: expected a table, got {type(data).__name__}"
+        )
 
     def _one(self, partition_id: str, value: Any) -> Any:
         if callable(value):

@@ -40,9 +40,7 @@ class Algorithm(BaseModel):
         """Return the results for `data`; never change `data`."""
 
 
-def length_px(
-    name: str, um: float | None, px: float | None, pixel_size_um: float | None
-) -> float:
+def length_px(name: str, um: float | None, px: float | None, pixel_size_um: float | None) -> float:
     """Resolve a length given as ``<name>_um`` or ``<name>_px`` to pixels.
 
     Raises

@@ -1,0 +1,68 @@
+# make demo: environment, then the whole analysis of the sample assay.
+# make test: environment with the test tools, then every check and test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test check viz locks engines clean
+
+demo: $(VENV)/.core
+	$(BIN)/kedro run
+	@echo "Report: data/08_reporting/report.html"
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+viz: $(VENV)/.core
+	$(BIN)/kedro viz run
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.12"'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python requirements/core.lock pyproject.toml
+	$(PIP) --require-hashes -r requirements/core.lock
+	$(PIP) --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core requirements/dev.lock
+	$(PIP) --require-hashes -r requirements/dev.lock
+	touch $@
+
+# Environments of their own for the heavy engines: each needs other versions of numpy than the core.
+engines: .venv-cellpose/.done .venv-stardist/.done
+
+.venv-cellpose/.done: requirements/cellpose.lock
+	$(PYTHON) -m venv .venv-cellpose
+	.venv-cellpose/bin/python -m pip install --quiet torch==2.13.0
+	.venv-cellpose/bin/python -m pip install --quiet --no-deps --require-hashes -r $<
+	.venv-cellpose/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv-stardist/.done: requirements/stardist.lock
+	$(PYTHON) -m venv .venv-stardist
+	.venv-stardist/bin/python -m pip install --quiet --no-deps --require-hashes -r $<
+	.venv-stardist/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+# Names, versions and hashes only: no index addresses. Needs uv.
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+
+locks:
+	$(LOCK) --extra build -o requirements/core.lock
+	$(LOCK) --extra build --extra test --extra lint --extra notebooks -c requirements/core.lock -o requirements/dev.lock
+	uv pip compile pyproject.toml --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(FIND_LINKS) \
+		--extra build --extra cellpose --extra engine-test -c requirements/cellpose.in --no-emit-package torch -o requirements/cellpose.lock
+	uv pip compile pyproject.toml --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+		--extra build --extra stardist --extra engine-test -c requirements/stardist.in -o requirements/stardist.lock
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build src/*.egg-info

@@ -1,0 +1,132 @@
+"""What the modules of contacts and networks share: keys as integers, lookups, runs.
+
+Cells are joined over (population, frame, label) and (population, track_id, frame). Joins on one
+sorted int64 key per row are several times quicker than joins on text columns, so `Keys` packs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.errors import InputError, unknown
+
+MISSING = -1
+
+
+def need(data: dict[str, Any], *names: str) -> list[Any]:
+    """The values of `names` in a data dict.
+
+    Raises
+    ------
+    InputError
+        Naming the key that is missing.
+    """
+    for name in names:
+        if name not in data:
+            raise InputError(
+                f"data dict: {unknown('key', name, data)} This step cannot run without"
+            )
+    return [data[name] for name in names]
+
+
+def size(*columns: pd.Series | np.ndarray) -> int:
+    """One more than the largest integer in any of `columns`; 1 if all are empty."""
+    return 1 + max((int(column.max()) for column in columns if len(column)), default=0)
+
+
+def fov_of(*tables: pd.DataFrame, fov: str | None = None) -> str:
+    """The one fov that all `tables` are of (`fov`, or "", where they have no rows).
+
+    Raises
+    ------
+    InputError
+        If there are several: tracks and labels are numbered per fov, so they would be mixed up.
+    """
+    found = sorted({name for table in tables for name in table["fov"].unique()})
+    if len(found) > 1:
+        raise InputError(
+            f"tables of several fields at once ({', '.join(found[:5])}): labels and tracks are "
+            f"numbered within a field, so cells would be mixed up; give one field at a time"
+        )
+    return found[0] if found else (fov or "")
+
+
+class Keys:
+    """Packs (population, a, b) into one int64: a in [0, n_a), b in [0, n_b).
+
+    Parameters
+    ----------
+    populations
+        Columns of population names; codes follow the names' sorted order.
+    """
+
+    def __init__(self, populations: Iterable[pd.Series], n_a: int, n_b: int) -> None:
+        names = {name for column in populations for name in column.unique()}
+        self.populations = np.array(sorted(names), dtype=object)
+        self._index = pd.Index(self.populations)
+        self.n_a, self.n_b = int(n_a), int(n_b)
+
+    def code(self, population: pd.Series) -> np.ndarray:
+        """Integer code of each population name."""
+        return self._index.get_indexer(population).astype(np.int64)
+
+    def pack(self, code: np.ndarray, a: np.ndarray, b: np.ndarray | int = 0) -> np.ndarray:
+        """One key per row; rows of equal (code, a) are consecutive, in order of b."""
+        return (code * self.n_a + np.asarray(a, np.int64)) * self.n_b + b
+
+
+def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Position of each of `wanted` in the sorted, unique `keys`, or `MISSING`."""
+    if not len(keys):
+        return np.full(len(wanted), MISSING, np.int64)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, at, MISSING)
+
+
+def starts_of(*columns: np.ndarray) -> np.ndarray:
+    """First position of every run of equal rows, over columns of one length."""
+    n = len(columns[0])
+    if n == 0:
+        return np.zeros(0, np.int64)
+    new = np.ones(n, bool)
+    new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(new)
+
+
+def run_ids(starts: np.ndarray, n: int) -> np.ndarray:
+    """Number of the run (0, 1, …) that each of `n` rows belongs to."""
+    return np.repeat(np.arange(len(starts)), np.diff(np.append(starts, n)))
+
+
+def divide(a: Any, b: Any) -> np.ndarray:
+    """``a / b``, null where `b` is 0 or null."""
+    a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
+    return np.divide(a, b, out=np.full(a.shape, np.nan), where=(b != 0) & ~np.isnan(b))
+
+
+class Clock:
+    """Time of a field's frames, read off any table with `frame` and `time_min`."""
+
+    def __init__(self, *tables: pd.DataFrame) -> None:
+        rows = pd.concat([table[["frame", "time_min"]] for table in tables]).dropna()
+        first = rows.drop_duplicates("frame").sort_values("frame")
+        self._frame = first["frame"].to_numpy(np.int64)
+        self._time = first["time_min"].to_numpy(float)
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        """Minutes at each frame, null where no table tells."""
+        at = find(self._frame, np.asarray(frame, np.int64))
+        if not len(self._time):
+            return np.full(len(at), np.nan)
+        return np.where(at == MISSING, np.nan, self._time[at])
+
+    @property
+    def interval_min(self) -> float:
+        """Median minutes per frame; null with fewer than two timed frames."""
+        if len(self._frame) < 2:
+            return float("nan")
+        return float(np.median(np.diff(self._time) / np.diff(self._frame)))

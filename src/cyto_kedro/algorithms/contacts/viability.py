@@ -1,0 +1,198 @@
+"""Viability of a cell in a frame from a death marker: works on stills, needs no tracks.
+
+The threshold is estimated from the pooled distribution of the cells of one table (a field, or all
+fields of a population that share an exposure), so no number has to be tuned by hand.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.contacts.common import need
+from cyto_kedro.errors import InputError, unknown
+
+# share of variance between the halves of Otsu's split: 0.64 for a normal and 0.75 for a flat
+# distribution, so more than this is not one group
+_SPLIT = 0.8
+# least gain of log likelihood per cell, doubled, to split off a compact low group: below 0 for a
+# normal distribution, 0 for a flat one
+_GAIN = 0.2
+_AT_BACKGROUND = np.log(999)  # logit of alive_probability 0.999
+
+
+class MarkerThreshold(Algorithm):
+    """Call cells dead whose death-marker signal stands out from that of living cells.
+
+    Reads ``"dataframe"`` (`schemas.Cells` with ``<marker>_<stat>`` columns, one population),
+    ``"marker"`` (the channel's name); optional ``"control"`` (`schemas.Cells` of cells known to
+    live: they alone set the background), ``"state"`` (what `estimate` returned for a larger
+    table). Returns ``"dataframe"`` (`schemas.Viability`) and ``"state"``.
+
+    Notes
+    -----
+    *Background*: the table is split in two and the upper part set aside, again and again, while
+    Otsu's split (1979) explains more than 0.8 (plus 1/n) of the variance, as no split of a single
+    hump does; or, where many cells are dead and their brightness varies, while a compact low group
+    (at most 0.55 of the cells, and two standard deviations of the others below their mean) makes
+    two normal distributions clearly more likely than one (the minimum error criterion of Kittler &
+    Illingworth 1986). Median and 1.4826 MAD of what is left are background and noise. The unit is
+    ``u = k_noise * noise`` and signals are seen as ``y = asinh((signal - background) / u)``:
+    straight within the noise, logarithmic above. Where more than about 0.9 of the cells are dead,
+    or fewer than 20 are given, a table cannot tell by itself: give ``control`` or ``state``.
+
+    *Threshold*: half way, in y, between the background and the median of the cells above the
+    threshold, iterated upwards from a floor. If the median of all cells beyond ``u`` lies beyond
+    ``2 u``, dead cells are a group of their own and the floor is ``u``. Otherwise the living have
+    a tail there and the floor is ``2 u``, so that a film without deaths has none.
+
+    *Probability*: a logistic in y, 0.5 at the threshold and 0.999 at the background.
+
+    The default statistic is the median: dye that spills from a dead neighbour lights one side of
+    a living cell, which moves its mean and not its median until half of the cell is lit. Where the
+    dye stains less than half of the mask (a nucleus in a whole-cell mask), use ``stat: mean``.
+    """
+
+    stat: Literal["median", "mean", "max", "sum"] = Field(
+        default="median", description="statistic of the marker within the mask"
+    )
+    threshold: float | None = Field(
+        default=None, description="signal above which a cell is dead; default: estimated"
+    )
+    k_noise: float = Field(
+        default=6.0, gt=0, description="noise levels above background that no living cell reaches"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"dataframe", "state"}``.
+
+        Raises
+        ------
+        InputError
+            If the marker's column is missing, or a signal is not finite.
+        """
+        (cells,) = need(data, "dataframe")
+        signal = self._signal(cells, data)
+        state = data.get("state") or self.estimate(data)
+        y = np.arcsinh((signal - state["background"]) / state["unit"])
+        at = np.arcsinh((state["threshold"] - state["background"]) / state["unit"])
+        logit = np.clip(_AT_BACKGROUND * (1 - y / at), -700, 700)
+        table = cells[["fov", "population", "frame", "label"]].assign(
+            marker_signal=signal,
+            alive_probability=1 / (1 + np.exp(-logit)),
+            dead=signal > state["threshold"],
+        )
+        return {"dataframe": schemas.conform(schemas.Viability, table), "state": state}
+
+    def estimate(self, data: Data) -> dict[str, Any]:
+        """Background, unit and threshold of the cells of ``data["dataframe"]``.
+
+        Returns
+        -------
+        dict
+            `background`, `unit`, `threshold` (grey levels), `n_cells` and `n_dead`.
+        """
+        (cells,) = need(data, "dataframe")
+        signal = self._signal(cells, data)
+        control = data.get("control")
+        living = _background(signal) if control is None else self._signal(control, data)
+        background = float(np.median(living)) if len(living) else 0.0
+        unit = self.k_noise * _noise(living, background)
+        level = np.arcsinh((signal - background) / unit)
+        near, far = float(np.arcsinh(1.0)), float(np.arcsinh(2.0))
+        candidates = level[level > near]
+        grouped = len(candidates) > 0 and np.median(candidates) > far
+        at = _between(level, near if grouped else far)
+        threshold = background + unit * float(np.sinh(at))
+        if self.threshold is not None:
+            # the curve's zero stays below the threshold, else it would fall the wrong way
+            threshold = self.threshold
+            background = min(background, threshold - unit)
+        return {
+            "background": background,
+            "unit": unit,
+            "threshold": threshold,
+            "n_cells": len(signal),
+            "n_dead": int((signal > threshold).sum()),
+        }
+
+    def _signal(self, cells: pd.DataFrame, data: Data) -> np.ndarray:
+        (marker,) = need(data, "marker")
+        column = f"{marker}_{self.stat}"
+        if column not in cells:
+            have = [str(name) for name in cells if str(name).endswith(f"_{self.stat}")]
+            raise InputError(
+                f"viability: {unknown('column', column, have)} The death marker must be a channel "
+                f"that was measured at tabulation"
+            )
+        signal = cells[column].to_numpy(float)
+        bad = np.flatnonzero(~np.isfinite(signal))
+        if len(bad):
+            row = cells.iloc[bad[0]]
+            raise InputError(
+                f"field {row['fov']!r}, {row['population']}, frame {row['frame']}, label "
+                f"{row['label']}: {column} is {signal[bad[0]]}, so the cell can be called neither "
+                f"alive nor dead; exclude the frame or correct its image"
+            )
+        return signal
+
+
+def _background(signal: np.ndarray) -> np.ndarray:
+    """The lowest group of `signal`, split no further by either criterion of `_split`."""
+    low = np.sort(signal)
+    while (at := _split(low)) > 1:
+        low = low[:at]
+    return low
+
+
+def _split(values: np.ndarray) -> int:
+    """How many of the sorted `values` belong to the lower of two groups; 0 for one group."""
+    n = len(values)
+    if n < 4 or values[0] == values[-1]:
+        return 0
+    z = (values - values.mean()) / values.std()
+    low = np.arange(1, n)
+    total = np.cumsum(z)[:-1]
+    between = total**2 * (1 / low + 1 / (n - low)) / n  # share of the variance
+    best = int(np.argmax(between))
+    if between[best] > _SPLIT + 1 / n:
+        return int(low[best])
+    squares = np.cumsum(z**2)[:-1]
+    share = low / n
+    # a spread of 0 (equal grey levels) would win any comparison of likelihoods
+    sd_low = np.sqrt(np.maximum(squares / low - (total / low) ** 2, 1e-4))
+    sd_high = np.sqrt(np.maximum((n - squares) / (n - low) - (total / (n - low)) ** 2, 1e-4))
+    gain = -2 * (
+        share * (np.log(sd_low) - np.log(share))
+        + (1 - share) * (np.log(sd_high) - np.log(1 - share))
+    )
+    minority = (low >= max(4, 0.02 * n)) & (low <= 0.55 * n)
+    # a skewed single group has a compact low part too, but its upper part begins right there
+    apart = -total / (n - low) - total / low > 2 * sd_high
+    gain = np.where(minority & apart, gain, -np.inf)
+    best = int(np.argmax(gain))
+    return int(low[best]) if gain[best] > _GAIN + 6 / n else 0
+
+
+def _noise(living: np.ndarray, background: float) -> float:
+    """Robust spread of living cells, in grey levels; 1 where all are equal."""
+    if not len(living):
+        return 1.0
+    mad = 1.4826 * float(np.median(np.abs(living - background)))
+    return mad or float(np.std(living)) or 1.0
+
+
+def _between(level: np.ndarray, floor: float) -> float:
+    """Half way from 0 to the median of the levels above it, iterated up from `floor`."""
+    at = floor
+    while (level > at).any():
+        after = max(at, float(np.median(level[level > at])) / 2)
+        if after == at:
+            break
+        at = after
+    return at

@@ -1,0 +1,266 @@
+"""Drawing on frames: arrays in, RGB uint8 arrays (Y, X, 3) out.
+
+A frame is first brought to a legible size (`resize`); what is drawn on it is given in the film's
+own pixels and the factor `scale`. The centre of the film's top-left pixel is (0, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Limits = tuple[float, float]
+Image = Mapping[str, np.ndarray]
+
+
+def display_limits(image: np.ndarray, clip_percent: float = 0.3) -> Limits:
+    """Values shown as black and as full: percentiles of the finite pixels; (0, 1) without any."""
+    finite = image[np.isfinite(image)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, [clip_percent, 100 - clip_percent])
+    return float(low), float(high) if high > low else float(low) + 1.0
+
+
+def composite(
+    image: Image, tints: Mapping[str, np.ndarray], limits: Mapping[str, Limits]
+) -> np.ndarray:
+    """Add the channels of a frame, each in its colour, to RGB uint8 (Y, X, 3). NaN is black."""
+    total: Any = 0.0
+    for channel, plane in image.items():
+        low, high = limits[channel]
+        share = np.clip((np.asarray(plane, dtype=float) - low) / (high - low), 0, 1)
+        total = total + np.nan_to_num(share)[..., None] * tints[channel]
+    return (255 * np.clip(total, 0, 1)).round().astype(np.uint8)
+
+
+def resize(rgb: np.ndarray, side_px: int) -> tuple[np.ndarray, float]:
+    """Bring the shorter side near `side_px` by a whole factor; return the factor (<1: shrunk).
+
+    Enlarging repeats pixels; shrinking averages blocks of them, cutting an incomplete rim.
+    """
+    side = min(rgb.shape[:2])
+    if side <= side_px:
+        k = max(1, round(side_px / side))
+        return rgb.repeat(k, axis=0).repeat(k, axis=1), float(k)
+    k = max(1, round(side / side_px))
+    height, width = rgb.shape[0] // k, rgb.shape[1] // k
+    blocks = rgb[: height * k, : width * k].reshape(height, k, width, k, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8), 1 / k
+
+
+def outlines(label: np.ndarray, thickness: int = 1) -> np.ndarray:
+    """Pixels of a cell that are within `thickness` of another label or the background (4-connected).
+
+    The image's edge is no boundary. `label` (Y, X) -> bool (Y, X).
+    """
+    inner = label > 0
+    padded = np.pad(label, thickness, mode="edge")
+    height, width = label.shape
+    for shift in range(1, thickness + 1):
+        for dy, dx in ((shift, 0), (-shift, 0), (0, shift), (0, -shift)):
+            y, x = thickness + dy, thickness + dx
+            inner &= padded[y : y + height, x : x + width] == label
+    return (label > 0) & ~inner
+
+
+def segmentation_overlay(
+    rgb: np.ndarray,
+    label: Image,
+    roles: Mapping[str, str],
+    scale: float = 1.0,
+    dead: Mapping[str, Sequence[int]] | None = None,
+) -> np.ndarray:
+    """Draw the outline of every cell in its population's colour.
+
+    Parameters
+    ----------
+    rgb
+        uint8 (Y, X, 3), the frame after `resize`.
+    label
+        {population: (Y, X)} at the film's own size.
+    scale
+        The factor of `resize`.
+    dead
+        {population: labels} to be outlined in the colour of death.
+    """
+    drawn = rgb.copy()
+    rows = np.minimum(((np.arange(rgb.shape[0]) + 0.5) / scale).astype(int), _last(label, 0))
+    columns = np.minimum(((np.arange(rgb.shape[1]) + 0.5) / scale).astype(int), _last(label, 1))
+    for population, mask in label.items():
+        big = np.asarray(mask)[np.ix_(rows, columns)]
+        edge = outlines(big, max(1, round(scale * 0.5)))
+        colour = FILM_COLOURS[roles.get(population, "other")]
+        drawn[edge] = np.multiply(_rgb(colour), 255).astype(np.uint8)
+        if dead and population in dead:
+            gone = edge & np.isin(big, np.asarray(dead[population], dtype=np.int64))
+            drawn[gone] = np.multiply(_rgb(FILM_COLOURS["death"]), 255).astype(np.uint8)
+    return drawn
+
+
+def _last(label: Image, axis: int) -> int:
+    return max((np.asarray(mask).shape[axis] - 1 for mask in label.values()), default=0)
+
+
+def track_overlay(
+    rgb: np.ndarray,
+    points: pd.DataFrame,
+    frame: int,
+    roles: Mapping[str, str],
+    *,
+    scale: float = 1.0,
+    deaths: pd.DataFrame | None = None,
+    kills: pd.DataFrame | None = None,
+    trail_frames: int = 12,
+    kill_frames: int = 6,
+    pixel_size_um: float | None = None,
+    stamp: str = "",
+) -> np.ndarray:
+    """Draw each cell's path up to `frame`, crosses on dead targets, lines from killers.
+
+    Parameters
+    ----------
+    points
+        `schemas.TrackPoints` of this field; `deaths` and `kills` likewise.
+    trail_frames
+        How far back paths go.
+    kill_frames
+        For how many frames from the death the line to the killer is shown.
+    """
+    seen = points[(points["frame"] <= frame) & (points["frame"] >= frame - trail_frames)]
+    now = points[points["frame"] == frame].set_index(["population", "track_id"])[["x_px", "y_px"]]
+
+    def draw(ax: Axes) -> None:
+        from matplotlib.collections import LineCollection
+
+        for population, mine in seen.groupby("population"):
+            colour = FILM_COLOURS[roles.get(str(population), "other")]
+            mine = mine.sort_values(["track_id", "frame"])
+            xy = mine[["x_px", "y_px"]].to_numpy()
+            joined = mine["track_id"].to_numpy()[1:] == mine["track_id"].to_numpy()[:-1]
+            segments = np.stack([xy[:-1], xy[1:]], axis=1)[joined]
+            age = (frame - mine["frame"].to_numpy()[1:][joined]) / max(trail_frames, 1)
+            fade = [(*_rgb(colour), 1 - 0.75 * float(a)) for a in age]
+            ax.add_collection(LineCollection(segments, colors=fade, linewidths=1.6))
+            here = mine[mine["frame"] == frame]
+            ax.scatter(here["x_px"], here["y_px"], s=14, color=colour, edgecolor="black", lw=0.5)
+        if deaths is not None:
+            gone = deaths[
+                (deaths["frame"] <= frame) & deaths["population"].isin(of_role(roles, "target"))
+            ]
+            at = gone.join(now, on=["population", "track_id"]).dropna(subset=["x_px"])
+            for width, colour in ((4.2, "black"), (2.2, FILM_COLOURS["death"])):
+                ax.scatter(at["x_px"], at["y_px"], marker="x", s=64, color=colour, lw=width)
+        if kills is not None:
+            new = kills[
+                (kills["death_frame"] <= frame) & (frame - kills["death_frame"] < kill_frames)
+            ]
+            new = new.join(now, on=["effector_population", "effector_track_id"])
+            new = new.join(now, on=["target_population", "target_track_id"], rsuffix="_target")
+            new = new.dropna(subset=["x_px", "x_px_target"])
+            ends = new[["x_px", "y_px", "x_px_target", "y_px_target"]].to_numpy().reshape(-1, 2, 2)
+            look: dict[str, Any] = {"linewidths": 2.0, "linestyles": (0, (3, 2))}
+            ax.add_collection(LineCollection(ends, colors=FILM_COLOURS["death"], **look))
+
+    return annotate(rgb, scale, pixel_size_um, stamp, draw)
+
+
+def annotate(
+    rgb: np.ndarray,
+    scale: float = 1.0,
+    pixel_size_um: float | None = None,
+    stamp: str = "",
+    draw: Callable[[Axes], None] | None = None,
+) -> np.ndarray:
+    """Add a time stamp, a scale bar (in µm; none where the pixel size is unknown) and `draw`.
+
+    `draw` gets axes in the film's pixels.
+    """
+    from matplotlib.patheffects import withStroke
+
+    height, width = rgb.shape[:2]
+    edge = [withStroke(linewidth=2.5, foreground="black")]
+    with styled():
+        fig = figure(width / 100, height / 100)
+        fig.set_layout_engine("none")
+        fig.set_dpi(100)
+        ax = fig.add_axes((0.0, 0.0, 1.0, 1.0))
+        ax.axis("off")
+        extent = (-0.5, width / scale - 0.5, height / scale - 0.5, -0.5)
+        ax.imshow(rgb, extent=extent, interpolation="nearest", aspect="auto")
+        if draw is not None:
+            draw(ax)
+        ax.set(xlim=extent[:2], ylim=extent[2:])
+        if stamp:
+            ax.text(
+                *(10 / width, 1 - 10 / height),
+                stamp,
+                transform=ax.transAxes,
+                va="top",
+                color="white",
+                fontsize=11,
+                fontweight="bold",
+                path_effects=edge,
+            )
+        if pixel_size_um is not None and np.isfinite(pixel_size_um):
+            length_um = bar_length_um(width / scale * pixel_size_um)
+            share = length_um / pixel_size_um * scale / width
+            right, low = 1 - 14 / width, 16 / height
+            ax.plot(
+                [right - share, right],
+                [low, low],
+                transform=ax.transAxes,
+                color="white",
+                lw=4,
+                solid_capstyle="butt",
+                path_effects=[withStroke(linewidth=6, foreground="black")],
+            )
+            ax.text(
+                right - share / 2,
+                low + 6 / height,
+                f"{length_um:g} µm",
+                transform=ax.transAxes,
+                color="white",
+                fontsize=11,
+                ha="center",
+                va="bottom",
+                path_effects=edge,
+            )
+        fig.canvas.draw()
+        drawn = np.asarray(fig.canvas.buffer_rgba())  # type: ignore[attr-defined]
+    return drawn[:height, :width, :3].copy()
+
+
+def bar_length_um(width_um: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is at most a quarter of the width."""
+    most = width_um / 4
+    power = 10.0 ** np.floor(np.log10(most))
+    return float(max(step for step in (1, 2, 5) if step * power <= most * (1 + 1e-9)) * power)
+
+
+def montage(panels: Sequence[np.ndarray], columns: int = 2, gap_px: int = 6) -> np.ndarray:
+    """Put equally large panels in rows of `columns`, on white."""
+    height, width = panels[0].shape[:2]
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    shape = (rows * (height + gap_px) - gap_px, columns * (width + gap_px) - gap_px, 3)
+    sheet = np.full(shape, 255, dtype=np.uint8)
+    for i, panel in enumerate(panels):
+        y, x = (i // columns) * (height + gap_px), (i % columns) * (width + gap_px)
+        sheet[y : y + height, x : x + width] = panel
+    return sheet
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    return to_rgb(colour)

@@ -1,0 +1,134 @@
+"""The results table in pyCyto's format: one row per cell per frame, everything known of it.
+
+Column names and their meaning follow the table described in the README of pyCyto (Oxford's
+Cytotoxicity-Pipeline): Id, Track, x, y, z, t, alive, velocity, contact. As there, positions are in
+pixels, `t` is the frame and velocities are in pixels per frame; calibrated values are in the
+tables of tracking and contacts. pyCyto's separate columns for contact within and between
+populations are one list here, since every id says its population.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.errors import InputError
+from cyto_kedro.schemas import Results, conform, empty
+
+CELL = ["fov", "population", "frame", "label"]
+POINT = ["fov", "population", "track_id", "frame"]
+
+
+class PyCytoResults(Algorithm):
+    """Join the tables of one field (all its populations) into pyCyto's results table.
+
+    Reads ``cells``, ``track_points``, ``viability``, ``steps`` and ``contacts`` (`schemas`); all
+    but ``cells`` may be absent or empty. Returns ``dataframe``: `schemas.Results`, then
+    ``contact_cell_id`` (list of ``population:track_id``, empty where there is none) and one
+    ``<channel>_<statistic>`` column per channel.
+
+    Rows are the cells that were seen: `id` is the mask's label, positions interpolated by tracking
+    have no mask and are left out. A cell without a track has a null `track_id` and no contacts,
+    since contacts are between tracked cells. For a 2-D film z and velocity_z are 0 (null where
+    the velocity is unknown).
+
+    Raises
+    ------
+    InputError
+        If ``cells`` is absent, or a track claims the same cell twice.
+    """
+
+    statistic: Literal["sum", "mean", "median", "sd", "min", "max"] = Field(
+        default="mean", description="which measurement of each channel is the signal"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        if data.get("cells") is None:
+            raise InputError("results: the table 'cells' is missing; its rows are the results'")
+        cells: pd.DataFrame = data["cells"]
+        signals = [name for name in cells.columns if name.endswith(f"_{self.statistic}")]
+        table = cells[[*CELL, "x_px", "y_px", *signals]]
+        table = _join(table, _tracked(data.get("track_points")), CELL, "track_points")
+        table = _join(
+            table, _read(data, "viability", CELL, ["alive_probability"]), CELL, "viability"
+        )
+        velocity = ["velocity_x_px_per_frame", "velocity_y_px_per_frame"]
+        table = _join(table, _read(data, "steps", POINT, velocity), POINT, "steps")
+        table = _join(table, _partners(data.get("contacts")), POINT, "contacts")
+        table = table.rename(
+            columns={
+                "label": "id",
+                "frame": "t",
+                "x_px": "x",
+                "y_px": "y",
+                "velocity_x_px_per_frame": "velocity_x",
+                "velocity_y_px_per_frame": "velocity_y",
+            }
+        )
+        none_found = table["contact_cell_id"].isna()
+        table["contact_cell_id"] = table["contact_cell_id"].where(
+            ~none_found, pd.Series([[] for _ in range(len(table))], index=table.index, dtype=object)
+        )
+        table["contact_count"] = table["contact_cell_id"].str.len().fillna(0)
+        table["contact"] = table["contact_count"] > 0
+        table["z"] = 0.0
+        table["velocity_z"] = table["velocity_x"] * 0.0
+        table = conform(Results, table)
+        order = ["contact_cell_id", *signals]
+        table = table[[*empty(Results).columns, *order]]
+        return {"dataframe": table.sort_values(Results.key(), ignore_index=True)}
+
+
+def for_csv(results: pd.DataFrame) -> pd.DataFrame:
+    """The results with `contact_cell_id` as one text, ids joined by ``;``."""
+    return results.assign(contact_cell_id=results["contact_cell_id"].str.join(";").astype(str))
+
+
+def _read(data: Data, name: str, key: list[str], columns: list[str]) -> pd.DataFrame:
+    table = data.get(name)
+    if table is None:
+        return pd.DataFrame(columns=[*key, *columns]).astype(dict.fromkeys(columns, float))
+    return table[[*key, *columns]]
+
+
+def _tracked(points: pd.DataFrame | None) -> pd.DataFrame:
+    """Which cell is which track's: the points that have a mask."""
+    if points is None:
+        return pd.DataFrame(columns=[*CELL, "track_id"])
+    return points.loc[points["label"].notna(), [*CELL, "track_id"]]
+
+
+def _partners(contacts: pd.DataFrame | None) -> pd.DataFrame:
+    """(fov, population, track_id, frame) -> sorted list of the ids it is in contact with."""
+    found = pd.DataFrame(columns=[*POINT, "contact_cell_id"])
+    if contacts is None or contacts.empty:
+        return found
+    sides = []
+    for me, other in (("a", "b"), ("b", "a")):
+        side = contacts[["fov", "frame"]].copy()
+        side["population"] = contacts[f"population_{me}"]
+        side["track_id"] = contacts[f"track_id_{me}"]
+        side["partner"] = contacts[f"population_{other}"]
+        side["partner_id"] = contacts[f"track_id_{other}"]
+        sides.append(side)
+    both = pd.concat(sides, ignore_index=True).sort_values([*POINT, "partner", "partner_id"])
+    both["contact_cell_id"] = both["partner"] + ":" + both["partner_id"].astype(str)
+    return both.groupby(POINT, sort=False)["contact_cell_id"].agg(list).reset_index()
+
+
+def _join(left: pd.DataFrame, right: pd.DataFrame, key: list[str], name: str) -> pd.DataFrame:
+    """Left join; keys in common dtypes, so that an empty or all-null side joins too."""
+    numbers = {column: "Int64" for column in key if column not in ("fov", "population")}
+    texts = {column: object for column in key if column in ("fov", "population")}
+    right = right.astype({**numbers, **texts})
+    twice = right.duplicated(key)
+    if twice.any():
+        first = right.loc[twice, key].iloc[0].to_dict()
+        raise InputError(
+            f"results: table {name} names {first} {'twice' if twice.sum() == 1 else 'repeatedly'}, "
+            "so its rows cannot be told apart; make the table again"
+        )
+    return left.astype({**numbers, **texts}).merge(right, on=key, how="left")

@@ -1,0 +1,201 @@
+"""Headline numbers per field and per condition, and what to beware of in the films."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.reporting.groups import (
+    condition_order,
+    known,
+    of_role,
+    with_condition,
+)
+from cyto_kedro.algorithms.reporting.survival import contact_intervals, kaplan_meier, median
+from cyto_kedro.errors import InputError
+from cyto_kedro.schemas import TABLES, empty
+
+COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "unattributed_deaths")
+
+
+class Summary(Algorithm):
+    """Headline numbers.
+
+    Reads ``fields``, ``frames``, ``track_points``, ``motility``, ``bouts``, ``fates``, ``deaths``,
+    ``kills`` (absent: taken as empty, but ``fields``), ``sample_sheet``, ``roles``
+    (population -> role) and optionally ``quality``. Returns ``by_fov``, ``by_condition``
+    (`summarise`) and ``warnings`` (`quality_warnings`).
+    """
+
+    def __call__(self, data: Data) -> Data:
+        by_fov, by_condition = summarise(data, data.get("sample_sheet"), data["roles"])
+        return {"by_fov": by_fov, "by_condition": by_condition, "warnings": quality_warnings(data)}
+
+
+def table(data: Mapping[str, object], name: str) -> pd.DataFrame:
+    """The table `name` of `data`, or an empty one of its schema."""
+    found = data.get(name)
+    return found if isinstance(found, pd.DataFrame) else empty(TABLES[name])
+
+
+def summarise(
+    tables: Mapping[str, object], sample_sheet: pd.DataFrame | None, roles: Mapping[str, str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per field, and one per condition.
+
+    Counts are of tracks. `kills` is the sum of the attributed shares of target deaths, one per
+    attributed death; `effector_hours` integrates the number of effectors over the film by
+    the trapezoid rule, so that a broken track is not counted twice;
+    `kills_per_effector_per_hour` is their ratio. `speed_<population>` is the mean over tracks of the
+    mean speed, in `speed_unit`. `contact_median` (Kaplan-Meier, effector with target) is in
+    `time_unit`. For a condition, counts and hours are sums, the rate is the ratio of the sums, speeds
+    are means over its fields, each field counting once, and the median is over all its contacts.
+
+    Raises
+    ------
+    InputError
+        If ``fields`` is absent, or a field is not in the sample sheet.
+    """
+    if tables.get("fields") is None:
+        raise InputError("summary: the table 'fields' is missing; its rows are the summary's")
+    fields = table(tables, "fields")
+    targets, effectors = of_role(roles, "target"), of_role(roles, "effector")
+    fates, kills = table(tables, "fates"), table(tables, "kills")
+    rows = with_condition(fields[["fov", "n_frames"]].reset_index(drop=True), sample_sheet)
+    rows = rows[["fov", "condition", "replicate", "n_frames"]].set_index("fov")
+    last = table(tables, "frames").groupby("fov")["time_s"].max() / 60.0
+    rows["film_min"] = last.reindex(rows.index).astype(float)
+
+    def count(of: pd.DataFrame) -> pd.Series:
+        return of.groupby("fov").size().reindex(rows.index, fill_value=0).astype(int)
+
+    mine = fates[fates["population"].isin(targets)]
+    rows["effectors"] = count(fates[fates["population"].isin(effectors)])
+    rows["targets"] = count(mine)
+    rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"]])
+    rows["deaths"] = count(mine[mine["died"]])
+    attributed = kills[kills["target_population"].isin(targets)].groupby("fov")["share"].sum()
+    rows["kills"] = attributed.reindex(rows.index, fill_value=0.0).astype(float)
+    rows["unattributed_deaths"] = rows["deaths"] - rows["kills"]
+    hours = effector_hours(table(tables, "track_points"), table(tables, "frames"), effectors)
+    rows["effector_hours"] = hours.reindex(rows.index).astype(float)
+
+    motility = table(tables, "motility")
+    um = known(fields["pixel_size_um"], table(tables, "frames")["time_s"])
+    speed = "mean_speed_um_per_min" if um else "mean_speed_px_per_frame"
+    speeds = [f"speed_{population}" for population in roles]
+    for population, name in zip(roles, speeds, strict=True):
+        of = motility[motility["population"] == population]
+        rows[name] = of.groupby("fov")[speed].mean().reindex(rows.index).astype(float)
+    contacts, unit = contact_intervals(table(tables, "bouts"), roles)
+    rows["contacts"] = count(contacts)
+    rows["contact_median"] = _medians(contacts, "fov").reindex(rows.index).astype(float)
+    rows = rows.reset_index()
+
+    groups = rows.groupby("condition", sort=False)
+    summed = [*COUNTS, "contacts"]
+    total = groups[summed].sum()
+    total.insert(0, "fovs", groups.size())
+    total.insert(1, "replicates", groups["replicate"].nunique())
+    total["effector_hours"] = groups["effector_hours"].sum(min_count=1)
+    total[speeds] = groups[speeds].mean()
+    by = contacts.merge(rows[["fov", "condition"]], on="fov")
+    total["contact_median"] = _medians(by, "condition").reindex(total.index).astype(float)
+    total = total.reindex(condition_order(sample_sheet, rows["condition"])).reset_index()
+    for out in (rows, total):
+        exposure = out["effector_hours"].where(out["effector_hours"] > 0)
+        out["kills_per_effector_per_hour"] = out["kills"] / exposure
+        out["speed_unit"] = "µm/min" if um else "px/frame"
+        out["time_unit"] = unit
+    return rows, total
+
+
+def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:
+    return pd.Series(
+        {
+            name: median(kaplan_meier(np.zeros(len(group)), group["duration"], group["event"]))
+            for name, group in contacts.groupby(by)
+        },
+        dtype=float,
+    )
+
+
+def effector_hours(points: pd.DataFrame, frames: pd.DataFrame, effectors: list[str]) -> pd.Series:
+    """Hours of presence of effectors per fov; null where the times of the frames are unknown.
+
+    The number of tracked effectors in each frame, integrated over time by the trapezoid rule;
+    frames excluded by the sample sheet are skipped.
+    """
+    seen = points[points["population"].isin(effectors)].groupby(["fov", "frame"]).size()
+    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
+    number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
+    used = used.assign(number=number.to_numpy(dtype=float))
+    before = used.groupby("fov")[["time_s", "number"]].shift()
+    area = (used["time_s"] - before["time_s"]) * (used["number"] + before["number"]) / 2
+    return area.groupby(used["fov"]).sum(min_count=1) / 3600.0
+
+
+def quality_warnings(
+    data: Mapping[str, object],
+    saturated: float = 0.001,
+    focus_ratio: float = 2.0,
+    intensity_ratio: float = 1.3,
+    window: int = 9,
+) -> pd.DataFrame:
+    """What may spoil the numbers: one row per (fov, channel, what) with how often and where.
+
+    Parameters
+    ----------
+    data
+        ``fields``, ``frames``, ``quality``.
+    saturated
+        A frame with a larger share of saturated pixels is reported.
+    focus_ratio, intensity_ratio
+        A frame whose focus (or mean) differs by more than this factor from the median of the
+        `window` frames around it is reported.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns fov, channel (empty for the whole field), what, n_frames, first_frame.
+    """
+    quality = table(data, "quality").sort_values(["fov", "channel", "frame"], ignore_index=True)
+    by = quality.groupby(["fov", "channel"], sort=False)
+
+    def jumps(name: str, ratio: float) -> pd.Series:
+        usual = by[name].transform(lambda x: x.rolling(window, center=True, min_periods=1).median())
+        usable = (usual > 0) & (quality[name] > 0)
+        change = np.log(quality[name].where(usable, 1.0) / usual.where(usable, 1.0)).abs()
+        return (change > np.log(ratio)) | ((usual > 0) & (quality[name] <= 0))
+
+    fields, frames = table(data, "fields"), table(data, "frames")
+    lost = fields[fields["pixel_size_um"].isna()]
+    checks = {
+        f"more than {saturated:.1%} of pixels saturated: intensities are cut off": quality[
+            quality["saturated_fraction"] > saturated
+        ],
+        f"focus differs more than {focus_ratio:g}-fold from its neighbours": quality[
+            jumps("focus", focus_ratio)
+        ],
+        f"mean intensity differs more than {intensity_ratio:g}-fold from its neighbours": quality[
+            jumps("mean", intensity_ratio)
+        ],
+        "frames excluded by the sample sheet": frames[frames["excluded"]],
+        "frame times unknown: durations are in frames": frames[frames["time_s"].isna()],
+        "pixel size unknown: lengths are in pixels": frames[frames["fov"].isin(lost["fov"])],
+    }
+    found = [_found(rows, what) for what, rows in checks.items() if len(rows)]
+    if not found:
+        return pd.DataFrame(columns=["fov", "channel", "what", "n_frames", "first_frame"])
+    return pd.concat(found).sort_values(["fov", "channel"], kind="stable", ignore_index=True)
+
+
+def _found(rows: pd.DataFrame, what: str) -> pd.DataFrame:
+    if "channel" not in rows.columns:
+        rows = rows.assign(channel="")
+    by = rows.groupby(["fov", "channel"], sort=False)["frame"].agg(["size", "min"]).reset_index()
+    by = by.rename(columns={"size": "n_frames", "min": "first_frame"}).assign(what=what)
+    return by[["fov", "channel", "what", "n_frames", "first_frame"]]

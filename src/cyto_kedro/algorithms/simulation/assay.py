@@ -1,0 +1,213 @@
+"""A simulated cytotoxicity assay: films of effectors killing targets, and their whole truth."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.simulation import killing, render, truth
+from cyto_kedro.algorithms.simulation.params import Camera, Effectors, Killing, Targets
+from cyto_kedro.algorithms.simulation.world import World, simulate
+from cyto_kedro.errors import ConfigError
+
+_MOTION, _LOOK, _TIME, _NOISE = range(4)  # independent random streams
+_MOST_CROWDED = 0.75  # fraction of the plane covered by cells
+
+
+class Frame(NamedTuple):
+    """A frame of the film: images and masks by channel and population, and each cell's track."""
+
+    image: dict[str, NDArray]
+    label: dict[str, NDArray[np.uint32]]
+    track_id: NDArray[np.int64]
+
+
+class SimulatedAssay(Algorithm):
+    """Make one field of a killing assay from a seed.
+
+    Effectors and targets are persistent random walkers with smoothly changing outlines on a plane
+    larger than the view. Effectors stick to living targets for a while, and kill by
+    `killing.rule`. Cells are filmed with blur, uneven light, bleaching, noise and death dye that
+    spills onto neighbours.
+
+    A death's true frame is the first frame at or after the moment the membrane breaks (column
+    `marker_onset_min` of the deaths): from that moment on the dye rises as
+    ``1 - exp(-t / killing.rise_min)``, so in that frame it is above 0 and, with the default rise
+    and interval, below 0.4 of its plateau. `marker_half_frame` is the first frame at or above
+    half of it. Cells that are dead when first seen have no death.
+
+    A track is one stay in view: a cell that leaves and comes back is another track (column `cell`
+    joins them). A cell is in view while at least `min_visible_px` of its mask are.
+
+    Reads ``"fov"`` (optional name; every name gives another film of the same assay). Returns
+
+    ``"image"``
+        ``{channel: (T, Y, X)}`` uint8 or uint16: effectors, targets, death dye.
+    ``"label"``
+        ``{population: (T, Y, X)}`` uint32, label = track_id.
+    ``"time_s"``, ``"pixel_size_um"``
+        (T,) timestamps in seconds from the first frame, and the pixel size.
+    ``"track_points"``, ``"tracks"``
+        Truth in these schemas. Positions are the outlines' centres, which may lie outside of the
+        view. Extra columns: cell, dead, marker (0 to 1), area_px (whole outline);
+        cell, dead_at_first_sight.
+    ``"touches"``
+        Pairs of cells in view whose outlines are at most `touch_distance_um` apart, measured on
+        the continuous outlines: columns of `schemas.Contacts`, side a the effector, or the
+        smaller track_id within a population. `contact_length`: outline within that reach of the
+        other cell, mean of the two sides.
+    ``"deaths"``
+        `schemas.Deaths` with cause (attack, spontaneous), marker_onset (= frame),
+        marker_onset_min, marker_half_frame, hit_frame (null if spontaneous), cell.
+    ``"kills"``
+        `schemas.Kills` with damage_share. `contact_frames` are true contacts up to the death. A
+        hit while either is outside of the view gives no row.
+
+    Equal parameters and fov give equal bytes on one version of numpy and scipy.
+
+    Raises
+    ------
+    ConfigError
+        If the cells do not fit the plane, or two channels have one name.
+    """
+
+    seed: int = Field(0, ge=0)
+    n_frames: int = Field(40, ge=1)
+    size_px: int = Field(192, ge=16, description="height and width of the view")
+    pixel_size_um: float = Field(0.65, gt=0)
+    frame_interval_min: float = Field(2.0, gt=0)
+    time_jitter: float = Field(0.01, ge=0, lt=0.3, description="sd of an interval, relative")
+    n_effectors: int = Field(10, ge=0, description="mean number in view")
+    n_targets: int = Field(14, ge=0, description="mean number in view")
+    touch_distance_um: float = Field(1.0, gt=0, description="largest gap of a contact")
+    min_visible_px: int = Field(12, ge=1, description="fewest mask pixels of a cell in view")
+    effector_channel: str = "TCell"
+    target_channel: str = "CancerCell"
+    death_channel: str = "Dead"
+    effectors: Effectors = Effectors()
+    targets: Targets = Targets()
+    killing: Killing = Killing()
+    camera: Camera = Camera()
+
+    @property
+    def _margin_um(self) -> float:
+        """Hidden rim of the plane: wide enough that no contact in view crosses its seam."""
+        return 1.5 * max(self.effectors.diameter_um, self.targets.diameter_um) + (
+            2 * self.touch_distance_um
+        )
+
+    def _rng(self, fov: str, *stream: int) -> np.random.Generator:
+        key = (zlib.crc32(fov.encode()), *stream)
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+    def world(self, fov: str) -> World:
+        """Simulate positions, outlines, contacts and deaths of a field; no pixels yet."""
+        rng = self._rng(fov, _TIME)
+        steps = 1 + self.time_jitter * np.clip(rng.standard_normal(self.n_frames - 1), -3, 3)
+        time_s = np.round(np.concatenate([[0], 60 * self.frame_interval_min * steps.cumsum()]), 3)
+        view = self.size_px * self.pixel_size_um
+        side = view + 2 * self._margin_um
+        counts = [round(n * (side / view) ** 2) for n in (self.n_effectors, self.n_targets)]
+        sizes = [kind.diameter_um for kind in (self.effectors, self.targets)]
+        covered = sum(n * np.pi * (d / 2) ** 2 for n, d in zip(counts, sizes, strict=True))
+        if covered > _MOST_CROWDED * side**2:
+            raise ConfigError(
+                f"n_effectors={self.n_effectors} and n_targets={self.n_targets} would cover "
+                f"{covered / side**2:.0%} of the plane, so cells could not keep apart: at most "
+                f"{_MOST_CROWDED:.0%} can work. Take fewer or smaller cells, or a larger size_px"
+            )
+        return simulate(
+            self._rng(fov, _MOTION), time_s / 60, (counts[0], counts[1]), self.effectors,
+            self.targets, self.killing, side, self._margin_um, self.touch_distance_um,
+            self.frame_interval_min,
+        )  # fmt: skip
+
+    def centres_px(self, world: World) -> NDArray[np.float64]:
+        """Cell centres (T, n, 2) as (y, x) in camera pixels, stage drift included."""
+        drift = np.asarray(self.camera.drift_px_per_frame) * self.pixel_size_um
+        moved = world.position_um + drift * np.arange(self.n_frames)[:, None, None]
+        return (np.mod(moved, world.side_um) - world.margin_um) / self.pixel_size_um - 0.5
+
+    def iter_frames(self, world: World, fov: str) -> Iterator[Frame]:
+        """Film `world`, one frame at a time: memory holds one frame."""
+        counts = [int((~world.is_target).sum()), int(world.is_target.sum())]
+        kinds = (self.effectors, self.targets)
+        parts = [
+            np.repeat([float(getattr(kind, name)) for kind in kinds], counts)
+            for name in ("brightness", "brightness_cv", "texture")
+        ]
+        look = render.draw_look(self._rng(fov, _LOOK), *parts)
+        field = render.illumination(self.size_px, self.camera.unevenness)
+        centres = self.centres_px(world)
+        channels = (self.effector_channel, self.target_channel, self.death_channel)
+        if len(set(channels)) < 3:
+            raise ConfigError(f"the three channels need three names, got {channels}")
+        track = np.zeros(len(world.is_target), dtype=np.int64)
+        last = [0, 0]
+        for frame in range(self.n_frames):
+            shapes = render.Shapes(
+                centres[frame], world.radius_um[frame] / self.pixel_size_um, world.coefs[frame]
+            )
+            own_dye = killing.own_dye(world.fate.onset, world.time_min[frame], self.killing)
+            light, index = render.draw(
+                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px,
+                self.min_visible_px,
+            )  # fmt: skip
+            seen = np.zeros(len(track) + 1, dtype=bool)
+            for marks in index:
+                seen[np.unique(marks)] = True
+            track[~seen[1:]] = 0
+            for kind in (0, 1):
+                new = np.flatnonzero(seen[1:] & (track == 0) & (world.is_target == kind))
+                track[new] = last[kind] + 1 + np.arange(len(new))
+                last[kind] += len(new)
+            lookup = np.concatenate([[0], track]).astype(np.uint32)
+            levels = render.expose(light, frame, self.camera, self.pixel_size_um, field)
+            rng = self._rng(fov, _NOISE, frame)
+            yield Frame(
+                {
+                    name: render.detect(rng, level, self.camera)
+                    for name, level in zip(channels, levels, strict=True)
+                },
+                {name: lookup[marks] for name, marks in zip(channels[:2], index, strict=True)},
+                track.copy(),
+            )
+
+    def tables(self, world: World, fov: str, track_id: NDArray[np.int64]) -> Data:
+        """Truth tables of `world`, given the tracks (T, n) that `iter_frames` yielded."""
+        view = truth.View(
+            fov,
+            (self.effector_channel, self.target_channel),
+            track_id,
+            self.centres_px(world),
+            self.size_px,
+            self.pixel_size_um,
+        )
+        return {**truth.tables(world, view, self.killing.rise_min)}
+
+    def __call__(self, data: Data) -> Data:
+        """Simulate the field ``data["fov"]`` (default ``"sim"``)."""
+        fov = str(data.get("fov", "sim"))
+        world = self.world(fov)
+        shape = (self.n_frames, self.size_px, self.size_px)
+        image: dict[str, NDArray] = {}
+        label: dict[str, NDArray] = {}
+        tracks = []
+        for number, frame in enumerate(self.iter_frames(world, fov)):
+            for film, now in ((image, frame.image), (label, frame.label)):
+                for name, plane in now.items():
+                    film.setdefault(name, np.zeros(shape, plane.dtype))[number] = plane
+            tracks.append(frame.track_id)
+        return {
+            "image": image,
+            "label": label,
+            "time_s": np.round(world.time_min * 60, 3),
+            "pixel_size_um": self.pixel_size_um,
+            **self.tables(world, fov, np.stack(tracks)),
+        }

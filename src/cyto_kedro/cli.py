@@ -1,0 +1,171 @@
+"""``kedro cyto``: put a correction in place, see what is current, what a run did."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import ProjectMetadata
+
+from cyto_kedro.currency import stale_groups
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.partitioned import PartitionedDataset
+from cyto_kedro.errors import CytoError, InputError, unknown
+from cyto_kedro.ledger import Correction
+
+
+@click.group(name="cyto_kedro")
+def cli() -> None:
+    """The project's own commands."""
+
+
+@cli.group()
+def cyto() -> None:
+    """Corrections by hand, what is current, and what a run did."""
+
+
+def _context(env: str | None) -> Any:
+    session: Any = KedroSession.create(Path.cwd(), env=env)
+    return session.load_context()
+
+
+@cyto.command()
+@click.argument("dataset")
+@click.argument("partition")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--who", required=True, help="who corrected it")
+@click.option("--why", required=True, help="what was wrong")
+@click.option("--env", "-e", default=None, help="Kedro environment")
+@click.pass_obj
+def correct(
+    metadata: ProjectMetadata,
+    dataset: str,
+    partition: str,
+    file: Path,
+    who: str,
+    why: str,
+    env: str | None,
+) -> None:
+    """Put FILE in place of PARTITION of DATASET, and record who did it and why.
+
+    A mask saved from napari or Fiji for `labels`, a table with joined tracks for `track_points`.
+    What depends on it is redone by the next run with
+    --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs, and nothing else.
+    """
+    try:
+        put_in_place(_context(env).catalog, dataset, partition, file, who, why)
+    except CytoError as error:
+        raise click.ClickException(str(error)) from error
+    click.secho(f"{dataset} {partition} is now {file}", fg="green")
+    click.echo(
+        "Redo what depends on it: kedro run --runner cyto_kedro.runner.PartitionRunner "
+        "--only-missing-outputs" + (f" --env {env}" if env else "")
+    )
+
+
+def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, why: str) -> None:
+    """Replace one partition by a file, read and checked as the dataset would read its own.
+
+    Raises
+    ------
+    InputError
+        If the dataset is unknown or not partitioned, the partition is not planned, the file cannot
+        be read as one, or (labels) has another shape than what it replaces.
+    """
+    if name not in catalog:
+        raise InputError(unknown("dataset", name, catalog.keys()))
+    dataset = catalog.get(name)
+    if not isinstance(dataset, PartitionedDataset):
+        raise InputError(f"dataset {name!r} has no partitions, so none can be corrected")
+    manifest: Manifest = catalog.load("manifest")
+    planned = manifest.ids(dataset.grain)
+    if partition not in planned:
+        raise InputError(unknown(f"partition of {name}", partition, planned))
+    corrected = dataset.read_like(file)
+    before = dataset.load_one(partition) if dataset.content(partition) is not None else None
+    shape = getattr(corrected, "shape", None)
+    if before is not None and hasattr(before, "ndim") and before.ndim > 2 and shape != before.shape:
+        raise InputError(
+            f"{file} has shape {shape}, but {name} {partition} has {before.shape}: a correction "
+            "must show the same frames of the same field"
+        )
+    catalog.save(name, {partition: corrected})
+    dataset.record(
+        partition,
+        {},
+        saved_at=datetime.now(UTC),
+        correction=Correction(who=who, why=why, when=datetime.now(UTC), source=str(file)),
+    )
+
+
+@cyto.command()
+@click.argument("dataset")
+@click.argument("partition")
+@click.option("--env", "-e", default=None, help="Kedro environment")
+@click.pass_obj
+def uncorrect(metadata: ProjectMetadata, dataset: str, partition: str, env: str | None) -> None:
+    """Drop the correction of PARTITION: the next resuming run makes it again."""
+    held = _context(env).catalog.get(dataset)
+    entry = held.ledger.read(partition) if isinstance(held, PartitionedDataset) else None
+    if entry is None or entry.correction is None:
+        raise click.ClickException(f"{dataset} {partition} holds no correction")
+    held.ledger.write(partition, entry.model_copy(update={"correction": None}))
+    click.echo(f"{dataset} {partition}: the correction of {entry.correction.who} is dropped")
+
+
+@cyto.command()
+@click.option("--pipeline", "-p", default="__default__")
+@click.option("--env", "-e", default=None, help="Kedro environment")
+@click.pass_obj
+def status(metadata: ProjectMetadata, pipeline: str, env: str | None) -> None:
+    """List what of PIPELINE is current, what a resuming run would redo and why."""
+    from kedro.framework.project import pipelines
+
+    catalog = _context(env).catalog
+    for node in pipelines[pipeline].nodes:
+        if "run_info" in node.inputs:
+            click.echo(f"{node.name:26} made by every run")
+            continue
+        try:
+            inputs = {name: catalog.load(name) for name in node.inputs}
+            stale = stale_groups(node, inputs, catalog)
+        except Exception as error:  # noqa: BLE001 - an input that is not there yet
+            click.echo(f"{node.name:26} to run ({error})".splitlines()[0])
+            continue
+        if not stale:
+            click.echo(f"{node.name:26} current")
+        else:
+            click.echo(f"{node.name:26} {len(stale)} to run: {stale[0].reason}")
+
+
+@cyto.command(name="runs")
+@click.argument("run_id", required=False)
+@click.pass_obj
+def show_runs(metadata: ProjectMetadata, run_id: str | None) -> None:
+    """List the runs, or show one: what ran, what it made, how long it took."""
+    folder = Path(metadata.project_path) / "runs"
+    if run_id is None:
+        for path in sorted(folder.glob("*/manifest.json")):
+            run = json.loads(path.read_text(encoding="utf-8"))
+            n = len(run.get("partitions", []))
+            click.echo(
+                f"{run['run_id']}  {run['state']:8} {n:6} saved  {' '.join(run['command'][1:])}"
+            )
+        return
+    path = folder / run_id / "manifest.json"
+    if not path.exists():
+        known = [each.parent.name for each in folder.glob("*/manifest.json")]
+        raise click.ClickException(unknown("run", run_id, known))
+    run = json.loads(path.read_text(encoding="utf-8"))
+    click.echo(f"{run['run_id']}: {run['state']}, {run['started']} to {run.get('finished', '…')}")
+    if "error" in run:
+        click.secho(run["error"], fg="red")
+    by_node: dict[str, list[float]] = {}
+    for item in run.get("partitions", []):
+        by_node.setdefault(item["node"], []).append(item["seconds"] or 0.0)
+    for node, seconds in by_node.items():
+        click.echo(f"{node:26} {len(seconds):6} saved {sum(seconds):8.1f} s")

@@ -1,0 +1,185 @@
+"""What of a node's outputs is current: the ledger's entries against what a run would find now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+from kedro.io import AbstractDataset
+from kedro.pipeline.node import Node
+
+from cyto_kedro.datasets.partitioned import PartitionedDataset
+from cyto_kedro.errors import PartitionError
+from cyto_kedro.ledger import Entry, Ledger, changed, digest, hash_file
+from cyto_kedro.lift import Lifted, is_lifted, narrow, spec_of
+from cyto_kedro.partitions import Partitions, Plan, parse_id
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A group of a node that has to be run, and why."""
+
+    group: dict[str, str]
+    reason: str
+
+
+def plan_of(inputs: Mapping[str, Any]) -> Plan | None:
+    """The plan among a node's loaded inputs."""
+    return next((value for value in inputs.values() if isinstance(value, Plan)), None)
+
+
+def input_digests(
+    func: Callable[..., Any], inputs: Mapping[str, Any], group: Mapping[str, str]
+) -> dict[str, str]:
+    """One hash per input of a group, and one for the code (its name and version).
+
+    Partitions are hashed by the content of the group's own, everything else as `narrow` gives it.
+
+    Raises
+    ------
+    PartitionError
+        For an input whose content cannot be hashed: such a node is never current.
+    """
+    plan = plan_of(inputs)
+    worker = spec_of(func).func if is_lifted(func) else func
+    digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
+    for name, value in inputs.items():
+        if isinstance(value, Partitions):
+            within = {key: group[key] for key in value.grain if key in group}
+            ids = plan.ids(value.grain, within) if plan else value.source.list_ids()
+            digests[name] = digest([[each, value.content(each)] for each in ids])
+        else:
+            digests[name] = digest(narrow(value, plan, group) if plan else value)
+    return digests
+
+
+@dataclass(frozen=True)
+class Place:
+    """A dataset kept in one file: where the file is, and its ledger."""
+
+    fs: fsspec.AbstractFileSystem
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the file's folder."""
+        return Ledger(self.fs, str(PurePosixPath(self.path).parent))
+
+    def content(self) -> str | None:
+        """Hash of the file, or None when it is not there."""
+        return self.ledger.content(self.name, self.path)
+
+
+def place_of(dataset: AbstractDataset) -> Place | None:
+    """Where a single-file dataset lies; None for what has no file."""
+    path = getattr(dataset, "_filepath", None)
+    if path is None:
+        return None
+    fs = getattr(dataset, "_fs", None) or fsspec.filesystem("file")
+    return Place(fs, str(path))
+
+
+def record(
+    dataset: AbstractDataset, identity: str | None, inputs: dict[str, str], **more: Any
+) -> Entry | None:
+    """Write the ledger entry of what was just saved (None where there is no file to describe)."""
+    if isinstance(dataset, PartitionedDataset) and identity is not None:
+        return dataset.record(identity, inputs, **more)
+    place = place_of(dataset)
+    if place is None or not place.fs.isfile(place.path):
+        return None
+    entry = Entry(
+        inputs=inputs,
+        content=hash_file(place.fs, place.path),
+        size=place.fs.size(place.path),
+        **more,
+    )
+    place.ledger.write(place.name, entry)
+    return entry
+
+
+def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[Stale]:
+    """The groups of a node that are missing or made from something else than is there now.
+
+    A node that was not lifted has one group, ``{}``.
+    """
+    plan = plan_of(inputs)
+    outputs = [catalog.get(name) for name in node.outputs]
+    if not is_lifted(node.func) or plan is None:
+        reason = _whole_reason(node, inputs, outputs)
+        return [Stale({}, reason)] if reason else []
+    spec = spec_of(node.func)
+    found = []
+    for group in spec.groups(plan):
+        digests = input_digests(node.func, inputs, group)
+        reason = _group_reason(spec, plan, group, digests, outputs)
+        if reason:
+            found.append(Stale(group, reason))
+    return found
+
+
+def _group_reason(
+    spec: Lifted,
+    plan: Plan,
+    group: dict[str, str],
+    digests: dict[str, str],
+    outputs: list[AbstractDataset],
+) -> str | None:
+    for grain, output in zip(spec.outs, outputs, strict=True):
+        if not isinstance(output, PartitionedDataset):
+            raise PartitionError(f"{type(output).__name__} cannot hold the partitions of a node")
+        within = {key: group[key] for key in grain if key in group}
+        for identity in plan.ids(grain, within):
+            reason = _reason(
+                output.ledger.read(identity), output.content(identity), digests, identity
+            )
+            if reason:
+                return f"{output.name}: {reason}"
+    return None
+
+
+def _whole_reason(
+    node: Node, inputs: Mapping[str, Any], outputs: list[AbstractDataset]
+) -> str | None:
+    try:
+        digests = input_digests(node.func, inputs, {})
+    except PartitionError as error:
+        return str(error)
+    for name, output in zip(node.outputs, outputs, strict=True):
+        place = place_of(output)
+        if place is None:
+            return f"{name} is not kept in a file"
+        reason = _reason(place.ledger.read(place.name), place.content(), digests, name)
+        if reason:
+            return reason
+    return None
+
+
+def _reason(
+    entry: Entry | None, content: str | None, digests: dict[str, str], what: str
+) -> str | None:
+    """Why a saved thing is not current, or None when it is."""
+    if content is None:
+        return f"{what} is missing"
+    if entry is None:
+        return f"{what} is in no ledger"
+    if entry.correction is not None:
+        return None
+    if entry.content != content:
+        return f"{what} was changed outside the project (put it in place with `kedro cyto correct`)"
+    different = changed(entry, digests)
+    return f"{what} was made from another {', '.join(different)}" if different else None
+
+
+def group_of(spec: Lifted, out: int, identity: str) -> dict[str, str]:
+    """The group that makes partition `identity` of output number `out`."""
+    keys = parse_id(spec.outs[out], identity)
+    return {key: keys[key] for key in spec.by}

@@ -1,0 +1,53 @@
+"""Ingestion's manifest: which partitions exist, and which raw files they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import ConfigDict
+
+from cyto_kedro.datasets.raw import RawChannel
+from cyto_kedro.partitions import Plan
+
+
+class Manifest(Plan):
+    """The plan, the assay's populations, and the raw channels.
+
+    Attributes
+    ----------
+    roles
+        Population -> effector, target or other.
+    sources
+        Population -> channels it is segmented from.
+    subtract
+        Population -> populations taken out of its mask.
+    markers
+        Marker -> channel.
+    raw
+        Where each (fov, channel) lies in the raw files.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roles: dict[str, str]
+    sources: dict[str, tuple[str, ...]]
+    subtract: dict[str, tuple[str, ...]]
+    markers: dict[str, str]
+    raw: tuple[RawChannel, ...] = ()
+
+    def for_group(self, group: Mapping[str, str]) -> Self:
+        """What a group may know: its own field and population, and no raw files.
+
+        What a group does not see cannot make its results stale: a field that is added later leaves
+        the others current.
+        """
+        update: dict[str, Any] = {"raw": ()}
+        if "fov" in group:
+            update["fovs"] = {group["fov"]: self.fovs[group["fov"]]}
+        if "population" in group:
+            name = group["population"]
+            update["populations"] = (name,)
+            for field in ("roles", "sources", "subtract"):
+                update[field] = {name: getattr(self, field)[name]}
+        return self.model_copy(update=update)

@@ -1,0 +1,149 @@
+"""OME-Zarr images (NGFF 0.4 on Zarr v2, 0.5 on Zarr v3): metadata and lazy frames.
+
+Metadata as in the NGFF specification, https://ngff.openmicroscopy.org/0.5: ``multiscales`` with
+axes, the scale of level 0, and channel labels under ``omero``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cyto_kedro.datasets.tiff import arrange
+from cyto_kedro.datasets.tiff_info import square
+from cyto_kedro.errors import InputError
+from cyto_kedro.images import ImageInfo
+
+LENGTHS = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
+TIMES = {
+    **{"microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0},
+    "day": 86_400.0,
+}
+
+
+@dataclass(frozen=True)
+class ZarrHeader:
+    """Level 0 of an OME-Zarr.
+
+    Attributes
+    ----------
+    location
+        URL or path of the image.
+    array
+        Path of level 0 in it.
+    axes
+        One letter per axis of the array, in its order, of TCZYX.
+    shape
+        (T, C, Y, X).
+    dtype
+        NumPy's name of the pixel type.
+    info
+        Channel labels, pixel size, frame times.
+    """
+
+    location: str
+    array: str
+    axes: str
+    shape: tuple[int, int, int, int]
+    dtype: str
+    info: ImageInfo
+
+
+class ZarrFrames:
+    """The frames (T, Y, X) of one channel of an OME-Zarr; opened at each reading."""
+
+    def __init__(self, header: ZarrHeader, channel: int, options: dict[str, Any]) -> None:
+        n_frames, _, height, width = header.shape
+        self.shape = (n_frames, height, width)
+        self.dtype = np.dtype(header.dtype)
+        self._header, self._channel, self._options = header, channel, options
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Frames `start` to `stop` (not included), (T, Y, X)."""
+        array = _open(self._header.location, self._options)[self._header.array]
+        axes = self._header.axes
+        part = {"T": slice(start, stop), "Y": slice(None), "X": slice(None)}
+        chosen = tuple(part.get(a, self._channel if a == "C" else 0) for a in axes)
+        pixels = np.asarray(array[chosen])
+        kept = [a for a in axes if a in "TYX"]
+        pixels = pixels if "T" in kept else pixels[None]
+        kept = kept if "T" in kept else ["T", *kept]
+        return pixels.transpose([kept.index(a) for a in "TYX"]).astype(self.dtype, copy=False)
+
+
+def _open(location: str, options: dict[str, Any]) -> Any:
+    import zarr
+
+    return zarr.open_group(location, mode="r", storage_options=options or None)
+
+
+def read_header(location: str, options: dict[str, Any]) -> ZarrHeader:
+    """Read the metadata of the OME-Zarr at `location`.
+
+    Raises
+    ------
+    InputError
+        If it is not an OME-Zarr image, is a plate, or holds depth.
+    """
+    try:
+        group = _open(location, options)
+        attributes = _attributes(group)
+        prefix = ""
+        if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+            if "1" in group:
+                raise InputError(f"{location} holds several images; save one field per OME-Zarr")
+            attributes, prefix = _attributes(group["0"]), "0/"
+        if "multiscales" not in attributes:
+            kind = "a plate" if "plate" in attributes else "not an OME-Zarr image"
+            raise InputError(
+                f"{location} is {kind}: it has no 'multiscales' metadata. Let the pattern point at "
+                "the images themselves."
+            )
+        scales = attributes["multiscales"][0]
+        level = scales["datasets"][0]
+        array = group[prefix + level["path"]]
+        sizes, dtype = array.shape, np.dtype(array.dtype)
+        described = [a if isinstance(a, dict) else {"name": a} for a in scales.get("axes", "tczyx")]
+        axes = "".join(axis["name"].upper() for axis in described)
+        scale = _scale(level, len(axes)) * _scale(scales, len(axes))
+    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
+            "again or export it again"
+        ) from error
+    _, n_t, n_c = arrange(axes, sizes, None, location)
+    units = {
+        a: (axis.get("unit", ""), s) for a, axis, s in zip(axes, described, scale, strict=True)
+    }
+    sides = [units[a][1] * LENGTHS[units[a][0]] if units[a][0] in LENGTHS else None for a in "YX"]
+    unit, step = units.get("T", ("", 0.0))
+    labels = [c.get("label") for c in attributes.get("omero", {}).get("channels", [])]
+    return ZarrHeader(
+        location=location,
+        array=prefix + level["path"],
+        axes=axes,
+        shape=(n_t, n_c, sizes[axes.index("Y")], sizes[axes.index("X")]),
+        dtype=dtype.newbyteorder("=").name,
+        info=ImageInfo(
+            pixel_size_um=square(sides, location),
+            time_s=tuple(t * step * TIMES[unit] for t in range(n_t)) if unit in TIMES else None,
+            channels=tuple(map(str, labels)) if all(labels) and len(labels) == n_c else (),
+        ),
+    )
+
+
+def _attributes(group: Any) -> dict[str, Any]:
+    attributes = dict(group.attrs)
+    return {**attributes, **attributes.get("ome", {})}
+
+
+def _scale(described: dict[str, Any], n_axes: int) -> np.ndarray:
+    scale = np.ones(n_axes)
+    for step in described.get("coordinateTransformations", []):
+        if step.get("type") == "scale":
+            scale = scale * np.asarray(step["scale"], float)
+    return scale

@@ -1,0 +1,152 @@
+"""Raw files found by one pattern with placeholders {fov}, {channel} and {frame}."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+from fsspec import AbstractFileSystem
+
+from cyto_kedro.errors import ConfigError, InputError, unknown
+
+PLACEHOLDERS = ("fov", "channel", "frame")
+# the name of the only field where the pattern has no {fov}
+ONLY_FOV = "fov1"
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of the raw folder and what its path says; `path` is relative to the folder."""
+
+    path: str
+    fov: str
+    channel: str | None
+    frame: int | None
+
+
+class Pattern:
+    """``plate1/{fov}/{channel}_t{frame}.tif`` and the like.
+
+    Literal text stands for itself; a placeholder matches at least one character and no "/"; {frame}
+    matches a whole number. Each is optional.
+
+    Parameters
+    ----------
+    text
+        The pattern, relative to the raw folder.
+    channels
+        If given, {channel} matches these names only.
+
+    Raises
+    ------
+    ConfigError
+        If a placeholder is unknown or repeated.
+    """
+
+    def __init__(self, text: str, channels: Iterable[str] | None = None) -> None:
+        self.text = text.strip("/")
+        self.depth = self.text.count("/")
+        names = re.findall(r"\{(.*?)\}", self.text)
+        for name in names:
+            if name not in PLACEHOLDERS:
+                raise ConfigError(
+                    f"raw pattern {text!r}: {unknown('placeholder', name, PLACEHOLDERS)}"
+                )
+            if names.count(name) > 1:
+                raise ConfigError(f"raw pattern {text!r}: {{{name}}} may appear once only")
+        if not self.text:
+            raise ConfigError("the raw pattern is empty; give one such as '{fov}/{channel}.tif'")
+        self.names = frozenset(names)
+        known = sorted(channels or (), key=len, reverse=True)
+        # two readings of one path are told apart by matching short first and long first
+        self._lazy = self._compile(known, "?")
+        self._greedy = self._compile(known, "")
+
+    def _compile(self, channels: Sequence[str], lazy: str) -> re.Pattern[str]:
+        parts = {
+            "fov": f"(?P<fov>[^/]+{lazy})",
+            "channel": f"(?P<channel>[^/]+{lazy})",
+            # whole numbers: {fov}{frame} does not cut t012 into t0 and 12
+            "frame": r"(?P<frame>(?<!\d)\d+(?!\d))",
+        }
+        if channels:
+            parts["channel"] = f"(?P<channel>{'|'.join(re.escape(name) for name in channels)})"
+        pieces = re.split(r"\{(.*?)\}", self.text)
+        return re.compile(
+            "".join(parts[p] if i % 2 else re.escape(p) for i, p in enumerate(pieces))
+        )
+
+    def match(self, path: str) -> RawFile | None:
+        """What `path` says, or None if it is not of this pattern.
+
+        Raises
+        ------
+        InputError
+            If the path can be read in two ways.
+        """
+        first, second = self._lazy.fullmatch(path), self._greedy.fullmatch(path)
+        if first is None or second is None:
+            return None
+        if first.groupdict() != second.groupdict():
+            raise InputError(
+                f"raw file {path!r} fits the pattern {self.text!r} in two ways: "
+                f"{first.groupdict()} and {second.groupdict()}. Name the assay's channels, or "
+                "rename the files so that what separates the parts does not occur in them."
+            )
+        found = first.groupdict()
+        frame = found.get("frame")
+        return RawFile(
+            path=path,
+            fov=found.get("fov", ONLY_FOV),
+            channel=found.get("channel"),
+            frame=None if frame is None else int(frame),
+        )
+
+
+def find(
+    fs: AbstractFileSystem, folder: str, pattern: Pattern, exclude: Sequence[str] = ()
+) -> tuple[list[RawFile], list[str]]:
+    """Files of `folder` that fit `pattern`, and those that do not, both in order of path.
+
+    Parameters
+    ----------
+    fs, folder
+        File system, and the folder's path in it.
+    pattern
+        An OME-Zarr (a folder named ``*.zarr``) counts as a file.
+    exclude
+        Glob patterns of paths to leave out.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or has no file that fits.
+    """
+    if not fs.isdir(folder):
+        raise InputError(f"the raw folder {folder} does not exist; correct its path")
+    paths = sorted(_walk(fs, folder, "", pattern.depth))
+    paths = [p for p in paths if not any(fnmatch(p, glob) for glob in exclude)]
+    read = {path: pattern.match(path) for path in paths}
+    files = [file for file in read.values() if file is not None]
+    ignored = [path for path, file in read.items() if file is None]
+    if not files:
+        seen = f"it has {', '.join(ignored[:5])}" if ignored else "it is empty"
+        raise InputError(
+            f"no file in {folder} fits the pattern {pattern.text!r} ({seen}). Correct the folder, "
+            "the pattern or the names of the channels."
+        )
+    return files, ignored
+
+
+def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Iterator[str]:
+    """Relative paths of files exactly as deep as the pattern or less deep; hidden ones left out."""
+    for entry in fs.ls(folder, detail=True):
+        name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
+        if name.startswith("."):
+            continue
+        if entry["type"] != "directory" or name.endswith(".zarr"):
+            yield prefix + name
+        elif depth:
+            yield from _walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)

@@ -1,0 +1,73 @@
+"""Finished pictures as PNG files that carry their own words, and text files such as the report."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from io import BytesIO
+
+from kedro_datasets._typing import HTMLPreview, ImagePreview
+
+from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.errors import InputError
+from cyto_kedro.images import Picture
+
+WORDS = ("title", "caption", "alt")
+
+
+class PictureDataset(FileDataset[Picture, Picture]):
+    """A `Picture` in one PNG file; title, caption and alternative text are PNG text chunks."""
+
+    def save(self, data: Picture) -> None:
+        """Write the picture with its words."""
+        from PIL import Image as Pillow
+        from PIL.PngImagePlugin import PngInfo
+
+        words = PngInfo()
+        for name in WORDS:
+            words.add_itxt(name, getattr(data, name))
+        with Pillow.open(BytesIO(data.png)) as image:
+            self._write(lambda file: image.save(file, format="PNG", pnginfo=words))
+
+    def load(self) -> Picture:
+        """Read the picture and its words.
+
+        Raises
+        ------
+        InputError
+            If the file is not a PNG.
+        """
+        from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
+
+        with self._read() as file:
+            content = file.read()
+        try:
+            with Pillow.open(BytesIO(content)) as image:
+                found = {name: str(image.info.get(name, "")) for name in WORDS}
+        except UnidentifiedImageError as error:
+            raise InputError(
+                f"{self.location} is not a picture; run the reporting again"
+            ) from error
+        return Picture(png=content, **found)
+
+    def preview(self) -> ImagePreview:
+        """The picture itself."""
+        return ImagePreview(b64encode(self.load().png).decode())
+
+
+class TextDataset(FileDataset[str, str]):
+    """UTF-8 text in one file, written whole or not at all; an HTML page previews as itself."""
+
+    def save(self, data: str) -> None:
+        """Write the text."""
+        content = data.encode()
+        self._write(lambda file: file.write(content) and None)
+
+    def load(self) -> str:
+        """Read the text."""
+        with self._read() as file:
+            return file.read().decode()
+
+    def preview(self) -> HTMLPreview:
+        """The page."""
+        return HTMLPreview(self.load())

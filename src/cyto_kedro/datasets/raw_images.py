@@ -1,0 +1,104 @@
+"""The raw films as partitions, read where they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+from fsspec.core import url_to_fs
+from kedro.io import DatasetError
+from kedro_datasets._typing import ImagePreview
+
+from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.previews import grey, montage, png
+from cyto_kedro.datasets.raw import RawChannel, open_raw
+from cyto_kedro.errors import PartitionError, unknown
+from cyto_kedro.ledger import digest
+from cyto_kedro.partitions import Block, Grain, Partitions, parse_id
+
+
+class RawImages(FileDataset[Any, Partitions]):
+    """Raw films as lazy partitions ``<fov>/<channel>/<block>``, never copied.
+
+    Loading a partition gives a Dask array (T, Y, X) over the block's frames, one chunk a frame.
+
+    Parameters
+    ----------
+    filepath
+        Ingestion's manifest, which says where each field and channel lies.
+    metadata
+        Kept for plugins.
+    """
+
+    name = "raw_images"
+    grain: Grain = ("fov", "channel", "block")
+
+    def _manifest(self) -> Manifest:
+        with self._read() as file:
+            return Manifest.model_validate_json(file.read())
+
+    def load(self) -> Partitions:
+        """The partitions, none of them opened yet."""
+        return Partitions(_Opened(self._manifest()))
+
+    def save(self, data: Any) -> None:
+        """Refuse: raw films are input.
+
+        Raises
+        ------
+        DatasetError
+            Always.
+        """
+        raise DatasetError("raw_images are read where the microscope put them and never written")
+
+    def preview(self) -> ImagePreview:
+        """First, middle and last frame of the first film."""
+        source = _Opened(self._manifest())
+        raw = next(iter(source.raw.values()))
+        return png(grey(montage(open_raw(raw))))
+
+
+class _Opened:
+    """The manifest's raw channels by (fov, channel)."""
+
+    name = RawImages.name
+    grain: Grain = RawImages.grain
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self.raw: dict[tuple[str, str], RawChannel] = {
+            (each.fov, each.channel): each for each in manifest.raw
+        }
+
+    def _find(self, identity: str) -> tuple[RawChannel, Block]:
+        keys = parse_id(self.grain, identity)
+        try:
+            return self.raw[keys["fov"], keys["channel"]], Block.parse(keys["block"])
+        except KeyError as error:
+            choices = [f"{fov}/{channel}" for fov, channel in self.raw]
+            raise PartitionError(
+                unknown("raw film", f"{keys['fov']}/{keys['channel']}", choices)
+            ) from error
+
+    def load_one(self, identity: str) -> da.Array:
+        """The frames of one block."""
+        raw, block = self._find(identity)
+        return open_raw(raw)[block.start : block.stop]
+
+    def list_ids(self) -> list[str]:
+        """Every planned raw partition."""
+        return self._manifest.ids(self.grain)
+
+    def content(self, identity: str) -> str | None:
+        """A hash of the files' names, sizes and times: raw films are too large to hash whole."""
+        raw, block = self._find(identity)
+        stamps = []
+        for url in raw.files:
+            fs, path = url_to_fs(url)
+            if not fs.exists(path):
+                return None
+            info = fs.info(path)
+            stamp = info.get("mtime") or info.get("LastModified") or info.get("ETag")
+            stamps.append([url, info["size"], str(stamp)])
+        return digest([stamps, raw.index, str(block)])

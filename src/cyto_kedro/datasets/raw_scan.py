@@ -1,0 +1,348 @@
+"""The user's raw films: found by a pattern, checked by their headers, read lazily.
+
+Read are OME-TIFF, ImageJ and plain TIFF with one or more channels and frames, folders of one-frame
+TIFFs, and OME-Zarr. `scan` reads headers only and finds what is missing, cut short or ambiguous
+before any analysis; its `RawChannel`s are plain data, so that a worker can open its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from pydantic import BaseModel, ConfigDict, Field
+
+from cyto_kedro.datasets import ome_zarr, tiff
+from cyto_kedro.datasets.patterns import Pattern, RawFile, find
+from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.images import ImageInfo
+
+logger = logging.getLogger(__name__)
+
+Channels = Sequence[str] | Mapping[str, str] | None
+# keys of a side file, ours first; the second is Celldetective's
+SIDE_PIXEL_SIZE = ("pixel_size_um", "spatial_calibration")
+
+
+class RawChannel(BaseModel):
+    """One channel of one field of view: where its frames are and what they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fov: str
+    channel: str
+    files: tuple[str, ...] = Field(description="one file, or one per frame in order")
+    index: int = Field(ge=0, description="number of the channel in its file")
+    n_channels: int = Field(ge=1, description="channels in the file")
+    n_frames: int = Field(ge=1)
+    height: int = Field(ge=1, description="pixels")
+    width: int = Field(ge=1, description="pixels")
+    dtype: str
+    pixel_size_um: float | None = Field(description="null if the file does not say")
+    time_s: tuple[float, ...] | None = Field(
+        description="time of each frame from the film's first; null if the file does not say"
+    )
+
+
+class _Stack(BaseModel):
+    """What the header of a stack says, whatever its format."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    shape: tuple[int, int, int, int]
+    dtype: str
+    info: ImageInfo
+
+
+def scan(
+    folder: str,
+    pattern: str,
+    channels: Channels = None,
+    sidecar: str | None = None,
+    exclude: Sequence[str] = (),
+    storage_options: dict[str, Any] | None = None,
+) -> list[RawChannel]:
+    """Find the channels of every field of view in `folder`; reads headers, no pixels.
+
+    Parameters
+    ----------
+    folder
+        Path or URL.
+    pattern
+        Of paths in it, with {fov}, {channel}, {frame}, each optional.
+    channels
+        The channels wanted. A list: their names in the path or in the file's metadata; if the
+        metadata has none of these names, names in file order, one for each channel of the file.
+        A mapping: our name -> the name in path or metadata. None: all, as the files name them.
+    sidecar
+        Name of a JSON file beside each image, such as ``{stem}.json``, with ``channels`` (names in
+        file order), ``pixel_size_um`` and ``frame_interval_s``, each optional.
+    exclude
+        Glob patterns of paths to leave out, such as ``*_labelled.tif``.
+    storage_options
+        Of the fsspec file system.
+
+    Returns
+    -------
+    list of RawChannel
+        In order of fov, then channel as asked for.
+
+    Raises
+    ------
+    InputError
+        Naming the field, channel, file and frame: nothing found, a channel missing in a field, a
+        gap in frame numbers, a file cut short or not flat, channels without names.
+    ConfigError
+        If the pattern has an unknown placeholder.
+    """
+    options = dict(storage_options or {})
+    fs, root = url_to_fs(folder, **options)
+    names = _wanted(channels)
+    compiled = Pattern(pattern, names.values() if names else None)
+    files, ignored = find(fs, root, compiled, exclude)
+    images = [path for path in ignored if path.lower().endswith((".tif", ".tiff", ".zarr"))]
+    if images:
+        logger.warning(
+            "%d images in %s do not fit %r and are ignored, the first: %s",
+            len(images),
+            folder,
+            pattern,
+            ", ".join(images[:3]),
+        )
+    groups: dict[tuple[str, str | None], list[RawFile]] = defaultdict(list)
+    for file in files:
+        groups[file.fov, file.channel].append(file)
+    if "channel" in compiled.names:
+        _check_channels(groups, names)
+    reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar)
+    found = [raw for key in sorted(groups, key=str) for raw in reader.read(*key, groups[key])]
+    rank = {name: i for i, name in enumerate(names)}
+    return sorted(found, key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
+
+
+def _wanted(channels: Channels) -> dict[str, str]:
+    """Our name -> name in the files; empty if all are wanted."""
+    if channels is None:
+        return {}
+    if isinstance(channels, str):
+        raise ConfigError(f"channels: {channels!r} is one text; give a list of names")
+    names = dict(channels) if isinstance(channels, Mapping) else {name: name for name in channels}
+    if len(names) < len(channels) or len(set(names.values())) < len(names):
+        raise ConfigError(f"channels: a name is given twice in {channels}")
+    return names
+
+
+def _check_channels(groups: Mapping[tuple[str, str | None], Any], names: dict[str, str]) -> None:
+    """Raise if a field lacks a channel that is asked for, or that other fields have."""
+    fovs = sorted({fov for fov, _ in groups})
+    wanted = list(names.values()) or sorted({str(channel) for _, channel in groups})
+    for fov in fovs:
+        for channel in wanted:
+            if (fov, channel) not in groups:
+                have = ", ".join(str(c) for f, c in sorted(groups, key=str) if f == fov)
+                raise InputError(
+                    f"fov {fov}: channel {channel} is missing (found: {have}). Add its files, or "
+                    "leave the field out with `exclude`."
+                )
+
+
+class _Scanner:
+    """Turns the files of one field (and channel) into `RawChannel`s."""
+
+    def __init__(
+        self,
+        fs: AbstractFileSystem,
+        root: str,
+        folder: str,
+        options: dict[str, Any],
+        channels: Channels,
+        sidecar: str | None,
+    ) -> None:
+        self._fs, self._root, self._folder, self._options = fs, root, folder, options
+        self._channels, self._sidecar = channels, sidecar
+        self._names = _wanted(channels)
+        self._renamed: tuple[str, tuple[str, ...]] | None = None
+
+    def read(self, fov: str, channel: str | None, files: list[RawFile]) -> list[RawChannel]:
+        place = f"fov {fov}" + (f", channel {channel}" if channel else "")
+        files = _in_order(files, place)
+        side = self._side(files[0], place)
+        side_names = tuple(str(name) for name in side.get("channels", ()))
+        expected = 1 if channel else len(side_names) or None
+        if expected is None and not isinstance(self._channels, Mapping):
+            expected = len(self._names) or None
+        stacks = [self._stack(file, expected, place) for file in files]
+        first = self._joined(stacks, files, place)
+        n_frames, n_channels, height, width = first.shape
+        if channel:
+            if n_channels > 1:
+                raise InputError(
+                    f"{place}: {files[0].path} holds {n_channels} channels, but the pattern says "
+                    "one file per channel; remove {channel} from the pattern, or split the file"
+                )
+            ours = {inside: name for name, inside in self._names.items()}
+            chosen = [(ours.get(channel, channel), 0)]
+        else:
+            chosen = self._choose(side_names, first.info.channels, n_channels, files[0].path, place)
+        pixel_size, times = _calibration(first.info, side, n_frames, place)
+        return [
+            RawChannel(
+                fov=fov,
+                channel=name,
+                files=tuple(f"{self._folder}/{file.path}" for file in files),
+                index=index,
+                n_channels=n_channels,
+                n_frames=n_frames,
+                height=height,
+                width=width,
+                dtype=first.dtype,
+                pixel_size_um=pixel_size,
+                time_s=times,
+            )
+            for name, index in chosen
+        ]
+
+    def _side(self, file: RawFile, place: str) -> dict[str, Any]:
+        if self._sidecar is None:
+            return {}
+        path = PurePosixPath(file.path)
+        stem = path.name.removesuffix(path.suffix).removesuffix(".ome")
+        beside = f"{self._root}/{path.with_name(self._sidecar.replace('{stem}', stem))}"
+        try:
+            with self._fs.open(beside, "rb") as source:
+                content = json.load(source)
+        except FileNotFoundError as error:
+            raise InputError(
+                f"{place}: the side file {beside} of {file.path} is missing; add it, or leave the "
+                "image out with `exclude`"
+            ) from error
+        except ValueError as error:
+            raise InputError(f"{place}: the side file {beside} is not JSON ({error})") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{place}: the side file {beside} must hold a JSON object")
+        return content
+
+    def _stack(self, file: RawFile, n_channels: int | None, place: str) -> _Stack:
+        url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
+        try:
+            header: Any = (
+                ome_zarr.read_header(url, self._options)
+                if path.endswith(".zarr")
+                else tiff.read_header(self._fs, path, url, n_channels)
+            )
+        except InputError as error:
+            raise InputError(f"{place}: {error}") from error
+        return _Stack(shape=header.shape, dtype=header.dtype, info=header.info)
+
+    def _joined(self, stacks: list[_Stack], files: list[RawFile], place: str) -> _Stack:
+        """One stack out of one per frame."""
+        first = stacks[0]
+        if files[0].frame is None:
+            return first
+        for stack, file in zip(stacks, files, strict=True):
+            if stack.shape[0] != 1:
+                raise InputError(
+                    f"{place}: {file.path} holds {stack.shape[0]} frames, but the pattern says one "
+                    "file per frame; remove {frame} from the pattern"
+                )
+            if (stack.shape, stack.dtype) != (first.shape, first.dtype):
+                raise InputError(
+                    f"{place}, frame {file.frame}: {file.path} is {stack.shape[2:]} {stack.dtype}, "
+                    f"but {files[0].path} is {first.shape[2:]} {first.dtype}; all frames of a film "
+                    "must agree"
+                )
+        known = [stack.info.time_s[0] for stack in stacks if stack.info.time_s]
+        info = ImageInfo(
+            pixel_size_um=first.info.pixel_size_um,
+            time_s=tuple(known) if len(known) == len(stacks) and len(set(known)) > 1 else None,
+            channels=first.info.channels,
+        )
+        return _Stack(shape=(len(stacks), *first.shape[1:]), dtype=first.dtype, info=info)
+
+    def _choose(
+        self, side: tuple[str, ...], inside: tuple[str, ...], n: int, file: str, place: str
+    ) -> list[tuple[str, int]]:
+        """(our name, number in the file) of each channel wanted from a file of `n` channels."""
+        found = side or inside
+        if side and len(side) != n:
+            raise InputError(f"{place}: {file} has {n} channels, its side file names {len(side)}")
+        if not self._names:
+            if not found:
+                raise InputError(
+                    f"{place}: {file} has {n} channels without names; name the channels of the "
+                    "assay in file order"
+                )
+            return [(name, i) for i, name in enumerate(found)]
+        missing = [name for name in self._names.values() if name not in found]
+        if not missing:
+            return [(ours, found.index(name)) for ours, name in self._names.items()]
+        by_order = not side and not isinstance(self._channels, Mapping)
+        if by_order and len(missing) == len(self._names) == n:
+            if inside:
+                self._check_same_order(inside, place)
+            return [(name, i) for i, name in enumerate(self._names)]
+        raise InputError(
+            f"{place}: channel {missing[0]} is not in {file}, which has {n} "
+            f"({', '.join(found) or 'without names'}). Correct the names of the channels."
+        )
+
+    def _check_same_order(self, inside: tuple[str, ...], place: str) -> None:
+        """Naming by order is right only while every field has the same order."""
+        if self._renamed is None:
+            self._renamed = (place, inside)
+            logger.warning(
+                "channels %s are taken as %s, by their order", list(inside), list(self._names)
+            )
+        elif self._renamed[1] != inside:
+            raise InputError(
+                f"{place}: its channels are {inside}, those of {self._renamed[0]} are "
+                f"{self._renamed[1]}; map each channel to its name in the files instead of by order"
+            )
+
+
+def _in_order(files: list[RawFile], place: str) -> list[RawFile]:
+    """The files of a stack by frame number; raise on repeats and gaps."""
+    files = sorted(files, key=lambda file: (-1 if file.frame is None else file.frame, file.path))
+    for before, after in itertools.pairwise(files):
+        if before.frame == after.frame:
+            what = "" if after.frame is None else f", frame {after.frame}"
+            raise InputError(
+                f"{place}{what}: two files, {before.path} and {after.path}; keep one, or say in "
+                "the pattern what tells them apart"
+            )
+        if before.frame is not None and after.frame != before.frame + 1:
+            raise InputError(
+                f"{place}: frame {before.frame + 1} is missing between {before.path} and "
+                f"{after.path}. Add it: frames that close ranks would shift all later times."
+            )
+    return files
+
+
+def _calibration(
+    info: ImageInfo, side: Mapping[str, Any], n_frames: int, place: str
+) -> tuple[float | None, tuple[float, ...] | None]:
+    """Pixel size and frame times from the first frame on; the side file speaks first."""
+    given = [side[key] for key in SIDE_PIXEL_SIZE if side.get(key)]
+    pixel_size = float(given[0]) if given else info.pixel_size_um
+    times = info.time_s
+    if side.get("frame_interval_s"):
+        times = tuple(t * float(side["frame_interval_s"]) for t in range(n_frames))
+    if times is None:
+        return pixel_size, None
+    late = np.flatnonzero(np.diff(times) <= 0)
+    if late.size:
+        logger.warning(
+            "%s: by the file, frame %d is not later than the one before; its times are not used",
+            place,
+            late[0] + 1,
+        )
+        return pixel_size, None
+    return pixel_size, tuple(float(time - times[0]) for time in times)

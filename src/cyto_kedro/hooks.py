@@ -1,0 +1,255 @@
+"""Hooks that act under every runner: checks before a run, the ledger, the run's manifest."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from pydantic import ValidationError
+
+from cyto_kedro.currency import group_of, input_digests, place_of, record
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.partitioned import PartitionedDataset
+from cyto_kedro.errors import ConfigError, PartitionError
+from cyto_kedro.ledger import as_json
+from cyto_kedro.lift import is_lifted, spec_of
+from cyto_kedro.parameters import MODELS, Assay, check_together
+
+log = logging.getLogger(__name__)
+
+
+class CheckHooks:
+    """Refuse before the run what would otherwise fail, or mislead, hours later."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
+        self._parameters: dict[str, Any] = dict(context.config_loader["parameters"])
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> None:
+        """Check the runner's abilities, all parameter blocks together, and the plan on disk."""
+        runner = str(run_params.get("runner"))
+        if run_params.get("only_missing_outputs") and "cyto_kedro.runner" not in runner:
+            raise ConfigError(
+                "--only-missing-outputs under this runner would skip a node as soon as one of its "
+                "partitions exists, and call a half-finished run complete. Use it with "
+                "--runner cyto_kedro.runner.PartitionRunner, which decides by partition."
+            )
+        used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
+        simulation = {"simulation"}  # an assay of its own: the two do not know of each other
+        wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
+        blocks = {name: self._parameters[name] for name in wanted if name in self._parameters}
+        try:
+            check_together(blocks)
+        except ValidationError as error:
+            raise ConfigError(f"parameters: {error}") from error
+        produced = pipeline.outputs() | {name for n in pipeline.nodes for name in n.outputs}
+        needed = {name for n in pipeline.nodes for name in n.inputs}
+        if "manifest" in needed | produced and "assay" in blocks:
+            self._check_plan(Assay.model_validate(blocks["assay"]), catalog, "manifest" in produced)
+
+    def _check_plan(self, assay: Assay, catalog: Any, replanned: bool) -> None:
+        place = place_of(catalog.get("manifest"))
+        if place is None or place.content() is None:
+            if not replanned:
+                raise ConfigError(
+                    "there is no manifest yet, so no partition is planned: run "
+                    "`kedro run --pipelines ingestion` (or `kedro run`) first"
+                )
+            return
+        try:
+            manifest = catalog.load("manifest")
+        except Exception as error:
+            if replanned:
+                log.warning("the manifest on disk cannot be read and is made anew: %s", error)
+                return
+            raise
+        if not isinstance(manifest, Manifest):
+            return
+        differing = [
+            (name, was, now)
+            for name, was, now in (
+                ("block_length", manifest.block_length, assay.block_length),
+                ("channels", set(manifest.channels), set(assay.channels)),
+                ("populations", list(manifest.populations), list(assay.populations)),
+            )
+            if was != now
+        ]
+        for name, was, now in differing:
+            if replanned:
+                log.warning(
+                    "assay.%s changed from %s to %s: partitions of the old plan stay on disk but "
+                    "are not read any more",
+                    name,
+                    was,
+                    now,
+                )
+            else:
+                raise ConfigError(
+                    f"assay.{name} is {now}, but the partitions on disk were planned with {was}: "
+                    "mixing them would count cells twice or not at all. Run the whole pipeline "
+                    f"(`kedro run`), or set assay.{name} back"
+                )
+
+
+class LedgerHooks:
+    """Write a ledger entry for everything that is saved, and the run's manifest.
+
+    ``runs/<run_id>/manifest.json`` says what ran with what: command, environment, parameters, git
+    state, package versions, and each partition with its time. ``partitions.jsonl`` beside it grows as
+    partitions are saved, so that a killed run leaves its record too.
+    """
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep what the run's manifest cites."""
+        self._context = context
+        self._root = Path(context.project_path)
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
+    ) -> None:
+        """Start the run's manifest."""
+        self._catalog = catalog
+        self._inputs: dict[str, Mapping[str, Any]] = {}
+        self._clock: dict[str, float] = {}
+        self._run_id = str(run_params["run_id"])
+        self._folder = self._root / "runs" / self._run_id
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._manifest = {
+            "run_id": self._run_id,
+            "state": "running",
+            "started": datetime.now(UTC).isoformat(),
+            "command": sys.argv,
+            "runner": str(run_params.get("runner")),
+            "env": run_params.get("env"),
+            "run_params": {
+                key: as_json(value) for key, value in run_params.items() if value is not None
+            },
+            "parameters": as_json(dict(self._context.config_loader["parameters"])),
+            "nodes": [node.name for node in pipeline.nodes],
+            "git": _git(self._root),
+            "python": sys.version,
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+        }
+        self._write()
+        catalog["run_info"] = MemoryDataset(dict(self._manifest))  # the report cites it
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
+        """Keep the node's inputs: the entries of its partitions hash them."""
+        if not hasattr(self, "_inputs"):  # a node run by itself, without a pipeline around it
+            return
+        self._inputs[node.name] = dict(inputs)
+        self._clock[node.name] = time.monotonic()
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Write the ledger entries of what was just saved."""
+        inputs = getattr(self, "_inputs", {}).get(node.name)
+        if inputs is None:
+            return
+        now = time.monotonic()
+        seconds = now - self._clock[node.name]
+        if dataset_name == node.outputs[-1]:
+            self._clock[node.name] = now
+        dataset = self._catalog.get(dataset_name)
+        identities = list(data) if isinstance(dataset, PartitionedDataset) else [None]
+        for identity in identities:
+            group: dict[str, str] = {}
+            if is_lifted(node.func) and identity is not None:
+                group = group_of(spec_of(node.func), node.outputs.index(dataset_name), identity)
+            try:
+                digests = input_digests(node.func, inputs, group)
+            except PartitionError:
+                digests = {}  # never current: its inputs have no content that can be hashed
+            saved = datetime.now(UTC)
+            entry = record(
+                dataset,
+                identity,
+                digests,
+                run_id=self._run_id,
+                saved_at=saved,
+                seconds=round(seconds, 4),
+            )
+            if entry is not None:
+                self._append(
+                    {
+                        "dataset": dataset_name,
+                        "partition": identity,
+                        "node": node.name,
+                        "seconds": entry.seconds,
+                        "saved_at": saved.isoformat(),
+                        "content": entry.content,
+                    }
+                )
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Finish the run's manifest."""
+        self._finish("done")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
+        """Finish the run's manifest with the error."""
+        self._finish("failed", f"{type(error).__name__}: {error}")
+
+    def _append(self, item: dict[str, Any]) -> None:
+        with (self._folder / "partitions.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(item) + "\n")
+
+    def _finish(self, state: str, error: str | None = None) -> None:
+        partitions = self._folder / "partitions.jsonl"
+        lines = partitions.read_text(encoding="utf-8").splitlines() if partitions.exists() else []
+        self._manifest |= {
+            "state": state,
+            "finished": datetime.now(UTC).isoformat(),
+            "partitions": [json.loads(line) for line in lines],
+        }
+        if error is not None:
+            self._manifest["error"] = error
+        self._write()
+        log.info("Run %s: %s", state, self._folder / "manifest.json")
+
+    def _write(self) -> None:
+        path = self._folder / "manifest.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(self._manifest, indent=1, default=str), encoding="utf-8")
+        part.replace(path)
+
+
+def _git(root: Path) -> dict[str, Any]:
+    """The commit that ran, and whether files differed from it."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    commit = ask("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(ask("status", "--porcelain")) if commit else None}

@@ -1,0 +1,58 @@
+"""An image stack together with what is known of its pixels and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """What a file says of an image beside its pixels.
+
+    Attributes
+    ----------
+    pixel_size_um
+        Side of a (square) pixel in micrometres; None if unknown.
+    time_s
+        Time of each frame in seconds; None if unknown.
+    channels
+        Channel names in file order; empty if unnamed.
+    """
+
+    pixel_size_um: float | None = None
+    time_s: tuple[float, ...] | None = None
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """Pixels, (Y, X), (T, Y, X) or (T, C, Y, X), NumPy or Dask, and their `ImageInfo`."""
+
+    array: Any
+    pixel_size_um: float | None = None
+    time_s: tuple[float, ...] | None = None
+    channels: tuple[str, ...] = ()
+
+    @property
+    def info(self) -> ImageInfo:
+        """All but the pixels."""
+        return ImageInfo(self.pixel_size_um, self.time_s, tuple(self.channels))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture and the words that go with it.
+
+    Attributes
+    ----------
+    png
+        The bytes of a PNG file.
+    title, caption, alt
+        Heading; what is shown and how it was computed; the same for someone who cannot see it.
+    """
+
+    png: bytes
+    title: str
+    caption: str
+    alt: str

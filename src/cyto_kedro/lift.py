@@ -1,0 +1,188 @@
+"""Lift a function of one group to a Kedro node over all groups of the plan.
+
+An author writes ``f(group, ..., manifest, params)`` for one group and gets a generator node that
+Kedro saves one result at a time: memory holds one group, whatever runner drives it. What each input
+becomes for a group is decided by what it is (`narrow`): partitions are cut down to the group's own,
+tables to its field's rows, parameter models to its population's part.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
+
+import pandas as pd
+
+from cyto_kedro.errors import ConfigError, GroupsFailedError
+from cyto_kedro.partitions import Grain, Partitions, Plan, parse_grain, partition_id, select
+
+log = logging.getLogger(__name__)
+
+PROGRESS_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Lifted:
+    """How a node was lifted; runners and the ledger read it from the node's function."""
+
+    func: Callable[..., Any]
+    by: Grain
+    outs: tuple[Grain, ...]
+    only: tuple[Mapping[str, str], ...] | None = None
+
+    def groups(self, plan: Plan) -> list[dict[str, str]]:
+        """The groups that this node runs."""
+        return plan.groups(self.by) if self.only is None else [dict(group) for group in self.only]
+
+
+def narrow(value: Any, plan: Plan, group: Mapping[str, str]) -> Any:
+    """What an input is for one group.
+
+    Partitions become the group's own (loaded, or a lazy `Selection` where the group leaves keys
+    open); a table with a ``fov`` column becomes the rows of the group's field; an object with
+    ``for_group`` (parameters by population, the manifest) its part; anything else stays whole.
+    """
+    if isinstance(value, Partitions):
+        return select(value, plan, group)
+    if isinstance(value, pd.DataFrame) and "fov" in value.columns and "fov" in group:
+        return value[value["fov"] == group["fov"]].reset_index(drop=True)
+    if hasattr(value, "for_group"):
+        return value.for_group(group)
+    return value
+
+
+def lift(
+    func: Callable[..., Any],
+    *,
+    by: str | Sequence[str],
+    out: str | Sequence[str] | None = None,
+) -> Callable[..., Any]:
+    """Make a generator node function of `func`, which works on one group.
+
+    Parameters
+    ----------
+    func
+        ``func(group, ..., manifest, ...)``: `group` is ``{key: value}``; the other arguments are the
+        node's inputs, narrowed to the group. It must take `manifest`, the plan. It returns the
+        group's result, or a tuple with one result per output.
+    by
+        The grain of a group, such as ``"fov/block"``.
+    out
+        Grain of each output (default: `by`). An output finer than `by` by one key is returned as
+        ``{value of that key: result}``.
+
+    Returns
+    -------
+    callable
+        A generator function with `func`'s signature less `group`, and its type hints (Kedro reads
+        them to validate parameters). It yields ``{partition id: result}``, or a tuple of these, goes
+        on past a group that fails, and raises one `GroupsFailedError` at the end.
+    """
+    keys = parse_grain(by)
+    outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
+    spec = Lifted(func, keys, tuple(parse_grain(each) for each in outs))
+    return _generator(spec)
+
+
+def restrict(lifted: Callable[..., Any], only: Sequence[Mapping[str, str]]) -> Callable[..., Any]:
+    """The same node over the groups `only`: what a runner gives to one batch."""
+    return _generator(replace(spec_of(lifted), only=tuple(only)))
+
+
+def is_lifted(func: Callable[..., Any]) -> bool:
+    """Whether a node's function was made by `lift`."""
+    return isinstance(getattr(func, "lifted", None), Lifted)
+
+
+def spec_of(func: Callable[..., Any]) -> Lifted:
+    """The `Lifted` of a node's function."""
+    spec = getattr(func, "lifted", None)
+    if not isinstance(spec, Lifted):
+        raise ConfigError(f"{getattr(func, '__name__', func)!r} was not made by lift")
+    return spec
+
+
+def _generator(spec: Lifted) -> Callable[..., Any]:
+    func = spec.func
+    parameters = list(inspect.signature(func).parameters.values())
+    names = [parameter.name for parameter in parameters]
+    if names[:1] != ["group"] or "manifest" not in names:
+        raise ConfigError(f"lift: {func.__name__} must take `group` first, and `manifest`")
+    name = func.__name__
+
+    # A generator function, not a wrapper around one: Kedro tells them by the code's own flag.
+    def run(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        inputs = signature.bind(*args, **kwargs).arguments
+        plan = inputs["manifest"]
+        groups = spec.groups(plan)
+        failures: list[tuple[str, Exception]] = []
+        progress = Progress(name, len(groups))
+        for group in groups:
+            where = "/".join(group.values())
+            try:
+                narrowed = {key: narrow(value, plan, group) for key, value in inputs.items()}
+                result = func(group, **narrowed)
+                del narrowed
+                chunk = _keyed(spec, group, result)
+            except Exception as error:
+                log.error("%s [%s] failed: %s", name, where, error, exc_info=log.isEnabledFor(10))
+                failures.append((where, error))
+                continue
+            yield chunk
+            del chunk, result
+            progress.done(where)
+        if failures:
+            lines = "\n".join(f"  {where}: {type(e).__name__}: {e}" for where, e in failures)
+            raise GroupsFailedError(
+                f"{name}: {len(failures)} of {len(groups)} groups failed; the other "
+                f"{len(groups) - len(failures)} are saved.\n{lines}"
+            ) from failures[0][1]
+
+    signature = inspect.Signature(parameters[1:])
+    hints = get_type_hints(func)
+    run.__name__ = run.__qualname__ = name
+    run.__module__ = func.__module__
+    run.__doc__ = func.__doc__
+    run.__annotations__ = {key: hints[key] for key in names[1:] if key in hints}
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.lifted = spec  # type: ignore[attr-defined]
+    return run
+
+
+def _keyed(spec: Lifted, group: Mapping[str, str], result: Any) -> Any:
+    """Put partition ids on a group's result: ``{id: data}`` for each output."""
+    results = result if len(spec.outs) > 1 else (result,)
+    chunks = []
+    for grain, each in zip(spec.outs, results, strict=True):
+        finer = [key for key in grain if key not in group]
+        if not finer:
+            chunks.append({partition_id(grain, group): each})
+        else:
+            chunks.append(
+                {partition_id(grain, {**group, finer[0]: key}): data for key, data in each.items()}
+            )
+    return tuple(chunks) if len(chunks) > 1 else chunks[0]
+
+
+class Progress:
+    """Logs how many groups of a node are done and how long the rest will take."""
+
+    def __init__(self, name: str, total: int) -> None:
+        self._name, self._total, self._count = name, total, 0
+        self._start = self._last = time.monotonic()
+
+    def done(self, where: str) -> None:
+        """Count one group; logs at most every few seconds, and the last one."""
+        self._count += 1
+        now = time.monotonic()
+        if self._count < self._total and now - self._last < PROGRESS_EVERY_S:
+            return
+        self._last = now
+        spent = now - self._start
+        left = spent / self._count * (self._total - self._count)
+        tail = f"about {left:.0f} s left" if self._count < self._total else f"{spent:.1f} s"
+        log.info("%s: %d of %d (%s), %s", self._name, self._count, self._total, where, tail)

@@ -1,0 +1,285 @@
+"""The parameters of each pipeline as typed models, which Kedro validates before a run.
+
+Each model stands for one block of ``parameters*.yml``. What one block cannot know of another (does
+segmentation name exactly the declared populations?) is checked by `check_together`, also before
+anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
+
+from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.errors import ConfigError, unknown
+from cyto_kedro.partitions import check_name
+from cyto_kedro.registry import AlgorithmSpec
+
+Role = Literal["effector", "target", "other"]
+
+
+class Strict(BaseModel):
+    """Frozen, and no key that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreprocessingSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "preprocessing"
+
+    def make(self) -> Step:
+        """Make the step."""
+        return cast(Step, super().make())
+
+
+class SegmentationSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "segmentation"
+
+
+class TabulationSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "tabulation"
+
+
+class TrackingSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "tracking"
+
+
+class ContactsSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "contacts"
+
+
+class NetworksSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "networks"
+
+
+class SimulationSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "simulation"
+
+
+class Raw(Strict):
+    """Where the raw films are, within the catalog's `raw_folder`."""
+
+    pattern: str = Field(description="path with {fov}, {channel}, {frame}, each optional")
+    sidecar: str | None = Field(
+        default=None, description="JSON file beside each image that names its channels"
+    )
+    names: dict[str, str] = Field(
+        default={}, description="our channel -> its name in the files, where they differ"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="globs of files to leave out")
+
+
+class Population(Strict):
+    """Cells of one kind."""
+
+    role: Role
+    channels: tuple[str, ...] = Field(
+        min_length=1, description="segmented from these (their mean where several)"
+    )
+    subtract: tuple[str, ...] = Field(
+        default=(), description="populations whose masks are taken out of this one's"
+    )
+
+
+class Assay(Strict):
+    """``assay:`` what was filmed."""
+
+    raw: Raw
+    channels: tuple[str, ...] = Field(min_length=1, description="channels of the raw films")
+    populations: dict[str, Population] = Field(min_length=1)
+    markers: dict[str, str] = Field(default={}, description="marker (death, ...) -> channel")
+    block_length: int = Field(default=50, ge=1, description="frames a partition")
+    pixel_size_um: float | None = Field(
+        default=None, gt=0, description="used where the files do not say"
+    )
+    frame_interval_s: float | None = Field(
+        default=None, gt=0, description="used where the files give no times"
+    )
+
+    @field_validator("channels", "populations")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        for name in value:
+            check_name("name", name)
+        if len(set(value)) < len(value):
+            raise ConfigError(f"a name stands twice in {list(value)}")
+        return value
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for marker, channel in self.markers.items():
+            if channel not in self.channels:
+                raise ConfigError(f"markers.{marker}: {unknown('channel', channel, self.channels)}")
+        for name, population in self.populations.items():
+            for other in population.subtract:
+                if other not in self.populations or other == name:
+                    others = set(self.populations) - {name}
+                    raise ConfigError(
+                        f"populations.{name}.subtract: {unknown('other population', other, others)}"
+                    )
+        return self
+
+
+class Preprocessing(Strict):
+    """``preprocessing:`` corrections of all images, then steps for segmentation images only."""
+
+    measurement: tuple[PreprocessingSpec, ...] = ()
+    segmentation: tuple[PreprocessingSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        for spec in self.measurement:
+            if not spec.make().measurement_safe:
+                raise ConfigError(
+                    f"measurement: {spec.name} changes what intensities mean, so it must not touch "
+                    "the images they are measured on; move it to preprocessing.segmentation"
+                )
+        return self
+
+    def steps(self) -> list[Step]:
+        """All steps in order, those of measurement first."""
+        return [spec.make() for spec in (*self.measurement, *self.segmentation)]
+
+    def made_channels(self) -> list[str]:
+        """Channels that steps add."""
+        return [name for step in self.steps() for name in step.makes]
+
+
+class ByPopulation(RootModel[dict[str, Any]]):
+    """A block keyed by population; a group sees its population's part."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def for_group(self, group: Mapping[str, str]) -> Any:
+        """The part of the group's population (the whole where the group has none)."""
+        return self.root[group["population"]] if "population" in group else self
+
+
+class Segmentation(ByPopulation):
+    """``segmentation:`` population -> engine."""
+
+    root: dict[str, SegmentationSpec]
+
+
+class Tracking(ByPopulation):
+    """``tracking:`` population -> linker."""
+
+    root: dict[str, TrackingSpec]
+
+
+class Subtraction(SegmentationSpec):
+    """``subtraction:`` how one population's mask is taken out of another's."""
+
+
+class Tabulation(Strict):
+    """``tabulation:`` what is read off masks and images."""
+
+    features: TabulationSpec
+    touches: TabulationSpec
+
+
+class Contacts(Strict):
+    """``contacts:`` motion, contact, death, kill."""
+
+    kinematics: ContactsSpec
+    contacts: ContactsSpec
+    bouts: ContactsSpec
+    viability: ContactsSpec
+    deaths: ContactsSpec
+    kills: ContactsSpec
+
+
+class Networks(Strict):
+    """``networks:`` cell graphs."""
+
+    delaunay: NetworksSpec
+    contact: NetworksSpec
+    over_time: NetworksSpec
+
+
+class Reporting(Strict):
+    """``reporting:`` the report."""
+
+    title: str = "Cytotoxicity assay"
+    overlay_frames: int = Field(default=6, ge=1, description="frames drawn per field")
+
+
+class Simulation(Strict):
+    """``simulation:`` fields to make, each with a condition and a simulated assay."""
+
+    class Fov(Strict):
+        condition: str
+        replicate: str = "1"
+        control: bool = False
+        assay: SimulationSpec
+
+    fovs: dict[str, Fov] = Field(min_length=1)
+
+
+MODELS: dict[str, type[BaseModel]] = {
+    "assay": Assay,
+    "preprocessing": Preprocessing,
+    "segmentation": Segmentation,
+    "subtraction": Subtraction,
+    "tabulation": Tabulation,
+    "tracking": Tracking,
+    "contacts": Contacts,
+    "networks": Networks,
+    "reporting": Reporting,
+    "simulation": Simulation,
+}
+
+
+def check_together(blocks: Mapping[str, Any]) -> None:
+    """Check what one block of parameters cannot know of another.
+
+    Parameters
+    ----------
+    blocks
+        Block name -> its model, or its plain dict; blocks that are absent are not checked.
+
+    Raises
+    ------
+    ConfigError
+        A block keyed by population that lacks one or names an unknown one; a channel that neither
+        the raw films have nor a preprocessing step makes.
+    """
+    models = {
+        name: value if isinstance(value, BaseModel) else MODELS[name].model_validate(value)
+        for name, value in blocks.items()
+        if name in MODELS
+    }
+    assay = models.get("assay")
+    if not isinstance(assay, Assay):
+        return
+    for name, block in models.items():
+        if isinstance(block, ByPopulation):
+            _same_populations(name, set(block.root), set(assay.populations))
+    preprocessing = models.get("preprocessing")
+    if isinstance(preprocessing, Preprocessing):
+        channels = {*assay.channels}
+        for step in preprocessing.steps():
+            for channel in step.uses:
+                if channel not in channels:
+                    raise ConfigError(
+                        f"preprocessing, {type(step).__name__}: {unknown('channel', channel, channels)}"
+                    )
+            channels.update(step.makes)
+        for name, population in assay.populations.items():
+            for channel in population.channels:
+                if channel not in channels:
+                    raise ConfigError(
+                        f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
+                    )
+
+
+def _same_populations(block: str, given: set[str], declared: set[str]) -> None:
+    for name in sorted(given - declared):
+        raise ConfigError(f"{block}: {unknown('population', name, declared)}")
+    if missing := sorted(declared - given):
+        raise ConfigError(
+            f"{block} says nothing of population {missing[0]!r}, which assay.populations declares: "
+            f"add {block}.{missing[0]}"
+        )

@@ -1,0 +1,265 @@
+"""Partition ids, blocks of frames, the plan of a run, and lazily opened partitions.
+
+A partition id is its grain's keys joined by ``/``: ``<fov>/<channel>/<block>`` for an image,
+``<fov>/<population>`` for tracks. Which ids exist is planned by ingestion (`Plan`), never read off a
+folder, so that stray files cannot enter an analysis; a worker opens its own partitions by id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from cyto_kedro.errors import ConfigError, InputError, PartitionError, unknown
+
+KEYS = ("fov", "channel", "population", "block")
+_BLOCK = re.compile(r"t(\d+)-(\d+)")
+
+Grain = tuple[str, ...]
+
+
+def parse_grain(text: str | Sequence[str]) -> Grain:
+    """``"fov/channel/block"`` (or a list) as a tuple of keys.
+
+    Raises
+    ------
+    ConfigError
+        If a key is not one of `KEYS`.
+    """
+    keys = tuple(text.split("/")) if isinstance(text, str) else tuple(text)
+    for key in keys:
+        if key not in KEYS:
+            raise ConfigError(f"grain {text!r}: {unknown('partition key', key, KEYS)}")
+    return keys
+
+
+def check_name(what: str, name: str) -> str:
+    """Return `name` if it can be a folder's name on every file system.
+
+    Raises
+    ------
+    InputError
+        If it is empty, begins with a dot, or holds a slash, a backslash or a control character.
+    """
+    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name):
+        raise InputError(
+            f"{what} {name!r} cannot be used: it becomes a folder's name, so it must not be empty, "
+            "begin with a dot, or hold a slash, a backslash or a control character. Rename it."
+        )
+    return name
+
+
+@dataclass(frozen=True, order=True)
+class Block:
+    """A range of frames, `start` included and `stop` not; written ``t0000-0049`` (inclusive)."""
+
+    start: int
+    stop: int
+
+    def __str__(self) -> str:
+        return f"t{self.start:04d}-{self.stop - 1:04d}"
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @classmethod
+    def parse(cls, text: str) -> Block:
+        """The block that `text` (``t0000-0049``) names.
+
+        Raises
+        ------
+        PartitionError
+            If `text` is no block.
+        """
+        match = _BLOCK.fullmatch(text)
+        if match is None:
+            raise PartitionError(f"{text!r} is not a block of frames such as t0000-0049")
+        return cls(int(match[1]), int(match[2]) + 1)
+
+    @classmethod
+    def cut(cls, n_frames: int, length: int) -> list[Block]:
+        """Cut a film into blocks of `length` frames (the last may be shorter)."""
+        return [cls(at, min(at + length, n_frames)) for at in range(0, n_frames, length)]
+
+
+class PlannedFov(BaseModel):
+    """What the plan knows of a field of view."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_frames: int = Field(ge=1)
+    height_px: int = Field(ge=1)
+    width_px: int = Field(ge=1)
+    pixel_size_um: float | None = Field(default=None, gt=0)
+
+
+class Plan(BaseModel):
+    """Which partitions exist: fields, channels, populations, and the length of a block."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fovs: dict[str, PlannedFov]
+    channels: tuple[str, ...]
+    populations: tuple[str, ...]
+    block_length: int = Field(ge=1)
+
+    @field_validator("fovs", "channels", "populations")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        for name in value:
+            check_name("name", name)
+        return value
+
+    def blocks(self, fov: str) -> list[Block]:
+        """The blocks of a field's film."""
+        return Block.cut(self.fovs[fov].n_frames, self.block_length)
+
+    def groups(self, by: Grain, within: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+        """Every group of the grain `by`, as ``{key: value}``, in order.
+
+        Parameters
+        ----------
+        within
+            Keys already fixed; only groups that agree with them are returned.
+        """
+        within = within or {}
+        found = []
+        fovs = [within["fov"]] if "fov" in within else list(self.fovs)
+        if "fov" not in by:
+            if "block" in by:
+                raise ConfigError(
+                    f"grain {'/'.join(by)}: blocks are of a field, so fov must be in it"
+                )
+            fovs = fovs[:1]
+        for fov in fovs:
+            options: list[Sequence[str]] = []
+            for key in by:
+                if key in within:
+                    options.append([within[key]])
+                elif key == "fov":
+                    options.append([fov])
+                elif key == "block":
+                    options.append([str(block) for block in self.blocks(fov)])
+                else:
+                    options.append(self.channels if key == "channel" else self.populations)
+            found += [dict(zip(by, values, strict=True)) for values in product(*options)]
+        return found
+
+    def ids(self, grain: Grain, within: Mapping[str, str] | None = None) -> list[str]:
+        """The planned partition ids of `grain` (those that agree with `within`)."""
+        return [partition_id(grain, group) for group in self.groups(grain, within)]
+
+
+def partition_id(grain: Grain, group: Mapping[str, str]) -> str:
+    """The id of `group` at `grain`."""
+    return "/".join(group[key] for key in grain)
+
+
+def parse_id(grain: Grain, identity: str) -> dict[str, str]:
+    """The keys that a partition id holds.
+
+    Raises
+    ------
+    PartitionError
+        If `identity` has another number of parts than `grain`.
+    """
+    parts = identity.split("/")
+    if len(parts) != len(grain):
+        raise PartitionError(f"partition {identity!r} is not of the grain {'/'.join(grain)}")
+    return dict(zip(grain, parts, strict=True))
+
+
+class Source(Protocol):
+    """What `Partitions` reads from: a dataset that opens one partition by id."""
+
+    name: str
+    grain: Grain
+
+    def load_one(self, identity: str) -> Any:
+        """Load a partition."""
+
+    def list_ids(self) -> list[str]:
+        """The ids found in storage (slow; not used by runs)."""
+
+    def content(self, identity: str) -> str | None:
+        """A hash of a partition's content, or None when it does not exist."""
+
+
+@dataclass(frozen=True)
+class Partitions(Mapping[str, Callable[[], Any]]):
+    """``{partition id: load function}``, opened by id without listing the folder.
+
+    Kedro hands this to a node for every partitioned dataset. Iterating lists what storage holds, as
+    `kedro_datasets.partitions.PartitionedDataset` does; pipelines use the plan instead.
+    """
+
+    source: Source
+    check: Callable[[str, Any], Any] | None = field(default=None)
+
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+    @property
+    def grain(self) -> Grain:
+        """The keys of a partition id."""
+        return self.source.grain
+
+    def __getitem__(self, identity: str) -> Callable[[], Any]:
+        def load() -> Any:
+            return self.source.load_one(identity)
+
+        return load if self.check is None else self.check(identity, load)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.source.list_ids())
+
+    def __len__(self) -> int:
+        return len(self.source.list_ids())
+
+    def __contains__(self, identity: object) -> bool:
+        return isinstance(identity, str) and self.source.content(identity) is not None
+
+    def checked(self, check: Callable[[str, Any], Any]) -> Partitions:
+        """The same partitions, each passed through `check(id, load function)` when asked for."""
+        return Partitions(self.source, check)
+
+    def content(self, identity: str) -> str | None:
+        """A hash of a partition's content, or None when it does not exist."""
+        return self.source.content(identity)
+
+
+@dataclass(frozen=True)
+class Selection(Mapping[Any, Any]):
+    """The partitions of one group, keyed by the keys the group leaves open, loaded when read.
+
+    With one open key the mapping's keys are its values (``{block: image}``), with more, tuples.
+    """
+
+    partitions: Partitions
+    ids: dict[Any, str]
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.partitions[self.ids[key]]()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def select(partitions: Partitions, plan: Plan, group: Mapping[str, str]) -> Any:
+    """What of `partitions` belongs to `group`: the data itself, or a `Selection` of several."""
+    grain = partitions.grain
+    open_keys = [key for key in grain if key not in group]
+    if not open_keys:
+        return partitions[partition_id(grain, group)]()
+    ids = {}
+    for each in plan.groups(grain, {key: group[key] for key in grain if key in group}):
+        rest = tuple(each[key] for key in open_keys)
+        ids[rest[0] if len(rest) == 1 else rest] = partition_id(grain, each)
+    return Selection(partitions, ids)

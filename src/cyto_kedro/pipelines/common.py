@@ -1,0 +1,50 @@
+"""What the nodes of several pipelines share: a group's frames, times and joined tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.partitions import Block
+from cyto_kedro.schemas import Table, empty
+
+Group = Mapping[str, str]
+
+
+def block_of(group: Group, manifest: Manifest) -> Block:
+    """The frames of a group: its block, or the whole film."""
+    if "block" in group:
+        return Block.parse(group["block"])
+    return Block(0, manifest.fovs[group["fov"]].n_frames)
+
+
+def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None) -> dict[str, Any]:
+    """The keys of an algorithm's data dict that say where the group stands.
+
+    ``fov``, ``population`` (where the group has one), ``frame_start``, ``n_frames`` and ``shape`` (of
+    the film), ``pixel_size_um``, and with `frames` ``time_min`` over the group's frames (None when
+    unknown).
+    """
+    fov = manifest.fovs[group["fov"]]
+    block = block_of(group, manifest)
+    found: dict[str, Any] = {
+        **{key: group[key] for key in ("fov", "population") if key in group},
+        "frame_start": block.start,
+        "n_frames": fov.n_frames,
+        "shape": (fov.height_px, fov.width_px),
+        "pixel_size_um": fov.pixel_size_um,
+    }
+    if frames is not None:
+        time_s = frames.sort_values("frame")["time_s"].to_numpy(float)[block.start : block.stop]
+        found["time_min"] = None if np.isnan(time_s).any() else time_s / 60
+    return found
+
+
+def join(tables: Iterable[pd.DataFrame], table: type[Table]) -> pd.DataFrame:
+    """Stack tables of one kind; without any row, an empty table of that kind."""
+    rows = [each for each in tables if len(each)]
+    return pd.concat(rows, ignore_index=True) if rows else empty(table)

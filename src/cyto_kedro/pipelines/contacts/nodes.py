@@ -1,0 +1,130 @@
+"""Nodes of contacts: tables in, tables out; no pixel is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cyto_kedro import schemas
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.parameters import ContactsSpec
+from cyto_kedro.pipelines.common import Group, context, join
+
+ByPopulation = Mapping[str, pd.DataFrame]
+ByBlock = Mapping[str, pd.DataFrame]
+
+
+def measure_motion(
+    group: Group, track_points: pd.DataFrame, manifest: Manifest, kinematics: ContactsSpec
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`schemas.Steps` and `schemas.Motility` of one population."""
+    found = kinematics.make()({**context(group, manifest), "dataframe": track_points})
+    return found["steps"], found["motility"]
+
+
+def join_contacts(
+    group: Group,
+    touches: ByBlock,
+    track_points: ByPopulation,
+    manifest: Manifest,
+    contacts: ContactsSpec,
+) -> pd.DataFrame:
+    """`schemas.Contacts` of one field: touches between tracked cells."""
+    data = {
+        **context(group, manifest),
+        "touches": join(touches.values(), schemas.Touches),
+        "dataframe": join(track_points.values(), schemas.TrackPoints),
+    }
+    return contacts.make()(data)["contacts"]
+
+
+def find_bouts(
+    group: Group,
+    contacts: pd.DataFrame,
+    track_points: ByPopulation,
+    tracks: ByPopulation,
+    manifest: Manifest,
+    bouts: ContactsSpec,
+) -> pd.DataFrame:
+    """`schemas.Bouts` of one field."""
+    data = {
+        **context(group, manifest),
+        "contacts": contacts,
+        "dataframe": join(track_points.values(), schemas.TrackPoints),
+        "tracks": join(tracks.values(), schemas.Tracks),
+    }
+    return bouts.make()(data)["bouts"]
+
+
+def estimate_viability(
+    group: Group, cells: Mapping[Any, pd.DataFrame], manifest: Manifest, viability: ContactsSpec
+) -> dict[str, Any]:
+    """What living cells of one population look like in the death marker, over all fields.
+
+    One state for all fields, so that a control without any death is judged by the same threshold.
+    """
+    marker = manifest.markers["death"]
+    columns = ["fov", "population", "frame", "label"]
+    narrow = (
+        table[[*columns, *(name for name in table if str(name).startswith(f"{marker}_"))]]
+        for table in cells.values()
+    )
+    pooled = pd.concat([table for table in narrow if len(table)] or [_no_cells(cells)])
+    algorithm: Any = viability.make()
+    state: dict[str, Any] = algorithm.estimate({"dataframe": pooled, "marker": marker})
+    return state
+
+
+def _no_cells(cells: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
+    return next(iter(cells.values()))
+
+
+def assess_viability(
+    group: Group,
+    cells: pd.DataFrame,
+    viability_state: dict[str, Any],
+    manifest: Manifest,
+    viability: ContactsSpec,
+) -> pd.DataFrame:
+    """`schemas.Viability` of one block: needs no tracks, works on stills."""
+    data = {"dataframe": cells, "marker": manifest.markers["death"], "state": viability_state}
+    return viability.make()(data)["dataframe"]
+
+
+def call_deaths(
+    group: Group,
+    viability: ByBlock,
+    track_points: pd.DataFrame,
+    tracks: pd.DataFrame,
+    manifest: Manifest,
+    deaths: ContactsSpec,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Observed transitions (`schemas.Deaths`, nobody blamed yet) and `schemas.Fates`."""
+    data = {
+        **context(group, manifest),
+        "viability": join(viability.values(), schemas.Viability),
+        "dataframe": track_points,
+        "tracks": tracks,
+    }
+    found = deaths.make()(data)
+    return found["deaths"], found["fates"]
+
+
+def attribute_kills(
+    group: Group,
+    observed_deaths: ByPopulation,
+    contacts: pd.DataFrame,
+    manifest: Manifest,
+    kills: ContactsSpec,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`schemas.Kills` of one field, and its `schemas.Deaths` with the number of killers."""
+    data = {
+        **context(group, manifest),
+        "deaths": join(observed_deaths.values(), schemas.Deaths),
+        "contacts": contacts,
+        "populations": manifest.roles,
+    }
+    found = kills.make()(data)
+    return found["kills"], found["deaths"]

@@ -1,0 +1,205 @@
+"""Nodes of ingestion."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.tabulation.quality import frame_quality
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.raw import RawChannel, RawFolder
+from cyto_kedro.errors import InputError
+from cyto_kedro.parameters import Assay
+from cyto_kedro.partitions import Block, PlannedFov, check_name
+from cyto_kedro.pipelines.common import Group
+from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
+
+log = logging.getLogger(__name__)
+
+
+def plan_assay(
+    raw_folder: RawFolder, sample_sheet: pd.DataFrame, assay: Assay
+) -> tuple[Manifest, pd.DataFrame, pd.DataFrame]:
+    """Find the raw films, check that they fit together, and plan the partitions.
+
+    Only headers are read. Fields that the sheet excludes are left out of the plan.
+
+    Returns
+    -------
+    manifest, fields, frames
+        The plan; one row per field (calibration and the sheet's columns); one row per frame.
+
+    Raises
+    ------
+    InputError
+        No file fits the pattern; a field is not in the sheet, or has no file; a channel is missing
+        in a field; channels of a field differ in shape, length or pixel size.
+    """
+    sheet = read_sheet(sample_sheet)
+    names = {channel: assay.raw.names.get(channel, channel) for channel in assay.channels}
+    raw = raw_folder.scan(
+        assay.raw.pattern,
+        channels=names if assay.raw.names else list(assay.channels),
+        sidecar=assay.raw.sidecar,
+        exclude=assay.raw.exclude,
+    )
+    by_fov: dict[str, dict[str, RawChannel]] = {}
+    for each in raw:
+        by_fov.setdefault(each.fov, {})[each.channel] = each
+    _same_fovs(set(by_fov), set(sheet["fov"]))
+    planned: dict[str, PlannedFov] = {}
+    fields, frames, kept = [], [], []
+    rows: list[dict[Any, Any]] = sheet.to_dict("records")
+    for row in rows:
+        fov = str(row["fov"])
+        if row["exclude"]:
+            log.warning("field %s is excluded by the sample sheet: %s", fov, row["exclude_reason"])
+            continue
+        channels = _complete(fov, by_fov[fov], assay.channels)
+        planned[fov], time_s = _agree(fov, channels, assay)
+        kept += channels
+        fields.append({**row, **planned[fov].model_dump()})
+        frames.append(_frames(fov, planned[fov].n_frames, time_s, row))
+    if not planned:
+        raise InputError("the sample sheet excludes every field, so there is nothing to analyse")
+    manifest = Manifest(
+        fovs=planned,
+        channels=assay.channels,
+        populations=tuple(assay.populations),
+        block_length=assay.block_length,
+        roles={name: each.role for name, each in assay.populations.items()},
+        sources={name: each.channels for name, each in assay.populations.items()},
+        subtract={name: each.subtract for name, each in assay.populations.items()},
+        markers=assay.markers,
+        raw=tuple(kept),
+    )
+    log.info(
+        "%d fields, %d frames, %d channels: %d blocks",
+        len(planned),
+        sum(each.n_frames for each in planned.values()),
+        len(assay.channels),
+        len(manifest.groups(("fov", "block"))),
+    )
+    return (
+        manifest,
+        schemas.conform(schemas.Fields, pd.DataFrame(fields)),
+        schemas.conform(schemas.Frames, pd.concat(frames, ignore_index=True)),
+    )
+
+
+def _same_fovs(found: set[str], listed: set[str]) -> None:
+    if unlisted := sorted(found - listed):
+        raise InputError(
+            f"field {unlisted[0]!r} has raw files but no row in the sample sheet (fields found: "
+            f"{', '.join(sorted(found))}; listed: {', '.join(sorted(listed))}). Without a row its "
+            "condition is unknown: add one (with exclude = true to leave the field out)"
+        )
+    if absent := sorted(listed - found):
+        raise InputError(
+            f"field {absent[0]!r} is in the sample sheet but no raw file of it was found (found: "
+            f"{', '.join(sorted(found))}). Check assay.raw.pattern, or remove the row"
+        )
+
+
+def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) -> list[RawChannel]:
+    check_name("field", fov)
+    for channel in wanted:
+        if channel not in found:
+            raise InputError(
+                f"field {fov!r} has no channel {channel!r} (it has {', '.join(sorted(found))}). "
+                "Add the file, correct assay.channels, or exclude the field in the sample sheet"
+            )
+    return [found[channel] for channel in wanted]
+
+
+def _agree(
+    fov: str, channels: list[RawChannel], assay: Assay
+) -> tuple[PlannedFov, np.ndarray | None]:
+    """Shape, length, pixel size and times of a field, after checking that channels agree."""
+    first = channels[0]
+    for each in channels[1:]:
+        for what, a, b in (
+            ("frames", first.n_frames, each.n_frames),
+            ("shape", (first.height, first.width), (each.height, each.width)),
+        ):
+            if a != b:
+                raise InputError(
+                    f"field {fov!r}: channel {first.channel!r} ({first.files[0]}) has {what} {a} but "
+                    f"channel {each.channel!r} ({each.files[0]}) has {b}. Channels of a field must "
+                    "show the same frames: complete the film, or exclude the field"
+                )
+    sizes = {each.pixel_size_um for each in channels if each.pixel_size_um is not None}
+    if sizes and max(sizes) > 1.001 * min(sizes):
+        raise InputError(
+            f"field {fov!r}: its channels state different pixel sizes ({sorted(sizes)} µm), so they "
+            "do not show the same area"
+        )
+    size = min(sizes) if sizes else assay.pixel_size_um
+    if size is None:
+        log.warning(
+            "field %s: pixel size unknown (no metadata, no assay.pixel_size_um); µm columns stay "
+            "empty and parameters in µm cannot be used",
+            fov,
+        )
+    elif sizes and assay.pixel_size_um and abs(size / assay.pixel_size_um - 1) > 0.001:
+        log.warning(
+            "field %s: the files say %g µm a pixel, assay.pixel_size_um %g; the files' is used",
+            fov,
+            size,
+            assay.pixel_size_um,
+        )
+    times = next((each.time_s for each in channels if each.time_s is not None), None)
+    planned = PlannedFov(
+        n_frames=first.n_frames, height_px=first.height, width_px=first.width, pixel_size_um=size
+    )
+    if times is not None:
+        return planned, np.asarray(times, float) - float(times[0])
+    if assay.frame_interval_s is not None:
+        return planned, np.arange(first.n_frames) * assay.frame_interval_s
+    if first.n_frames > 1:
+        log.warning(
+            "field %s: frame times unknown (no metadata, no assay.frame_interval_s); minutes stay "
+            "empty",
+            fov,
+        )
+        return planned, None
+    return planned, np.zeros(1)
+
+
+def _frames(
+    fov: str, n_frames: int, time_s: np.ndarray | None, row: Mapping[Any, Any]
+) -> pd.DataFrame:
+    if time_s is not None and not (np.diff(time_s) > 0).all():
+        at = int(np.flatnonzero(np.diff(time_s) <= 0)[0]) + 1
+        raise InputError(
+            f"field {fov!r}: frame {at} is not later than the frame before it "
+            f"({time_s[at]:g} s after {time_s[at - 1]:g} s); correct the file's time stamps"
+        )
+    excluded, reason = excluded_frames(fov, str(row["exclude_frames"]), n_frames), ""
+    if excluded.any():
+        reason = str(row["exclude_reason"])
+    offset_s = 60 * float(row["time_offset_min"])
+    return pd.DataFrame(
+        {
+            "fov": fov,
+            "frame": np.arange(n_frames),
+            "time_s": np.nan if time_s is None else time_s + offset_s,
+            "excluded": excluded,
+            "exclude_reason": np.where(excluded, reason, ""),
+        }
+    )
+
+
+def assess_quality(group: Group, raw_images: Mapping[Any, Any], manifest: Manifest) -> pd.DataFrame:
+    """Intensity, saturation and focus of every raw frame of a field (all pixels are read)."""
+    tables = []
+    for (channel, block), image in raw_images.items():
+        table = frame_quality(image, frame_start=Block.parse(block).start)
+        tables.append(table.assign(fov=group["fov"], channel=channel))
+    quality = pd.concat(tables, ignore_index=True).sort_values(["channel", "frame"])
+    return schemas.conform(schemas.Quality, quality)

@@ -1,0 +1,204 @@
+"""Nodes of reporting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dask.array as da
+import pandas as pd
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.reporting.figures import Figures
+from cyto_kedro.algorithms.reporting.overlays import Overlays
+from cyto_kedro.algorithms.reporting.report import HtmlReport
+from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
+from cyto_kedro.algorithms.reporting.summary import Summary
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.images import Picture
+from cyto_kedro.parameters import Reporting
+from cyto_kedro.partitions import Partitions
+from cyto_kedro.pipelines.common import Group, context, join
+
+FIGURES = ("survival", "kills", "contact_durations", "speeds", "quality")
+ByPopulation = Mapping[str, pd.DataFrame]
+ByBlock = Mapping[Any, pd.DataFrame]
+
+
+def tabulate_results(
+    group: Group,
+    cells: ByBlock,
+    track_points: ByPopulation,
+    viability: ByBlock,
+    steps: ByPopulation,
+    contacts: pd.DataFrame,
+    manifest: Manifest,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One field's results in pyCyto's format, and the same for CSV."""
+    data = {
+        "cells": join(cells.values(), schemas.Cells),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
+        "viability": join(viability.values(), schemas.Viability),
+        "steps": join(steps.values(), schemas.Steps),
+        "contacts": contacts,
+    }
+    results = PyCytoResults()(data)["dataframe"]
+    return results, for_csv(results)
+
+
+def draw_overlays(
+    group: Group,
+    measurement_images: Mapping[tuple[str, str], Any],
+    labels: Mapping[tuple[str, str], Any],
+    track_points: ByPopulation,
+    viability: ByBlock,
+    deaths: pd.DataFrame,
+    kills: pd.DataFrame,
+    frames: pd.DataFrame,
+    manifest: Manifest,
+    reporting: Reporting,
+) -> tuple[Picture, Picture]:
+    """Montages of a field's film: the masks, and the tracks with deaths and kills."""
+    blocks = [str(block) for block in manifest.blocks(group["fov"])]
+
+    def film(parts: Mapping[tuple[str, str], Any], name: str) -> Any:
+        return da.concatenate([da.asarray(parts[name, block]) for block in blocks])
+
+    data = {
+        **context({"fov": group["fov"]}, manifest),
+        "image": {name: film(measurement_images, name) for name in manifest.channels},
+        "label": {name: film(labels, name) for name in manifest.populations},
+        "roles": manifest.roles,
+        "channel_roles": _channel_roles(manifest),
+        "frames": frames,
+        "track_points": join(track_points.values(), schemas.TrackPoints),
+        "viability": join(viability.values(), schemas.Viability),
+        "deaths": deaths,
+        "kills": kills,
+    }
+    figures = Overlays(n_frames=reporting.overlay_frames)(data)["figures"]
+    return figures["segmentation"], figures["tracks"]
+
+
+def _channel_roles(manifest: Manifest) -> dict[str, str]:
+    """How each raw channel is coloured: by the population it shows, or as the death marker."""
+    roles = {
+        channel: manifest.roles[population]
+        for population, channels in manifest.sources.items()
+        for channel in channels
+        if channel in manifest.channels and manifest.roles[population] != "other"
+    }
+    if "death" in manifest.markers:
+        roles[manifest.markers["death"]] = "death"
+    return roles
+
+
+def summarise(
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    quality: Partitions,
+    track_points: Partitions,
+    motility: Partitions,
+    bouts: Partitions,
+    fates: Partitions,
+    deaths: Partitions,
+    kills: Partitions,
+    manifest: Manifest,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Headline numbers per field and per condition, and what to beware of."""
+    parts = {
+        "quality": quality,
+        "track_points": track_points,
+        "motility": motility,
+        "bouts": bouts,
+        "fates": fates,
+        "deaths": deaths,
+        "kills": kills,
+    }
+    found = Summary()(_assay(fields, frames, parts, manifest))
+    return found["by_fov"], found["by_condition"], found["warnings"]
+
+
+def _assay(
+    fields: pd.DataFrame, frames: pd.DataFrame, parts: Mapping[str, Partitions], manifest: Manifest
+) -> dict[str, Any]:
+    """The whole assay's tables, by name; the fields table doubles as the sample sheet."""
+    tables = {
+        name: join(
+            (part[identity]() for identity in manifest.ids(part.grain)), schemas.TABLES[name]
+        )
+        for name, part in parts.items()
+    }
+    return {
+        "fields": fields,
+        "frames": frames,
+        "sample_sheet": fields,
+        "roles": manifest.roles,
+        **tables,
+    }
+
+
+def draw_figures(
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    quality: Partitions,
+    motility: Partitions,
+    bouts: Partitions,
+    fates: Partitions,
+    deaths: Partitions,
+    kills: Partitions,
+    manifest: Manifest,
+) -> tuple[Picture, ...]:
+    """Survival, kills, contact durations, speeds and quality, over the whole assay."""
+    parts = {
+        "quality": quality,
+        "motility": motility,
+        "bouts": bouts,
+        "fates": fates,
+        "deaths": deaths,
+        "kills": kills,
+    }
+    figures = Figures()(_assay(fields, frames, parts, manifest))["figures"]
+    return tuple(figures[name] for name in FIGURES)
+
+
+def write_report(
+    summary_by_fov: pd.DataFrame,
+    summary_by_condition: pd.DataFrame,
+    warnings: pd.DataFrame,
+    fields: pd.DataFrame,
+    survival_figure: Picture,
+    kills_figure: Picture,
+    contact_durations_figure: Picture,
+    speeds_figure: Picture,
+    quality_figure: Picture,
+    segmentation_overlay: Partitions,
+    track_overlay: Partitions,
+    manifest: Manifest,
+    run_info: dict[str, Any],
+    reporting: Reporting,
+) -> str:
+    """The report: one HTML page that needs no other file and cites its run's manifest."""
+    figures = {
+        "survival": survival_figure,
+        "kills": kills_figure,
+        "contact_durations": contact_durations_figure,
+        "speeds": speeds_figure,
+        "quality": quality_figure,
+    }
+    overlays = {fov: [segmentation_overlay[fov](), track_overlay[fov]()] for fov in manifest.fovs}
+    page = HtmlReport()(
+        {
+            "title": reporting.title,
+            "run": run_info,
+            "fields": fields,
+            "sample_sheet": fields,
+            "by_fov": summary_by_fov,
+            "by_condition": summary_by_condition,
+            "warnings": warnings,
+            "figures": figures,
+            "overlays": overlays,
+            "roles": manifest.roles,
+        }
+    )
+    return str(page["html"])

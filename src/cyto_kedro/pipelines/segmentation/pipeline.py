@@ -1,0 +1,27 @@
+"""segmentation: segmentation images -> labels, by population."""
+
+from kedro.pipeline import Pipeline, node
+
+from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.segmentation.nodes import segment, subtract
+
+
+def create_pipeline() -> Pipeline:
+    """The pipeline."""
+    return Pipeline(
+        [
+            node(
+                lift(segment, by="fov/population/block"),
+                ["segmentation_images", "manifest", "frames", "params:segmentation"],
+                "engine_labels",
+                name="segment",
+            ),
+            node(
+                lift(subtract, by="fov/block", out="fov/population/block"),
+                ["engine_labels", "manifest", "params:subtraction"],
+                "labels",
+                name="subtract",
+            ),
+        ],
+        tags="segmentation",
+    )
