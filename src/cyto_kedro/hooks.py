@@ -22,6 +22,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import ValidationError
 
+from cyto_kedro.console import plain_errors, write_traceback
 from cyto_kedro.currency import group_of, input_digests, place_of, record
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
@@ -39,6 +40,7 @@ class CheckHooks:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
+        plain_errors()
         self._parameters: dict[str, Any] = dict(context.config_loader["parameters"])
 
     @hook_impl(tryfirst=True)
@@ -213,6 +215,7 @@ class LedgerHooks:
     @hook_impl
     def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
         """Finish the run's manifest with the error."""
+        write_traceback(self._folder, error)
         self._finish("failed", f"{type(error).__name__}: {error}")
 
     def _append(self, item: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kedro_datasets._typing import JSONPreview
@@ -43,8 +44,6 @@ class ObjectDataset(FileDataset[Any, Any]):
 
     def preview(self) -> JSONPreview:
         """An outline for kedro-viz: keys, values, shapes of arrays."""
-        import json
-
         return JSONPreview(json.dumps(outline(self.load())))
 
 

@@ -84,7 +84,7 @@ def _latin1(text: str, *_: Any) -> bytes:
 
 
 # types written in C, which nothing can alter
-_PLAIN = (set, frozenset, bytearray, complex, OrderedDict)
+_PLAIN = (set, frozenset, bytes, bytearray, complex, OrderedDict)
 _STATEFUL = {(cls.__module__, cls.__qualname__): cls for cls in (*GRAPHS, *_VIEWS)}
 _MAKERS: dict[tuple[str, str], Any] = {("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _latin1}
 for _core in ("numpy._core", "numpy.core"):

@@ -69,9 +69,11 @@ def boxes(seed, n, size, shape=(2, 40, 44)):
     return label
 
 
-@pytest.mark.parametrize("distance", [0, 0.42, 1, 3, 7.5, 60])
+@pytest.mark.parametrize("distance", [0, 0.42, 1, 3, 7.5, 20])
+@pytest.mark.parametrize("lookup_cost", [0, np.inf], ids=["look around", "compare"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_as_by_brute_force(distance, seed):
+def test_as_by_brute_force(distance, seed, lookup_cost, monkeypatch):
+    monkeypatch.setattr(module, "_LOOKUP_COST", lookup_cost)
     labels = {"T": boxes(seed, 9, 9), "C": boxes(seed + 50, 6, 16), "D": boxes(seed + 90, 4, 5)}
     table = touch(labels, distance)
     ours, truth = as_dict(table), brute(labels, distance)
@@ -79,7 +81,9 @@ def test_as_by_brute_force(distance, seed):
     np.testing.assert_allclose(np.array(list(ours.values())), np.array(list(truth.values())))
 
 
-def test_work_in_small_pieces_is_the_same(monkeypatch):
+@pytest.mark.parametrize("lookup_cost", [0, np.inf], ids=["look around", "compare"])
+def test_work_in_small_pieces_is_the_same(monkeypatch, lookup_cost):
+    monkeypatch.setattr(module, "_LOOKUP_COST", lookup_cost)
     labels = {"T": boxes(3, 9, 9), "C": boxes(4, 6, 16)}
     whole = touch(labels, 5)
     monkeypatch.setattr(module, "_CHUNK", 7)

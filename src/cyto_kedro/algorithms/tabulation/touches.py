@@ -23,6 +23,8 @@ from cyto_kedro.errors import ConfigError, InputError
 
 # Pixel pairs compared at once: bounds memory at some 100 MB however large the cells are.
 _CHUNK = 2_000_000
+# A lookup of a pixel costs about as much as comparing this many pairs.
+_LOOKUP_COST = 4
 
 
 class Touches(Algorithm):
@@ -56,8 +58,10 @@ class Touches(Algorithm):
 
     Notes
     -----
-    Exact: among pairs whose bounding boxes are within reach, the outline pixels of each cell that
-    lie within reach of the other's box are compared all with all (integer squared distances).
+    Exact, by integer squared distances. Among pairs whose bounding boxes are within reach, the
+    outline pixels of each cell that lie within reach of the other's box are compared all with all.
+    Where cells are so large or scattered that this is the longer way, the surroundings of every
+    outline pixel are looked up instead.
     """
 
     max_distance_um: float | None = Field(None, ge=0, description="reach in micrometres")
@@ -135,10 +139,15 @@ def frame_touches(frames: list[np.ndarray], reach_px: float) -> dict[str, np.nda
     # a distance written with few digits.
     radius = reach_px + 1.0 + 1e-9
     first, second = _near_boxes(lines.box, radius)
-    square, touched = _compare(lines, masks, first, second, radius * radius)
+    limit = radius * radius
+    n_lookups = len(lines.flat) * len(masks) * np.pi * limit
+    if _expected_pairs(lines, first, second, radius) <= _LOOKUP_COST * n_lookups:
+        square, touched = _compare(lines, masks, first, second, limit)
+    else:
+        square, touched = _look_around(lines, masks, first, second, limit)
     overlap = _overlaps(masks, lines, first, second)
     square[overlap > 0] = 0
-    near = np.flatnonzero(square <= radius * radius)
+    near = np.flatnonzero(square <= limit)
     order = near[np.lexsort((second[near], first[near]))]
     first, second = first[order], second[order]
     return {
@@ -192,6 +201,22 @@ def _near_boxes(box: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]
     return np.minimum(p, q), np.maximum(p, q)
 
 
+def _expected_pairs(
+    lines: _Outlines, first: np.ndarray, second: np.ndarray, radius: float
+) -> float:
+    """Rough number of pixel pairs that `_compare` will look at.
+
+    An outline is taken to be spread evenly around its box.
+    """
+    pairs = np.ones(len(first))
+    for own, other in ((first, second), (second, first)):
+        a, b = lines.box[:, own], lines.box[:, other]
+        near = np.minimum(a[1], b[1] + radius) - np.maximum(a[0], b[0] - radius) + 1
+        near += np.minimum(a[3], b[3] + radius) - np.maximum(a[2], b[2] - radius) + 1
+        pairs *= lines.count[own] * near / (a[1] - a[0] + a[3] - a[2] + 2)
+    return float(pairs.sum())
+
+
 def _compare(
     lines: _Outlines, masks: list[Masks], first: np.ndarray, second: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -202,26 +227,79 @@ def _compare(
     square, touched : (n_pairs,) float64
         `square` is inf where no two outline pixels are within `limit`; `touched` counts both sides.
     """
-    n = len(first)
-    pair_a, at_a, hit_a = _close_to_box(lines, masks, first, second, limit)
-    pair_b, at_b, hit_b = _close_to_box(lines, masks, second, first, limit)
-    n_b = np.bincount(pair_b, minlength=n)
-    start_b = np.cumsum(n_b) - n_b
-    square = np.full(n, np.inf)
-    work = np.cumsum(n_b[pair_a])  # pixel pairs up to and with each pixel of side a
-    cuts = np.searchsorted(work, np.arange(_CHUNK, work[-1] if len(work) else 0, _CHUNK))
-    for low, high in zip([0, *cuts], [*cuts, len(pair_a)], strict=True):
-        one = pair_a[low:high]
-        b, owner = ranges(start_b[one], n_b[one])
-        dy = lines.y[at_a[low:high]][owner] - lines.y[at_b[b]]
-        dx = lines.x[at_a[low:high]][owner] - lines.x[at_b[b]]
-        distance = dy * dy + dx * dx
-        within = np.flatnonzero(distance <= limit)
-        b, owner = b[within], owner[within]
-        hit_a[low + owner], hit_b[b] = True, True
-        np.minimum.at(square, one[owner], distance[within])
-    touched = np.bincount(pair_a, hit_a, n) + np.bincount(pair_b, hit_b, n)
+    square, touched = np.full(len(first), np.inf), np.zeros(len(first))
+    for cut in _chunks(lines.count[first] + lines.count[second]):
+        a, b = first[cut], second[cut]
+        pair_a, at_a, hit_a = _close_to_box(lines, masks, a, b, limit)
+        pair_b, at_b, hit_b = _close_to_box(lines, masks, b, a, limit)
+        n_b = np.bincount(pair_b, minlength=len(a))
+        start_b = np.cumsum(n_b) - n_b
+        for part in _chunks(n_b[pair_a]):
+            # Pixels of side a that have any of side b to be compared with.
+            rows = part.start + np.flatnonzero(n_b[pair_a[part]])
+            if len(rows) == 0:
+                continue
+            length = n_b[pair_a[rows]]
+            other, owner = ranges(start_b[pair_a[rows]], length)
+            dy = lines.y[at_a[rows]][owner] - lines.y[at_b][other]
+            dx = lines.x[at_a[rows]][owner] - lines.x[at_b][other]
+            distance = dy * dy + dx * dx
+            hit_b[other[distance <= limit]] = True
+            nearest = np.minimum.reduceat(distance, np.cumsum(length) - length)
+            hit_a[rows] |= nearest <= limit
+            np.minimum.at(square, cut.start + pair_a[rows], nearest)
+        touched[cut] = np.bincount(pair_a, hit_a, len(a)) + np.bincount(pair_b, hit_b, len(a))
     return square, touched
+
+
+def _chunks(work: np.ndarray) -> list[slice]:
+    """Cut items that make `work` each into slices of about `_CHUNK`."""
+    total = np.cumsum(work)
+    cuts = np.searchsorted(total, np.arange(_CHUNK, total[-1] if len(total) else 0, _CHUNK))
+    return [slice(a, b) for a, b in zip([0, *cuts], [*cuts, len(work)], strict=True)]
+
+
+def _look_around(
+    lines: _Outlines, masks: list[Masks], first: np.ndarray, second: np.ndarray, limit: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same as `_compare`, by looking up every pixel within reach of an outline pixel."""
+    n, height, width = len(lines.label), *masks[0].shape
+    code = first * n + second
+    order = np.argsort(code)
+    square, touched = np.full(len(first), np.inf), np.zeros(len(first))
+    reach = int(np.sqrt(limit))
+    dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
+    distance = dy * dy + dx * dx
+    within = distance <= limit
+    cell = np.repeat(np.arange(n), lines.count)
+    offsets = np.searchsorted(lines.population, np.arange(len(masks)))
+    step = max(1, 10 * _CHUNK // n)
+    for low in range(0, len(cell), step):
+        own, y, x = cell[low : low + step], lines.y[low : low + step], lines.x[low : low + step]
+        met = np.zeros((len(own), n), bool)
+        for oy, ox, far in zip(dy[within], dx[within], distance[within], strict=True):
+            # Beyond the image lies the background that pads it.
+            at = np.clip(y + oy, 0, height + 1) * (width + 2) + np.clip(x + ox, 0, width + 1)
+            for one, offset in zip(masks, offsets, strict=True):
+                value = one.flat[at]
+                pixel = np.flatnonzero(value)
+                other = index_of(one.labels, value[pixel]) + offset
+                foreign = other != own[pixel]
+                pixel, other = pixel[foreign], other[foreign]
+                met[pixel, other] = True
+                pair = _pair_of(code, order, own[pixel], other, n)
+                np.minimum.at(square, pair, far)
+        pixel, other = np.nonzero(met)
+        touched += np.bincount(_pair_of(code, order, own[pixel], other, n), minlength=len(first))
+    return square, touched
+
+
+def _pair_of(
+    code: np.ndarray, order: np.ndarray, one: np.ndarray, other: np.ndarray, n: int
+) -> np.ndarray:
+    """Index of the pairs of cells (`one`, `other`), in any order, among `code`."""
+    wanted = np.minimum(one, other) * n + np.maximum(one, other)
+    return order[np.searchsorted(code, wanted, sorter=order)]
 
 
 def _close_to_box(

@@ -1,0 +1,250 @@
+"""Operations on label frames (Y, X), background 0, and the steps made of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy import ndimage as ndi
+
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.segmentation.frames import stack_shape
+from cyto_kedro.errors import ConfigError, InputError
+
+
+def fill_holes(mask: np.ndarray, max_area: float) -> np.ndarray:
+    """Fill holes of a binary mask of at most `max_area` pixels."""
+    filled = ndi.binary_fill_holes(mask)
+    holes = filled & ~mask
+    if holes.any():
+        number, _ = ndi.label(holes)
+        large = np.bincount(number.ravel()) > max_area
+        large[0] = False
+        filled &= ~large[number]
+    return filled
+
+
+def parts(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Connected parts (edge-sharing pixels) of every label.
+
+    Returns
+    -------
+    number
+        (Y, X) int, parts numbered from 1, 0 outside cells.
+    owner, is_largest
+        By part number: the label it belongs to, and whether it is that label's largest part (the
+        first of equals). Entry 0 is ``0, False``.
+    """
+    from skimage.measure import label as components
+
+    number = components(label, connectivity=1)
+    area = np.bincount(number.ravel())
+    owner = np.zeros(area.size, np.int64)
+    owner[number.ravel()] = label.ravel()
+    order = np.lexsort((-np.arange(area.size), area, owner))
+    is_largest = np.zeros(area.size, bool)
+    is_largest[order[np.r_[owner[order][1:] != owner[order][:-1], True]]] = True
+    is_largest[owner == 0] = False
+    return number, owner, is_largest
+
+
+def largest_parts(label: np.ndarray) -> np.ndarray:
+    """Keep the largest connected part of every label."""
+    number, _, is_largest = parts(label)
+    return np.where(is_largest[number], label, 0).astype(label.dtype)
+
+
+def fill_label_holes(label: np.ndarray) -> np.ndarray:
+    """Give pixels enclosed by cells to the nearest cell."""
+    holes = ndi.binary_fill_holes(label > 0) & (label == 0)
+    if not holes.any():
+        return label
+    nearest = ndi.distance_transform_edt(label == 0, return_distances=False, return_indices=True)
+    return np.where(holes, label[tuple(nearest)], label)
+
+
+def drop_by_area(
+    label: np.ndarray, min_area: float | None = None, max_area: float | None = None
+) -> np.ndarray:
+    """Remove labels smaller than `min_area` or larger than `max_area` pixels."""
+    area = np.bincount(label.ravel())
+    keep = area >= (min_area or 0)
+    if max_area is not None:
+        keep &= area <= max_area
+    return np.where(keep[label], label, 0).astype(label.dtype)
+
+
+def drop_border(label: np.ndarray) -> np.ndarray:
+    """Remove labels that touch the edge of the image: their size and shape are unknown."""
+    rim = np.concatenate((label[0], label[-1], label[:, 0], label[:, -1]))
+    keep = np.ones(int(label.max()) + 1, bool)
+    keep[rim] = False
+    return np.where(keep[label], label, 0).astype(label.dtype)
+
+
+def renumber(label: np.ndarray) -> np.ndarray:
+    """Labels 1..n in the order of the old ones, uint32."""
+    present = np.bincount(label.ravel()) > 0
+    present[0] = False
+    number = np.where(present, np.cumsum(present), 0)
+    return number[label].astype(np.uint32)
+
+
+def check_labels(stack: np.ndarray, frame_start: int = 0, what: str = "label") -> np.ndarray:
+    """`stack` (T, Y, X) as uint32.
+
+    Raises
+    ------
+    InputError
+        If a value is negative, fractional, or over 4294967295; names the first such frame.
+    """
+    stack = np.asarray(stack)
+    if stack.dtype.kind not in "buif":
+        raise InputError(f"{what}: labels must be numbers, got dtype {stack.dtype}")
+    top = np.iinfo(np.uint32).max
+    # a float bound compares exactly; NaN fails every comparison and so is caught here too
+    bad = ~((stack >= 0) & (stack <= top)) if stack.dtype.kind != "b" else np.zeros(1, bool)
+    if stack.dtype.kind == "f":
+        bad |= np.floor(stack) != stack
+    if bad.any():
+        frame, y, x = np.argwhere(bad)[0]
+        raise InputError(
+            f"{what}, frame {frame_start + int(frame)}: value {stack[frame, y, x]!s} at "
+            f"(y, x) = ({y}, {x}) is not a label; labels are whole numbers from 0 (background) to "
+            f"{top}. Was an intensity image given in place of a mask?"
+        )
+    return stack.astype(np.uint32)
+
+
+def area_px(
+    name: str, um2: float | None, px: float | None, pixel_size_um: float | None
+) -> float | None:
+    """Resolve an optional area given as ``<name>_um2`` or ``<name>_px`` to pixels.
+
+    Raises
+    ------
+    ConfigError
+        If both are given, or square micrometres for an uncalibrated film.
+    """
+    if um2 is not None and px is not None:
+        raise ConfigError(f"give {name}_um2 or {name}_px, not both (got {um2=}, {px=})")
+    if um2 is None:
+        return px
+    if pixel_size_um is None:
+        raise ConfigError(
+            f"{name}_um2={um2} needs the pixel size, which is unknown for this field: give "
+            f"pixel_size_um in the assay's parameters or the file's metadata, or use {name}_px"
+        )
+    return um2 / pixel_size_um**2
+
+
+class CleanUp(Algorithm):
+    """Clean a label stack: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
+
+    min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")
+    min_area_px: float | None = Field(default=None, ge=0, description="smallest cell, pixels")
+    max_area_um2: float | None = Field(default=None, gt=0, description="largest cell, um2")
+    max_area_px: float | None = Field(default=None, gt=0, description="largest cell, pixels")
+    largest_part: bool = Field(default=False, description="keep one connected part per label")
+    fill_holes: bool = Field(default=True, description="give enclosed pixels to the nearest cell")
+    clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
+    relabel: bool = Field(default=True, description="number labels 1..n in every frame")
+
+    def __call__(self, data: Data) -> Data:
+        """Clean ``data["label"]``; reads ``pixel_size_um`` where an area is in um2."""
+        pixel = data.get("pixel_size_um")
+        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
+        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
+        stack_shape(data["label"], "label")
+        label = check_labels(data["label"], int(data.get("frame_start", 0)))
+        for index, frame in enumerate(label):
+            if self.largest_part:
+                frame = largest_parts(frame)
+            if self.fill_holes:
+                frame = fill_label_holes(frame)
+            if self.clear_border:
+                frame = drop_border(frame)
+            frame = drop_by_area(frame, smallest, largest)
+            label[index] = renumber(frame) if self.relabel else frame
+        return {"label": label}
+
+
+def subtract(
+    label: np.ndarray,
+    other: np.ndarray,
+    mode: Literal["objects", "pixels"] = "objects",
+    min_overlap: float = 0.5,
+    min_area: float = 0,
+) -> np.ndarray:
+    """Take one population's mask `other` (Y, X) away from the label frame `label` (Y, X).
+
+    ``objects`` removes every label of which at least `min_overlap` of the pixels lie under `other`.
+    ``pixels`` cuts those pixels out; parts of a cell smaller than `min_area` are dropped, the
+    largest keeps its label and further ones get new labels after the highest.
+    """
+    under = other > 0
+    if mode == "objects":
+        area = np.bincount(label.ravel())
+        covered = np.bincount(label[under], minlength=area.size)
+        keep = covered < min_overlap * np.maximum(area, 1)
+        return np.where(keep[label], label, 0).astype(np.uint32)
+    number, owner, is_largest = parts(np.where(under, 0, label))
+    fresh = (owner > 0) & ~is_largest & (np.bincount(number.ravel()) >= min_area)
+    owner = np.where(is_largest | fresh, owner, 0)
+    owner[fresh] = int(label.max()) + 1 + np.arange(int(fresh.sum()))
+    return drop_by_area(owner[number], min_area).astype(np.uint32)
+
+
+class SubtractPopulation(Algorithm):
+    """Remove from one population what another's masks show to be theirs.
+
+    A nuclear stain such as Hoechst marks effectors and targets alike; targets are then the nuclei
+    that no effector mask covers.
+    """
+
+    mode: Literal["objects", "pixels"] = Field(
+        default="objects", description="remove whole covered cells, or cut the covered pixels out"
+    )
+    min_overlap: float = Field(
+        default=0.5, gt=0, le=1, description="objects: covered share of a cell that removes it"
+    )
+    min_area_um2: float | None = Field(
+        default=None, ge=0, description="pixels: smallest part kept, um2"
+    )
+    min_area_px: float | None = Field(
+        default=None, ge=0, description="pixels: smallest part kept, pixels (default 1)"
+    )
+
+    @model_validator(mode="after")
+    def _area_belongs_to_pixels(self) -> SubtractPopulation:
+        if self.mode == "objects" and (self.min_area_px or self.min_area_um2):
+            raise ValueError("min_area has no effect with mode='objects'; use mode='pixels'")
+        return self
+
+    def __call__(self, data: Data) -> Data:
+        """``{"label": (T, Y, X), "subtract": [(T, Y, X), ...]}`` -> ``{"label"}``, labels kept.
+
+        Raises
+        ------
+        InputError
+            If a mask to subtract differs in shape.
+        """
+        pixel = data.get("pixel_size_um")
+        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
+        start = int(data.get("frame_start", 0))
+        shape = stack_shape(data["label"], "label")
+        label = check_labels(data["label"], start)
+        others = data["subtract"]
+        for other in others:
+            if tuple(other.shape) != shape:
+                raise InputError(
+                    f"label {shape} and the mask to subtract {tuple(other.shape)} differ in shape: "
+                    f"both must be of the same field and block"
+                )
+        for index in range(shape[0]):
+            under = np.zeros(shape[1:], bool)
+            for other in others:
+                under |= np.asarray(other[index]) > 0
+            label[index] = subtract(label[index], under, self.mode, self.min_overlap, smallest or 1)
+        return {"label": label}

@@ -1,0 +1,109 @@
+"""Measures of an image that thresholds need: typical cell diameter, background and its noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage as ndi
+
+_SMALLEST_DIAMETER_PX = 6.0
+
+
+def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
+    """Mean over blocks of `factor` x `factor` pixels; the edge is repeated to fill the last."""
+    if factor == 1:
+        return image
+    height, width = image.shape
+    padded = np.pad(image, ((0, -height % factor), (0, -width % factor)), mode="edge")
+    rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
+    return padded.reshape(rows, factor, columns, factor).mean((1, 3))
+
+
+def _upsample(coarse: np.ndarray, factor: int, shape: tuple[int, int]) -> np.ndarray:
+    """Inverse of `block_mean`, linear between block centres, cut to `shape`."""
+    for axis, size in enumerate(shape):
+        last = coarse.shape[axis] - 1
+        at = np.clip((np.arange(size) + 0.5) / factor - 0.5, 0, last)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, last)
+        weight = (at - low).astype(np.float32)
+        weight = weight[:, None] if axis == 0 else weight[None, :]
+        coarse = coarse.take(low, axis) * (1 - weight) + coarse.take(high, axis) * weight
+    return coarse
+
+
+def typical_diameter(image: np.ndarray) -> float | None:
+    """Typical diameter in pixels of the bright blobs of `image` (Y, X); None if there are none.
+
+    Blobs are maxima over space and scale of the scale-normalised Laplacian of Gaussian (Lindeberg
+    1998): a disc of diameter d answers most at sigma = d / (2 sqrt 2). The result is the median of
+    the blobs' diameters, each weighted by area and squared contrast, so that neither fine texture
+    nor a few bright specks decide it. Steps are a factor sqrt 2; scales up to a third of the image.
+    """
+    largest = min(image.shape) / 3
+    if largest < _SMALLEST_DIAMETER_PX:
+        return None
+    count = int(np.ceil(2 * np.log2(largest / _SMALLEST_DIAMETER_PX))) + 1
+    diameters = np.geomspace(_SMALLEST_DIAMETER_PX, largest, count)
+    responses = []
+    for diameter in diameters:
+        sigma = diameter / 2 / np.sqrt(2)
+        factor = max(1, int(sigma // 2.5))  # a blob this wide is as well seen in a smaller image
+        small = block_mean(image, factor)
+        log = -ndi.gaussian_laplace(small, sigma / factor, mode="nearest") * (sigma / factor) ** 2
+        responses.append((factor, log, ndi.maximum_filter(log, 3)))
+    sizes, strengths = [], []
+    for i, (factor, log, local) in enumerate(responses[:-1]):
+        y, x = np.nonzero((log == local) & (log > 0))
+        value = log[y, x]
+        best = np.ones(value.size, bool)
+        for j in (i - 1, i + 1):
+            if j < 0:
+                continue
+            other_factor, _, other = responses[j]
+            row = np.minimum(((y + 0.5) * factor / other_factor).astype(int), other.shape[0] - 1)
+            col = np.minimum(((x + 0.5) * factor / other_factor).astype(int), other.shape[1] - 1)
+            best &= value >= other[row, col]
+        sizes.append(np.full(int(best.sum()), diameters[i]))
+        strengths.append(value[best])
+    size, strength = np.concatenate(sizes), np.concatenate(strengths)
+    if not size.size:
+        return None
+    strong = strength >= 0.25 * np.percentile(strength, 99)
+    size, strength = size[strong], strength[strong]
+    order = np.argsort(size, kind="stable")
+    cumulated = np.cumsum((strength[order].astype(float) * size[order]) ** 2)
+    return float(size[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
+
+
+def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarray:
+    """Subtract the slowly varying background: a grey opening over `width` cell diameters.
+
+    Computed on block means of a fifth of a diameter, so that noise does not pull the opening down
+    and the cost does not grow with the cells.
+    """
+    factor = max(1, int(diameter / 5))
+    coarse = ndi.gaussian_filter(block_mean(image, factor), 1)
+    size = max(3, int(width * diameter / factor) | 1)
+    low = ndi.minimum_filter(coarse, size, mode="nearest")
+    low = ndi.maximum_filter(low, size, mode="nearest")
+    low = ndi.gaussian_filter(low, size / 4, mode="nearest")
+    return (image - _upsample(low, factor, image.shape)).astype(np.float32)
+
+
+def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]:
+    """Background level and the sd of its noise, from the pixels at or below `threshold`.
+
+    The level is the mode of those pixels. The sd is 1.4826 times the median distance of the pixels
+    below the mode: cells and blur only add light, so the lower side is noise alone. In a frame of
+    pure noise the mode lies at the threshold and the sd comes out right all the same.
+    """
+    low = image[image <= threshold]
+    start, stop = np.percentile(low, (0.5, 100))
+    if stop <= start:
+        return float(start), 0.0
+    counts, edges = np.histogram(low, 64, (start, stop))
+    smooth = np.convolve(np.r_[counts[0], counts, counts[-1]], [1, 1, 1], "valid")
+    i = int(smooth.argmax())
+    level = float(edges[i] + edges[i + 1]) / 2
+    below = level - low[low <= level]
+    return level, 1.4826 * float(np.median(below)) if below.size else 0.0

@@ -1,0 +1,172 @@
+"""A tiny project to run for real: a copy of the configuration, and two simulated fields.
+
+Not a test. `Project` drives Kedro in this process; `tiny_raw` and `finished` are made once a
+session, tests copy them (`Project.copy`) before they change anything.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+ROOT = Path(__file__).resolve().parents[1]
+FOVS = ("control_1", "treated_1")
+POPULATIONS = ("TCell", "CancerCell")
+N_FRAMES = 9
+BLOCKS = ("t0000-0003", "t0004-0007", "t0008-0008")
+TABLES = (
+    *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
+    *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
+    *("contact_measures", "results"),
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Kedro project in a folder of its own, run in this process."""
+
+    path: Path
+
+    @classmethod
+    def make(cls, path: Path, raw: Path, block_length: int = 4) -> Project:
+        """Copy the configuration; `raw` is read where it is, results go under `path`."""
+        shutil.copytree(ROOT / "conf", path / "conf", ignore=shutil.ignore_patterns("local"))
+        shutil.copy(ROOT / "pyproject.toml", path)
+        shutil.copy(ROOT / ".telemetry", path)
+        (path / "conf" / "local").mkdir()
+        (path / "src").mkdir()  # the package itself is installed
+        project = cls(path)
+        project.write("globals", {"raw": str(raw), "data": "data", "simulated": str(raw)})
+        return project.assay(block_length=block_length)
+
+    def copy(self, path: Path) -> Project:
+        """The same project, results and ledger too."""
+        shutil.copytree(self.path, path)
+        return Project(path)
+
+    def read(self, name: str) -> Any:
+        """A YAML file of conf/base."""
+        return yaml.safe_load(self._conf(name).read_text(encoding="utf-8"))
+
+    def write(self, name: str, content: Any) -> Project:
+        """Replace a YAML file of conf/base."""
+        self._conf(name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return self
+
+    def _conf(self, name: str) -> Path:
+        return self.path / "conf" / "base" / f"{name}.yml"
+
+    def assay(self, **changes: Any) -> Project:
+        """Change keys of the assay's block of parameters."""
+        content = self.read("parameters")
+        content["assay"] |= changes
+        return self.write("parameters", content)
+
+    def block(self, name: str, **changes: Any) -> Project:
+        """Change keys of the block `name` in parameters_<name>.yml."""
+        content = self.read(f"parameters_{name}")
+        content[name] |= changes
+        return self.write(f"parameters_{name}", content)
+
+    def run(
+        self,
+        *pipelines: str,
+        runner: Any = None,
+        only_missing: bool = False,
+        params: dict[str, Any] | None = None,
+        nodes: Sequence[str] | None = None,
+    ) -> dict[str, Any]:
+        """`kedro run` in this process."""
+        bootstrap_project(self.path)
+        session: Any = KedroSession.create(self.path, runtime_params=params or {})
+        result: dict[str, Any] = session.run(
+            pipeline_names=list(pipelines) or None,
+            runner=runner,
+            only_missing_outputs=only_missing,
+            node_names=nodes,
+        )
+        return result
+
+    def resume(self, *pipelines: str) -> list[tuple[str, str]]:
+        """Run what is not current; (dataset, partition) of everything that was saved."""
+        from cyto_kedro.runner import PartitionRunner
+
+        self.run(*pipelines, runner=PartitionRunner(), only_missing=True)
+        saved = self.manifest()["partitions"]
+        return [(each["dataset"], each["partition"] or "") for each in saved]
+
+    @property
+    def catalog(self) -> Any:
+        """The project's catalog."""
+        bootstrap_project(self.path)
+        session: Any = KedroSession.create(self.path)
+        return session.load_context().catalog
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of the newest run."""
+        newest = max((self.path / "runs").glob("*/manifest.json"))
+        found: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
+        return found
+
+    def table(self, name: str) -> pd.DataFrame:
+        """All planned partitions of a table, in order of its key."""
+        return whole_table(self.catalog, name)
+
+    def files(self) -> dict[str, tuple[int, int]]:
+        """Every file of the results: its size and time of change."""
+        found = sorted(each for each in (self.path / "data").rglob("*") if each.is_file())
+        return {
+            str(each.relative_to(self.path)): (each.stat().st_size, each.stat().st_mtime_ns)
+            for each in found
+        }
+
+
+def whole_table(catalog: Any, name: str) -> pd.DataFrame:
+    """All planned partitions of a table, sorted by every key column."""
+    from cyto_kedro import schemas
+
+    parts, manifest = catalog.load(name), catalog.load("manifest")
+    whole = pd.concat([parts[each]() for each in manifest.ids(parts.grain)], ignore_index=True)
+    schema = {
+        "observed_deaths": "deaths",
+        "delaunay_measures": "network_measures",
+        "contact_measures": "network_measures",
+    }.get(name, name)
+    return whole.sort_values(schemas.TABLES[schema].key(), ignore_index=True)
+
+
+def simulate_raw(path: Path) -> Path:
+    """Two small fields of a killing assay, with sample sheet, as a microscope would leave them."""
+    project = Project.make(path / "maker", path / "raw")
+    args = {"seed": 3, "n_frames": N_FRAMES, "size_px": 96, "n_effectors": 5, "n_targets": 5}
+    quick = {"rule": "single_hit", "hit_rate_per_min": 1.0, "delay_min": 2.0}
+    slow = {"rule": "spontaneous_only"}
+    project.write(
+        "parameters_simulation",
+        {
+            "simulation": {
+                "fovs": {
+                    fov: {
+                        "condition": fov.split("_")[0],
+                        "control": fov == "control_1",
+                        "assay": {
+                            "name": "SimulatedAssay",
+                            "args": {**args, "killing": slow if fov == "control_1" else quick},
+                        },
+                    }
+                    for fov in FOVS
+                }
+            }
+        },
+    )
+    project.run("simulation")
+    return path / "raw"
