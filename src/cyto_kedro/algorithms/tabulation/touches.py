@@ -225,7 +225,8 @@ def _compare(
     Returns
     -------
     square, touched : (n_pairs,) float64
-        `square` is inf where no two outline pixels are within `limit`; `touched` counts both sides.
+        `square` is above `limit` where no two outline pixels are within it; `touched` counts both
+        sides.
     """
     square, touched = np.full(len(first), np.inf), np.zeros(len(first))
     for cut in _chunks(lines.count[first] + lines.count[second]):
