@@ -13,7 +13,7 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Entry, Ledger, changed, digest, hash_file
+from cyto_kedro.ledger import Entry, Ledger, changed, digest
 from cyto_kedro.lift import Lifted, is_lifted, narrow, spec_of
 from cyto_kedro.partitions import Partitions, Plan, parse_id
 
@@ -96,14 +96,7 @@ def record(
     place = place_of(dataset)
     if place is None or not place.fs.isfile(place.path):
         return None
-    entry = Entry(
-        inputs=inputs,
-        content=hash_file(place.fs, place.path),
-        size=place.fs.size(place.path),
-        **more,
-    )
-    place.ledger.write(place.name, entry)
-    return entry
+    return place.ledger.record(place.name, place.path, inputs, **more)
 
 
 def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[Stale]:

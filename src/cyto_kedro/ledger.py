@@ -48,6 +48,7 @@ class Entry(BaseModel):
     inputs: dict[str, str]
     content: str
     size: int
+    stamp: str | None = None
     run_id: str | None = None
     saved_at: datetime | None = None
     seconds: float | None = None
@@ -92,15 +93,30 @@ class Ledger:
         self._fs.mv(part, path)
 
     def content(self, identity: str, path: str) -> str | None:
-        """Hash of the file at `path`: the entry's, unless the file's size says it was replaced."""
+        """Hash of the file at `path`: the entry's, unless size or time say it was replaced."""
         try:
-            size = self._fs.size(path)
+            size, stamp = stat(self._fs, path)
         except FileNotFoundError:
             return None
         entry = self.read(identity)
-        if entry is not None and entry.size == size:
+        if entry is not None and (entry.size, entry.stamp) == (size, stamp):
             return entry.content
         return hash_file(self._fs, path)
+
+    def record(self, identity: str, path: str, inputs: dict[str, str], **more: Any) -> Entry:
+        """Write the entry of the file at `path`, which was just saved, and return it."""
+        size, stamp = stat(self._fs, path)
+        content = hash_file(self._fs, path)
+        entry = Entry(inputs=inputs, content=content, size=size, stamp=stamp, **more)
+        self.write(identity, entry)
+        return entry
+
+
+def stat(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int, str]:
+    """Size of a file, and what its file system says of when it was written."""
+    info = fs.info(path)
+    when = (info.get(key) for key in ("mtime", "LastModified", "ETag", "created"))
+    return int(info.get("size") or 0), str(next(filter(None, when), None))
 
 
 def hash_file(fs: fsspec.AbstractFileSystem, path: str) -> str:

@@ -261,7 +261,7 @@ def check_together(blocks: Mapping[str, Any]) -> None:
     if isinstance(preprocessing, Preprocessing):
         channels = {*assay.channels}
         for step in preprocessing.steps():
-            for channel in step.uses:
+            for channel in step.reads or ():
                 if channel not in channels:
                     raise ConfigError(
                         f"preprocessing, {type(step).__name__}: {unknown('channel', channel, channels)}"

@@ -47,8 +47,8 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         for name, cls in inspect.getmembers(module, inspect.isclass):
-            concrete = issubclass(cls, Algorithm) and not inspect.isabstract(cls)
-            if cls.__module__ == module.__name__ and concrete:
+            own = cls.__module__ == module.__name__
+            if own and issubclass(cls, Algorithm) and not inspect.isabstract(cls):
                 found[name] = cls
     for entry in entry_points(group=f"cyto_kedro.{stage}"):
         obj = entry.load()

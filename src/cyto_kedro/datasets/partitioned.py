@@ -11,7 +11,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Entry, Ledger, hash_file
+from cyto_kedro.ledger import Entry, Ledger
 from cyto_kedro.partitions import Partitions, parse_grain, parse_id
 
 
@@ -163,15 +163,7 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def record(self, identity: str, inputs: dict[str, str], **more: Any) -> Entry:
         """Write the ledger entry of a partition that was just saved."""
-        path = self.path_of(identity)
-        entry = Entry(
-            inputs=inputs,
-            content=hash_file(self._filesystem, path),
-            size=self._filesystem.size(path),
-            **more,
-        )
-        self.ledger.write(identity, entry)
-        return entry
+        return self.ledger.record(identity, self.path_of(identity), inputs, **more)
 
     def _preview_first(self) -> Any:
         ids = self.list_ids()

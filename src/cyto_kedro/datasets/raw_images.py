@@ -14,7 +14,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.previews import grey, montage, png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.errors import PartitionError, unknown
-from cyto_kedro.ledger import digest
+from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Block, Grain, Partitions, parse_id
 
 
@@ -98,7 +98,5 @@ class _Opened:
             fs, path = url_to_fs(url)
             if not fs.exists(path):
                 return None
-            info = fs.info(path)
-            stamp = info.get("mtime") or info.get("LastModified") or info.get("ETag")
-            stamps.append([url, info["size"], str(stamp)])
+            stamps.append([url, *stat(fs, path)])
         return digest([stamps, raw.index, str(block)])

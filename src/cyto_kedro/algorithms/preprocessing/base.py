@@ -1,54 +1,164 @@
-"""The contract of a preprocessing step: estimate over the film, apply by block."""
+"""The contract of a preprocessing step: estimate over the whole film, apply block by block.
+
+Results do not depend on how a film is cut into blocks: what needs the whole film is estimated once
+from a stream of its blocks, one in memory at a time, and the rest is done frame by frame.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.errors import ConfigError, InputError, unknown
 
-State = dict[str, Any] | None
+State = dict[str, Any]
+
+
+def channel_stack(data: Data, channel: str) -> np.ndarray:
+    """One channel of ``data["image"]`` ({channel: (T, Y, X)}), as an array.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such channel.
+    InputError
+        If it is not (T, Y, X).
+    """
+    image: Mapping[str, Any] = data["image"]
+    if channel not in image:
+        raise ConfigError(unknown("channel", channel, image))
+    stack = image[channel]
+    if stack.ndim != 3:
+        raise InputError(
+            f"channel {channel}: expected an array (T, Y, X), got shape {stack.shape}; put a "
+            f"length-1 time axis before a still image: image[None]"
+        )
+    return np.asarray(stack)
+
+
+def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, np.ndarray]]:
+    """(frame number, (Y, X) float32) of `channel` over all `blocks`.
+
+    Raises
+    ------
+    InputError
+        If a frame holds NaN or infinite values: an estimate over the film would be undefined.
+    """
+    for data in blocks:
+        start = int(data.get("frame_start", 0))
+        for i, frame in enumerate(channel_stack(data, channel)):
+            if frame.dtype.kind == "f" and not np.isfinite(frame).all():
+                raise InputError(
+                    f"channel {channel}, frame {start + i}: NaN or infinite pixels, so nothing can "
+                    f"be estimated over the film; repair or exclude the frame"
+                )
+            yield start + i, frame.astype(np.float32)
 
 
 class Step(Algorithm):
-    """A correction of images in two halves: `estimate` streams the film, `apply` works on a block.
+    """One step of preprocessing: ``{"image": {channel: (T, Y, X)}}`` -> the same keys.
 
-    Attributes
-    ----------
-    measurement_safe
-        Whether it may touch images that intensities are measured on.
-    needs_estimate
-        Whether `apply` needs a state.
+    Processed channels come out as float32; others pass untouched.
     """
 
+    #: may it touch images on which intensities are measured?
     measurement_safe: ClassVar[bool] = False
+    #: does `apply` need a state made by `estimate`?
     needs_estimate: ClassVar[bool] = False
 
-    channels: tuple[str, ...] | None = Field(
-        default=None, description="channels it applies to; default: all"
+    channels: list[str] | None = Field(
+        default=None, description="channels it applies to; null: every channel"
     )
 
     @property
-    def uses(self) -> tuple[str, ...]:
-        """Channels that the step names and must find."""
-        return self.channels or ()
-
-    @property
     def makes(self) -> tuple[str, ...]:
-        """Channels that the step adds."""
+        """Channels the step adds."""
         return ()
 
+    @property
+    def reads(self) -> tuple[str, ...] | None:
+        """Channels the step needs; None: whichever there are."""
+        return None if self.channels is None else tuple(self.channels)
+
+    def chosen(self, data: Data) -> list[str]:
+        """Channels of `data` the step applies to.
+
+        Raises
+        ------
+        ConfigError
+            If a channel of the parameters is not there: names it and the nearest match.
+        """
+        image = data["image"]
+        for name in self.reads or ():
+            if name not in image:
+                raise ConfigError(f"{type(self).__name__}: {unknown('channel', name, image)}")
+        return list(image) if self.channels is None else list(self.channels)
+
     def estimate(self, blocks: Iterable[Data]) -> State:
-        """Read the film's blocks once, in order; return what `apply` needs."""
-        return None
+        """What `apply` needs of the whole film, from its blocks in order; plain and picklable."""
+        return {}
 
     @abstractmethod
     def apply(self, data: Data, state: State) -> Data:
-        """Return `data` with corrected ``"image"``, ``{channel: (T, Y, X)}``."""
+        """The step's result for one block."""
 
     def __call__(self, data: Data) -> Data:
-        """Estimate on `data` alone and apply."""
-        return self.apply(data, self.estimate([data]) if self.needs_estimate else None)
+        """Estimate on `data` and apply to it, as if it were the whole film."""
+        return self.apply(data, self.estimate([data]))
+
+    def _map(self, data: Data, change: Callable[[np.ndarray, str, int], np.ndarray]) -> Data:
+        """Replace every frame of the chosen channels by ``change(frame, channel, number)``."""
+        start = int(data.get("frame_start", 0))
+        image = dict(data["image"])
+        for channel in self.chosen(data):
+            stack = channel_stack(data, channel)
+            out = np.empty(stack.shape, np.float32)
+            for i, frame in enumerate(stack):
+                out[i] = change(frame.astype(np.float32), channel, start + i)
+            image[channel] = out
+        return {**data, "image": image}
+
+
+def at_frame(values: np.ndarray, first: int, number: int, what: str) -> Any:
+    """Entry of a per-frame state for frame `number`.
+
+    Raises
+    ------
+    InputError
+        If the state was estimated on a film without that frame.
+    """
+    if not 0 <= number - first < len(values):
+        raise InputError(
+            f"{what}: frame {number} is not among the frames {first} to {first + len(values) - 1} "
+            f"it was estimated on; estimate again over the whole film"
+        )
+    return values[number - first]
+
+
+class FilmMoments:
+    """Count, mean and sum of squared deviations over frames, merged frame by frame in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = 0.0
+        self.squares = 0.0
+
+    def add(self, frame: np.ndarray) -> None:
+        """Merge a frame (Chan, Golub and LeVeque 1983)."""
+        values = frame.astype(np.float64)
+        mean, count = float(values.mean()), self.count + values.size
+        delta = mean - self.mean
+        self.squares += float(((values - mean) ** 2).sum())
+        self.squares += delta**2 * self.count * values.size / count
+        self.mean += delta * values.size / count
+        self.count = count
+
+    @property
+    def sd(self) -> float:
+        """Population standard deviation."""
+        return float(np.sqrt(self.squares / self.count)) if self.count else 0.0

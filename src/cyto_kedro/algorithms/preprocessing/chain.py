@@ -1,4 +1,4 @@
-"""Run steps one after the other: estimate each on the film as the steps before it leave it."""
+"""Run a chain of steps over a film that is opened block by block."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step
 
 
-def estimate_chain(
-    steps: Sequence[Step], open_blocks: Callable[[], Iterable[Data]]
-) -> list[State]:
-    """The state of each step; the film is streamed once per step that needs an estimate."""
+def apply_chain(steps: Sequence[Step], states: Sequence[State], data: Data) -> Data:
+    """Apply `steps` in order to one block, each with its state."""
+    for step, state in zip(steps, states, strict=True):
+        data = step.apply(data, state)
+    return data
+
+
+def estimate_chain(steps: Sequence[Step], open_blocks: Callable[[], Iterable[Data]]) -> list[State]:
+    """States of all `steps`, each estimated on the film as the steps before it leave it.
+
+    Parameters
+    ----------
+    open_blocks
+        Opens the film afresh and yields its blocks in order. Called once per step that needs an
+        estimate; memory holds one block.
+    """
     states: list[State] = []
-    for number, step in enumerate(steps):
-        before = steps[:number]
-
-        def blocks(before: Sequence[Step] = before) -> Iterator[Data]:
-            for block in open_blocks():
-                yield apply_chain(before, states, block)
-
-        states.append(step.estimate(blocks()) if step.needs_estimate else None)
+    for k, step in enumerate(steps):
+        states.append(step.estimate(_through(steps[:k], states, open_blocks)))
     return states
 
 
-def apply_chain(steps: Sequence[Step], states: Sequence[State], data: Data) -> Data:
-    """Apply `steps` with their `states` to one block."""
-    for step, state in zip(steps, states, strict=False):
-        data = step.apply(data, state)
-    return data
+def _through(
+    steps: Sequence[Step], states: Sequence[State], open_blocks: Callable[[], Iterable[Data]]
+) -> Iterator[Data]:
+    """Blocks as `steps` leave them; the film is opened at the first one asked for."""
+    done = list(states)
+    for data in open_blocks():
+        yield apply_chain(steps, done, data)

@@ -103,8 +103,8 @@ def check_labels(stack: np.ndarray, frame_start: int = 0, what: str = "label") -
     if stack.dtype.kind not in "buif":
         raise InputError(f"{what}: labels must be numbers, got dtype {stack.dtype}")
     top = np.iinfo(np.uint32).max
-    # a float bound compares exactly; NaN fails every comparison and so is caught here too
-    bad = ~((stack >= 0) & (stack <= top)) if stack.dtype.kind != "b" else np.zeros(1, bool)
+    # 2**32 is exact in every float dtype; NaN fails every comparison and so is caught here too
+    bad = ~((stack >= 0) & (stack < 2.0**32))
     if stack.dtype.kind == "f":
         bad |= np.floor(stack) != stack
     if bad.any():

@@ -102,7 +102,7 @@ def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]
     if stop <= start:
         return float(start), 0.0
     counts, edges = np.histogram(low, 64, (start, stop))
-    smooth = np.convolve(np.r_[counts[0], counts, counts[-1]], [1, 1, 1], "valid")
+    smooth = ndi.gaussian_filter1d(counts.astype(float), 2, mode="nearest")
     i = int(smooth.argmax())
     level = float(edges[i] + edges[i + 1]) / 2
     below = level - low[low <= level]

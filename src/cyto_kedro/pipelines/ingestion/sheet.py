@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from cyto_kedro.errors import InputError, unknown
 
 # column -> value where the sheet has none; other columns pass through untouched
-DEFAULTS: dict[str, object] = {
+DEFAULTS: dict[str, Any] = {
     "condition": "",
     "replicate": "",
     "control": False,

@@ -1,0 +1,179 @@
+"""Steps that combine channels: bleed-through, merging, correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cyto_kedro.algorithms.base import Data
+from cyto_kedro.algorithms.preprocessing.base import (
+    FilmMoments,
+    State,
+    Step,
+    channel_stack,
+    iter_frames,
+)
+from cyto_kedro.errors import ConfigError
+
+
+class BleedThrough(Step):
+    """Subtract a fixed share of one channel from others: ``target - fraction * (source - level)``.
+
+    `fraction` is measured on a control with the source's dye alone.
+    """
+
+    measurement_safe: ClassVar[bool] = True
+
+    channels: list[str] = Field(min_length=1, description="channels the light leaks into")
+    source: str = Field(description="channel whose light leaks")
+    fraction: float = Field(gt=0, lt=1, description="share of the source seen in each target")
+    source_level: float = Field(
+        default=0.0, description="grey level of the source without dye, which does not leak"
+    )
+
+    @model_validator(mode="after")
+    def _not_itself(self) -> BleedThrough:
+        if self.source in self.channels:
+            raise ValueError(f"channel {self.source!r} cannot leak into itself")
+        return self
+
+    @property
+    def reads(self) -> tuple[str, ...] | None:
+        """The source too."""
+        return (self.source, *self.channels)
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Subtract the leaked light from every target channel."""
+        self.chosen(data)
+        start = int(data.get("frame_start", 0))
+        source = channel_stack(data, self.source)
+
+        def unmix(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
+            light = source[number - start].astype(np.float32) - self.source_level
+            return frame - self.fraction * light
+
+        return self._map(data, unmix)
+
+
+class Combine(Step):
+    """A step that makes the channel `output` of others."""
+
+    output: str = Field(min_length=1, description="name of the new channel")
+
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """The new channel."""
+        return (self.output,)
+
+    def add(self, data: Data, stack: np.ndarray) -> Data:
+        """`data` with the new channel.
+
+        Raises
+        ------
+        ConfigError
+            If there is a channel of that name: it would be lost.
+        """
+        if self.output in data["image"]:
+            raise ConfigError(
+                f"{type(self).__name__}: output={self.output!r} is already a channel, which would "
+                f"be lost; choose another name"
+            )
+        return {**data, "image": {**data["image"], self.output: stack}}
+
+
+class ChannelMerge(Combine):
+    """Weighted sum of channels as a new one, as pyCyto: Dead + Alive -> CancerCell.
+
+    Without `weights`, each channel is weighted by the inverse of its mean over the film, so that a
+    dim one counts as much as a bright one; these weights sum to 1. A channel that is dark
+    throughout gets weight 0.
+
+    State: ``{"weights": [float]}``, in the order of `channels`.
+    """
+
+    needs_estimate: ClassVar[bool] = True
+
+    channels: list[str] = Field(min_length=2, description="channels to add up")
+    weights: list[float] | None = Field(
+        default=None, description="one per channel; null: inverse means over the film"
+    )
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> ChannelMerge:
+        if self.weights is not None and len(self.weights) != len(self.channels):
+            raise ValueError(f"{len(self.weights)} weights for {len(self.channels)} channels")
+        return self
+
+    def estimate(self, blocks: Iterable[Data]) -> State:
+        """Weights of the channels."""
+        if self.weights is not None:
+            return {"weights": list(self.weights)}
+        moments = {channel: FilmMoments() for channel in self.channels}
+        for data in blocks:
+            self.chosen(data)
+            for channel, moment in moments.items():
+                for _, frame in iter_frames([data], channel):
+                    moment.add(frame)
+        means = np.array([moment.mean for moment in moments.values()])
+        inverse = np.divide(1.0, means, out=np.zeros_like(means), where=means > 0)
+        return {"weights": (inverse / (inverse.sum() or 1.0)).tolist()}
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Add the new channel."""
+        names = self.chosen(data)
+        shape = channel_stack(data, self.channels[0]).shape
+        merged = np.zeros(shape, np.float32)
+        for channel, weight in zip(names, state["weights"], strict=True):
+            merged = merged + np.float32(weight) * channel_stack(data, channel).astype(np.float32)
+        return self.add(data, merged)
+
+
+class CrossChannelCorrelation(Combine):
+    """Correlation of two channels, pixel by pixel, as a new channel.
+
+    ``(a - mean a)(b - mean b) / (sd a * sd b)``: its mean over the pixels is Pearson's r. It is
+    positive where both are bright (or both dark). pyCyto's is the same divided by the number of
+    pixels, then scaled to uint16; here it stays float32. A constant channel gives 0.
+
+    State (``over="film"``): ``{"mean": [a, b], "sd": [a, b]}``.
+    """
+
+    needs_estimate: ClassVar[bool] = True
+
+    channels: list[str] = Field(min_length=2, max_length=2, description="the two channels")
+    over: Literal["frame", "film"] = Field(
+        default="film", description="mean and sd of each frame, or of the whole film"
+    )
+
+    def estimate(self, blocks: Iterable[Data]) -> State:
+        """Mean and sd of both channels over the film."""
+        if self.over == "frame":
+            return {}
+        moments = [FilmMoments() for _ in self.channels]
+        for data in blocks:
+            self.chosen(data)
+            for channel, moment in zip(self.channels, moments, strict=True):
+                for _, frame in iter_frames([data], channel):
+                    moment.add(frame)
+        return {"mean": [m.mean for m in moments], "sd": [m.sd for m in moments]}
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Add the new channel."""
+        names = self.chosen(data)
+        product = np.ones(channel_stack(data, self.channels[0]).shape)
+        for i, channel in enumerate(names):
+            stack = channel_stack(data, channel).astype(np.float64)
+            if self.over == "frame":
+                mean, sd = (f((1, 2), keepdims=True) for f in (stack.mean, stack.std))
+            else:
+                mean, sd = np.array(state["mean"][i]), np.array(state["sd"][i])
+            product = product * np.divide(
+                stack - mean,
+                sd,
+                out=np.zeros_like(stack),
+                where=np.broadcast_to(sd > 0, stack.shape),
+            )
+        return self.add(data, product.astype(np.float32))

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyto_kedro.errors import PartitionError
+from cyto_kedro.ledger import Correction, Entry, Ledger, changed, digest, hash_file
+from cyto_kedro.parameters import Assay, Segmentation
+
+LOCAL = fsspec.filesystem("file")
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def entry(**more: object) -> Entry:
+    return Entry.model_validate({"inputs": {"a": "1"}, "content": "c", "size": 3, **more})
+
+
+def test_an_entry_is_read_back_as_written(tmp_path: Path) -> None:
+    ledger = Ledger(LOCAL, str(tmp_path))
+    now = datetime.now(UTC)
+    written = entry(
+        run_id="r",
+        saved_at=now,
+        seconds=1.5,
+        correction=Correction(who="Ana", why="two cells merged", when=now, source="a.tif"),
+    )
+    ledger.write("f/T/t0000-0003", written)
+    assert ledger.read("f/T/t0000-0003") == written
+    assert ledger.read("f/T/t0004-0007") is None
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_half_an_entry_counts_as_none(tmp_path: Path) -> None:
+    ledger = Ledger(LOCAL, str(tmp_path))
+    ledger.write("f", entry())
+    path = tmp_path / ".ledger" / "f.json"
+    path.write_bytes(path.read_bytes()[:20])
+    assert ledger.read("f") is None
+
+
+def test_an_entry_whose_write_dies_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(LOCAL, str(tmp_path))
+    ledger.write("f", entry(run_id="first"))
+
+    def die(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(LOCAL), "mv", die)
+    with pytest.raises(OSError, match="disk full"):
+        ledger.write("f", entry(run_id="second"))
+    assert ledger.read("f") == entry(run_id="first")
+
+
+def test_content_changes_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "f.bin"
+    ledger = Ledger(LOCAL, str(tmp_path))
+    assert ledger.content("f", str(path)) is None
+    path.write_bytes(b"abc")
+    first = ledger.content("f", str(path))
+    assert first == hash_file(LOCAL, str(path))
+    written = ledger.record("f", str(path), {"a": "1"}, run_id="r")
+    assert ledger.read("f") == written and (written.content, written.size) == (first, 3)
+    assert ledger.content("f", str(path)) == first
+    path.write_bytes(b"abcd")  # replaced behind the ledger's back
+    assert ledger.content("f", str(path)) == hash_file(LOCAL, str(path)) != first
+
+
+def test_an_edit_that_keeps_the_size_is_seen(tmp_path: Path) -> None:
+    """A relabelled uncompressed mask, or a fixed-width table, keeps its file's size."""
+    path = tmp_path / "f.bin"
+    ledger = Ledger(LOCAL, str(tmp_path))
+    path.write_bytes(b"abc")
+    ledger.record("f", str(path), {})
+    path.write_bytes(b"abd")
+    assert ledger.content("f", str(path)) == hash_file(LOCAL, str(path))
+
+
+def test_an_unchanged_file_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "f.bin"
+    path.write_bytes(b"abc")
+    ledger = Ledger(LOCAL, str(tmp_path))
+    written = ledger.record("f", str(path), {})
+    monkeypatch.setattr("cyto_kedro.ledger.hash_file", pytest.fail)
+    assert ledger.content("f", str(path)) == written.content
+
+
+def test_memory_file_systems_hold_ledgers_too() -> None:
+    ledger = Ledger(fsspec.filesystem("memory"), "/ledger_test")
+    ledger.write("f/T", entry())
+    assert ledger.read("f/T") == entry()
+
+
+@given(PLAIN, PLAIN)
+def test_plain_values_have_equal_digests_exactly_when_equal(a: object, b: object) -> None:
+    assert digest(a) == digest(a)
+    assert (digest(a) == digest(b)) == (repr_typed(a) == repr_typed(b))
+
+
+def repr_typed(value: object) -> str:
+    """`value` with types (1 is not 1.0 is not True) and keys in order."""
+    if isinstance(value, dict):
+        items = sorted((repr(k), repr_typed(v)) for k, v in value.items())
+        return f"{{{items}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(repr_typed, value))}]"
+    return f"{type(value).__name__}{value!r}"
+
+
+def test_the_order_of_keys_and_of_sets_does_not_matter_that_of_lists_does() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({3, 1, 2}) == digest({2, 3, 1})
+    assert digest([1, 2]) != digest([2, 1])
+    assert digest(["ab", "c"]) != digest(["a", "bc"])
+
+
+def test_arrays_differ_by_value_shape_and_dtype() -> None:
+    a = np.arange(6, dtype=np.int32).reshape(2, 3)
+    assert digest(a) == digest(a.copy()) == digest(np.asfortranarray(a))
+    assert len({digest(a), digest(a.T), digest(a.astype(np.int64)), digest(a + 1)}) == 4
+
+
+def test_tables_differ_by_value_column_and_order_of_rows() -> None:
+    table = pd.DataFrame({"x": [1.0, np.nan], "s": ["a", None]})
+    same = table.copy()
+    same.index = pd.Index([7, 8])  # the index is no content
+    assert digest(table) == digest(same)
+    others = [
+        table.assign(x=[1.0, 2.0]),
+        table.rename(columns={"s": "t"}),
+        table.iloc[::-1],
+        table[["s", "x"]],
+        table.assign(s=["a", "b"]),
+    ]
+    assert len({digest(each) for each in [table, *others]}) == 6
+
+
+def test_models_are_hashed_by_what_they_say() -> None:
+    given_default = {"T": {"name": "Otsu"}}
+    assert digest(Segmentation.model_validate(given_default)) == digest(
+        Segmentation.model_validate({"T": {"name": "Otsu", "args": {}}})
+    )
+    assay = {
+        "raw": {"pattern": "{fov}"},
+        "channels": ["c"],
+        "populations": {"T": {"role": "other", "channels": ["c"]}},
+    }
+    first = digest(Assay.model_validate(assay))
+    assert first == digest(Assay.model_validate({**assay, "block_length": 50}))
+    assert first != digest(Assay.model_validate({**assay, "block_length": 5}))
+
+
+def test_what_has_no_content_to_hash_is_refused_by_its_type() -> None:
+    with pytest.raises(PartitionError, match="cannot hash a builtins.object"):
+        digest({"x": object()})
+
+
+def test_changed_names_the_inputs_that_differ() -> None:
+    assert changed(entry(), {"a": "1"}) == []
+    assert changed(entry(), {"a": "2"}) == ["a"]
+    assert changed(entry(), {"a": "1", "b": "1"}) == ["b"]
+    assert changed(entry(), {}) == ["a"]

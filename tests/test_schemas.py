@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from test_partitions import Store
+
+from cyto_kedro import schemas
+from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.partitions import Partitions
+from cyto_kedro.schemas import TABLES, EachPartition, check, conform, empty
+
+
+def frames(**columns: list[Any]) -> pd.DataFrame:
+    """Two good rows of `schemas.Frames`, with columns replaced."""
+    good = {"fov": ["a", "a"], "frame": [0, 1], "time_s": [0.0, None], "excluded": [False, True]}
+    return pd.DataFrame({**good, **columns})
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_empty_table_is_valid_and_keeps_its_dtypes(name: str) -> None:
+    table = TABLES[name]
+    made = empty(table)
+    check(table, made)
+    assert len(made) == 0 and set(table.key()) <= set(made.columns)
+    again = conform(table, made)
+    assert again.dtypes.to_dict() == made.dtypes.to_dict()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_micrometre_or_minute_column_may_be_null_but_a_pixel_column_must_not(name: str) -> None:
+    columns = TABLES[name].to_schema().columns
+    pairs = [(each, f"{each.removesuffix('_px')}_um") for each in columns if each.endswith("_px")]
+    for _, um in pairs:
+        assert um not in columns or columns[um].nullable
+    for each, column in columns.items():
+        if each.endswith(("_um", "_um2", "_min", "_um_per_min")):
+            assert column.nullable, f"{name}.{each}: null where the film is uncalibrated"
+
+
+def test_conform_orders_and_types_columns_and_keeps_others() -> None:
+    messy = pd.DataFrame(
+        {"note": ["x"], "excluded": [0], "frame": [1.0], "fov": ["a"], "time_s": [3]}, index=[9]
+    )
+    made = conform(schemas.Frames, messy)
+    assert list(made.columns) == ["fov", "frame", "time_s", "excluded", "note"]
+    assert made.index.tolist() == [0]
+    assert made["frame"].dtype == "int64" and made["time_s"].dtype == "float64"
+    check(schemas.Frames, made)
+
+
+def test_a_missing_column_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(InputError, match=r"table Frames: unknown column 'time_s'.*'time'"):
+        conform(schemas.Frames, frames().rename(columns={"time_s": "time"}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        ({"frame": [0, -1]}, r"frame.*-1"),
+        ({"frame": [0.0, 1.0]}, r"frame.*float64"),
+        ({"excluded": ["no", "no"]}, r"excluded"),
+        ({"fov": ["a", None]}, r"fov.*null"),
+        ({"frame": [0, 0]}, r"1 rows repeat the key \['fov', 'frame'\]; first: .*'frame': 0"),
+    ],
+)
+def test_a_bad_table_is_refused_naming_partition_column_and_value(
+    columns: dict[str, list[Any]], named: str
+) -> None:
+    with pytest.raises(InputError, match=rf"(?s)table Frames, partition a/T:.*{named}"):
+        check(schemas.Frames, frames(**columns), "a/T")
+
+
+def test_each_partition_is_checked_as_it_is_saved() -> None:
+    validator = EachPartition("frames")
+    saved = validator.validate({"a/T": frames(), "b/T": frames()})
+    assert list(saved) == ["a/T", "b/T"]
+    with pytest.raises(InputError, match=r"table Frames, partition b/T:.*excluded"):
+        validator.validate({"a/T": frames(), "b/T": frames(excluded=["x", "y"])})
+
+
+def test_each_partition_is_checked_as_it_is_loaded_and_not_before() -> None:
+    source = Store("fov", {"a": frames(), "b": frames(frame=[0, -1])})
+    loaded = EachPartition("frames").validate(Partitions(source))
+    assert isinstance(loaded, Partitions) and source.opened == [] and source.listed == 0
+    assert len(loaded["a"]()) == 2
+    with pytest.raises(InputError, match=r"partition b:.*frame"):
+        loaded["b"]()
+
+
+def test_plain_load_functions_and_plain_tables_are_checked_too() -> None:
+    validator = EachPartition("frames")
+    bad = frames(frame=[0, -1])
+    with pytest.raises(InputError, match="table Frames: "):
+        validator.validate(bad)
+    lazy = validator.validate({"a": lambda: bad})
+    with pytest.raises(InputError, match="partition a"):
+        lazy["a"]()
+
+
+def test_what_is_no_table_is_refused() -> None:
+    with pytest.raises(InputError, match="expected a table, got list"):
+        EachPartition("frames").validate([1])
+    with pytest.raises(ConfigError, match=r"unknown table 'frame'\. Did you mean 'frames'"):
+        EachPartition("frame")
