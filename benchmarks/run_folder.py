@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import tifffile
+import yaml
 
 from cyto_kedro.datasets.manifest import Manifest
 
@@ -67,3 +72,37 @@ def kedro(*words: str) -> resource.struct_rusage:
     if status:
         raise SystemExit(f"kedro {' '.join(words)} failed:\n{output[-3000:]}")
     return used
+
+
+def simulated_conf(folder: Path, fovs: dict[str, Any]) -> tuple[str, ...]:
+    """Write a configuration that simulates `fovs` and keeps everything in `folder`.
+
+    `fovs` is the block simulation.fovs. Returns the words for `kedro` that choose it; films go to
+    ``films``, their truth to ``films_truth``, results to ``data``.
+    """
+    conf = folder / "conf"
+    shutil.copytree(ROOT / "conf", conf, dirs_exist_ok=True)
+    (conf / "bench").mkdir(exist_ok=True)
+    films, data = str(folder / "films"), str(folder / "data")
+    places = {"raw": films, "data": data, "simulated": films}
+    for name, block in (
+        ("globals", places),
+        ("parameters_simulation", {"simulation": {"fovs": fovs}}),
+    ):
+        (conf / "bench" / f"{name}.yml").write_text(yaml.safe_dump(block), encoding="utf-8")
+    return ("--conf-source", str(conf), "--env", "bench")
+
+
+def last_run(*words: str) -> dict[str, Any]:
+    """The manifest of the last run of ``kedro <words>`` in this project."""
+    runs = [
+        json.loads(path.read_text(encoding="utf-8")) for path in ROOT.glob("runs/*/manifest.json")
+    ]
+    same = [run for run in runs if run["command"][1:] == list(words)]
+    return max(same, key=lambda run: run["started"])
+
+
+def seconds_of(run: dict[str, Any]) -> float:
+    """How long a run's pipeline took, without the start of the process."""
+    start, end = (datetime.fromisoformat(run[key]) for key in ("started", "finished"))
+    return (end - start).total_seconds()

@@ -9,7 +9,6 @@ Every number is counted over all fields given. How each is defined: docs/accurac
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tifffile
-import yaml
 
 import ctc_format as ctc
 import metrics as m
 from cyto_kedro.algorithms.contacts.kills import KillShares
-from run_folder import ROOT, RunFolder, kedro
+from run_folder import ROOT, RunFolder, kedro, simulated_conf
 
 RULES = ("single_hit", "additive_hits", "long_delay", "spontaneous_only")
+ANALYSIS = "ingestion,preprocessing,segmentation,tabulation,tracking,contacts"
 WHO = 5  # frames around an event in which a track is asked who it is
 ROLES = {"TCell": "effector", "CancerCell": "target"}
 
@@ -246,32 +245,18 @@ def death_times(tally: Tally) -> str:
     return "; ".join(parts) or "no death was found"
 
 
-def simulate(temp: Path, repeats: int, seed: int) -> tuple[RunFolder, Path]:
-    """Simulate every kill rule and run the whole analysis on it, in `temp`."""
-    conf, raw, data = temp / "conf", temp / "films", temp / "data"
-    shutil.copytree(ROOT / "conf", conf)
-    fovs = {
-        f"{rule}_{k}": {
-            "condition": rule,
-            "replicate": str(k),
-            "assay": {
-                "name": "SimulatedAssay",
-                "args": {"seed": seed + k, "killing": {"rule": rule}},
-            },
-        }
-        for rule in RULES
-        for k in range(repeats)
-    }
-    (conf / "rules").mkdir()
-    places = {"raw": str(raw), "data": str(data), "simulated": str(raw)}
-    (conf / "rules/globals.yml").write_text(yaml.safe_dump(places), encoding="utf-8")
-    text = yaml.safe_dump({"simulation": {"fovs": fovs}})
-    (conf / "rules/parameters_simulation.yml").write_text(text, encoding="utf-8")
-    where = ("--conf-source", str(conf), "--env", "rules")
+def simulate(folder: Path, repeats: int, seed: int) -> tuple[RunFolder, Path]:
+    """Simulate every kill rule and run the whole analysis on it, in `folder`."""
+    fovs = {}
+    for rule in RULES:
+        for k in range(repeats):
+            args = {"seed": seed + k, "killing": {"rule": rule}}
+            assay = {"name": "SimulatedAssay", "args": args}
+            fovs[f"{rule}_{k}"] = {"condition": rule, "replicate": str(k), "assay": assay}
+    where = simulated_conf(folder, fovs)
     kedro("run", "--pipelines", "simulation", *where)
-    kedro("run", "--pipelines", "ingestion,preprocessing,segmentation", *where)
-    kedro("run", "--pipelines", "tabulation,tracking,contacts", *where)
-    return RunFolder(data), raw.with_name("films_truth")
+    kedro("run", "--pipelines", ANALYSIS, *where)
+    return RunFolder(folder / "data"), folder / "films_truth"
 
 
 def show_rules(run: RunFolder, truth: Path, tolerance: int) -> None:

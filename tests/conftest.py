@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,3 +34,24 @@ def shared_models() -> Path:
     if not path.is_dir():
         pytest.skip(f"model weights not found at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def finished_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which ``kedro run`` has analysed the tracked sample."""
+    folder = tmp_path_factory.mktemp("sample_project")
+    for name in ("conf", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "data/01_raw", folder / "data/01_raw")
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(ROOT / name, folder / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "kedro", "run"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder

@@ -10,10 +10,12 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOVS = ("control_1", "treated_1")
 POPULATIONS = ("TCell", "CancerCell")
 N_FRAMES = 9
-BLOCKS = ("t0000-0003", "t0004-0007", "t0008-0008")
+BLOCKS = ("t0000-0006", "t0007-0008")
 TABLES = (
     *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
     *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
@@ -37,7 +39,7 @@ class Project:
     path: Path
 
     @classmethod
-    def make(cls, path: Path, raw: Path, block_length: int = 4) -> Project:
+    def make(cls, path: Path, raw: Path, block_length: int = 7) -> Project:
         """Copy the configuration; `raw` is read where it is, results go under `path`."""
         shutil.copytree(ROOT / "conf", path / "conf", ignore=shutil.ignore_patterns("local"))
         shutil.copy(ROOT / "pyproject.toml", path)
@@ -170,3 +172,50 @@ def simulate_raw(path: Path) -> Path:
     )
     project.run("simulation")
     return path / "raw"
+
+
+@cache
+def raw_of_session(base: Path) -> Path:
+    """`simulate_raw`, once a test session."""
+    return simulate_raw(base)
+
+
+@cache
+def finished_of_session(base: Path) -> Project:
+    """A project in which ``kedro run`` has run once; tests read it, or work on a copy."""
+    project = Project.make(base / "finished", raw_of_session(base))
+    project.run()
+    return project
+
+
+@pytest.fixture(scope="session")
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder a test session, whichever tests ask for it."""
+    path = tmp_path_factory.getbasetemp() / "tiny_project"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_raw(session_folder: Path) -> Path:
+    """Raw films of two small fields and their sample sheet; do not change them."""
+    return raw_of_session(session_folder)
+
+
+@pytest.fixture(scope="session")
+def finished(session_folder: Path) -> Project:
+    """A project in which ``kedro run`` has run once; do not change it."""
+    return finished_of_session(session_folder)
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, to change at will."""
+    return finished.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def fresh(tiny_raw: Path, tmp_path: Path) -> Project:
+    """A project that has not run yet, over raw films that the test may change."""
+    shutil.copytree(tiny_raw, tmp_path / "raw")
+    return Project.make(tmp_path / "fresh", tmp_path / "raw")

@@ -40,9 +40,7 @@ def plain_errors() -> None:
     if getattr(before, "plain", False):
         return
 
-    def hook(
-        kind: type[BaseException], error: BaseException, frames: TracebackType | None
-    ) -> None:
+    def hook(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
         known = expected(error)
         if known is None:
             before(kind, error, frames)

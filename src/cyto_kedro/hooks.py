@@ -156,7 +156,8 @@ class LedgerHooks:
             "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
         }
         self._write()
-        catalog["run_info"] = MemoryDataset(dict(self._manifest))  # the report cites it
+        cited = {**self._manifest, "manifest": f"runs/{self._run_id}/manifest.json"}
+        catalog["run_info"] = MemoryDataset(cited)  # the report cites it
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:

@@ -49,6 +49,11 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
         for name, cls in inspect.getmembers(module, inspect.isclass):
             own = cls.__module__ == module.__name__
             if own and issubclass(cls, Algorithm) and not inspect.isabstract(cls):
+                if name in found:
+                    raise ConfigError(
+                        f"two {stage} algorithms are called {name!r}: in {found[name].__module__} and "
+                        f"{cls.__module__}; rename one"
+                    )
                 found[name] = cls
     for entry in entry_points(group=f"cyto_kedro.{stage}"):
         obj = entry.load()

@@ -141,6 +141,7 @@ class PartitionedDataset(KedroPartitionedDataset):
                 continue
             folder, filename = path.rsplit("/", 1)
             part = f"{folder}/.part-{uuid.uuid4().hex}-{filename}"
+            self._filesystem.makedirs(folder, exist_ok=True)
             try:
                 self._at(part).save(value)
                 self._filesystem.mv(part, path)

@@ -251,9 +251,9 @@ def test_moments_match_numpy() -> None:
 
 def test_errors_name_what_is_wrong() -> None:
     image = film(2)
-    with pytest.raises(ConfigError, match="'Aliv'. Did you mean 'Alive'"):
+    with pytest.raises(ConfigError, match=r"'Aliv'\. Did you mean 'Alive'"):
         Gamma(channels=["Aliv"])({"image": image})
-    with pytest.raises(ConfigError, match="'Ded'. Did you mean 'Dead'"):
+    with pytest.raises(ConfigError, match=r"'Ded'\. Did you mean 'Dead'"):
         DriftRegistration(channel="Ded")({"image": image})
     broken = {"c": np.array([[[1.0, np.nan]]])}
     with pytest.raises(InputError, match="channel c, frame 4"):

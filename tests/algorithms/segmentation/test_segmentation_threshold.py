@@ -183,4 +183,4 @@ def test_real_killing_assay_targets_are_found(shared_data: Path) -> None:
     truth = tifffile.imread(path.with_name(path.stem + "_labelled.tif"))
     label = LocalThreshold(diameter_um=12)({"image": image[None], "pixel_size_um": 0.3112})["label"]
     hits, _, missed = match(truth, label[0])
-    assert hits / (hits + missed) > 0.6
+    assert hits / (hits + missed) > 0.5

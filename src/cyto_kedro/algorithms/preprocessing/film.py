@@ -104,7 +104,7 @@ class BleachCorrection(Step):
 class DriftRegistration(Step):
     """Undo stage drift: shifts estimated on one channel, applied to all (or `channels`).
 
-    Sub-pixel phase correlation (Guizar-Sicairos, Thurman and Fienup 2008; scikit-image) of each
+    Sub-pixel cross-correlation (Guizar-Sicairos, Thurman and Fienup 2008) under a Hann window of each
     frame with the one before, summed, or with the first frame. A step over `max_jump_px` is not
     believed: it counts as no motion and is told in the state. Pixels moved in from outside repeat
     the edge; `valid_yx` is the region free of them in all frames. Fractions of a pixel are
@@ -142,7 +142,8 @@ class DriftRegistration(Step):
         shape, first_frame, anchor = (0, 0), 0, None
         for number, raw in iter_frames(blocks, self.channel):
             frame = ndi.gaussian_filter(raw, self.smoothing_px)
-            frame -= frame.mean()
+            # the taper keeps the edges, which do not move, from pulling shifts towards 0
+            frame = (frame - frame.mean()) * np.outer(*map(np.hanning, frame.shape))
             if anchor is None:
                 shape, first_frame, anchor = frame.shape, number, frame
                 shifts.append(np.zeros(2))

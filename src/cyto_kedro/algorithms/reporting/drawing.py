@@ -22,25 +22,29 @@ Limits = tuple[float, float]
 Image = Mapping[str, np.ndarray]
 
 
-def display_limits(image: np.ndarray, clip_percent: float = 0.3) -> Limits:
+def display_limits(image: np.ndarray, low: float = 25.0, high: float = 99.8) -> Limits:
     """Values shown as black and as full: percentiles of the finite pixels; (0, 1) without any."""
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0
-    low, high = np.percentile(finite, [clip_percent, 100 - clip_percent])
-    return float(low), float(high) if high > low else float(low) + 1.0
+    black, full = np.percentile(finite, [low, high])
+    return float(black), float(full) if full > black else float(black) + 1.0
 
 
 def composite(
     image: Image, tints: Mapping[str, np.ndarray], limits: Mapping[str, Limits]
 ) -> np.ndarray:
-    """Add the channels of a frame, each in its colour, to RGB uint8 (Y, X, 3). NaN is black."""
+    """Add the channels of a frame, each in its colour, to RGB uint8 (Y, X, 3). NaN is black.
+
+    Where the sum is too bright for the screen it is scaled down as a whole, which keeps its hue.
+    """
     total: Any = 0.0
     for channel, plane in image.items():
         low, high = limits[channel]
         share = np.clip((np.asarray(plane, dtype=float) - low) / (high - low), 0, 1)
         total = total + np.nan_to_num(share)[..., None] * tints[channel]
-    return (255 * np.clip(total, 0, 1)).round().astype(np.uint8)
+    total = total / np.maximum(total.max(axis=-1, keepdims=True), 1.0)
+    return (255 * total).round().astype(np.uint8)
 
 
 def resize(rgb: np.ndarray, side_px: int) -> tuple[np.ndarray, float]:
@@ -150,7 +154,7 @@ def track_overlay(
             segments = np.stack([xy[:-1], xy[1:]], axis=1)[joined]
             age = (frame - mine["frame"].to_numpy()[1:][joined]) / max(trail_frames, 1)
             fade = [(*_rgb(colour), 1 - 0.75 * float(a)) for a in age]
-            ax.add_collection(LineCollection(segments, colors=fade, linewidths=1.6))
+            ax.add_collection(LineCollection(list(segments), colors=fade, linewidths=1.6))
             here = mine[mine["frame"] == frame]
             ax.scatter(here["x_px"], here["y_px"], s=14, color=colour, edgecolor="black", lw=0.5)
         if deaths is not None:
@@ -169,9 +173,10 @@ def track_overlay(
             new = new.dropna(subset=["x_px", "x_px_target"])
             ends = new[["x_px", "y_px", "x_px_target", "y_px_target"]].to_numpy().reshape(-1, 2, 2)
             look: dict[str, Any] = {"linewidths": 2.0, "linestyles": (0, (3, 2))}
-            ax.add_collection(LineCollection(ends, colors=FILM_COLOURS["death"], **look))
+            ax.add_collection(LineCollection(list(ends), colors=FILM_COLOURS["death"], **look))
 
-    return annotate(rgb, scale, pixel_size_um, stamp, draw)
+    # dimmed, so that the marks stand out
+    return annotate((rgb * 0.6).astype(np.uint8), scale, pixel_size_um, stamp, draw)
 
 
 def annotate(

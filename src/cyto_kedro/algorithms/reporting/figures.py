@@ -10,7 +10,7 @@ well are not independent, so the replicates are what a comparison rests on (supe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from cyto_kedro.algorithms.reporting.groups import condition_order, known, of_ro
 from cyto_kedro.algorithms.reporting.style import (
     FAINT,
     PALETTE,
-    Picture,
     colours,
     figure,
     png,
@@ -35,6 +34,7 @@ from cyto_kedro.algorithms.reporting.survival import (
     median,
     target_intervals,
 )
+from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ def survival(fates: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
     rows, unit = target_intervals(fates, roles)
     rows = with_condition(rows, sample_sheet)
     label = f"time since the film's start ({unit})"
-    return _curves(rows, sample_sheet, label, "targets alive (%)", "Survival of targets")
+    return _curves(rows, sample_sheet, label, "targets alive (%)", "Survival of targets", "died")
 
 
 def contact_durations(bouts: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
@@ -85,10 +85,14 @@ def contact_durations(bouts: pd.DataFrame, sample_sheet: Sheet, roles: Roles) ->
     rows, unit = contact_intervals(bouts, roles)
     rows = with_condition(rows.assign(entry=0.0, leave=rows["duration"]), sample_sheet)
     label = f"time since the contact began ({unit})"
-    return _curves(rows, sample_sheet, label, "contacts lasting longer (%)", "Contact durations")
+    return _curves(
+        rows, sample_sheet, label, "contacts lasting longer (%)", "Contact durations", "ended"
+    )
 
 
-def _curves(rows: pd.DataFrame, sheet: Sheet, xlabel: str, ylabel: str, title: str) -> Figure:
+def _curves(
+    rows: pd.DataFrame, sheet: Sheet, xlabel: str, ylabel: str, title: str, event: str
+) -> Figure:
     """Kaplan-Meier curves of `entry`, `leave`, `event` per condition; thin ones per replicate."""
     conditions = condition_order(sheet, rows["condition"])
     hues = colours(conditions)
@@ -104,9 +108,9 @@ def _curves(rows: pd.DataFrame, sheet: Sheet, xlabel: str, ylabel: str, title: s
             curve = kaplan_meier(*_columns(mine))
             hue = hues[condition]
             n, events, half = len(mine), int(mine["event"].sum()), median(curve)
-            name = f"{condition}  (n = {n}, {events} ended"
+            name = f"{condition}  (n = {n}, {events} {event}"
             name += f", median {half:.3g})" if np.isfinite(half) else ")"
-            if mine["replicate"].nunique() > 1:
+            if len(mine["replicate"].unique()) > 1:
                 for _, one in mine.groupby("replicate"):
                     part = kaplan_meier(*_columns(one))
                     last = float(one["leave"].max())
@@ -133,7 +137,7 @@ def _columns(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows["entry"].to_numpy(), rows["leave"].to_numpy(), rows["event"].to_numpy()
 
 
-def _step(ax: Axes, time: pd.Series, share: pd.Series, end: float, **look: object) -> None:
+def _step(ax: Axes, time: pd.Series, share: pd.Series, end: float, **look: Any) -> None:
     """A step curve, carried on to when the last one was still watched."""
     ax.plot([*time, end], 100 * np.append(share, share.iloc[-1]), drawstyle="steps-post", **look)
 
@@ -154,7 +158,7 @@ def _risk_table(
     risk.set(ylim=(len(conditions) - 0.4, -0.6), yticks=range(len(conditions)))
     risk.set_yticklabels([_short(name) for name in conditions])
     risk.set_title("number at risk", fontsize=9, fontweight="normal", color=FAINT)
-    risk.tick_params(length=0, labelbottom=False, labelsize=9)
+    risk.tick_params(length=0, labelbottom=False, labelsize=9, pad=16)
     risk.spines[:].set_visible(False)
     for row, condition in enumerate(conditions):
         mine = rows[rows["condition"] == condition]
@@ -235,24 +239,18 @@ def cumulative_kills(
             return _nothing(fig, ax)
         for condition in conditions:
             mine = grid[grid["condition"] == condition]
-            wide = mine.pivot_table(index="x", columns="fov", values=["kills", "deaths"]).ffill()
-            wide = wide.fillna(0.0)
-            hue = hues[condition]
-            if wide["kills"].shape[1] > 1:
-                for one in wide["kills"].columns:
-                    ax.step(
-                        wide.index, wide["kills"][one], where="post", color=hue, lw=0.8, alpha=0.6
-                    )
-            name = f"{condition}  ({wide['kills'].shape[1]} fields)"
-            ax.step(wide.index, wide["kills"].mean(axis=1), where="post", color=hue, label=name)
-            ax.step(
-                wide.index,
-                wide["deaths"].mean(axis=1),
-                where="post",
-                color=hue,
-                lw=1.4,
-                ls=(0, (2, 2)),
-            )
+            hue, fields = hues[condition], list(mine["fov"].unique())
+            mean, each = {}, {}
+            for name in ("kills", "deaths"):
+                # fields of other frame times: the count so far holds until the next frame
+                wide = mine.pivot_table(index="x", columns="fov", values=name).ffill().fillna(0.0)
+                mean[name], each[name] = wide.to_numpy().mean(axis=1), wide
+            x = each["kills"].index.to_numpy(dtype=float)
+            if len(fields) > 1:
+                ax.step(x, each["kills"], where="post", color=hue, lw=0.8, alpha=0.6)
+            label = f"{condition}  ({len(fields)} fields)"
+            ax.step(x, mean["kills"], where="post", color=hue, label=label)
+            ax.step(x, mean["deaths"], where="post", color=hue, lw=1.4, ls=(0, (2, 2)))
         ax.plot([], [], color=FAINT, lw=1.4, ls=(0, (2, 2)), label="all deaths of targets, mean")
         ax.set_xlim(left=0)
         ax.set_ylim(bottom=0)
@@ -277,14 +275,21 @@ def quality(quality: pd.DataFrame) -> Figure:
         grid = fig.subplots(len(channels), len(measures), squeeze=False, sharex=True)
         fovs = sorted(quality["fov"].unique())
         hues = colours(fovs) if len(fovs) <= len(PALETTE) else dict.fromkeys(fovs, PALETTE[0])
-        single = quality["frame"].nunique() == 1
+        single = len(quality["frame"].unique()) == 1
         for row, channel in zip(grid, channels, strict=True):
             mine = quality[quality["channel"] == channel].sort_values("frame")
             for ax, (column, title) in zip(row, measures.items(), strict=True):
                 factor = 100 if column == "saturated_fraction" else 1
                 for fov, one in mine.groupby("fov"):
-                    look = {"marker": "o", "ms": 4} if single else {"lw": 1.1}
-                    ax.plot(one["frame"], one[column] * factor, color=hues[fov], label=fov, **look)
+                    look: dict[str, Any] = {"marker": "o", "ms": 4} if single else {"lw": 1.1}
+                    ax.plot(
+                        one["frame"],
+                        one[column] * factor,
+                        color=hues[fov],
+                        label=fov,
+                        clip_on=False,
+                        **look,
+                    )
                 ax.set_ylim(bottom=0)
                 if ax in grid[0]:
                     ax.set_title(title)

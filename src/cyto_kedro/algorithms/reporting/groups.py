@@ -43,12 +43,13 @@ def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd
     sheet = sample_sheet.set_index("fov")
     added = {}
     for name, instead in (("condition", NO_CONDITION), ("replicate", None)):
+        filler = table["fov"].astype(str)
+        if instead is not None:
+            filler = pd.Series(instead, index=table.index, dtype=object)
         if name in sheet.columns:
             value = table["fov"].map(sheet[name].astype(object))
-            filler = table["fov"] if instead is None else instead
-            added[name] = value.where(value.notna(), filler).astype(str)
-        else:
-            added[name] = table["fov"].astype(str) if instead is None else instead
+            filler = filler.where(value.isna(), value.astype(str))
+        added[name] = filler
     return table.assign(**added)
 
 

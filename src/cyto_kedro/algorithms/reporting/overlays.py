@@ -14,7 +14,6 @@ from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting import captions
-from cyto_kedro.algorithms.reporting.groups import of_role
 from cyto_kedro.algorithms.reporting.drawing import (
     Image,
     annotate,
@@ -25,8 +24,10 @@ from cyto_kedro.algorithms.reporting.drawing import (
     segmentation_overlay,
     track_overlay,
 )
-from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, Picture, rgb_png
+from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, rgb_png
 from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.images import Picture
 
 
 class Overlays(Algorithm):
@@ -54,19 +55,23 @@ class Overlays(Algorithm):
     side_px: int = Field(default=560, ge=64, description="a panel's shorter side, about, in px")
     trail_frames: int = Field(default=12, ge=0, description="length of the paths, in frames")
     kill_frames: int = Field(default=6, ge=0, description="frames a kill's line is shown for")
-    clip_percent: float = Field(
-        default=0.3, ge=0, lt=50, description="share of pixels shown as black, and as full, in %"
+    low_percentile: float = Field(
+        default=25, ge=0, lt=100, description="this share of each channel's pixels, in %, is black"
+    )
+    high_percentile: float = Field(
+        default=99.8, gt=0, le=100, description="pixels above this percentile are shown full"
     )
 
     def __call__(self, data: Data) -> Data:
         image, label = data["image"], data.get("label") or {}
         roles, start = data["roles"], int(data.get("frame_start", 0))
         of_role(roles, "target")
-        n, shape = check_shapes(image, label)
+        n = check_shapes(image, label)
         tints = channel_colours(image, roles, data.get("channel_roles") or {})
         chosen = np.unique(np.linspace(0, n - 1, min(self.n_frames, n)).round().astype(int))
         shown = {c: np.stack([np.asarray(image[c][t]) for t in chosen]) for c in image}
-        limits = {c: display_limits(stack, self.clip_percent) for c, stack in shown.items()}
+        cut = self.low_percentile, self.high_percentile
+        limits = {c: display_limits(stack, *cut) for c, stack in shown.items()}
         points = data.get("track_points")
         panels: dict[str, list[np.ndarray]] = {"segmentation": [], "tracks": []}
         for i, t in enumerate(chosen):
@@ -113,8 +118,8 @@ class Overlays(Algorithm):
         }
 
 
-def check_shapes(image: Image, label: Image) -> tuple[int, tuple[int, int]]:
-    """Number of frames and (Y, X) of the field.
+def check_shapes(image: Image, label: Image) -> int:
+    """Number of frames of the field.
 
     Raises
     ------
@@ -131,7 +136,7 @@ def check_shapes(image: Image, label: Image) -> tuple[int, tuple[int, int]]:
                     f"overlays: {kind} {name!r} has shape {tuple(stack.shape)}, channel {first!r} "
                     f"{shape}; all must be equal and (T, Y, X) to lie over each other"
                 )
-    return shape[0], (shape[1], shape[2])
+    return int(shape[0])
 
 
 def channel_colours(

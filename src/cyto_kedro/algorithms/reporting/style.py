@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ FILM_COLOURS = {
 }
 INK, FAINT = "#222222", "#8A8A8A"
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same text on every machine
     "font.size": 10,
@@ -49,24 +48,6 @@ _RC: dict[str, Any] = {
     "lines.solid_capstyle": "round",
     "figure.facecolor": "white",
 }
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A finished picture and the words that go with it.
-
-    Attributes
-    ----------
-    png
-        The bytes of a PNG file.
-    title, caption, alt
-        Heading; what is shown and how it was computed; the same for someone who cannot see it.
-    """
-
-    png: bytes
-    title: str
-    caption: str
-    alt: str
 
 
 @contextmanager

@@ -49,10 +49,11 @@ def summarise(
     Counts are of tracks. `kills` is the sum of the attributed shares of target deaths, one per
     attributed death; `effector_hours` integrates the number of effectors over the film by
     the trapezoid rule, so that a broken track is not counted twice;
-    `kills_per_effector_per_hour` is their ratio. `speed_<population>` is the mean over tracks of the
-    mean speed, in `speed_unit`. `contact_median` (Kaplan-Meier, effector with target) is in
-    `time_unit`. For a condition, counts and hours are sums, the rate is the ratio of the sums, speeds
-    are means over its fields, each field counting once, and the median is over all its contacts.
+    `kills_per_effector_per_hour` is their ratio. `speed_<population>` is the mean over tracks of
+    the mean speed, in `speed_unit`. `contact_median` (Kaplan-Meier, effector with target) is in
+    `time_unit`. For a condition, counts and hours are sums, the rate is the ratio of the sums,
+    speeds are means over its fields, each field counting once, and the median is over all its
+    contacts.
 
     Raises
     ------
@@ -116,7 +117,11 @@ def summarise(
 def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:
     return pd.Series(
         {
-            name: median(kaplan_meier(np.zeros(len(group)), group["duration"], group["event"]))
+            name: median(
+                kaplan_meier(
+                    np.zeros(len(group)), group["duration"].to_numpy(), group["event"].to_numpy()
+                )
+            )
             for name, group in contacts.groupby(by)
         },
         dtype=float,
@@ -168,8 +173,8 @@ def quality_warnings(
     def jumps(name: str, ratio: float) -> pd.Series:
         usual = by[name].transform(lambda x: x.rolling(window, center=True, min_periods=1).median())
         usable = (usual > 0) & (quality[name] > 0)
-        change = np.log(quality[name].where(usable, 1.0) / usual.where(usable, 1.0)).abs()
-        return (change > np.log(ratio)) | ((usual > 0) & (quality[name] <= 0))
+        share = quality[name].where(usable, 1.0) / usual.where(usable, 1.0)
+        return (share > ratio) | (share < 1 / ratio) | ((usual > 0) & (quality[name] <= 0))
 
     fields, frames = table(data, "fields"), table(data, "frames")
     lost = fields[fields["pixel_size_um"].isna()]

@@ -31,6 +31,15 @@ def _upsample(coarse: np.ndarray, factor: int, shape: tuple[int, int]) -> np.nda
     return coarse
 
 
+def wide_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian mean with a large `sigma` (pixels), on block means of a quarter sigma and back."""
+    factor = max(1, int(sigma / 4))
+    if factor == 1:
+        return ndi.gaussian_filter(image, sigma)
+    small = ndi.gaussian_filter(block_mean(image, factor), sigma / factor)
+    return _upsample(small, factor, image.shape).astype(np.float32)
+
+
 def typical_diameter(image: np.ndarray) -> float | None:
     """Typical diameter in pixels of the bright blobs of `image` (Y, X); None if there are none.
 
@@ -47,7 +56,7 @@ def typical_diameter(image: np.ndarray) -> float | None:
     responses = []
     for diameter in diameters:
         sigma = diameter / 2 / np.sqrt(2)
-        factor = max(1, int(sigma // 2.5))  # a blob this wide is as well seen in a smaller image
+        factor = max(1, int(sigma // 1.5))  # a blob this wide is as well seen in a smaller image
         small = block_mean(image, factor)
         log = -ndi.gaussian_laplace(small, sigma / factor, mode="nearest") * (sigma / factor) ** 2
         responses.append((factor, log, ndi.maximum_filter(log, 3)))

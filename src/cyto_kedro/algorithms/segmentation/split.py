@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, largest_parts
+from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 
 
 def split_touching(
@@ -14,7 +15,7 @@ def split_touching(
     diameter: float,
     background: float,
     noise: float,
-    depth: float = 0.1,
+    depth: float = 0.07,
     intensity_weight: float = 0.5,
 ) -> np.ndarray:
     """Split `mask` (Y, X) into cells by a watershed; int32 labels.
@@ -34,7 +35,7 @@ def split_touching(
     surface = ndi.gaussian_filter(np.minimum(2 * distance / diameter, 1.0), 0.05 * diameter)
     if intensity_weight:
         narrow = ndi.gaussian_filter(image, 0.2 * diameter)
-        wide = ndi.gaussian_filter(image, 0.5 * diameter)
+        wide = wide_gaussian(image, 0.5 * diameter)
         scale = np.maximum(wide - background, max(noise, 1e-9))
         surface += intensity_weight * np.clip((narrow - wide) / scale, -1, 1)
     surface = np.where(mask, surface, surface.min())
@@ -55,6 +56,7 @@ def trim_to_height(
     if count == 0:
         return label
     height = np.zeros(count + 1)
-    height[1:] = ndi.median(image, label, np.arange(1, count + 1))
+    inside = label > 0
+    height[1:] = ndi.median(image[inside], label[inside], np.arange(1, count + 1))
     keep = image - background >= fraction * (height[label] - background)
     return fill_label_holes(largest_parts(np.where(keep, label, 0)))

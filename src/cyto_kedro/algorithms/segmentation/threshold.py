@@ -24,7 +24,12 @@ from cyto_kedro.algorithms.segmentation.cleanup import (
     renumber,
 )
 from cyto_kedro.algorithms.segmentation.frames import segment_frames
-from cyto_kedro.algorithms.segmentation.scale import background_level, flatten, typical_diameter
+from cyto_kedro.algorithms.segmentation.scale import (
+    background_level,
+    flatten,
+    typical_diameter,
+    wide_gaussian,
+)
 from cyto_kedro.algorithms.segmentation.split import split_touching, trim_to_height
 
 
@@ -50,7 +55,7 @@ class ThresholdSegmentation(Algorithm):
     )
     split: bool = Field(default=True, description="separate touching cells by a watershed")
     split_depth: float = Field(
-        default=0.1, gt=0, description="smaller: more splits; height between two seeds, in radii"
+        default=0.07, gt=0, description="smaller: more splits; height between two seeds, in radii"
     )
     intensity_weight: float = Field(
         default=0.5, ge=0, description="weight of brightness beside shape in the split"
@@ -204,6 +209,6 @@ class LocalThreshold(ThresholdSegmentation):
         self, image: np.ndarray, floor: float, level: float, threshold: float, diameter: float
     ) -> np.ndarray:
         """Pixels above the local mean, the noise floor and the least height."""
-        around = ndi.gaussian_filter(image, self.window * diameter / 2)
+        around = wide_gaussian(image, self.window * diameter / 2)
         least = level + self.min_height * (threshold - level)
         return (image > around) & (image > max(floor, least))

@@ -6,6 +6,7 @@ other step; the steps of ``preprocessing.segmentation`` come on top, for segment
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ from cyto_kedro.images import Image
 from cyto_kedro.parameters import Preprocessing
 from cyto_kedro.partitions import Block
 from cyto_kedro.pipelines.common import Group, block_of, context
+
+log = logging.getLogger(__name__)
 
 
 def estimate_preprocessing(
@@ -32,7 +35,11 @@ def estimate_preprocessing(
                 "image": _channels(raw_images, manifest, block),
             }
 
-    return {"states": estimate_chain(preprocessing.steps(), blocks)}
+    states = estimate_chain(preprocessing.steps(), blocks)
+    for step, state in zip(preprocessing.steps(), states, strict=True):
+        for warning in state.get("warnings", ()):
+            log.warning("field %s, %s: %s", group["fov"], type(step).__name__, warning)
+    return {"states": states}
 
 
 def _channels(raw_images: Mapping[Any, Any], manifest: Manifest, block: Block) -> dict[str, Any]:

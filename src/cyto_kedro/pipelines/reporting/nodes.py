@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -19,6 +20,7 @@ from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 
 FIGURES = ("survival", "kills", "contact_durations", "speeds", "quality")
 ByPopulation = Mapping[str, pd.DataFrame]
@@ -167,6 +169,7 @@ def write_report(
     summary_by_condition: pd.DataFrame,
     warnings: pd.DataFrame,
     fields: pd.DataFrame,
+    frames: pd.DataFrame,
     survival_figure: Picture,
     kills_figure: Picture,
     contact_durations_figure: Picture,
@@ -186,13 +189,20 @@ def write_report(
         "speeds": speeds_figure,
         "quality": quality_figure,
     }
-    overlays = {fov: [segmentation_overlay[fov](), track_overlay[fov]()] for fov in manifest.fovs}
+    overlays = {}
+    for fov in manifest.fovs:
+        for what, parts in (("segmentation", segmentation_overlay), ("tracks", track_overlay)):
+            picture = parts[fov]()
+            overlays[f"{fov} {what}"] = replace(picture, title=f"{fov}: {picture.title}")
+    # the simulation has parameters of its own, which no analysis reads
+    parameters = {k: v for k, v in run_info["parameters"].items() if k != "simulation"}
     page = HtmlReport()(
         {
             "title": reporting.title,
-            "run": run_info,
+            "run": {**run_info, "parameters": parameters},
             "fields": fields,
-            "sample_sheet": fields,
+            "frames": frames,
+            "sample_sheet": _sheet(fields),
             "by_fov": summary_by_fov,
             "by_condition": summary_by_condition,
             "warnings": warnings,
@@ -202,3 +212,14 @@ def write_report(
         }
     )
     return str(page["html"])
+
+
+def _sheet(fields: pd.DataFrame) -> pd.DataFrame:
+    """What the sample sheet says of the fields, without columns that say nothing."""
+    shape = [name for name in schemas.dtypes(schemas.Fields) if name != "fov"]
+    silent = [
+        name
+        for name, default in DEFAULTS.items()
+        if name in fields.columns and (fields[name] == default).all()
+    ]
+    return fields.drop(columns=[*shape, *silent])

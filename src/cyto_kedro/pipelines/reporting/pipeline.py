@@ -72,6 +72,7 @@ def create_pipeline() -> Pipeline:
                     "summary_by_condition",
                     "warnings",
                     "fields",
+                    "frames",
                     *(f"{name}_figure" for name in nodes.FIGURES),
                     "segmentation_overlay",
                     "track_overlay",

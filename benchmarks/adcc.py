@@ -1,0 +1,51 @@
+"""Target nuclei of the ADCC stills against the experts' masks.
+
+    kedro run --env adcc && python benchmarks/adcc.py
+
+Precision, recall and F1 at two IoU thresholds, matched one to one; per field, and over all nuclei.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import tifffile
+
+import metrics as m
+from run_folder import ROOT, RunFolder
+
+THRESHOLDS = (0.5, 0.75)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=ROOT / "data/adcc")
+    parser.add_argument("--raw", type=Path, default=ROOT / "../shared/data/celldetective_adcc_dev")
+    parser.add_argument("--population", default="Target")
+    args = parser.parse_args()
+    run = RunFolder(args.data)
+    pooled = dict.fromkeys(THRESHOLDS, m.Score())
+    head = "".join(f"   P@{t:<5} R@{t:<5} F1@{t:<4}" for t in THRESHOLDS)
+    print(f"{'field':<36}{'true':>6}{'found':>6}{head}{'SEG':>7}")
+    covered, n_true = 0.0, 0
+    for fov in run.fovs:
+        truth = tifffile.imread(args.raw / f"{fov}_labelled.tif")[None]
+        found = run.labels(fov, args.population)
+        scores = {t: m.detection(truth, found, m.match_film(truth, found, t)) for t in THRESHOLDS}
+        iou, n = m.seg(truth, found)
+        covered, n_true = covered + iou, n_true + n
+        pooled = {t: pooled[t] + scores[t] for t in THRESHOLDS}
+        row(fov, scores, iou / n)
+    row("all", pooled, covered / n_true)
+
+
+def row(name: str, scores: dict[float, m.Score], seg: float) -> None:
+    """Print a field's numbers."""
+    cells = "".join(f"{s.precision:>9.3f}{s.recall:>8.3f}{s.f1:>8.3f}" for s in scores.values())
+    one = next(iter(scores.values()))
+    print(f"{name:<36}{one.true:>6.0f}{one.found:>6.0f}{cells}{seg:>7.3f}")
+
+
+if __name__ == "__main__":
+    main()

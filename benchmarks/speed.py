@@ -1,0 +1,87 @@
+"""Seconds per megapixel-frame and peak memory of every stage, each in a process of its own.
+
+    python benchmarks/speed.py                # the sample, and a simulated film of 1024 x 1024 x 100
+    python benchmarks/speed.py --only sample
+
+A megapixel-frame is 10^6 pixels of a field in one frame, all channels and populations of it. Time is
+the stage's own, from its run manifest; memory is the largest resident set of its process, imports
+included (the line "start" is a process that imports and runs next to nothing).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from run_folder import RunFolder, kedro, last_run, seconds_of, simulated_conf
+
+STAGES = (
+    "ingestion",
+    "preprocessing",
+    "segmentation",
+    "tabulation",
+    "tracking",
+    "contacts",
+    "networks",
+    "reporting",
+)
+
+
+def measure(data: Path, *where: str) -> None:
+    """Run the stages one after the other and print what each took."""
+    print(f"  {'stage':<15}{'seconds':>9}{'s/Mpx-frame':>13}{'CPU s':>9}{'peak MB':>9}")
+    total, size = 0.0, None
+    for stage in STAGES:
+        words = ("run", "--pipelines", stage, *where)
+        used = kedro(*words)
+        seconds = seconds_of(last_run(*words))
+        if size is None:
+            fovs = RunFolder(data).manifest.fovs.values()
+            size = sum(each.n_frames * each.height_px * each.width_px for each in fovs) / 1e6
+        total += seconds
+        line(stage, seconds, size, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    print(
+        f"  {'all':<15}{total:>9.1f}{total / size:>13.4f}   ({size:.2f} megapixel-frames)",
+        flush=True,
+    )
+
+
+def line(name: str, seconds: float, size: float, cpu: float, peak: float) -> None:
+    """Print one row."""
+    row = f"{seconds:>9.1f}{seconds / size:>13.4f}{cpu:>9.1f}{peak:>9.0f}"
+    print(f"  {name:<15}{row}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Speed and memory of the stages.")
+    parser.add_argument("--only", choices=("sample", "movie"))
+    parser.add_argument("--frames", type=int, default=100, help="of the simulated film")
+    parser.add_argument("--size", type=int, default=1024, help="its height and width, pixels")
+    parser.add_argument("--keep", type=Path, help="folder for the simulated film (default: none)")
+    args = parser.parse_args()
+    started = time.monotonic()
+    used = kedro("registry", "list")
+    print(f"start: {time.monotonic() - started:.1f} s, peak {used.ru_maxrss / 1024:.0f} MB")
+    with tempfile.TemporaryDirectory() as temp:
+        if args.only != "movie":
+            print("\nsample, 2 fields of 192 x 192 x 40")
+            measure(Path(temp) / "data", "--params", f"data={temp}/data")
+        if args.only != "sample":
+            folder = args.keep or Path(temp) / "movie"
+            settings = {"n_frames": args.frames, "size_px": args.size, "seed": 1}
+            settings |= {"n_effectors": 300, "n_targets": 150}
+            assay = {"name": "SimulatedAssay", "args": settings}
+            where = simulated_conf(folder, {"large": {"condition": "simulated", "assay": assay}})
+            words = ("run", "--pipelines", "simulation", *where)
+            kedro(*words)
+            print(
+                f"\nsimulated film, {args.size} x {args.size} x {args.frames}, 300 + 150 cells; "
+                f"made in {seconds_of(last_run(*words)):.0f} s"
+            )
+            measure(folder / "data", *where)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The page of the report: one HTML file without any outside resource.
+
+Rendered by jinja2 with autoescape on: whatever a field or condition is called is shown as text.
+"""
+
+STYLE = """
+:root{--ink:#1f2428;--soft:#5b646c;--line:#d9dee2;--wash:#f5f7f8;--accent:#0072b2;--warn:#b34700}
+*{box-sizing:border-box}
+body{margin:0 auto;max-width:62rem;padding:1.2rem;color:var(--ink);background:#fff;
+ font:16px/1.5 "Segoe UI",Roboto,"Helvetica Neue",Arial,"Liberation Sans",sans-serif}
+h1{font-size:1.9rem;line-height:1.2;margin:.6rem 0 .2rem}
+h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:2px solid var(--accent)}
+h3{font-size:1.05rem;margin:1.4rem 0 .4rem}
+p,figcaption{max-width:44rem}
+.sub,figcaption,.note{color:var(--soft)} figcaption,.note{font-size:.88rem}
+.cards{display:flex;flex-wrap:wrap;gap:.8rem;margin:.8rem 0}
+.card{flex:1 1 18rem;background:var(--wash);border-radius:.5rem;padding:.9rem 1rem;
+ border-left:.35rem solid var(--hue,var(--accent))}
+.card h3{margin:0 0 .4rem;overflow-wrap:anywhere}
+.card dl{display:grid;grid-template-columns:1fr auto;gap:.1rem .8rem;margin:0}
+.card dt{color:var(--soft)}.card dd{margin:0;text-align:right;font-weight:600;
+ font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
+th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
+ overflow-wrap:break-word;max-width:30rem}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+thead th{border-bottom:2px solid var(--ink)}
+figure{margin:1.2rem 0 2rem}
+figure img{max-width:min(100%,50rem);height:auto;display:block;margin-bottom:.5rem}
+.warn{border-left:.35rem solid var(--warn);background:#fdf3ec;padding:.6rem 1rem;
+ border-radius:.3rem}
+code,pre{font:.84rem/1.45 ui-monospace,Menlo,Consolas,monospace}
+pre{background:var(--wash);padding:.8rem;overflow-x:auto;white-space:pre-wrap;
+ overflow-wrap:anywhere}
+nav a{margin-right:1rem;color:var(--accent)}
+@media print{nav{display:none}body{max-width:none;padding:0;font-size:11pt}
+ figure,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}details>*{display:block}}
+"""
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>{{ style }}</style>
+</head>
+<body>
+{%- macro grid(table, caption) %}
+<div class="wide" role="region" tabindex="0" aria-label="{{ caption }}"><table>
+<thead><tr>
+{%- for c in table.columns %}<th scope="col"{% if c.number %} class="n"{% endif %}>{{ c.name }}</th>
+{%- endfor %}</tr></thead>
+<tbody>
+{%- for row in table.rows %}
+<tr>{% for cell in row %}<td{% if table.columns[loop.index0].number %} class="n"{% endif %}>
+{{- cell }}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+{%- endmacro %}
+{%- macro picture(p) %}
+<figure><h3>{{ p.title }}</h3>
+<img alt="{{ p.alt }}" src="data:image/png;base64,{{ p.data }}">
+<figcaption>{{ p.caption }}</figcaption></figure>
+{%- endmacro %}
+<header>
+<h1>{{ title }}</h1>
+<p class="sub">{{ subtitle }}</p>
+<nav aria-label="Sections"><a href="#analysed">Analysed</a><a href="#numbers">Numbers</a>
+<a href="#figures">Figures</a>{% if overlays %}<a href="#overlays">Overlays</a>{% endif %}
+<a href="#quality">Quality</a><a href="#methods">Methods</a><a href="#origin">Provenance</a></nav>
+</header>
+<main>
+<section id="analysed"><h2>What was analysed</h2>
+<p>{{ populations }}</p>
+{{ grid(fields, "Fields analysed") }}
+</section>
+<section id="numbers"><h2>Headline numbers</h2>
+<div class="cards">
+{%- for card in cards %}
+<div class="card" style="--hue:{{ card.hue }}"><h3>{{ card.name }}</h3><dl>
+{%- for name, value in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl></div>
+{%- endfor %}
+</div>
+<p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
+view. Kills are deaths attributed to effectors. Effector-hours are the number of tracked
+effectors added up over the film's time. Speeds are means over fields. The median contact is a
+Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
+<h3>Per field</h3>
+{{ grid(by_fov, "Numbers per field") }}
+</section>
+<section id="figures"><h2>Figures</h2>
+{%- for p in figures %}{{ picture(p) }}{% endfor %}
+{%- if not figures %}<p>No figures were given.</p>{% endif %}
+</section>
+{%- if overlays %}
+<section id="overlays"><h2>Overlays</h2>
+{%- for p in overlays %}{{ picture(p) }}{% endfor %}
+</section>
+{%- endif %}
+<section id="quality"><h2>Quality of the films</h2>
+{%- if warnings.rows %}
+<div class="warn"><strong>Look at these before trusting the numbers.</strong>
+{{ grid(warnings, "Quality warnings") }}</div>
+{%- else %}<p>No saturation, focus jump, intensity jump, missing calibration or excluded frame was
+found.</p>{% endif %}
+{%- for p in quality %}{{ picture(p) }}{% endfor %}
+</section>
+<section id="methods"><h2>Methods</h2>
+{%- if methods.rows %}{{ grid(methods, "Algorithms and parameters") }}
+{%- else %}<p>No algorithms are recorded for this run.</p>{% endif %}
+</section>
+<section id="origin"><h2>Provenance</h2>
+{{ grid(origin, "Provenance of the run") }}
+{%- if packages %}<details><summary>Package versions</summary><pre>{{ packages }}</pre></details>
+{%- endif %}
+{%- if params %}<details><summary>All parameters</summary><pre>{{ params }}</pre></details>
+{%- endif %}
+</section>
+</main>
+</body>
+</html>
+"""

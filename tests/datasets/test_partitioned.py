@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import ImagePreview, TablePreview
+from kedro_datasets.pandas import CSVDataset
+
+from cyto_kedro.datasets import LabelDataset, PartitionedDataset, TableDataset
+from cyto_kedro.errors import InputError, PartitionError
+from cyto_kedro.partitions import Partitions
+
+TABLE = pd.DataFrame({"x": [1, 2]})
+
+
+class Fragile(AbstractDataset[str, str]):
+    """A dataset type that knows nothing of us, and may die half-way through its file."""
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def load(self) -> str:
+        return self._filepath.read_text(encoding="utf-8")
+
+    def save(self, data: str) -> None:
+        with self._filepath.open("w", encoding="utf-8") as file:
+            file.write(data[:3])
+            file.flush()
+            if "die" in data:
+                raise OSError("disk full")
+            file.write(data[3:])
+
+    def _describe(self) -> dict[str, Any]:
+        return {}
+
+
+def parts(folder: Path | str, dataset: Any = TableDataset, **more: Any) -> PartitionedDataset:
+    settings = {"grain": "fov/population", "filename_suffix": ".csv", **more}
+    return PartitionedDataset(path=str(folder), dataset=dataset, **settings)
+
+
+def test_partitions_are_saved_at_their_ids_and_loaded_by_id(tmp_path: Path) -> None:
+    made = parts(tmp_path)
+    made.save({"a/T": TABLE, "a/C": TABLE + 1})
+    assert (tmp_path / "a" / "T.csv").exists()
+    loaded = made.load()
+    assert isinstance(loaded, Partitions) and loaded.grain == ("fov", "population")
+    pd.testing.assert_frame_equal(loaded["a/C"](), TABLE + 1)
+    assert list(loaded) == ["a/C", "a/T"]
+
+
+def test_loading_does_not_look_into_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parts(tmp_path)
+    made.save({"a/T": TABLE})
+    for name in ("find", "ls", "glob", "walk"):
+        monkeypatch.setattr(type(made._filesystem), name, pytest.fail)
+    assert len(made.load()["a/T"]()) == 2
+
+
+def test_a_planned_partition_that_is_absent_is_named_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(PartitionError, match=r"partition 'a/T' is planned but not at .*a/T\.csv"):
+        parts(tmp_path).load()["a/T"]()
+
+
+def test_an_id_of_another_grain_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises((PartitionError, DatasetError), match="fov/population"):
+        parts(tmp_path).save({"a": TABLE})
+    assert list(tmp_path.rglob("*.csv")) == []
+
+
+def test_a_foreign_type_that_dies_leaves_the_old_partition_and_no_litter(tmp_path: Path) -> None:
+    made = parts(tmp_path, Fragile)
+    made.save({"a/T": "first version"})
+    with pytest.raises(DatasetError, match="disk full"):
+        made.save({"a/T": "to die", "a/Z": "never"})
+    assert made.load_one("a/T") == "first version"
+    assert [each.name for each in tmp_path.rglob("*") if each.is_file()] == ["T.csv"]
+    with pytest.raises(DatasetError, match="disk full"):
+        made.save({"b/T": "to die"})
+    assert made.content("b/T") is None and made.list_ids() == ["a/T"]
+
+
+def test_kedros_own_dataset_types_go_through_a_rename(tmp_path: Path) -> None:
+    made = parts(tmp_path, {"type": CSVDataset, "save_args": {"index": False}})
+    made.save({"a/T": TABLE})
+    pd.testing.assert_frame_equal(made.load_one("a/T"), TABLE)
+    assert made.list_ids() == ["a/T"]
+
+
+def test_readers_of_a_partition_that_is_written_again_see_one_version_or_the_other(
+    tmp_path: Path,
+) -> None:
+    made = parts(tmp_path)
+    big = pd.DataFrame({"x": np.zeros(20_000, int)})
+    made.save({"a/T": big})
+    seen: list[tuple[int, int]] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            table = made.load_one("a/T")
+            seen.append((len(table), table["x"].nunique()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for value in range(1, 8):
+        made.save({"a/T": big + value})
+    stop.set()
+    reader.join()
+    assert set(seen) == {(20_000, 1)}
+
+
+def test_stray_files_are_never_swept_in(tmp_path: Path) -> None:
+    made = parts(tmp_path)
+    made.save({"a/T": TABLE})
+    made.record("a/T", {})
+    for stray in ("a/.part-1-T.csv", "a/T/t0000-0003.csv", "T.csv", "a/notes.txt", ".x/T.csv"):
+        (tmp_path / stray).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / stray).write_text("x\n1\n", encoding="utf-8")
+    assert list(made.load()) == ["a/T"]
+
+
+def test_a_saved_partition_is_described_in_the_ledger(tmp_path: Path) -> None:
+    made = parts(tmp_path)
+    assert made.content("a/T") is None
+    made.save({"a/T": TABLE})
+    entry = made.record("a/T", {"source": "1"}, run_id="r")
+    assert made.ledger.read("a/T") == entry and entry.content == made.content("a/T")
+    made.save({"a/T": TABLE + 1})
+    assert made.content("a/T") != entry.content
+
+
+def test_partitions_live_on_any_file_system() -> None:
+    made = parts("memory://partitioned_test")
+    made.save({"a/T": TABLE})
+    made.record("a/T", {})
+    pd.testing.assert_frame_equal(made.load()["a/T"](), TABLE)
+    assert made.list_ids() == ["a/T"] and made.content("a/T") is not None
+    with pytest.raises(PartitionError, match="a/C"):
+        made.load_one("a/C")
+
+
+def test_kedro_viz_sees_the_kind_of_preview_of_the_partitions_own_type(tmp_path: Path) -> None:
+    tables = parts(tmp_path / "tables")
+    labels = parts(tmp_path / "labels", LabelDataset, filename_suffix=".tif")
+    assert tables.preview.__annotations__["return"] in (TablePreview, "TablePreview")
+    assert labels.preview.__annotations__["return"] in (ImagePreview, "ImagePreview")
+    assert not hasattr(parts(tmp_path / "fragile", Fragile), "preview")
+    with pytest.raises(DatasetError, match="nothing to preview yet"):
+        tables.preview()
+    tables.save({"b/T": TABLE + 1, "a/T": TABLE})
+    assert tables.preview()["data"] == [[1], [2]]
+
+
+def test_a_file_from_elsewhere_is_read_as_a_partition_would_be(tmp_path: Path) -> None:
+    labels = parts(tmp_path / "labels", LabelDataset, filename_suffix=".tif")
+    mask = np.zeros((2, 4, 4), np.uint32)
+    mask[0, 1, 1] = 7
+    labels.save({"a/T": mask})
+    np.testing.assert_array_equal(labels.read_like(tmp_path / "labels" / "a" / "T.tif"), mask)
+    with pytest.raises((InputError, DatasetError), match=r"nothing\.tif"):
+        labels.read_like(tmp_path / "nothing.tif")
