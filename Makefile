@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test check viz locks engines clean
+.PHONY: demo test check viz locks engines test-engines clean
 
 demo: $(VENV)/.core
 	$(BIN)/kedro run
@@ -39,17 +39,22 @@ $(VENV)/.dev: $(VENV)/.core requirements/dev.lock
 # Environments of their own for the heavy engines: each needs other versions of numpy than the core.
 engines: .venv-cellpose/.done .venv-stardist/.done
 
+# The engines' own tests, with real weights where they lie beside the project.
+test-engines: engines
+	.venv-cellpose/bin/python -m pytest -q -m engine tests/algorithms/segmentation
+	.venv-stardist/bin/python -m pytest -q -m engine tests/algorithms/segmentation
+
 .venv-cellpose/.done: requirements/cellpose.lock
 	$(PYTHON) -m venv .venv-cellpose
-	.venv-cellpose/bin/python -m pip install --quiet torch==2.13.0
-	.venv-cellpose/bin/python -m pip install --quiet --no-deps --require-hashes -r $<
-	.venv-cellpose/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-cellpose/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-cellpose/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-cellpose/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv-stardist/.done: requirements/stardist.lock
 	$(PYTHON) -m venv .venv-stardist
-	.venv-stardist/bin/python -m pip install --quiet --no-deps --require-hashes -r $<
-	.venv-stardist/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	.venv-stardist/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-stardist/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 # Names, versions and hashes only: no index addresses. Needs uv.

@@ -11,6 +11,8 @@ tabulate  SimpleITK: relabel, LabelShapeStatistics (with Feret diameters), Label
 contacts  pyclesperanto (OpenCL): distances of all centroids of the two populations, binary overlap of
           the two masks, their product, a drawing of the contacts, a NetworkX graph; SimpleITK relabels
           and measures both masks; then a loop over cells.
+          The drawing is appended to those of the frames before (YXT arrays, copied whole each time,
+          so a frame costs more the longer the film).
 network   pyclesperanto: for the radius 50, 60, 70, ... pixels: which centroids are that near, a drawing
           of the connections, a NetworkX graph; the first connected graph is the result.
 
@@ -91,6 +93,12 @@ class Original:
 
     def __init__(self, cle: Any) -> None:
         self.cle = cle
+        self.drawings: np.ndarray | None = None  # (Y, X, T)
+
+    def _append(self, drawing: Any) -> None:
+        host = np.expand_dims(self.cle.pull(drawing), -1)
+        old = self.drawings
+        self.drawings = host if old is None else np.concatenate([old, host], axis=-1)
 
     def contacts(self, labels: list[np.ndarray], centres: list[np.ndarray]) -> list[Any]:
         """Contacts of each cell of the first population; centres are (2, n) as (x, y)."""
@@ -116,19 +124,19 @@ class Original:
             cle.touch_matrix_to_mesh(points, matrix, picture)
             cle.to_networkx(matrix, points)
             distance, overlap = cle.pull(far), cle.pull(shared)
-            cle.pull(picture)
+            self._append(picture)
         return [
             (overlap[1:, i].sum() > 0, np.where(overlap[1:, i] == 1)[0], distance[1:, i].min())
             for i in range(1, n + 1)
         ]
 
-    def network(self, centres: np.ndarray, shape: tuple[int, int]) -> int:
+    def network(self, centres: np.ndarray, frame: np.ndarray) -> int:
         """The first radius of the grid that connects all cells; builds the graph at each."""
+        np.percentile(frame, (1, 99))
         if self.cle is None:
             distance = cdist(centres.T, centres.T)
         else:
             distance = self.cle.generate_distance_matrix(centres, centres)
-            frame = np.zeros(shape, np.uint32)
         for radius in RADII:
             if self.cle is None:
                 graph = nx.from_numpy_array((distance <= radius) & (distance >= 1))
@@ -140,6 +148,10 @@ class Original:
                 cle.touch_matrix_to_mesh(centres, near, cle.create_like(frame))
                 graph = cle.to_networkx(near, centres)
             if nx.is_connected(graph):
+                if self.cle is not None:
+                    picture = self.cle.create_like(frame)
+                    self.cle.touch_matrix_to_mesh(centres, near, picture)
+                    self._append(picture)
                 return radius
         raise ValueError("the cells are not connected at any radius of the grid")
 
@@ -171,18 +183,28 @@ def main() -> None:
     film = SimulatedAssay(
         seed=1, n_frames=n, size_px=1024, n_effectors=300, n_targets=150, touch_distance_um=1.5
     )({"fov": "large"})
-    label, points = film["label"], film["track_points"]
-    points = points[points["x_px"].between(0, 1023) & points["y_px"].between(0, 1023)]
+    label = film["label"]
     where = {"fov": "large", "pixel_size_um": film["pixel_size_um"]}
-    of = {
-        (p, t): rows[["x_px", "y_px"]].to_numpy().T
-        for (p, t), rows in points.groupby(["population", "frame"])
-    }
+    of: dict[tuple[str, int], np.ndarray] = {}
     for p in POPULATIONS:  # centroids of the masks, as the original's, one for each label in order
         for t in range(n):
             table = tabulate(label[p][t], label[p][t])
             of[p, t] = table[[2, 1]].to_numpy(float).T
     both = [np.concatenate([of[p, t] for p in POPULATIONS], axis=1) for t in range(n)]
+    centroids = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "frame": t,
+                    "track_id": np.arange(each.shape[1]) + 1,
+                    "x_px": each[0],
+                    "y_px": each[1],
+                }
+            )
+            for t, each in enumerate(both)
+        ],
+        ignore_index=True,
+    ).assign(fov="large", population="all")
     original = Original(opencl())
     channels = film["image"]
 
@@ -196,21 +218,27 @@ def main() -> None:
         return ContactJoin()({"touches": touches, "dataframe": film["track_points"]})["contacts"]
 
     def network_ours() -> Any:
-        return Delaunay()({**where, "dataframe": points})["measures"]
+        return Delaunay()({**where, "dataframe": centroids})["measures"]
 
     green = {"TCell": channels["TCell"]}
 
     def table_theirs(frames: range = every) -> Any:
         return [tabulate(label["TCell"][t], channels["TCell"][t]) for t in frames]
 
+    last = {p: np.ascontiguousarray(np.moveaxis(label[p], 0, -1)) for p in POPULATIONS}  # YXT
+    image = np.ascontiguousarray(np.moveaxis(channels["TCell"], 0, -1))
+
     def contacts_theirs(frames: range = every) -> Any:
+        original.drawings = None
         pairs = (
-            ([label[p][t] for p in POPULATIONS], [of[p, t] for p in POPULATIONS]) for t in frames
+            ([last[p][:, :, t] for p in POPULATIONS], [of[p, t] for p in POPULATIONS])
+            for t in frames
         )
         return [original.contacts(*pair) for pair in pairs]
 
     def network_theirs(frames: range = every) -> Any:
-        return [original.network(both[t], label["TCell"].shape[1:]) for t in frames]
+        original.drawings = None
+        return [original.network(both[t], image[:, :, t]) for t in frames]
 
     works = {
         "tabulate, 1 population, 1 channel": (

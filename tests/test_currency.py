@@ -10,13 +10,13 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node
 from kedro.pipeline.node import Node
 from pydantic import RootModel
-from test_partitions import PLAN, store_of
 
 from cyto_kedro.currency import group_of, input_digests, place_of, record, stale_groups
 from cyto_kedro.datasets import PartitionedDataset, TableDataset
 from cyto_kedro.ledger import Correction
 from cyto_kedro.lift import lift, spec_of
 from cyto_kedro.partitions import Plan
+from test_partitions import PLAN, store_of
 
 
 class Factors(RootModel[dict[str, int]]):

@@ -11,12 +11,12 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 from pydantic import BaseModel
-from test_partitions import PLAN, store_of
 
 from cyto_kedro.errors import ConfigError, GroupsFailedError
 from cyto_kedro.lift import is_lifted, lift, narrow, restrict, spec_of
 from cyto_kedro.parameters import Segmentation
 from cyto_kedro.partitions import Partitions, Plan
+from test_partitions import PLAN, store_of
 
 
 class Size(BaseModel):

@@ -4,12 +4,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from test_partitions import Store
 
 from cyto_kedro import schemas
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.schemas import TABLES, EachPartition, check, conform, empty
+from test_partitions import Store
 
 
 def frames(**columns: list[Any]) -> pd.DataFrame:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
 from kedro.pipeline.node import Node
-from tiny_project import BLOCKS, FOVS, N_FRAMES, POPULATIONS, TABLES, Project, whole_table
 
 from cyto_kedro import __version__, schemas
 from cyto_kedro.datasets import PartitionedDataset
 from cyto_kedro.images import Picture
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipeline_registry import ANALYSIS
+from tiny_project import BLOCKS, FOVS, N_FRAMES, POPULATIONS, TABLES, Project, whole_table
 
 SCHEMA = {
     "observed_deaths": "deaths",

@@ -11,7 +11,6 @@ import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
 from kedro.runner import ThreadRunner
-from tiny_project import Project
 
 from cyto_kedro.cli import cli
 from cyto_kedro.datasets import LabelDataset
@@ -19,6 +18,7 @@ from cyto_kedro.errors import ConfigError
 from cyto_kedro.pipeline_registry import ANALYSIS
 from cyto_kedro.registry import algorithms
 from cyto_kedro.runner import PartitionRunner
+from tiny_project import Project
 
 STAGES = ANALYSIS[:-1]  # drawing takes most of the time, and is made by every run
 # plan_assay reads the raw folder's listing, which has no hash: it is asked every time
