@@ -176,23 +176,20 @@ def pair_table(contacts: pd.DataFrame) -> pd.DataFrame:
     names = table["population_a"].astype(str), table["population_b"].astype(str)
     swap = (names[0] > names[1]) | ((names[0] == names[1]) & (table["track_a"] > table["track_b"]))
     table.loc[swap, a + b] = table.loc[swap, b + a].to_numpy()
+    table = table.astype({"track_a": np.int64, "track_b": np.int64})
     return table.drop_duplicates(ignore_index=True)
 
 
 def contact_score(true: pd.DataFrame, found: pd.DataFrame) -> Score:
     """Pairs and frames in contact that agree.
 
-    Parameters
-    ----------
-    true, found
-        Of `pair_table`, with true identities. In `found`, a cell that is no true one has track 0:
-        such a contact is counted as found and wrong.
+    Both have the columns that `pair_table` needs, with true identities. In `found`, a cell that is
+    no true one has track 0: such a contact is counted as found and wrong.
     """
-    known = found[(found["track_a"] > 0) & (found["track_b"] > 0)].drop_duplicates(PAIR)
-    unknown = len(found) - int(((found["track_a"] > 0) & (found["track_b"] > 0)).sum())
-    kinds = {"track_a": np.int64, "track_b": np.int64, "frame": np.int64}
-    hits = len(known.astype(kinds).merge(true.astype(kinds), on=PAIR))
-    return Score(hits, len(known) + unknown, len(true))
+    known = (found["track_id_a"] > 0) & (found["track_id_b"] > 0)
+    ours, theirs = pair_table(found[known]), pair_table(true)
+    hits = len(ours.merge(theirs, on=PAIR))
+    return Score(hits, len(ours) + int((~known).sum()), len(theirs))
 
 
 def match_deaths(true: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:

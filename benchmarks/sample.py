@@ -99,17 +99,10 @@ def true_names(table: pd.DataFrame, side: str, named: dict[str, pd.DataFrame]) -
 def score_contacts(tally: Tally, true: pd.DataFrame, found: pd.DataFrame, named: dict) -> None:
     """Contact F1 per pair and frame: effector and target, and all pairs."""
     names = {f"track_id_{side}": true_names(found, side, named) for side in m.SIDES}
-    tables = m.pair_table(true), _keep_unknown(found.assign(**names))
-    mixed = [each["population_a"] != each["population_b"] for each in tables]
-    cross = [each[which] for each, which in zip(tables, mixed, strict=True)]
+    tables = true, found.assign(**names)
+    cross = [each[each["population_a"] != each["population_b"]] for each in tables]
     tally.contacts["effector-target"] += m.contact_score(*cross)
     tally.contacts["all pairs"] += m.contact_score(*tables)
-
-
-def _keep_unknown(found: pd.DataFrame) -> pd.DataFrame:
-    known = (found["track_id_a"] > 0) & (found["track_id_b"] > 0)
-    unknown = found[~known].rename(columns={"track_id_a": "track_a", "track_id_b": "track_b"})
-    return pd.concat([m.pair_table(found[known]), unknown[m.PAIR]], ignore_index=True)
 
 
 def score_deaths(

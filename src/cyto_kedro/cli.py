@@ -93,6 +93,7 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
             f"{file} has shape {shape}, but {name} {partition} has {before.shape}: a correction "
             "must show the same frames of the same field"
         )
+    dataset.drop_correction(partition)  # an earlier one would be kept
     catalog.save(name, {partition: corrected})
     dataset.record(
         partition,
@@ -110,11 +111,10 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
 def uncorrect(metadata: ProjectMetadata, dataset: str, partition: str, env: str | None) -> None:
     """Drop the correction of PARTITION: the next resuming run makes it again."""
     held = _context(env).catalog.get(dataset)
-    entry = held.ledger.read(partition) if isinstance(held, PartitionedDataset) else None
-    if entry is None or entry.correction is None:
+    was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
+    if was is None:
         raise click.ClickException(f"{dataset} {partition} holds no correction")
-    held.ledger.write(partition, entry.model_copy(update={"correction": None}))
-    click.echo(f"{dataset} {partition}: the correction of {entry.correction.who} is dropped")
+    click.echo(f"{dataset} {partition}: the correction of {was.who} is dropped")
 
 
 @cyto.command()

@@ -90,8 +90,13 @@ def place_of(dataset: AbstractDataset) -> Place | None:
 def record(
     dataset: AbstractDataset, identity: str | None, inputs: dict[str, str], **more: Any
 ) -> Entry | None:
-    """Write the ledger entry of what was just saved (None where there is no file to describe)."""
+    """Write the ledger entry of what was just saved.
+
+    None where there is no file to describe, or a person's correction was kept instead.
+    """
     if isinstance(dataset, PartitionedDataset) and identity is not None:
+        if dataset.correction(identity) is not None:
+            return None
         return dataset.record(identity, inputs, **more)
     place = place_of(dataset)
     if place is None or not place.fs.isfile(place.path):

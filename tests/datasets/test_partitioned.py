@@ -11,8 +11,10 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview, TablePreview
 from kedro_datasets.pandas import CSVDataset
 
-from cyto_kedro.datasets import LabelDataset, PartitionedDataset, TableDataset
+from cyto_kedro.datasets import ImageDataset, LabelDataset, PartitionedDataset, TableDataset
 from cyto_kedro.errors import InputError, PartitionError
+from cyto_kedro.images import Image
+from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import Partitions
 
 TABLE = pd.DataFrame({"x": [1, 2]})
@@ -135,6 +137,35 @@ def test_a_saved_partition_is_described_in_the_ledger(tmp_path: Path) -> None:
     assert made.ledger.read("a/T") == entry and entry.content == made.content("a/T")
     made.save({"a/T": TABLE + 1})
     assert made.content("a/T") != entry.content
+
+
+def test_equal_data_gives_equal_bytes(tmp_path: Path) -> None:
+    """Else all that depends on a partition would be redone whenever it is made again."""
+    mask = np.arange(2 * 8 * 8, dtype=np.uint32).reshape(2, 8, 8)
+    image = Image(mask.astype(np.uint16), 0.5, (0.0, 60.0), ("red",))
+    for name, dataset, data in (("l", LabelDataset, mask), ("i", ImageDataset, image)):
+        made = parts(tmp_path / name, dataset, filename_suffix=".tif")
+        made.save({"a/T": data})
+        first = made.record("a/T", {}).content
+        made.save({"a/T": data})
+        assert made.record("a/T", {}).content == first
+        made.save({"a/C": data if name == "i" else data + 1})
+        assert (made.content("a/C") == first) == (name == "i")
+
+
+def test_a_correction_is_kept_until_it_is_dropped_or_gone(tmp_path: Path) -> None:
+    made = parts(tmp_path)
+    made.save({"a/T": TABLE})
+    who = {"who": "Ana", "why": "dirt", "when": "2026-01-01T00:00:00Z", "source": "x"}
+    correction = Correction.model_validate(who)
+    made.record("a/T", {}, correction=correction)
+    made.save({"a/T": TABLE + 5, "a/C": TABLE + 5})
+    assert made.correction("a/T") == correction and made.correction("a/C") is None
+    assert made.load_one("a/T")["x"].tolist() == [1, 2]
+    assert made.load_one("a/C")["x"].tolist() == [6, 7]
+    assert made.drop_correction("a/T") == correction and made.drop_correction("a/T") is None
+    made.save({"a/T": TABLE + 5})
+    assert made.load_one("a/T")["x"].tolist() == [6, 7]
 
 
 def test_partitions_live_on_any_file_system() -> None:

@@ -25,6 +25,14 @@ STAGES = ANALYSIS[:-1]  # drawing takes most of the time, and is made by every r
 ALWAYS = {("manifest", ""), ("fields", ""), ("frames", "")}
 
 
+# what is learnt over all fields, and what follows from it
+OVER_ALL_FIELDS = {
+    *("viability", "observed_deaths", "fates", "kills", "deaths"),
+    *("delaunay_graphs", "delaunay_measures"),
+    *("contact_graphs", "contact_graph_over_time", "contact_measures"),
+}
+
+
 def content(project: Project) -> dict[str, str]:
     """Hash of every partition, by the ledger."""
     catalog = project.catalog
@@ -105,7 +113,7 @@ def test_a_corrected_mask_redoes_what_depends_on_it_and_is_kept(
     assert "--only-missing-outputs" in done.output
     saved = set(project.resume(*STAGES)) - ALWAYS
     assert ("cells", "treated_1/TCell/t0007-0008") in saved
-    assert not any(name == "labels" or each.startswith("control_1") for name, each in saved)
+    assert {name for name, each in saved if each.startswith("control_1")} <= OVER_ALL_FIELDS
     assert {each for name, each in saved if name == "cells"} == {"treated_1/TCell/t0007-0008"}
     np.testing.assert_array_equal(labels.load_one("treated_1/TCell/t0007-0008"), mask)
     cells = project.table("cells").query("fov == 'treated_1' and population == 'TCell'")
@@ -127,7 +135,10 @@ def test_a_corrected_mask_redoes_what_depends_on_it_and_is_kept(
 
 
 def test_a_correction_of_one_population_survives_the_redoing_of_the_other(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """`subtract` makes the labels of all populations of a block at once."""
     labels, identity = project.catalog.get("labels"), "treated_1/TCell/t0007-0008"
@@ -139,9 +150,18 @@ def test_a_correction_of_one_population_survives_the_redoing_of_the_other(
     )
     assert done.exit_code == 0, done.output
     project.block("segmentation", CancerCell={"name": "Otsu", "args": {}})
-    project.resume("segmentation")
+    saved = project.resume("segmentation")
+    assert ("labels", "treated_1/CancerCell/t0007-0008") in saved
+    assert ("labels", identity) not in saved
     np.testing.assert_array_equal(labels.load_one(identity), empty)
-    assert labels.ledger.read(identity).correction is not None
+    with caplog.at_level("WARNING", logger="cyto_kedro"):
+        project.run("segmentation")  # nor does a plain run overwrite what a person did
+    assert any("kept the correction by Ana (no cells)" in line for line in caplog.messages)
+    np.testing.assert_array_equal(labels.load_one(identity), empty)
+    assert labels.correction(identity) is not None
+    Path(labels.path_of(identity)).unlink()  # a correction that is gone is made again as any other
+    project.resume("segmentation")
+    assert labels.load_one(identity).any() and labels.ledger.read(identity).correction is None
 
 
 @pytest.mark.parametrize(
@@ -203,12 +223,7 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table["exclude_reason"] = "out of focus"
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
-    assert {name for name, _ in saved} <= {
-        # what is learnt over all fields, and what follows from it
-        *("viability_state", "viability", "observed_deaths", "fates", "kills", "deaths"),
-        *("delaunay_graphs", "delaunay_measures"),
-        *("contact_graphs", "contact_graph_over_time", "contact_measures"),
-    }
+    assert {name for name, _ in saved} <= OVER_ALL_FIELDS | {"viability_state"}
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}
     assert list(project.catalog.load("fields")["fov"]) == ["treated_1"]

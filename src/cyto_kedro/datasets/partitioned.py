@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from copy import deepcopy
 from os import PathLike, fspath
@@ -11,8 +12,11 @@ from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Entry, Ledger
+from cyto_kedro.ledger import Correction, Entry, Ledger
 from cyto_kedro.partitions import Partitions, parse_grain, parse_id
+
+
+log = logging.getLogger(__name__)
 
 
 class PartitionedDataset(KedroPartitionedDataset):
@@ -130,10 +134,22 @@ class PartitionedDataset(KedroPartitionedDataset):
         return dataset.load()
 
     def save(self, data: dict[str, Any]) -> None:
-        """Save each partition of ``{id: data}``, whole or not at all."""
-        for identity, value in sorted(data.items()):
+        """Save each partition of ``{id: data}``, whole or not at all.
+
+        A partition that a person corrected is kept: a person's work is not lost to a rerun.
+        """
+        for identity in data:
             parse_id(self.grain, identity)
+        for identity, value in sorted(data.items()):
             path = self.path_of(identity)
+            if (held := self.correction(identity)) is not None:
+                log.warning(
+                    "%s %s: kept the correction by %s (%s); to let it be made again: "
+                    "kedro cyto uncorrect %s %s",
+                    *(self.name, identity, held.who, held.why, self.name, identity),
+                )
+                continue
+            self.drop_correction(identity)  # of a file that is gone
             value = value() if callable(value) else value
             local = self._protocol == "file"
             if getattr(self._dataset_type, "writes_whole", False) or not local:
@@ -165,6 +181,21 @@ class PartitionedDataset(KedroPartitionedDataset):
     def record(self, identity: str, inputs: dict[str, str], **more: Any) -> Entry:
         """Write the ledger entry of a partition that was just saved."""
         return self.ledger.record(identity, self.path_of(identity), inputs, **more)
+
+    def correction(self, identity: str) -> Correction | None:
+        """Who put the partition that is there now in place, and why; None where nobody did."""
+        entry = self.ledger.read(identity)
+        if entry is None or not self._filesystem.exists(self.path_of(identity)):
+            return None
+        return entry.correction
+
+    def drop_correction(self, identity: str) -> Correction | None:
+        """Let a partition be made again like any other; return the correction it held."""
+        entry = self.ledger.read(identity)
+        if entry is None or entry.correction is None:
+            return None
+        self.ledger.write(identity, entry.model_copy(update={"correction": None}))
+        return entry.correction
 
     def _preview_first(self) -> Any:
         ids = self.list_ids()

@@ -73,6 +73,7 @@ def test_report_is_one_well_formed_file(assay: dict, pictures: dict) -> None:
             assert attrs.get(name, "#").startswith(("#", "data:"))
         assert tag != "img" or attrs["alt"]
     assert not re.search(r"https?://|url\(|@import", html)
+    assert 'Arial,"Liberation Sans"' in html  # the style sheet itself is not escaped
     images = [a["src"] for tag, a in page.tags if tag == "img"]
     assert len(images) == 6
     first = base64.b64decode(images[0].removeprefix("data:image/png;base64,"))
@@ -116,7 +117,7 @@ def test_a_figure_that_is_no_png_is_refused(assay: dict) -> None:
 
 
 def test_specs_and_numbers() -> None:
-    assert list(specs(RUN["params"])) == [
+    assert list(specs(RUN["parameters"])) == [
         ("segmentation.TCell", "Otsu", "sigma_um = 0.5"),
         ("segmentation.CancerCell", "Watershed", "defaults"),
         ("preprocessing.steps[0]", "Drift", "defaults"),

@@ -40,10 +40,10 @@ def tables() -> dict[str, pd.DataFrame]:
     points = pd.DataFrame(
         {
             "fov": "A",
-            "population": ["T", "T", "T", "C"],
-            "frame": [0, 1, 2, 0],
-            "track_id": [1, 1, 1, 9],
-            "label": pd.array([7, 3, None, 3], dtype="Int64"),
+            "population": ["T", "T", "T", "T", "C"],
+            "frame": [0, 1, 2, 2, 0],
+            "track_id": [1, 1, 1, 2, 9],
+            "label": pd.array([7, 3, None, None, 3], dtype="Int64"),
         }
     )
     viability = pd.DataFrame(
@@ -82,7 +82,7 @@ def test_rows_are_those_of_the_tables(tables: dict[str, pd.DataFrame]) -> None:
     out = PyCytoResults()(tables)["dataframe"]
     schemas.check(schemas.Results, out)
     assert list(out.columns[-2:]) == ["contact_cell_id", "Dead_mean"]
-    assert len(out) == 4  # the interpolated point has no cell, so no row
+    assert len(out) == 4  # interpolated points have no cell, so no row
     rows = out.set_index(["population", "t"])
     first = rows.loc[("T", 0)]
     assert (first["id"], first["track_id"], first["x"], first["y"]) == (7, 1, 10.0, 1.0)
@@ -103,6 +103,12 @@ def test_csv_joins_the_ids_and_reads_back(tables: dict[str, pd.DataFrame]) -> No
     flat = for_csv(PyCytoResults(statistic="sum")(tables)["dataframe"])
     assert set(flat["contact_cell_id"]) == {"C:9;T:12", "", "T:1"}
     assert flat["Dead_sum"].sum() == 260
+    # Parquet gives arrays back for lists
+    arrays = PyCytoResults()(tables)["dataframe"]
+    arrays["contact_cell_id"] = arrays["contact_cell_id"].map(
+        lambda ids: np.array(ids, dtype=object)
+    )
+    assert for_csv(arrays)["contact_cell_id"].equals(flat["contact_cell_id"])
 
 
 def test_no_cells_and_missing_tables(tables: dict[str, pd.DataFrame]) -> None:

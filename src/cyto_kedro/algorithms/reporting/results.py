@@ -83,8 +83,8 @@ class PyCytoResults(Algorithm):
 
 
 def for_csv(results: pd.DataFrame) -> pd.DataFrame:
-    """The results with `contact_cell_id` as one text, ids joined by ``;``."""
-    return results.assign(contact_cell_id=results["contact_cell_id"].str.join(";").astype(str))
+    """The results with `contact_cell_id` as one text, ids joined by ``;`` (lists or arrays)."""
+    return results.assign(contact_cell_id=results["contact_cell_id"].map(";".join).astype(str))
 
 
 def _read(data: Data, name: str, key: list[str], columns: list[str]) -> pd.DataFrame:

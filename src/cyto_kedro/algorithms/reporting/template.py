@@ -24,7 +24,7 @@ p,figcaption{max-width:44rem}
 table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
  overflow-wrap:break-word;max-width:30rem}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 thead th{border-bottom:2px solid var(--ink)}
 figure{margin:1.2rem 0 2rem}
 figure img{max-width:min(100%,50rem);height:auto;display:block;margin-bottom:.5rem}
@@ -44,7 +44,7 @@ PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
-<style>{{ style }}</style>
+<style>{{ style|safe }}</style>
 </head>
 <body>
 {%- macro grid(table, caption) %}
