@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
 .PHONY: demo test check viz locks engines test-engines clean
 
@@ -46,15 +46,15 @@ test-engines: engines
 
 .venv-cellpose/.done: requirements/cellpose.lock
 	$(PYTHON) -m venv .venv-cellpose
-	.venv-cellpose/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	.venv-cellpose/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	.venv-cellpose/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check torch==2.13.0
+	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv-stardist/.done: requirements/stardist.lock
 	$(PYTHON) -m venv .venv-stardist
-	.venv-stardist/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	.venv-stardist/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	.venv-stardist/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-stardist/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 # Names, versions and hashes only: no index addresses. Needs uv.
