@@ -29,7 +29,7 @@ from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json
 from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.parameters import MODELS, Assay, check_together
+from cyto_kedro.parameters import MODELS, Assay, check_together, lengths_in_um
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +63,7 @@ class CheckHooks:
             check_together(blocks)
         except ValidationError as error:
             raise ConfigError(f"parameters: {error}") from error
+        self._in_um = lengths_in_um({n: blocks[n] for n in used - simulation if n in blocks})
         produced = pipeline.outputs() | {name for n in pipeline.nodes for name in n.outputs}
         needed = {name for n in pipeline.nodes for name in n.inputs}
         if "manifest" in needed | produced and "assay" in blocks:
@@ -86,6 +87,8 @@ class CheckHooks:
             raise
         if not isinstance(manifest, Manifest):
             return
+        if not replanned:
+            self._check_calibrated(manifest)
         differing = [
             (name, was, now)
             for name, was, now in (
@@ -110,6 +113,21 @@ class CheckHooks:
                     "mixing them would count cells twice or not at all. Run the whole pipeline "
                     f"(`kedro run`), or set assay.{name} back"
                 )
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Check a new plan as soon as it is made: all that costs time comes after it."""
+        if dataset_name == "manifest" and isinstance(data, Manifest):
+            self._check_calibrated(data)
+
+    def _check_calibrated(self, manifest: Manifest) -> None:
+        unknown_size = [n for n, each in manifest.fovs.items() if each.pixel_size_um is None]
+        if unknown_size and self._in_um:
+            raise ConfigError(
+                f"the pixel size of {len(unknown_size)} of {len(manifest.fovs)} fields is unknown, "
+                f"first {unknown_size[0]!r}, so lengths in µm mean nothing there: give "
+                f"assay.pixel_size_um, or give {', '.join(self._in_um)} in pixels (…_px)"
+            )
 
 
 class LedgerHooks:

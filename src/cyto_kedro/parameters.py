@@ -7,11 +7,12 @@ anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.partitions import check_name
@@ -24,6 +25,14 @@ class Strict(BaseModel):
     """Frozen, and no key that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in cls.model_fields:
+                raise ConfigError(unknown("key", str(key), cls.model_fields))
+        return value
 
 
 class PreprocessingSpec(AlgorithmSpec):
@@ -273,6 +282,34 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                     raise ConfigError(
                         f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
                     )
+
+
+def lengths_in_um(blocks: Mapping[str, Any]) -> list[str]:
+    """Keys of lengths given in µm that could be given in pixels: they need a calibrated film."""
+    return [
+        f"{path}.{field}"
+        for name, value in blocks.items()
+        for path, algorithm in _algorithms(name, MODELS[name].model_validate(value))
+        for field in type(algorithm).model_fields
+        if field.endswith("_um")
+        and f"{field.removesuffix('_um')}_px" in type(algorithm).model_fields
+        and getattr(algorithm, field) is not None
+    ]
+
+
+def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
+    """Every algorithm within a block of parameters, and the key where it stands."""
+    if isinstance(value, AlgorithmSpec):
+        yield f"{path}.args", value.make()
+    elif isinstance(value, tuple):
+        for number, each in enumerate(value):
+            yield from _algorithms(f"{path}[{number}]", each)
+    elif isinstance(value, RootModel):
+        for name, each in value.root.items():
+            yield from _algorithms(f"{path}.{name}", each)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _algorithms(f"{path}.{name}", getattr(value, name))
 
 
 def _same_populations(block: str, given: set[str], declared: set[str]) -> None:
