@@ -31,7 +31,7 @@ class PartitionError(CytoError):
 
 
 class GroupsFailedError(CytoError):
-    """Some groups of a lifted node failed; the others were saved."""
+    """Some groups or nodes failed; all others are saved."""
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> str:

@@ -284,15 +284,18 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                     )
 
 
-def lengths_in_um(blocks: Mapping[str, Any]) -> list[str]:
-    """Keys of lengths given in µm that could be given in pixels: they need a calibrated film."""
+def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:
+    """Keys of parameters given in `unit` (``um``, ``min``) that have a twin in `instead` (``px``).
+
+    They need a calibrated film; defaults count too.
+    """
     return [
         f"{path}.{field}"
         for name, value in blocks.items()
         for path, algorithm in _algorithms(name, MODELS[name].model_validate(value))
         for field in type(algorithm).model_fields
-        if field.endswith("_um")
-        and f"{field.removesuffix('_um')}_px" in type(algorithm).model_fields
+        if field.endswith(f"_{unit}")
+        and f"{field.removesuffix(unit)}{instead}" in type(algorithm).model_fields
         and getattr(algorithm, field) is not None
     ]
 

@@ -16,10 +16,10 @@ import pytest
 import tifffile
 from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
-from tiny_project import N_FRAMES, Project
 
 from cyto_kedro.errors import ConfigError, GroupsFailedError, InputError
 from cyto_kedro.pipeline_registry import ANALYSIS
+from tiny_project import N_FRAMES, Project
 
 REFUSED = (ConfigError, InputError, DatasetError, ParameterValidationError)
 STAGES = ANALYSIS[:-1]
@@ -44,16 +44,20 @@ CALIBRATED = {
 
 def refused(project: Project, *said: str, pipelines: tuple[str, ...] = STAGES) -> str:
     """Run, expect a refusal that says all of `said`, and nothing made but what lay there before."""
-    data = project.path / "data"
-    before = project.files() if data.exists() else {}
+    before = made(project)
     with pytest.raises(REFUSED) as failure:
         project.run(*pipelines)
     message = str(failure.value)
     for each in said:
         assert each in message, message
-    after = project.files() if data.exists() else {}
-    assert {path: stamp for path, stamp in after.items() if "manifest.json" not in path} == before
+    assert made(project) == before
     return message
+
+
+def made(project: Project) -> dict[str, tuple[int, int]]:
+    """Every file of the results but the plan itself, which takes no time to make."""
+    plan = ("manifest.json", "fields.parquet", "frames.parquet")
+    return {path: at for path, at in project.files().items() if not any(p in path for p in plan)}
 
 
 def raw_of(project: Project) -> Path:
@@ -110,8 +114,8 @@ class TestFiles:
             fresh.run(*STAGES)
         for said in ("treated_1", "channel Dead", "frame 4", "NaN or infinite", "Dead.ome.tif"):
             assert said in str(failure.value)
-        made = {path.split("/")[1] for path in fresh.files()}
-        assert made == {"02_intermediate"}  # stopped by the quality sheet, before any analysis
+        folders = {path.split("/")[1] for path in fresh.files()}
+        assert folders == {"02_intermediate"}  # stopped by the quality sheet, before any analysis
 
     def test_a_broken_field_can_be_excluded_as_the_message_says(self, fresh: Project) -> None:
         (raw_of(fresh) / "treated_1" / "Dead.ome.tif").write_bytes(b"II*\0")
@@ -130,8 +134,14 @@ class TestSheet:
             (lambda s: pd.concat([s, s.assign(fov="x")[:1]]), ("'x'", "no raw file")),
             (lambda s: pd.concat([s, s]), ("'control_1' has several rows",)),
             (lambda s: s.rename(columns={"fov": "field"}), ("unknown column 'fov'", "field")),
-            (lambda s: s.rename(columns={"condition": "Condition"}), ("'Condition'", "'condition'")),
-            (lambda s: s.assign(exclude=["maybe", ""]), ("'control_1'", "exclude", "true or false")),
+            (
+                lambda s: s.rename(columns={"condition": "Condition"}),
+                ("'Condition'", "'condition'"),
+            ),
+            (
+                lambda s: s.assign(exclude=["maybe", ""]),
+                ("'control_1'", "exclude", "true or false"),
+            ),
             (lambda s: s.assign(exclude=["yes", ""]), ("'control_1'", "exclude_reason")),
             (
                 lambda s: s.assign(exclude_frames=["7-12", ""], exclude_reason="x"),
@@ -168,10 +178,20 @@ class TestCalibration:
     def test_in_pixels_the_run_goes_on_with_a_warning_and_null_columns(
         self, uncalibrated: Project, caplog: pytest.LogCaptureFixture
     ) -> None:
-        uncalibrated.block("tabulation", touches={"name": "Touches", "args": {"max_distance_px": 2}})
+        uncalibrated.block(
+            "tabulation", touches={"name": "Touches", "args": {"max_distance_px": 2}}
+        )
         linker = {"name": "LAP", "args": {"max_distance_px": 15.0}}
         uncalibrated.block("tracking", TCell=linker, CancerCell=linker)
         uncalibrated.block("networks", delaunay={"name": "Delaunay", "args": {"max_edge_px": 60}})
+        refused(
+            uncalibrated,
+            *("frame times of 2 of 2 fields", "'control_1'", "assay.frame_interval_s", "_frames"),
+            "contacts.kills.args.window_min",
+        )
+        window = {"window_min": None, "window_frames": 30}
+        window |= {"half_life_min": None, "half_life_frames": 10}
+        uncalibrated.block("contacts", kills={"name": "KillShares", "args": window})
         with caplog.at_level("WARNING", logger="cyto_kedro"):
             uncalibrated.run(*STAGES)
         text = "\n".join(caplog.messages)
@@ -208,7 +228,11 @@ class TestParameters:
             ("segmentation", {"TCel": {"name": "Otsu"}}, ("segmentation", "'TCel'", "'TCell'")),
             (
                 "preprocessing",
-                {"segmentation": [{"name": "PercentileNormalisation", "args": {"channels": ["Ded"]}}]},
+                {
+                    "segmentation": [
+                        {"name": "PercentileNormalisation", "args": {"channels": ["Ded"]}}
+                    ]
+                },
                 ("PercentileNormalisation", "unknown channel 'Ded'", "'Dead'"),
             ),
             (
@@ -243,6 +267,11 @@ class TestParameters:
 
 
 class TestPlan:
+    def test_a_pipeline_that_does_not_exist(self, fresh: Project) -> None:
+        refused(
+            fresh, "unknown pipeline 'segmentatoin'", "'segmentation'", pipelines=("segmentatoin",)
+        )
+
     def test_a_pipeline_that_comes_too_early(self, fresh: Project) -> None:
         refused(fresh, "no manifest yet", "--pipelines ingestion", pipelines=("segmentation",))
 

@@ -49,7 +49,11 @@ def ask(url: str) -> Any:
 @pytest.mark.slow
 def test_pipelines_layers_and_previews(viz: str) -> None:
     main = ask(f"{viz}/api/main")
-    assert {each["id"] for each in main["pipelines"]} >= {"__default__", "segmentation", "reporting"}
+    assert {each["id"] for each in main["pipelines"]} >= {
+        "__default__",
+        "segmentation",
+        "reporting",
+    }
     for layer in LAYERS:
         assert layer in main["layers"]
     data = {node["name"]: node["id"] for node in main["nodes"] if node["type"] == "data"}

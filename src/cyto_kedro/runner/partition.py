@@ -14,6 +14,7 @@ from kedro.runner.task import Task
 from pluggy import PluginManager
 
 from cyto_kedro.currency import stale_groups
+from cyto_kedro.errors import GroupsFailedError
 from cyto_kedro.lift import is_lifted, restrict
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class PartitionRunner(AbstractRunner):
                 blocked.add(node)
         if failed:
             first = next(iter(failed))
-            raise RuntimeError(
+            raise GroupsFailedError(
                 f"{len(failed)} nodes failed: {', '.join(failed)}; {len(blocked) - len(failed)} that "
                 "depend on them were not run. What is finished stays: mend the cause and run the "
                 "same command with --only-missing-outputs."

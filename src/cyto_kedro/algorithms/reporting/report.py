@@ -178,7 +178,7 @@ def _analysed(data: Mapping[str, Any]) -> pd.DataFrame:
     out["size (px)"] = fields["width_px"].astype(str) + " × " + fields["height_px"].astype(str)
     out["µm per px"] = fields["pixel_size_um"].astype(float)
     out["min per frame (median)"] = fields["fov"].map(interval).astype(float)
-    out["film (min)"] = fields["fov"].map(times.max() / 60).astype(float)
+    out["film (min)"] = fields["fov"].map((times.max() - times.min()) / 60).astype(float)
     sheet = data.get("sample_sheet")
     if sheet is not None:
         more = [c for c in sheet.columns if c not in ("fov", "condition", "replicate")]
