@@ -83,7 +83,7 @@ class Raw(Strict):
 class Population(Strict):
     """Cells of one kind."""
 
-    role: Role
+    role: Role = Field(description="effector (kills), target (is killed) or other")
     channels: tuple[str, ...] = Field(
         min_length=1, description="segmented from these (their mean where several)"
     )
@@ -134,8 +134,12 @@ class Assay(Strict):
 class Preprocessing(Strict):
     """``preprocessing:`` corrections of all images, then steps for segmentation images only."""
 
-    measurement: tuple[PreprocessingSpec, ...] = ()
-    segmentation: tuple[PreprocessingSpec, ...] = ()
+    measurement: tuple[PreprocessingSpec, ...] = Field(
+        default=(), description="steps on every image, those that intensities are measured on too"
+    )
+    segmentation: tuple[PreprocessingSpec, ...] = Field(
+        default=(), description="further steps, on the images that are segmented only"
+    )
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -185,33 +189,33 @@ class Subtraction(SegmentationSpec):
 class Tabulation(Strict):
     """``tabulation:`` what is read off masks and images."""
 
-    features: TabulationSpec
-    touches: TabulationSpec
+    features: TabulationSpec = Field(description="what is measured of each cell")
+    touches: TabulationSpec = Field(description="which masks are within reach of each other")
 
 
 class Contacts(Strict):
     """``contacts:`` motion, contact, death, kill."""
 
-    kinematics: ContactsSpec
-    contacts: ContactsSpec
-    bouts: ContactsSpec
-    viability: ContactsSpec
-    deaths: ContactsSpec
-    kills: ContactsSpec
+    kinematics: ContactsSpec = Field(description="motion per step and per track")
+    contacts: ContactsSpec = Field(description="touches joined to tracks")
+    bouts: ContactsSpec = Field(description="runs of contact of one pair")
+    viability: ContactsSpec = Field(description="alive or dead, per cell and frame")
+    deaths: ContactsSpec = Field(description="when a track turns from alive to dead")
+    kills: ContactsSpec = Field(description="which effectors a death is attributed to")
 
 
 class Networks(Strict):
     """``networks:`` cell graphs."""
 
-    delaunay: NetworksSpec
-    contact: NetworksSpec
-    over_time: NetworksSpec
+    delaunay: NetworksSpec = Field(description="neighbours by triangulation, per frame")
+    contact: NetworksSpec = Field(description="cells in contact, per frame")
+    over_time: NetworksSpec = Field(description="contacts of the whole film as one graph")
 
 
 class Reporting(Strict):
     """``reporting:`` the report."""
 
-    title: str = "Cytotoxicity assay"
+    title: str = Field(default="Cytotoxicity assay", description="heading of the report")
     overlay_frames: int = Field(default=6, ge=1, description="frames drawn per field")
 
 
@@ -219,12 +223,12 @@ class Simulation(Strict):
     """``simulation:`` fields to make, each with a condition and a simulated assay."""
 
     class Fov(Strict):
-        condition: str
-        replicate: str = "1"
-        control: bool = False
-        assay: SimulationSpec
+        condition: str = Field(description="for the sample sheet")
+        replicate: str = Field(default="1", description="for the sample sheet")
+        control: bool = Field(default=False, description="for the sample sheet")
+        assay: SimulationSpec = Field(description="the simulated assay")
 
-    fovs: dict[str, Fov] = Field(min_length=1)
+    fovs: dict[str, Fov] = Field(min_length=1, description="field -> what to simulate")
 
 
 MODELS: dict[str, type[BaseModel]] = {

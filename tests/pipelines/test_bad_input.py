@@ -281,7 +281,7 @@ class TestPlan:
         project.assay(block_length=4)
         refused(
             project,
-            *("assay.block_length is 4", "planned with 7", "count cells twice", "kedro run"),
+            *("assay.block_length is 4", "planned with 7", "wrong results", "kedro run"),
             pipelines=("tabulation",),
         )
         before = project.files()

@@ -14,7 +14,7 @@ from kedro.runner import ThreadRunner
 
 from cyto_kedro.cli import cli
 from cyto_kedro.datasets import LabelDataset
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.errors import ConfigError, GroupsFailedError
 from cyto_kedro.pipeline_registry import ANALYSIS
 from cyto_kedro.registry import algorithms
 from cyto_kedro.runner import PartitionRunner
@@ -317,7 +317,7 @@ def test_a_failed_group_stops_what_depends_on_it_and_nothing_else(
     with monkeypatch.context() as patch:
         patch.setattr(kinematics, "__call__", fails)
         with pytest.raises(
-            RuntimeError, match=r"1 nodes failed: measure_motion; .*resum|only-miss"
+            GroupsFailedError, match=r"1 nodes failed: measure_motion; .*--only-missing"
         ):
             project.run("contacts", runner=PartitionRunner())
     run = project.manifest()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.groups import with_condition
@@ -41,7 +42,7 @@ class HtmlReport(Algorithm):
         If a figure is neither a `Picture` nor PNG bytes, or a field is not in the sample sheet.
     """
 
-    title: str = "Cytotoxicity assay"
+    title: str = Field(default="Cytotoxicity assay", description="heading, if data has none")
 
     def __call__(self, data: Data) -> Data:
         from jinja2 import Environment, StrictUndefined
