@@ -110,7 +110,7 @@ class Original:
         if self.cle is None:
             distance, overlap = np.zeros((m + 1, n + 1)), np.zeros((m + 1, n + 1))
             distance[1:, 1:] = cdist(centres[1].T, centres[0].T)
-            overlap[tuple(np.unique(np.stack([masks[1].ravel(), masks[0].ravel()]), axis=1))] = 1
+            overlap[masks[1].ravel(), masks[0].ravel()] = 1
             matrix = _pivot(distance * overlap, n, m)
             nx.from_numpy_array(matrix)
         else:

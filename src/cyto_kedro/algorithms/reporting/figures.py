@@ -53,7 +53,7 @@ class Figures(Algorithm):
     ``figures``: {name: `style.Picture`}; a figure without anything to show says so.
     """
 
-    dpi: int = Field(default=144, ge=50, description="resolution of the pictures")
+    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def __call__(self, data: Data) -> Data:
         sheet, roles = data.get("sample_sheet"), data["roles"]
