@@ -1,0 +1,56 @@
+"""Real SLURM clusters, one of each kind a session; tests that need one skip where none can be."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, missing, running
+
+
+@pytest.fixture(scope="session")
+def cluster_folder() -> Iterator[Path]:
+    """A folder with a short name: the names of sockets may have 108 characters at most."""
+    folder = Path(tempfile.mkdtemp(prefix="cyto-slurm-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def session_cluster(cluster_folder: Path) -> Iterator[Cluster]:
+    """A cluster with accounting."""
+    if reason := missing(accounting=True):
+        pytest.skip(f"no SLURM cluster with accounting here: {reason}")
+    with running(cluster_folder / "a", accounting=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def session_bare_cluster(cluster_folder: Path) -> Iterator[Cluster]:
+    """A cluster without accounting, with arrays of three tasks at most."""
+    if reason := missing():
+        pytest.skip(f"no SLURM cluster here: {reason}")
+    with running(cluster_folder / "b", accounting=False, max_array_size=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(session_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The cluster with accounting, idle, found by the client commands of this process."""
+    monkeypatch.setenv("SLURM_CONF", str(session_cluster.conf))
+    yield session_cluster
+    session_cluster.reset()
+
+
+@pytest.fixture
+def cluster_without_accounting(
+    session_bare_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cluster]:
+    """The cluster without accounting, idle, found by the client commands of this process."""
+    monkeypatch.setenv("SLURM_CONF", str(session_bare_cluster.conf))
+    yield session_bare_cluster
+    session_bare_cluster.reset()
