@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, missing, running
+from harness import Assay, Bench, make_plugin, simulate
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,34 @@ def cluster_without_accounting(
     monkeypatch.setenv("SLURM_CONF", str(session_bare_cluster.conf))
     yield session_bare_cluster
     session_bare_cluster.reset()
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """What all tests start from; they work on copies."""
+    if reason := missing():
+        pytest.skip(f"no SLURM cluster here: {reason}")
+    folder = tmp_path_factory.mktemp("assay")
+    raw = simulate(folder)
+    plain = Assay.make(folder / "plain", raw, make_plugin(folder / "plugin"), block_length=8)
+    plain.kedro("--pipelines", "ingestion,preprocessing,segmentation").ok()
+    engine_labels, labels = plain.labels("engine_labels"), plain.labels()
+    assert len(engine_labels) == len(labels) == 8 == len(plain.calls())
+    assert all(each.any() for each in engine_labels.values())
+    prepared = plain.copy(folder / "prepared")
+    shutil.rmtree(prepared.path / "data" / "03_primary")
+    return Bench(prepared, engine_labels, labels, raw, folder)
+
+
+@pytest.fixture(scope="session")
+def many(bench: Bench) -> Assay:
+    """The same films cut into 64 groups, up to segmentation."""
+    made = Assay.make(bench.folder / "many", bench.raw, bench.prepared.plugin, block_length=1)
+    made.kedro("--pipelines", "ingestion,preprocessing").ok()
+    return made
+
+
+@pytest.fixture
+def assay(bench: Bench, cluster: Cluster, tmp_path: Path) -> Assay:
+    """A project up to segmentation, on the cluster with accounting."""
+    return bench.prepared.copy(tmp_path / "a b", str(cluster.conf))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import cluster as module
+import parts
 import pytest
 from cluster import CGROUPS, Cluster, ClusterError, alive, missing, running, up, wait_for
 
@@ -74,7 +74,9 @@ def test_the_controller_comes_back_with_its_jobs(cluster: Cluster, tmp_path: Pat
     job = submit(cluster, "--mem=50", f"--output={tmp_path}/log", "--wrap=sleep 20")
     wait_for("start", lambda: cluster.live_jobs()[job][0] == "RUNNING")
     cluster.stop_controller()
-    with pytest.raises(ClusterError, match="Unable to contact slurm controller|Connection refused"):
+    with pytest.raises(
+        ClusterError, match=r"Unable to contact slurm controller|Connection refused"
+    ):
         cluster.call("squeue")
     cluster.start_controller()
     assert cluster.live_jobs()[job][0] == "RUNNING"
@@ -103,7 +105,7 @@ def test_down_leaves_no_daemon_and_no_job(cluster_folder: Path, tmp_path: Path) 
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module, "PATH", "/nowhere")
+    monkeypatch.setattr(parts, "PATH", "/nowhere")
     reason = missing()
     assert reason is not None and ("root" in reason or "apt-get install slurmctld" in reason)
     with pytest.raises(ClusterError, match=r"root|apt-get"):
