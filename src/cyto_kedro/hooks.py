@@ -137,7 +137,8 @@ class LedgerHooks:
         self._run_id = str(run_params["run_id"])
         self._folder = self._root / "runs" / self._run_id
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._partitions, self._where = self._folder / "partitions.jsonl", {}
+        self._partitions = self._folder / "partitions.jsonl"
+        self._where: dict[str, Any] = {}
         self._manifest = {
             "run_id": self._run_id,
             "state": "running",
@@ -163,7 +164,7 @@ class LedgerHooks:
     def join_run(
         self, run_id: str, catalog: Any, partitions: Path, where: Mapping[str, Any]
     ) -> None:
-        """Work for a run that another process drives: a worker's ledger, its records in a file of its own.
+        """Work for a run that another process drives, noting what is saved in a file of its own.
 
         Parameters
         ----------

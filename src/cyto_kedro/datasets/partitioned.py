@@ -15,7 +15,6 @@ from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Entry, Ledger
 from cyto_kedro.partitions import Partitions, parse_grain, parse_id
 
-
 log = logging.getLogger(__name__)
 
 

@@ -73,7 +73,10 @@ class Backend(Protocol):
     """Runs batches."""
 
     slots: int
-    largest: int
+
+    @property
+    def largest(self) -> int:
+        """How many tasks an array may have."""
 
     def room(self) -> int:
         """How many more tasks may be handed in."""

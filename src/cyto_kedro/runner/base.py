@@ -180,7 +180,10 @@ def check_names(file: ResourceFile, pipeline: Pipeline) -> None:
         name, _ = split_selector(selector)
         if name not in nodes and (near := _near(name, nodes)):
             raise ConfigError(f"resources: nodes: {unknown('node', near[0], nodes)}")
-    for kind, given, known in (("tag", file.tags, tags), ("pipeline", file.pipelines, set(pipelines))):
+    for kind, given, known in (
+        ("tag", file.tags, tags),
+        ("pipeline", file.pipelines, set(pipelines)),
+    ):
         for name in given:
             if name not in known and (near := _near(name, known)):
                 raise ConfigError(f"resources: {unknown(kind, near[0], known)}")

@@ -61,5 +61,6 @@ def context_of(hook_manager: Any) -> RunContext:
             return plugin.context
     raise ConfigError(
         "the runner does not know its session, so it could not start workers with the same "
-        "environment and parameters: add cyto_kedro.runner.context.ContextHooks() to HOOKS in settings.py"
+        "environment and parameters: add cyto_kedro.runner.context.ContextHooks() to HOOKS in "
+        "settings.py"
     )

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 10.0
 TICK_S, TICK_MAX_S = 0.05, 1.0
-REFUSED_EVERY_S = 5.0
+REFUSED_S, REFUSED_MAX_S = 2.0, 60.0
 
 
 @dataclass
@@ -45,9 +45,7 @@ class NodeRun:
     began: float = field(default_factory=time.monotonic)
 
 
-def find_stale(
-    node: Node, catalog: Any, only_stale: bool
-) -> tuple[list[Group] | None, str]:
+def find_stale(node: Node, catalog: Any, only_stale: bool) -> tuple[list[Group] | None, str]:
     """The groups of a node to run, and why; None where a whole node is to run.
 
     The plan may not be there yet in a dry run: what its loading raises is the caller's.
@@ -105,7 +103,8 @@ class Driver:
         self._queue: deque[Array] = deque()
         self._live: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
-        self._refused_until, self._refused_since = 0.0, 0.0
+        self._refused_until, self._refused_since, self._refused_wait = 0.0, 0.0, REFUSED_S
+        self._piece = 1 << 20
         self._homes = pipelines_of(pipeline) if backend is not None else {}
         self._progressed = 0.0
         self._left: list[Submission] = []
@@ -218,7 +217,9 @@ class Driver:
     def _run_here(self, node: Node) -> None:
         todo = node
         try:
-            groups, reason = find_stale(node, self._catalog, True) if self._only_stale else (None, "")
+            groups, reason = (
+                find_stale(node, self._catalog, True) if self._only_stale else (None, "")
+            )
             if groups == []:
                 log.info("%s: current", node.name)
                 self._ended.add(node)
@@ -238,9 +239,10 @@ class Driver:
             log.error("%s: %s", node.name, error)
             self._blocked[node] = True
             self._failures += [
-                Failure(node.name, group, f"{type(e).__name__}: {e}", 1) for group, e in error.failures
+                Failure(node.name, group, f"{type(e).__name__}: {e}", 1)
+                for group, e in error.failures
             ]
-        except Exception as error:  # noqa: BLE001 - nodes that do not depend on it go on
+        except Exception as error:
             log.error("%s: %s", node.name, error, exc_info=log.isEnabledFor(logging.DEBUG))
             self._blocked[node] = True
             self._failures.append(Failure(node.name, {}, f"{type(error).__name__}: {error}", 1))
@@ -262,9 +264,7 @@ class Driver:
             if room < 1 or (array.resources.max_parallel and self._live.get(array.node)):
                 held.append(array)
                 continue
-            if self._refused_since:  # a limit was hit: try a smaller piece
-                room = min(room, max(1, len(array.batches) // 2))
-            first, *rest = array.cut(room)
+            first, *rest = array.cut(min(room, self._piece))
             try:
                 self._hand_in(first)
             except Refused as error:
@@ -273,13 +273,16 @@ class Driver:
                 if now - self._refused_since > self._resources.machine.submit_wait_s:
                     raise RunFailedError(f"no job was accepted any more: {error}") from error
                 log.warning("%s: not accepted now, asked again soon: %s", array.node, error)
-                self._refused_until = now + REFUSED_EVERY_S
+                self._piece = max(1, len(first.batches) // 2)  # a limit may leave room for less
+                self._refused_until = now + self._refused_wait
+                self._refused_wait = min(2 * self._refused_wait, REFUSED_MAX_S)
                 held.append(array)
                 break
             except ConfigError as error:
                 self._refuse(array, str(error))
                 continue
-            self._refused_since, moved = 0.0, True
+            self._refused_since, self._refused_wait, moved = 0.0, REFUSED_S, True
+            self._piece *= 2
             self._queue.extendleft(reversed(rest))
         self._queue.extendleft(reversed(held))
         return moved
@@ -288,7 +291,9 @@ class Driver:
         state = self._running[array.node]
         state.open -= len(array.batches)
         state.failures += [
-            Failure(array.node, group, reason, array.attempt) for batch in array.batches for group in batch
+            Failure(array.node, group, reason, array.attempt)
+            for batch in array.batches
+            for group in batch
         ]
 
     def _hand_in(self, array: Array) -> None:
@@ -361,7 +366,9 @@ class Driver:
             lost.append(GroupRecord(group=dict(group), state="failed", error=reason))
             tail = "" if found is not None and found.kind == "code" else sub.folder.tail(index)
             state.failures.append(
-                Failure(sub.array.node, group, reason, sub.array.attempt, sub.folder.log(index), tail)
+                Failure(
+                    sub.array.node, group, reason, sub.array.attempt, sub.folder.log(index), tail
+                )
             )
         state.done += done
         for cause, groups in retry.items():
@@ -424,7 +431,10 @@ class Driver:
         for name, state in self._running.items():
             if state.total:
                 failed = len(state.failures)
-                running, pending = states.get(f"{name} running", 0), states.get(f"{name} pending", 0)
+                running, pending = (
+                    states.get(f"{name} running", 0),
+                    states.get(f"{name} pending", 0),
+                )
                 log.info(
                     "%s: %d of %d partitions done, %d failed; %d tasks running, %d pending%s",
                     *(name, state.done, state.total, failed, running, pending),
@@ -451,7 +461,9 @@ class Driver:
                 self._backend.adopt(submission)
                 self._left.append(submission)
             else:
-                log.warning("cancelling job %s (%s) of an earlier run", submission.job, submission.name)
+                log.warning(
+                    "cancelling job %s (%s) of an earlier run", submission.job, submission.name
+                )
                 self._backend.drop(submission)
 
     def _same_session(self, submission: Submission) -> bool:
@@ -462,7 +474,11 @@ class Driver:
         """
         task = TaskFile.model_validate_json(submission.folder.task.read_bytes())
         assert self._context is not None
-        ours = (str(self._context.conf_source), self._context.env, dict(self._context.runtime_params))
+        ours = (
+            str(self._context.conf_source),
+            self._context.env,
+            dict(self._context.runtime_params),
+        )
         return ours == (task.conf_source, task.env, task.runtime_params)
 
     def _stop(self, error: BaseException) -> None:
@@ -473,8 +489,8 @@ class Driver:
     def _kept(self, why: str) -> str:
         done = sum(state.done for state in self._running.values())
         return (
-            f"{why}: its jobs are cancelled. {len(self._ended)} nodes are finished, and {done} partitions "
-            "of those that were running; all of that stays, and nothing is half written. Go on with:\n"
+            f"{why}: its jobs are cancelled. {len(self._ended)} nodes are finished, and {done} "
+            "partitions of those that were running; all of that stays, and nothing is half written. Go on with:\n"
             f"  {resume_command()}"
         )
 
@@ -496,7 +512,8 @@ def pipelines_of(pipeline: Pipeline) -> Mapping[str, list[str]]:
     sized = sorted((len(found.nodes), name) for name, found in pipelines.items())
     holds = {name: {node.name for node in pipelines[name].nodes} for _, name in sized}
     return {
-        node.name: [name for _, name in sized if node.name in holds[name]] for node in pipeline.nodes
+        node.name: [name for _, name in sized if node.name in holds[name]]
+        for node in pipeline.nodes
     }
 
 

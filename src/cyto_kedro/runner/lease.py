@@ -101,7 +101,9 @@ class Lease:
                 file.write(self._content)
             self._held.append(path)
             return
-        raise RunStoppedError(f"cannot get the lease {path}: other drivers keep taking it; try again")
+        raise RunStoppedError(
+            f"cannot get the lease {path}: other drivers keep taking it; try again"
+        )
 
     def _clear(self, path: Path, place: str) -> None:
         """Remove a lease that nobody holds any more, or say who holds it."""
@@ -133,7 +135,9 @@ class Lease:
     def _void(self, path: Path, holder: dict[str, Any]) -> bool:
         if holder.get("host") == socket.gethostname() and not _alive(holder.get("pid")):
             return True
-        probe = self._folder / f".clock-{uuid4().hex}"  # its time is the file server's, as the lease's
+        probe = (
+            self._folder / f".clock-{uuid4().hex}"
+        )  # its time is the file server's, as the lease's
         try:
             probe.touch()
             return probe.stat().st_mtime - path.stat().st_mtime > EXPIRES_S

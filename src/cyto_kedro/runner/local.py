@@ -14,7 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from cyto_kedro.errors import ConfigError
@@ -32,7 +32,8 @@ class Slot:
     process: subprocess.Popen[bytes]
     kind: str
     task: tuple[Submission, int] | None = None
-    began: float = field(default=0.0)
+    began: float = 0.0
+    heard: bytes = b""
 
     def end(self, submission: Submission, index: int, cause: Cause | None, why: str) -> Ended:
         """How the batch of this slot ended."""
@@ -83,10 +84,15 @@ class LocalBackend:
         submission, index = slot.task
         if code is not None:
             if code == -9:
-                return slot.end(submission, index, Cause.MEMORY, "killed; most likely out of memory")
+                return slot.end(
+                    submission, index, Cause.MEMORY, "killed; most likely out of memory"
+                )
             return slot.end(submission, index, Cause.CODE, f"the worker ended with code {code}")
         assert slot.process.stdout is not None
-        if select.select([slot.process.stdout], [], [], 0)[0] and slot.process.stdout.readline():
+        if select.select([slot.process.stdout], [], [], 0)[0]:
+            slot.heard += os.read(slot.process.stdout.fileno(), 1 << 16)
+        if f"ended {index}\n".encode() in slot.heard:  # what was said while it started aside
+            slot.heard = b""
             return slot.end(submission, index, None, "")
         if time.monotonic() - slot.began > submission.array.resources.time_s:
             self._kill(slot)

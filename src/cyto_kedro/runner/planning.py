@@ -74,7 +74,9 @@ def plan_node(
     by_resources: dict[str, tuple[Resources, list[Group]]] = {}
     for group in groups:
         # 10,000 groups have a handful of different resources: look each up once
-        key = tuple(sorted(v for v in group.values() if any(v in part.split("/") for part in parts)))
+        key = tuple(
+            sorted(v for v in group.values() if any(v in part.split("/") for part in parts))
+        )
         if key not in found:
             found[key] = resources.of(node, group, tags, pipelines)
         asked = found[key]
@@ -90,12 +92,9 @@ def _part(node: str, selector: str) -> str | None:
     return rest.rstrip("]") if name == node and rest else None
 
 
-def _batches(
-    groups: Sequence[Group], asked: Resources, slots: int
-) -> Iterator[tuple[Group, ...]]:
-    size = asked.batch_size
-    if size == "auto":
-        size = max(1, math.ceil(len(groups) / (4 * (asked.max_parallel or slots))))
+def _batches(groups: Sequence[Group], asked: Resources, slots: int) -> Iterator[tuple[Group, ...]]:
+    auto = max(1, math.ceil(len(groups) / (4 * (asked.max_parallel or slots))))
+    size = auto if asked.batch_size == "auto" else asked.batch_size
     for at in range(0, len(groups), size):
         yield tuple(groups[at : at + size])
 

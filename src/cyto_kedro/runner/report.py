@@ -46,7 +46,10 @@ def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: 
     """Failures as text: node, partition, reason, attempts, log file and its last lines."""
     nodes = list(dict.fromkeys(each.node for each in failures))
     blocked = list(blocked)
-    head = f"{len(nodes)} nodes failed: {', '.join(nodes)}; {len(blocked)} that depend on them were not run"
+    head = (
+        f"{len(nodes)} nodes failed: {', '.join(nodes)}; "
+        f"{len(blocked)} that depend on them were not run"
+    )
     lines = [f"{head}." if not blocked else f"{head} ({', '.join(blocked)})."]
     rows = [("node", "partition", "attempts", "reason")]
     rows += [(e.node, e.where, str(e.attempts), e.reason) for e in failures[:SHOWN]]

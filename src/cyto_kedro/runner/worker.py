@@ -28,6 +28,7 @@ from typing import Any
 from kedro.framework.hooks import hook_impl
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.io import MemoryDataset
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
@@ -35,7 +36,14 @@ from cyto_kedro.currency import group_of
 from cyto_kedro.errors import ConfigError, GroupsFailedError
 from cyto_kedro.lift import is_lifted, restrict, spec_of
 from cyto_kedro.runner.memory import peak_mb, reset_peak
-from cyto_kedro.runner.records import BatchRecord, GroupRecord, Kind, TaskFile, TaskFolder, write_json
+from cyto_kedro.runner.records import (
+    BatchRecord,
+    GroupRecord,
+    Kind,
+    TaskFile,
+    TaskFolder,
+    write_json,
+)
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +178,7 @@ class Worker:
             _join(started, task, folder, index, where)
             start_s = _age()
             records = run_groups(started, groups, lambda each: _note(folder, index, each))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the driver has to hear of it
+        except Exception as error:
             log.exception("%s: batch %d failed before its first group", task.node, index)
             start_s = None
             records = [
@@ -218,7 +226,7 @@ def run_groups(
                 for group, each in several.failures:
                     fail(group, each)
                 error = None
-            except Exception as other:  # noqa: BLE001 - recorded; the other groups go on
+            except Exception as other:
                 log.exception("%s", node.name)
                 error = other
                 if recorder.saving is not None:
@@ -238,7 +246,8 @@ def run_groups(
     finally:
         hooks.unregister(recorder)
         for name in node.inputs:
-            catalog.release(name)
+            if not isinstance(catalog.get(name), MemoryDataset):
+                catalog.release(name)
     both = recorder.done | failed
     return [both[key_of(group)] for group in groups]
 
@@ -269,7 +278,9 @@ def _job() -> str | None:
 def _age() -> float | None:
     """Seconds since this process was started (Linux)."""
     try:
-        ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19])
+        ticks = int(
+            Path("/proc/self/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19]
+        )
         up = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
     except (OSError, ValueError, IndexError):
         return None
@@ -300,7 +311,7 @@ def _serve() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         busy.clear()
-        answers.write(f"{index}\n")
+        answers.write(f"ended {index}\n")
         answers.flush()
 
 
