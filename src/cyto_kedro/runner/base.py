@@ -10,15 +10,14 @@ from typing import Any
 import click
 from kedro.io import MemoryDataset
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 from kedro.runner import AbstractRunner
 from pluggy import PluginManager
 
 from cyto_kedro.errors import ConfigError
-from cyto_kedro.lift import is_lifted
 from cyto_kedro.runner.backend import Backend, Submission
 from cyto_kedro.runner.context import RunContext, context_of
-from cyto_kedro.runner.driver import Driver, find_stale, output_places, pipelines_of
+from cyto_kedro.runner.driver import Driver
+from cyto_kedro.runner.graph import find_stale, is_light, output_places, pipelines_of
 from cyto_kedro.runner.lease import Lease
 from cyto_kedro.runner.planning import plan_node, safe_name
 from cyto_kedro.runner.records import TaskFolder
@@ -152,12 +151,6 @@ class BatchRunner(AbstractRunner):
             f"In all: {tasks} tasks, about {files} files, at most {hours:.1f} CPU hours (if every task "
             "used all its time). Nothing was submitted."
         )
-
-
-def is_light(node: Node, file: ResourceFile, homes: Any) -> bool:
-    """Whether a node runs in the driver: by its resources, else because it has no partitions."""
-    light = file.of(node.name, None, node.tags, homes.get(node.name, ())).light
-    return not is_lifted(node.func) if light is None else light
 
 
 def check_names(file: ResourceFile, pipeline: Pipeline) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
-from cyto_kedro.currency import plan_of, stale_groups
 from cyto_kedro.errors import ConfigError, GroupsFailedError, RunFailedError, RunStoppedError
-from cyto_kedro.lift import is_lifted, restrict, spec_of
+from cyto_kedro.lift import restrict
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Refused, Submission
 from cyto_kedro.runner.context import RunContext
+from cyto_kedro.runner.graph import find_stale, is_light, pipelines_of
 from cyto_kedro.runner.lease import Lease
 from cyto_kedro.runner.planning import Array, Group, again, plan_node, safe_name
 from cyto_kedro.runner.records import GroupRecord, TaskFile, TaskFolder, write_json
@@ -43,26 +42,6 @@ class NodeRun:
     failures: list[Failure] = field(default_factory=list)
     adopted: set[Submission] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
-
-
-def find_stale(node: Node, catalog: Any, only_stale: bool) -> tuple[list[Group] | None, str]:
-    """The groups of a node to run, and why; None where a whole node is to run.
-
-    The plan may not be there yet in a dry run: what its loading raises is the caller's.
-    """
-    if not only_stale and not is_lifted(node.func):
-        return None, "all"
-    inputs = {name: catalog.load(name) for name in node.inputs}
-    if only_stale:
-        stale = stale_groups(node, inputs, catalog)
-        if not stale:
-            return [], "current"
-        groups: list[Group] = [each.group for each in stale]
-        return (groups if is_lifted(node.func) else None), stale[0].reason
-    plan = plan_of(inputs)
-    if plan is None:
-        raise ConfigError(f"{node.name}: it has partitions, but no manifest among its inputs")
-    return list(spec_of(node.func).groups(plan)), "all"
 
 
 class Driver:
@@ -171,10 +150,7 @@ class Driver:
         return moved
 
     def _is_light(self, node: Node) -> bool:
-        if self._backend is None:
-            return True
-        light = self._resources.of(node.name, None, node.tags, self._names(node)).light
-        return not is_lifted(node.func) if light is None else light
+        return self._backend is None or is_light(node, self._resources, self._homes)
 
     def _names(self, node: Node) -> Sequence[str]:
         return self._homes.get(node.name, ())
@@ -490,7 +466,8 @@ class Driver:
         done = sum(state.done for state in self._running.values())
         return (
             f"{why}: its jobs are cancelled. {len(self._ended)} nodes are finished, and {done} "
-            "partitions of those that were running; all of that stays, and nothing is half written. Go on with:\n"
+            "partitions of those that were running; all of that stays, and nothing is half "
+            "written. Go on with:\n"
             f"  {resume_command()}"
         )
 
@@ -503,27 +480,3 @@ def _why(ended: Ended, found: GroupRecord | None) -> tuple[Cause, str]:
         return cause, text if cause is Cause.CODE else f"{cause.value}: {text}"
     cause = ended.cause or Cause.LOST
     return cause, f"{cause.value} ({ended.detail})" if ended.detail else cause.value
-
-
-def pipelines_of(pipeline: Pipeline) -> Mapping[str, list[str]]:
-    """The registered pipelines that hold each node of a run, the smallest first."""
-    from kedro.framework.project import pipelines
-
-    sized = sorted((len(found.nodes), name) for name, found in pipelines.items())
-    holds = {name: {node.name for node in pipelines[name].nodes} for _, name in sized}
-    return {
-        node.name: [name for _, name in sized if node.name in holds[name]]
-        for node in pipeline.nodes
-    }
-
-
-def output_places(pipeline: Pipeline, catalog: Any) -> list[str]:
-    """Where a run writes: path (or name) of every output that outlives the process."""
-    places = []
-    for node in pipeline.nodes:
-        for name in node.outputs:
-            dataset = catalog.get(name)
-            path = getattr(dataset, "_path", None) or getattr(dataset, "_filepath", None)
-            if path is not None:
-                places.append(str(path) if "://" in str(path) else str(Path(str(path)).absolute()))
-    return places

@@ -121,7 +121,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._for: str | None = None
-        self._started: Started | None = None
+        self._session: tuple[Any, Any] | None = None
 
     def start(self, task: TaskFile) -> Started:
         """The session of `task`, with its node.
@@ -131,9 +131,23 @@ class Worker:
         ConfigError
             If the pipeline has no node of that name.
         """
-        key = task.model_dump_json(exclude={"batches", "attempt", "asked"})
-        if self._started is not None and key == self._for:
-            return self._started
+        from kedro.framework.project import pipelines
+
+        key = task.model_dump_json(exclude={"node", "batches", "attempt", "asked"})
+        if self._session is None or key != self._for:
+            self._session, self._for = self._open(task), key
+        catalog, hooks = self._session
+        nodes = {node.name: node for node in pipelines[task.pipeline].nodes}
+        if task.node not in nodes:
+            raise ConfigError(f"pipeline {task.pipeline!r} has no node {task.node!r}")
+        node = nodes[task.node]
+        for name in (*node.inputs, *node.outputs):
+            catalog.get(name, fallback_to_runtime_pattern=True)
+        return Started(catalog, hooks, node)
+
+    @staticmethod
+    def _open(task: TaskFile) -> tuple[Any, Any]:
+        """Catalog and hooks of a session like the driver's."""
         from kedro.framework.project import pipelines
 
         metadata = bootstrap_project(Path(task.project))
@@ -151,14 +165,7 @@ class Worker:
         context: Any = session.load_context()
         context._pipelines_to_validate = [task.pipeline]
         catalog = context._get_catalog(save_version=task.run_id)
-        nodes = {node.name: node for node in pipelines[task.pipeline].nodes}
-        if task.node not in nodes:
-            raise ConfigError(f"pipeline {task.pipeline!r} has no node {task.node!r}")
-        node = nodes[task.node]
-        for name in (*node.inputs, *node.outputs):
-            catalog.get(name, fallback_to_runtime_pattern=True)
-        self._for, self._started = key, Started(catalog, session._hook_manager, node)
-        return self._started
+        return catalog, session._hook_manager
 
     def run(self, path: Path, index: int) -> bool:
         """Run batch `index` of a task file and write its record; whether every group is done."""

@@ -231,7 +231,8 @@ class SlurmBackend:
         if not self._gone([submission.job]):
             raise RunStoppedError(
                 f"job {submission.job} of an earlier run was cancelled but does not end, and would "
-                f"write the same partitions as this run: see `squeue -j {submission.job}`, then start again"
+                f"write the same partitions as this run: see `squeue -j {submission.job}`, then "
+                "start again"
             )
 
     def close(self) -> None:
