@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +12,15 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
-from cyto_kedro.errors import ConfigError, GroupsFailedError, RunFailedError, RunStoppedError
+from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
 from cyto_kedro.lift import restrict
-from cyto_kedro.runner.backend import Backend, Cause, Ended, Refused, Submission
+from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission
 from cyto_kedro.runner.context import RunContext
+from cyto_kedro.runner.feed import Feed
 from cyto_kedro.runner.graph import find_stale, is_light, pipelines_of
 from cyto_kedro.runner.lease import Lease
-from cyto_kedro.runner.planning import Array, Group, again, plan_node, safe_name
-from cyto_kedro.runner.records import GroupRecord, TaskFile, TaskFolder, write_json
+from cyto_kedro.runner.planning import Array, Group, again, plan_node
+from cyto_kedro.runner.records import GroupRecord, TaskFile
 from cyto_kedro.runner.report import Failure, failure_table, left, resume_command, task_line
 from cyto_kedro.runner.resources import ResourceFile
 
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 10.0
 TICK_S, TICK_MAX_S = 0.05, 1.0
-REFUSED_S, REFUSED_MAX_S = 2.0, 60.0
 
 
 @dataclass
@@ -79,12 +78,10 @@ class Driver:
         self._ended: set[Node] = set()
         self._blocked: dict[Node, bool] = {}  # node -> whether it failed itself
         self._failures: list[Failure] = []
-        self._queue: deque[Array] = deque()
-        self._live: dict[str, int] = {}
-        self._numbers: dict[str, int] = {}
-        self._refused_until, self._refused_since, self._refused_wait = 0.0, 0.0, REFUSED_S
-        self._piece = 1 << 20
         self._homes = pipelines_of(pipeline) if backend is not None else {}
+        self._feed: Feed | None = None
+        if backend is not None and context is not None:
+            self._feed = Feed(backend, context, run_id, resources.machine, self._homes)
         self._progressed = 0.0
         self._left: list[Submission] = []
 
@@ -187,8 +184,9 @@ class Driver:
             self._push(array)
 
     def _push(self, array: Array) -> None:
+        assert self._feed is not None
         self._running[array.node].open += len(array.batches)
-        self._queue.append(array)
+        self._feed.push(array)
 
     def _run_here(self, node: Node) -> None:
         todo = node
@@ -228,86 +226,19 @@ class Driver:
     # -- batches ----------------------------------------------------------------------------------
 
     def _submit(self) -> bool:
-        """Hand in what there is room for."""
-        if self._backend is None or time.monotonic() < self._refused_until:
+        """Hand in what there is room for; what the cluster refuses for good has failed."""
+        if self._feed is None:
             return False
-        held: list[Array] = []
-        moved = False
-        while self._queue:
-            array = self._queue.popleft()
-            room = min(self._backend.room(), self._backend.largest)
-            # arrays of one node do not know of each other: one at a time keeps max_parallel
-            if room < 1 or (array.resources.max_parallel and self._live.get(array.node)):
-                held.append(array)
-                continue
-            first, *rest = array.cut(min(room, self._piece))
-            try:
-                self._hand_in(first)
-            except Refused as error:
-                now = time.monotonic()
-                self._refused_since = self._refused_since or now
-                if now - self._refused_since > self._resources.machine.submit_wait_s:
-                    raise RunFailedError(f"no job was accepted any more: {error}") from error
-                log.warning("%s: not accepted now, asked again soon: %s", array.node, error)
-                self._piece = max(1, len(first.batches) // 2)  # a limit may leave room for less
-                self._refused_until = now + self._refused_wait
-                self._refused_wait = min(2 * self._refused_wait, REFUSED_MAX_S)
-                held.append(array)
-                break
-            except ConfigError as error:
-                self._refuse(array, str(error))
-                continue
-            self._refused_since, self._refused_wait, moved = 0.0, REFUSED_S, True
-            self._piece *= 2
-            self._queue.extendleft(reversed(rest))
-        self._queue.extendleft(reversed(held))
-        return moved
-
-    def _refuse(self, array: Array, reason: str) -> None:
-        state = self._running[array.node]
-        state.open -= len(array.batches)
-        state.failures += [
-            Failure(array.node, group, reason, array.attempt)
-            for batch in array.batches
-            for group in batch
-        ]
-
-    def _hand_in(self, array: Array) -> None:
-        assert self._backend is not None
-        submission = self.prepare(array)
-        self._backend.submit(submission)
-        self._live[array.node] = self._live.get(array.node, 0) + len(array.batches)
-
-    def prepare(self, array: Array) -> Submission:
-        """Give an array its folder and task file."""
-        assert self._context is not None
-        self._numbers[array.node] = number = self._numbers.get(array.node, 0) + 1
-        name = safe_name(array.node)
-        path = self._context.runs / self._run_id / "jobs" / name / f"{number:03d}"
-        path.mkdir(parents=True, exist_ok=True)
-        folder = TaskFolder(path)
-        task = TaskFile(
-            run_id=self._run_id,
-            project=str(self._context.project),
-            conf_source=str(self._context.conf_source),
-            env=self._context.env,
-            runtime_params=dict(self._context.runtime_params),
-            pipeline=self._names_smallest(array.node),
-            node=array.node,
-            attempt=array.attempt,
-            asked=array.resources.model_dump(mode="json"),
-            batches=tuple(tuple(dict(group) for group in batch) for batch in array.batches),
-        )
-        write_json(folder.task, task.model_dump_json())
-        return Submission(array, folder, f"cyto:{self._run_id}:{name}:{number:03d}")
-
-    def _names_smallest(self, node: str) -> str:
-        names = self._homes.get(node)
-        if not names:
-            raise ConfigError(
-                f"node {node!r} is in no registered pipeline, so a worker could not find it"
-            )
-        return names[0]
+        for array, reason in self._feed.refused:
+            state = self._running[array.node]
+            state.open -= len(array.batches)
+            state.failures += [
+                Failure(array.node, group, reason, array.attempt)
+                for batch in array.batches
+                for group in batch
+            ]
+        self._feed.refused.clear()
+        return self._feed.submit()
 
     def _handle(self, ended: Ended) -> None:
         """Count what a batch did, and decide what happens to the rest of it."""
@@ -324,7 +255,8 @@ class Driver:
             return
         assert state is not None
         state.open -= 1
-        self._live[sub.array.node] -= 1
+        assert self._feed is not None
+        self._feed.ended(sub.array.node)
         ends = ended.record.groups if ended.record else sub.folder.read_progress(index)
         by_key = {tuple(sorted(each.group.items())): each for each in ends}
         retry: dict[Cause, list[Group]] = {}
@@ -360,20 +292,9 @@ class Driver:
                 *(sub.array.node, len(groups), cause.value, grown.attempt),
                 *(grown.resources.mem, grown.resources.time),
             )
-            self._push_again(grown)
+            self._push(grown)
         causes = ", ".join(cause.value for cause in retry)
         self._note(task_line(ended, done, lost, causes or (lost[0].error or "" if lost else "")))
-
-    def _push_again(self, array: Array) -> None:
-        """Queue a further try, joined to one that waits with the same resources."""
-        for at, other in enumerate(self._queue):
-            same = (other.node, other.resources, other.attempt, other.restarts)
-            if same == (array.node, array.resources, array.attempt, array.restarts):
-                batches = (*other.batches, *array.batches)
-                self._queue[at] = Array(*same[:2], batches, *same[2:])
-                self._running[array.node].open += len(array.batches)
-                return
-        self._push(array)
 
     def _may_retry(self, array: Array, cause: Cause) -> bool:
         asked = array.resources
@@ -429,7 +350,7 @@ class Driver:
             return
         names = {node.name for node in self._pipeline.nodes}
         for submission in self._backend.live(self._context.runs):
-            if submission.array.node not in names:
+            if submission.array.node not in names or not submission.open:
                 continue
             if self._only_stale and self._same_session(submission):
                 log.info("adopted job %s (%s) of an earlier run", submission.job, submission.name)
@@ -458,6 +379,8 @@ class Driver:
         return ours == (task.conf_source, task.env, task.runtime_params)
 
     def _stop(self, error: BaseException) -> None:
+        if self._lease is not None and self._lease.lost.is_set():
+            return  # the jobs are another driver's now
         if self._backend is not None:
             log.warning("cancelling this run's jobs (%s)", type(error).__name__)
             self._backend.cancel()

@@ -42,11 +42,6 @@ class Array:
         asked = self.resources
         return len(self.batches) * asked.cpus_per_task * asked.time_s / 3600
 
-    def cut(self, size: int) -> Iterator[Array]:
-        """Pieces of at most `size` tasks."""
-        for at in range(0, len(self.batches), size):
-            yield replace(self, batches=self.batches[at : at + size])
-
 
 def plan_node(
     node: str,
