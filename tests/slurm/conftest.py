@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, missing, running
-from harness import Assay, Bench, make_plugin, simulate
+from harness import Assay, Bench, Driver, make_plugin, simulate
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def session_cluster(cluster_folder: Path) -> Iterator[Cluster]:
     """A cluster with accounting."""
     if reason := missing(accounting=True):
         pytest.skip(f"no SLURM cluster with accounting here: {reason}")
-    with running(cluster_folder / "a", accounting=True) as cluster:
+    with running(cluster_folder / "a", accounting=True, cpus=1) as cluster:
         yield cluster
 
 
@@ -35,7 +35,7 @@ def session_bare_cluster(cluster_folder: Path) -> Iterator[Cluster]:
     """A cluster without accounting, with arrays of three tasks at most."""
     if reason := missing():
         pytest.skip(f"no SLURM cluster here: {reason}")
-    with running(cluster_folder / "b", accounting=False, max_array_size=3) as cluster:
+    with running(cluster_folder / "b", accounting=False, cpus=1, max_array_size=3) as cluster:
         yield cluster
 
 
@@ -44,6 +44,7 @@ def cluster(session_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """The cluster with accounting, idle, found by the client commands of this process."""
     monkeypatch.setenv("SLURM_CONF", str(session_cluster.conf))
     yield session_cluster
+    Driver.end_all()
     session_cluster.reset()
 
 
@@ -54,6 +55,7 @@ def cluster_without_accounting(
     """The cluster without accounting, idle, found by the client commands of this process."""
     monkeypatch.setenv("SLURM_CONF", str(session_bare_cluster.conf))
     yield session_bare_cluster
+    Driver.end_all()
     session_bare_cluster.reset()
 
 

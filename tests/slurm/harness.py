@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import yaml
@@ -31,14 +31,14 @@ N_FRAMES = 16
 RUNNER = "cyto_kedro.runner.SlurmRunner"
 EXPORTED = ("PYTHONPATH", "SLURM_CONF", "PATH")
 HERE = Path(__file__).parent
-RESOURCES = {
+RESOURCES: dict[str, dict[str, Any]] = {
     "machine": {"poll_s": 0.3, "poll_max_s": 1.0, "output_wait_s": 10},
     "default": {
         "partition": PARTITION,
         "cpus_per_task": 1,
         "mem": "700M",
         "time": "10",
-        "batch_size": 1,
+        "batch_size": 2,
         "max_parallel": 4,
     },
 }
@@ -67,6 +67,8 @@ def simulate(folder: Path) -> Path:
 class Driver:
     """A ``kedro run`` in a process of its own."""
 
+    started: ClassVar[list[Driver]] = []
+
     def __init__(self, assay: Assay, words: Sequence[str], env: dict[str, str]) -> None:
         number = len(list(assay.path.glob("driver*.log")))
         self.path = assay.path / f"driver{number}.log"
@@ -80,6 +82,13 @@ class Driver:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.started.append(self)
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kill those that a failed test left."""
+        while cls.started:
+            cls.started.pop().end()
 
     @staticmethod
     def script(assay: Assay) -> Path:
@@ -182,13 +191,19 @@ class Assay:
             },
         )
 
-    def resources(self, machine: dict[str, Any] | None = None, **default: Any) -> None:
-        """Write conf/resources/fault.yml: what the tests share, with changes."""
+    def resources(
+        self, machine: dict[str, Any] | None = None, subtract_here: bool = True, **default: Any
+    ) -> None:
+        """Write conf/resources/fault.yml: what the tests share, with changes.
+
+        `subtract_here` spares the second node its jobs.
+        """
         folder = self.path / "conf" / "resources"
         folder.mkdir(exist_ok=True)
         content = {
             "machine": {**RESOURCES["machine"], **(machine or {})},
             "default": {**RESOURCES["default"], **default},
+            "nodes": {"subtract": {"light": True}} if subtract_here else {},
         }
         (folder / "fault.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
 

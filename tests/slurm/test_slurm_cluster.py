@@ -74,10 +74,7 @@ def test_the_controller_comes_back_with_its_jobs(cluster: Cluster, tmp_path: Pat
     job = submit(cluster, "--mem=50", f"--output={tmp_path}/log", "--wrap=sleep 20")
     wait_for("start", lambda: cluster.live_jobs()[job][0] == "RUNNING")
     cluster.stop_controller()
-    with pytest.raises(
-        ClusterError, match=r"Unable to contact slurm controller|Connection refused"
-    ):
-        cluster.call("squeue")
+    assert "DOWN" in cluster.call("scontrol", "ping", check=False)
     cluster.start_controller()
     assert cluster.live_jobs()[job][0] == "RUNNING"
 

@@ -276,7 +276,7 @@ def test_two_drivers_do_not_write_one_project_at_once(assay: Assay, bench: Bench
 def test_the_driver_can_be_a_job_itself(assay: Assay, bench: Bench, cluster: Cluster) -> None:
     script = Driver.script(assay)
     job = cluster.call(
-        *("sbatch", "--parsable", "--mem=900", "--ntasks=1", "--cpus-per-task=2"),
+        *("sbatch", "--parsable", "--mem=900", "--ntasks=1"),
         *(f"--output={assay.path}/driver_job.log", "--time=10", str(script)),
     )
     wait_for("the driver's job", lambda: job not in cluster.live_jobs(), 150)

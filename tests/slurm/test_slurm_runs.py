@@ -15,6 +15,7 @@ pytestmark = pytest.mark.slurm
 def test_segmentation_is_what_a_plain_run_makes_and_its_record_says_how(
     assay: Assay, bench: Bench, cluster: Cluster
 ) -> None:
+    assay.resources(subtract_here=False)
     driver = assay.slurm().ok()
     assert_equal(assay.labels("engine_labels"), bench.engine_labels)
     assert_equal(assay.labels(), bench.labels)
@@ -82,7 +83,7 @@ def test_the_whole_analysis_is_that_of_the_sequential_runner(
     plain = bench.prepared.copy(tmp_path / "plain")
     ours = bench.prepared.copy(tmp_path / "ours", str(cluster.conf))
     stages = "ingestion,preprocessing,segmentation,tabulation,tracking,contacts,networks"
-    ours.resources(batch_size="auto")
+    ours.resources(subtract_here=False, batch_size=4)
     driver = ours.slurm(pipelines=stages)
     plain.kedro("--pipelines", stages).ok(300)
     driver.ok(300)
