@@ -36,7 +36,7 @@ class Failure:
 def resume_command(arguments: Sequence[str] | None = None) -> str:
     """The command that goes on where this run ended."""
     words = list(sys.argv if arguments is None else arguments)
-    if Path(words[0]).name not in ("kedro", "__main__.py") or "run" not in words:
+    if Path(words[0]).name not in ("kedro", "python -m kedro") or "run" not in words:
         return "the same `kedro run ...` with --only-missing-outputs"
     flag = [] if "--only-missing-outputs" in words else ["--only-missing-outputs"]
     return shlex.join(["kedro", *words[1:], *flag])
@@ -52,7 +52,9 @@ def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: 
     )
     lines = [f"{head}." if not blocked else f"{head} ({', '.join(blocked)})."]
     rows = [("node", "partition", "attempts", "reason")]
-    rows += [(e.node, e.where, str(e.attempts), e.reason) for e in failures[:SHOWN]]
+    for at, each in enumerate(failures[:SHOWN]):
+        same = at > 0 and each.reason == failures[at - 1].reason
+        rows.append((each.node, each.where, str(each.attempts), '"' if same else each.reason))
     widths = [min(60, max(len(row[i]) for row in rows)) for i in range(3)]
     said: set[tuple[Path | None, str]] = set()
     for number, row in enumerate(rows):

@@ -16,11 +16,12 @@ from cyto_kedro.runner.backend import Cause, Refused
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 60.0
+ASK_S = 10.0  # records are not read while squeue waits for an absent controller
 KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 # what sbatch says where asking again later helps
 _LATER = re.compile(
     r"submit ?limit|MaxSubmitJobs|MaxJobCount|JobCount|temporarily|Unable to contact|timed out|Socket|"
-    r"Connection refused|try again|Resource busy|not available now|Zero Bytes|slurmctld|communication|"
+    r"Connection refused|try again|Resource busy|not available|Zero Bytes|slurmctld|communication|"
     r"Job violates accounting/QOS policy",
     re.IGNORECASE,
 )
@@ -71,14 +72,16 @@ class Client:
     def __init__(self, accounting: bool | None = None) -> None:
         self._accounting = accounting
 
-    def _call(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    def _call(
+        self, words: Sequence[str], timeout_s: float = TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 list(words),
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=TIMEOUT_S,
+                timeout=timeout_s,
                 env=environment(),
                 check=False,
             )
@@ -88,7 +91,7 @@ class Client:
                 "submitted (a login node, or inside a job)"
             ) from error
         except subprocess.TimeoutExpired:
-            text = f"{words[0]}: timed out after {TIMEOUT_S:.0f} s"
+            text = f"{words[0]}: timed out after {timeout_s:.0f} s"
             return subprocess.CompletedProcess(list(words), 124, "", text)
 
     def submit(self, script: Path) -> str:
@@ -112,7 +115,7 @@ class Client:
     def queue(self, jobs: Iterable[str]) -> dict[str, State] | None:
         """State of every task of `jobs`, ended ones too while SLURM remembers; None if it cannot say."""
         words = ["squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r", "-j", ",".join(jobs)]
-        done = self._call(words)
+        done = self._call(words, ASK_S)
         if done.returncode != 0:
             if "Invalid job id" in done.stderr:  # all of them are forgotten
                 return {}
