@@ -122,7 +122,8 @@ def test_jobs_outlive_a_killed_driver_and_the_next_one_takes_them_over(
 def test_a_controller_that_is_away_for_20_s_is_waited_for(
     assay: Assay, bench: Bench, cluster: Cluster
 ) -> None:
-    assay.faults({"*": {"do": "sleep", "s": 5, "first": 1}})
+    assay.resources(max_parallel=2)  # the other two tasks cannot start without a controller
+    assay.faults({"*": {"do": "sleep", "s": 4, "first": 1}})
     driver = assay.slurm()
     assay.wait_for_calls(2)
     cluster.stop_controller()
@@ -135,19 +136,18 @@ def test_a_controller_that_is_away_for_20_s_is_waited_for(
 
 
 def test_a_refusing_sbatch_is_asked_again(assay: Assay, bench: Bench, cluster: Cluster) -> None:
-    """A partition that takes no jobs for a while, under a limit of three submitted tasks."""
-    cluster.call("scontrol", "update", "partition=test", "state=INACTIVE")
+    """No task may be submitted for a while, then three at a time."""
     limit = ("sacctmgr", "-i", "modify", "user", "root", "set")
-    cluster.call(*limit, "MaxSubmitJobs=3")
+    cluster.call(*limit, "MaxSubmitJobs=0")
     try:
         driver = assay.slurm()
-        wait_for("a refusal", lambda: (assay.path / "runs").exists(), 60)
-        time.sleep(6)
+        wait_for("a refusal", lambda: "AssocMaxSubmitJobLimit" in driver.text, 60)
+        time.sleep(2)
         assert driver.process.poll() is None, driver.text[-4000:]
-        cluster.call("scontrol", "update", "partition=test", "state=UP")
+        assert not assay.calls()
+        cluster.call(*limit, "MaxSubmitJobs=3")
         driver.ok(180)
     finally:
-        cluster.call("scontrol", "update", "partition=test", "state=UP")
         cluster.call(*limit, "MaxSubmitJobs=-1")
     complete(assay, bench)
     once(assay)

@@ -83,7 +83,7 @@ def test_the_whole_analysis_is_that_of_the_sequential_runner(
     plain = bench.prepared.copy(tmp_path / "plain")
     ours = bench.prepared.copy(tmp_path / "ours", str(cluster.conf))
     stages = "ingestion,preprocessing,segmentation,tabulation,tracking,contacts,networks"
-    ours.resources(subtract_here=False, batch_size=4)
+    ours.resources(subtract_here=False, batch_size=100)
     driver = ours.slurm(pipelines=stages)
     plain.kedro("--pipelines", stages).ok(300)
     driver.ok(300)
