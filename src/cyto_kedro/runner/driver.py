@@ -272,7 +272,7 @@ class Driver:
                 retry.setdefault(cause, []).append(group)
                 continue
             lost.append(GroupRecord(group=dict(group), state="failed", error=reason))
-            tail = "" if found is not None and found.kind == "code" else sub.folder.tail(index)
+            tail = "" if found is not None else sub.folder.tail(index)  # else it says all
             state.failures.append(
                 Failure(
                     sub.array.node, group, reason, sub.array.attempt, sub.folder.log(index), tail
