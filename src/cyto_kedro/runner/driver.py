@@ -387,6 +387,7 @@ class Driver:
 
     def _kept(self, why: str) -> str:
         done = sum(state.done for state in self._running.values())
+        done += self._feed.kept() if self._feed is not None else 0
         return (
             f"{why}: its jobs are cancelled. {len(self._ended)} nodes are finished, and {done} "
             "partitions of those that were running; all of that stays, and nothing is half "

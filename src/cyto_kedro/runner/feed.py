@@ -44,6 +44,7 @@ class Feed:
         self._numbers: Counter[str] = Counter()
         self._until, self._since, self._wait = 0.0, 0.0, REFUSED_S
         self._piece = 1 << 20
+        self._submitted: list[Submission] = []
         self.refused: list[tuple[Array, str]] = []
 
     def push(self, array: Array) -> None:
@@ -57,6 +58,16 @@ class Feed:
     def ended(self, node: str) -> None:
         """Count a task that ended."""
         self._live[node] -= 1
+
+    def kept(self) -> int:
+        """Partitions that batches saved before they were cancelled."""
+        self._submitted = [each for each in self._submitted if each.open]
+        return sum(
+            record.state == "done"
+            for each in self._submitted
+            for index in each.open
+            for record in each.folder.read_progress(index)
+        )
 
     def submit(self) -> bool:
         """Hand in what there is room for; what is refused for good is put into `refused`.
@@ -79,7 +90,9 @@ class Feed:
                 continue
             first = replace(array, batches=array.batches[:room])
             try:
-                self._backend.submit(self._prepare(first))
+                submission = self._prepare(first)
+                self._backend.submit(submission)
+                self._submitted.append(submission)
             except Refused as error:
                 self._later(first, error)
                 held.append(array)
