@@ -99,6 +99,21 @@ def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Projec
     assert results(project, "03_primary") == before
 
 
+def test_a_partition_that_cannot_be_saved_stops_no_other_of_its_batch(project: Project) -> None:
+    before = results(project, "03_primary")
+    path = project.path / "data/03_primary/engine_labels/control_1/CancerCell/t0000-0006.tif"
+    path.unlink()
+    path.mkdir()  # nothing can be renamed over a folder
+    resources(project, default={"batch_size": 8})
+    with pytest.raises(RunFailedError, match=r"control_1/CancerCell/t0000-0006 .*directory"):
+        project.run("segmentation", runner=local())
+    assert saved(project, "engine_labels") == ALL - {"control_1/CancerCell/t0000-0006"}
+    assert len(project.manifest()["tasks"]) == 1
+    path.rmdir()
+    project.run("segmentation", runner=local(), only_missing=True)
+    assert results(project, "03_primary") == before
+
+
 def test_a_dry_run_shows_the_plan_and_runs_nothing(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,7 +41,7 @@ class ContextHooks:
         loader = context.config_loader
         self.context = RunContext(
             project=Path(context.project_path),
-            conf_source=Path(loader.conf_source),
+            conf_source=Path(loader.conf_source).absolute(),
             env=context.env,
             runtime_params=dict(loader.runtime_params or {}),
             parameters=dict(loader["parameters"]),
