@@ -157,7 +157,7 @@ def test_a_corrupt_input_stops_its_own_partition_only(
     many: Assay, bench: Bench, cluster: Cluster, tmp_path: Path
 ) -> None:
     assay = many.copy(tmp_path / "many", str(cluster.conf))
-    assay.resources(batch_size=8)
+    assay.resources(batch_size=16)
     identity = f"{FOVS[1]}/TCell/t0005-0005"
     image = assay.path / f"data/02_intermediate/segmentation_images/{identity}.ome.tif"
     good = image.read_bytes()
@@ -209,6 +209,7 @@ def full_disk(assay: Assay) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_called_by_its_name(assay: Assay, bench: Bench, full_disk: Path) -> None:
+    assay.resources(batch_size=4)
     failed = assay.slurm().fails()
     assert "No space left" in failed.text, failed.text[-4000:]
     assert max(assay.calls().values(), default=0) <= 1  # another try would find it full again
