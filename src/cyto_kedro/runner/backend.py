@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cyto_kedro.runner.planning import Array
-from cyto_kedro.runner.records import BatchRecord, TaskFolder
+from cyto_kedro.runner.records import BatchRecord, GroupRecord, TaskFolder
 
 
 class Cause(StrEnum):
@@ -63,6 +63,16 @@ class Ended:
     record: BatchRecord | None = None
     cause: Cause | None = None
     detail: str = ""
+
+
+def why(ended: Ended, found: GroupRecord | None) -> tuple[Cause, str]:
+    """Why a group is not done, and in words."""
+    if found is not None and found.state == "failed":
+        cause = {"memory": Cause.MEMORY, "storage": Cause.STORAGE}.get(found.kind or "", Cause.CODE)
+        text = found.error or cause.value
+        return cause, text if cause is Cause.CODE else f"{cause.value}: {text}"
+    cause = ended.cause or Cause.LOST
+    return cause, f"{cause.value} ({ended.detail})" if ended.detail else cause.value
 
 
 class Refused(Exception):

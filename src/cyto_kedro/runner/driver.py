@@ -14,7 +14,7 @@ from kedro.runner.task import Task
 
 from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
 from cyto_kedro.lift import restrict
-from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission
+from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, why
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
 from cyto_kedro.runner.graph import find_stale, is_light, pipelines_of
@@ -267,7 +267,7 @@ class Driver:
             if found is not None and found.state == "done":
                 done += 1
                 continue
-            cause, reason = _why(ended, found)
+            cause, reason = why(ended, found)
             if self._may_retry(sub.array, cause):
                 retry.setdefault(cause, []).append(group)
                 continue
@@ -394,13 +394,3 @@ class Driver:
             "written. Go on with:\n"
             f"  {resume_command()}"
         )
-
-
-def _why(ended: Ended, found: GroupRecord | None) -> tuple[Cause, str]:
-    """Why a group is not done, and in words."""
-    if found is not None and found.state == "failed":
-        cause = {"memory": Cause.MEMORY, "storage": Cause.STORAGE}.get(found.kind or "", Cause.CODE)
-        text = found.error or cause.value
-        return cause, text if cause is Cause.CODE else f"{cause.value}: {text}"
-    cause = ended.cause or Cause.LOST
-    return cause, f"{cause.value} ({ended.detail})" if ended.detail else cause.value
