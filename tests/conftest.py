@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# these machines are shared: how long an example takes says nothing of the code
+settings.register_profile("shared_machine", deadline=None)
+settings.load_profile("shared_machine")
 
 ROOT = Path(__file__).resolve().parents[1]
 

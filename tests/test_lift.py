@@ -121,9 +121,7 @@ def test_inputs_are_narrowed_to_the_group() -> None:
     other = pd.DataFrame({"x": [1]})
     assert narrow(other, PLAN, group) is other
     assert narrow("text", PLAN, group) == "text"
-    engines = Segmentation.model_validate(
-        {"T": {"name": "Otsu"}, "C": {"name": "LocalThreshold"}}
-    )
+    engines = Segmentation.model_validate({"T": {"name": "Otsu"}, "C": {"name": "LocalThreshold"}})
     assert narrow(engines, PLAN, group).name == "Otsu"
     assert narrow(engines, PLAN, {"fov": "a"}) is engines
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -69,10 +70,12 @@ def test_a_film_of_nine_frames_is_cut(length: int, names: list[str]) -> None:
 
 
 @given(st.integers(1, 30_000), st.integers(1, 500))
-def test_blocks_cover_every_frame_once_and_their_names_can_be_read_back(n: int, length: int) -> None:
+def test_blocks_cover_every_frame_once_and_their_names_can_be_read_back(
+    n: int, length: int
+) -> None:
     blocks = Block.cut(n, length)
     assert blocks[0].start == 0 and blocks[-1].stop == n
-    assert all(a.stop == b.start for a, b in zip(blocks, blocks[1:], strict=False))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(blocks))
     assert sum(map(len, blocks)) == n and max(map(len, blocks)) <= length
     assert [Block.parse(str(block)) for block in blocks] == blocks
 

@@ -15,6 +15,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import MemoryDataset
@@ -29,7 +30,7 @@ from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json
 from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.parameters import MODELS, Assay, check_together
+from cyto_kedro.parameters import MODELS, Assay, check_together, given_in
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +64,19 @@ class CheckHooks:
             check_together(blocks)
         except ValidationError as error:
             raise ConfigError(f"parameters: {error}") from error
+        spoken = {name: blocks[name] for name in used - simulation if name in blocks}
+        self._in_um, self._in_min = given_in("um", "px", spoken), given_in("min", "frames", spoken)
         produced = pipeline.outputs() | {name for n in pipeline.nodes for name in n.outputs}
         needed = {name for n in pipeline.nodes for name in n.inputs}
         if "manifest" in needed | produced and "assay" in blocks:
-            self._check_plan(Assay.model_validate(blocks["assay"]), catalog, "manifest" in produced)
+            assay = Assay.model_validate(blocks["assay"])
+            if "params:contacts.viability" in needed and "death" not in assay.markers:
+                raise ConfigError(
+                    "assay.markers names no channel for death, so no cell can be called dead: give "
+                    "assay.markers.death, or run only the pipelines up to tracking (--pipelines "
+                    "ingestion,preprocessing,segmentation,tabulation,tracking)"
+                )
+            self._check_plan(assay, catalog, "manifest" in produced)
 
     def _check_plan(self, assay: Assay, catalog: Any, replanned: bool) -> None:
         place = place_of(catalog.get("manifest"))
@@ -86,20 +96,24 @@ class CheckHooks:
             raise
         if not isinstance(manifest, Manifest):
             return
+        if not replanned:
+            self._check_sizes(manifest)
+            self._check_times(catalog.load("frames"))
         differing = [
             (name, was, now)
             for name, was, now in (
                 ("block_length", manifest.block_length, assay.block_length),
                 ("channels", set(manifest.channels), set(assay.channels)),
                 ("populations", list(manifest.populations), list(assay.populations)),
+                *_rewritten(manifest, assay),
             )
             if was != now
         ]
         for name, was, now in differing:
             if replanned:
                 log.warning(
-                    "assay.%s changed from %s to %s: partitions of the old plan stay on disk but "
-                    "are not read any more",
+                    "assay.%s changed from %s to %s: what the old plan alone names stays on disk but "
+                    "is not read any more",
                     name,
                     was,
                     now,
@@ -107,9 +121,47 @@ class CheckHooks:
             else:
                 raise ConfigError(
                     f"assay.{name} is {now}, but the partitions on disk were planned with {was}: "
-                    "mixing them would count cells twice or not at all. Run the whole pipeline "
-                    f"(`kedro run`), or set assay.{name} back"
+                    "mixing the two would give wrong results. Run the whole pipeline (`kedro run`), "
+                    f"or set assay.{name} back"
                 )
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Check a new plan as soon as it is made: all that costs time comes after it."""
+        if dataset_name == "manifest" and isinstance(data, Manifest):
+            self._check_sizes(data)
+        elif dataset_name == "frames":
+            self._check_times(data)
+
+    def _check_sizes(self, manifest: Manifest) -> None:
+        blind = [name for name, each in manifest.fovs.items() if each.pixel_size_um is None]
+        if blind and self._in_um:
+            raise ConfigError(
+                f"the pixel size of {len(blind)} of {len(manifest.fovs)} fields is unknown, first "
+                f"{blind[0]!r}, so lengths in µm mean nothing there: give assay.pixel_size_um, or "
+                f"give {', '.join(self._in_um)} in pixels (…_px)"
+            )
+
+    def _check_times(self, frames: pd.DataFrame) -> None:
+        blind = sorted(frames.loc[frames["time_s"].isna(), "fov"].unique())
+        if blind and self._in_min:
+            raise ConfigError(
+                f"the frame times of {len(blind)} of {frames['fov'].nunique()} fields are unknown, "
+                f"first {blind[0]!r}, so minutes mean nothing there: give assay.frame_interval_s, "
+                f"or give {', '.join(self._in_min)} in frames (…_frames; set the one in minutes to "
+                "null)"
+            )
+
+
+def _rewritten(manifest: Manifest, assay: Assay) -> list[tuple[str, Any, Any]]:
+    """What the plan holds of the assay's populations and markers, as it was and as it is now."""
+    each = assay.populations
+    return [
+        ("populations (role)", manifest.roles, {name: p.role for name, p in each.items()}),
+        ("populations (channels)", manifest.sources, {n: p.channels for n, p in each.items()}),
+        ("populations (subtract)", manifest.subtract, {n: p.subtract for n, p in each.items()}),
+        ("markers", manifest.markers, assay.markers),
+    ]
 
 
 class LedgerHooks:
@@ -199,8 +251,7 @@ class LedgerHooks:
             return
         now = time.monotonic()
         seconds = now - self._clock[node.name]
-        if dataset_name == node.outputs[-1]:
-            self._clock[node.name] = now
+        self._clock[node.name] = now  # a group's first output carries its time, others their saving
         dataset = self._catalog.get(dataset_name)
         identities = list(data) if isinstance(dataset, PartitionedDataset) else [None]
         for identity in identities:

@@ -7,11 +7,12 @@ anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.partitions import check_name
@@ -24,6 +25,14 @@ class Strict(BaseModel):
     """Frozen, and no key that is not known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        for key in value if isinstance(value, Mapping) else ():
+            if key not in cls.model_fields:
+                raise ConfigError(unknown("key", str(key), cls.model_fields))
+        return value
 
 
 class PreprocessingSpec(AlgorithmSpec):
@@ -74,7 +83,7 @@ class Raw(Strict):
 class Population(Strict):
     """Cells of one kind."""
 
-    role: Role
+    role: Role = Field(description="effector (kills), target (is killed) or other")
     channels: tuple[str, ...] = Field(
         min_length=1, description="segmented from these (their mean where several)"
     )
@@ -125,8 +134,12 @@ class Assay(Strict):
 class Preprocessing(Strict):
     """``preprocessing:`` corrections of all images, then steps for segmentation images only."""
 
-    measurement: tuple[PreprocessingSpec, ...] = ()
-    segmentation: tuple[PreprocessingSpec, ...] = ()
+    measurement: tuple[PreprocessingSpec, ...] = Field(
+        default=(), description="steps on every image, those that intensities are measured on too"
+    )
+    segmentation: tuple[PreprocessingSpec, ...] = Field(
+        default=(), description="further steps, on the images that are segmented only"
+    )
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -176,33 +189,33 @@ class Subtraction(SegmentationSpec):
 class Tabulation(Strict):
     """``tabulation:`` what is read off masks and images."""
 
-    features: TabulationSpec
-    touches: TabulationSpec
+    features: TabulationSpec = Field(description="what is measured of each cell")
+    touches: TabulationSpec = Field(description="which masks are within reach of each other")
 
 
 class Contacts(Strict):
     """``contacts:`` motion, contact, death, kill."""
 
-    kinematics: ContactsSpec
-    contacts: ContactsSpec
-    bouts: ContactsSpec
-    viability: ContactsSpec
-    deaths: ContactsSpec
-    kills: ContactsSpec
+    kinematics: ContactsSpec = Field(description="motion per step and per track")
+    contacts: ContactsSpec = Field(description="touches joined to tracks")
+    bouts: ContactsSpec = Field(description="runs of contact of one pair")
+    viability: ContactsSpec = Field(description="alive or dead, per cell and frame")
+    deaths: ContactsSpec = Field(description="when a track turns from alive to dead")
+    kills: ContactsSpec = Field(description="which effectors a death is attributed to")
 
 
 class Networks(Strict):
     """``networks:`` cell graphs."""
 
-    delaunay: NetworksSpec
-    contact: NetworksSpec
-    over_time: NetworksSpec
+    delaunay: NetworksSpec = Field(description="neighbours by triangulation, per frame")
+    contact: NetworksSpec = Field(description="cells in contact, per frame")
+    over_time: NetworksSpec = Field(description="contacts of the whole film as one graph")
 
 
 class Reporting(Strict):
     """``reporting:`` the report."""
 
-    title: str = "Cytotoxicity assay"
+    title: str = Field(default="Cytotoxicity assay", description="heading of the report")
     overlay_frames: int = Field(default=6, ge=1, description="frames drawn per field")
 
 
@@ -210,12 +223,12 @@ class Simulation(Strict):
     """``simulation:`` fields to make, each with a condition and a simulated assay."""
 
     class Fov(Strict):
-        condition: str
-        replicate: str = "1"
-        control: bool = False
-        assay: SimulationSpec
+        condition: str = Field(description="for the sample sheet")
+        replicate: str = Field(default="1", description="for the sample sheet")
+        control: bool = Field(default=False, description="for the sample sheet")
+        assay: SimulationSpec = Field(description="the simulated assay")
 
-    fovs: dict[str, Fov] = Field(min_length=1)
+    fovs: dict[str, Fov] = Field(min_length=1, description="field -> what to simulate")
 
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -273,6 +286,37 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                     raise ConfigError(
                         f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
                     )
+
+
+def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:
+    """Keys of parameters given in `unit` (``um``, ``min``) that have a twin in `instead` (``px``).
+
+    They need a calibrated film; defaults count too.
+    """
+    return [
+        f"{path}.{field}"
+        for name, value in blocks.items()
+        for path, algorithm in _algorithms(name, MODELS[name].model_validate(value))
+        for field in type(algorithm).model_fields
+        if field.endswith(f"_{unit}")
+        and f"{field.removesuffix(unit)}{instead}" in type(algorithm).model_fields
+        and getattr(algorithm, field) is not None
+    ]
+
+
+def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
+    """Every algorithm within a block of parameters, and the key where it stands."""
+    if isinstance(value, AlgorithmSpec):
+        yield f"{path}.args", value.make()
+    elif isinstance(value, tuple):
+        for number, each in enumerate(value):
+            yield from _algorithms(f"{path}[{number}]", each)
+    elif isinstance(value, RootModel):
+        for name, each in value.root.items():
+            yield from _algorithms(f"{path}.{name}", each)
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _algorithms(f"{path}.{name}", getattr(value, name))
 
 
 def _same_populations(block: str, given: set[str], declared: set[str]) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
+
+from cyto_kedro.errors import ConfigError, unknown
 
 ANALYSIS = (
     "ingestion",
@@ -21,8 +25,20 @@ def register_pipelines() -> dict[str, Pipeline]:
     """Every pipeline by name; ``__default__`` is the analysis, without the simulation.
 
     Kedro finds only the pipelines that a run asked for, so that a worker imports no more.
+
+    Raises
+    ------
+    ConfigError
+        If a pipeline was asked for that does not exist.
     """
-    found = find_pipelines(raise_errors=True)
+    try:
+        found = find_pipelines(raise_errors=True)
+    except ImportError as error:
+        name = re.search(r"pipelines\.([^']+)'", str(error))
+        if error.__cause__ is not None or name is None:  # a pipeline that is there but broken
+            raise
+        known = (*ANALYSIS, "simulation")
+        raise ConfigError(unknown("pipeline", name[1], known)) from error
     analysis = (found[name] for name in ANALYSIS if name in found)
     found["__default__"] = sum(analysis, Pipeline([]))
     return found

@@ -72,8 +72,10 @@ def test_each_raw_partition_is_its_frames_of_its_channel(images: RawImages) -> N
     parts = images.load()
     assert len(parts) == 12
     for (fov, channel), film in FILMS.items():
-        blocks = [parts[f"{fov}/{channel}/{each}"]() for each in
-                  ("t0000-0001", "t0002-0003", "t0004-0004")]
+        blocks = [
+            parts[f"{fov}/{channel}/{each}"]()
+            for each in ("t0000-0001", "t0002-0003", "t0004-0004")
+        ]
         np.testing.assert_array_equal(np.concatenate(blocks), film)
         assert all(block.chunks[0] == (1,) * len(block) for block in blocks)
 

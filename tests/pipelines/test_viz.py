@@ -20,9 +20,7 @@ LAYERS = ["raw", "intermediate", "primary", "feature", "model_input", "models", 
 @pytest.fixture(scope="module")
 def viz(finished_sample: Path) -> Iterator[str]:
     """The address of a kedro-viz server of the sample's project."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "kedro", "viz", "run", "--no-browser", "--port", str(port)]
     log = (finished_sample / "viz.log").open("w")
     with log, subprocess.Popen(command, cwd=finished_sample, stdout=log, stderr=log) as server:
@@ -40,6 +38,15 @@ def viz(finished_sample: Path) -> Iterator[str]:
             server.terminate()
 
 
+def free_port() -> int:
+    """A port that nothing listens on, below the ephemeral ones, which kedro-viz refuses."""
+    for port in range(4300, 4400):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+    pytest.fail("no free port between 4300 and 4399")
+
+
 def ask(url: str) -> Any:
     """The JSON at `url`."""
     with urllib.request.urlopen(url, timeout=30) as answer:
@@ -49,7 +56,11 @@ def ask(url: str) -> Any:
 @pytest.mark.slow
 def test_pipelines_layers_and_previews(viz: str) -> None:
     main = ask(f"{viz}/api/main")
-    assert {each["id"] for each in main["pipelines"]} >= {"__default__", "segmentation", "reporting"}
+    assert {each["id"] for each in main["pipelines"]} >= {
+        "__default__",
+        "segmentation",
+        "reporting",
+    }
     for layer in LAYERS:
         assert layer in main["layers"]
     data = {node["name"]: node["id"] for node in main["nodes"] if node["type"] == "data"}

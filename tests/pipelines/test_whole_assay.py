@@ -75,7 +75,9 @@ def test_every_table_is_of_its_schema(catalog: Any, name: str) -> None:
         table = parts[each]()
         schemas.check(schema, table, each)
         assert set(table["fov"]) <= {each.split("/")[0]}
-    assert len(whole_table(catalog, name)) > 0, f"{name} is empty: the test assay says nothing of it"
+    assert len(whole_table(catalog, name)) > 0, (
+        f"{name} is empty: the test assay says nothing of it"
+    )
 
 
 def test_what_is_no_table_is_what_it_should_be(catalog: Any) -> None:
@@ -142,7 +144,9 @@ def test_the_runs_manifest_says_what_ran(finished: Project, nodes: list[Node]) -
     assert run["run_id"] and (finished.path / "runs" / run["run_id"]).is_dir()
     assert set(run["nodes"]) == {each.name for each in nodes}
     assert run["parameters"]["assay"]["block_length"] == 7
-    assert run["packages"]["kedro"].startswith("1.") and run["packages"]["cyto_kedro"] == __version__
+    assert (
+        run["packages"]["kedro"].startswith("1.") and run["packages"]["cyto_kedro"] == __version__
+    )
     assert {"commit", "dirty"} == set(run["git"])
     assert run["command"] and run["python"] and run["runner"]
     saved = {(each["dataset"], each["partition"]) for each in run["partitions"]}

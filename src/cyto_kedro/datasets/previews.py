@@ -12,18 +12,17 @@ from kedro_datasets._typing import ImagePreview
 MAX_SIDE = 360
 
 
-def montage(stack: Any) -> np.ndarray:
-    """First, middle and last frame of a (T, Y, X) stack side by side, thinned to `MAX_SIDE`.
+def middle(stack: Any) -> np.ndarray:
+    """The middle frame of a (T, Y, X) stack, thinned to `MAX_SIDE`; no other frame is computed.
 
-    Only these frames are computed.
+    One frame, since kedro-viz stretches a picture to its panel: of frames side by side, round cells
+    would be shown as ellipses.
     """
     n_frames, height, width = stack.shape
     step = max(1, -(-max(height, width) // MAX_SIDE))
-    chosen = sorted({0, n_frames // 2, n_frames - 1}) if n_frames else []
-    frames = [np.asarray(stack[t])[::step, ::step] for t in chosen]
-    if not frames:
+    if not n_frames:
         return np.zeros((1, 1), stack.dtype)
-    return np.concatenate(frames, axis=1)
+    return np.asarray(stack[n_frames // 2])[::step, ::step]
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -44,8 +43,8 @@ def colours(labels: np.ndarray) -> np.ndarray:
 
 
 def image_png(image: Any) -> ImagePreview:
-    """A (Y, X) image, or a montage of a (T, Y, X) stack, NumPy or Dask, contrast stretched."""
-    return png(grey(montage(image if image.ndim == 3 else image[None])))
+    """A (Y, X) image, or the middle frame of a (T, Y, X) stack, NumPy or Dask, contrast stretched."""
+    return png(grey(middle(image if image.ndim == 3 else image[None])))
 
 
 def png(pixels: np.ndarray) -> ImagePreview:

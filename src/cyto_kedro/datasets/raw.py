@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import dask.array as da
@@ -76,7 +76,7 @@ class _RawFrames:
             raise InputError(
                 f"fov {self._raw.fov}, channel {self._raw.channel}, frame {frame}: NaN or infinite "
                 f"pixels in {files[frame] if len(files) > 1 else files[0]}. Export the film again, "
-                "or exclude the frame in the sample sheet."
+                "or exclude the field in the sample sheet."
             )
 
 
@@ -93,9 +93,12 @@ class RawFolder:
         channels: Channels = None,
         sidecar: str | None = None,
         exclude: Sequence[str] = (),
+        skip_fovs: Collection[str] = (),
     ) -> list[RawChannel]:
         """`scan` this folder."""
-        return scan(self.folder, pattern, channels, sidecar, exclude, self.storage_options)
+        return scan(
+            self.folder, pattern, channels, sidecar, exclude, skip_fovs, self.storage_options
+        )
 
     def open(self, raw: RawChannel) -> da.Array:
         """`open_raw` with this folder's credentials."""

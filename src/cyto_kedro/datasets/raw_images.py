@@ -11,7 +11,7 @@ from kedro_datasets._typing import ImagePreview
 
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.previews import grey, montage, png
+from cyto_kedro.datasets.previews import grey, middle, png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.ledger import digest, stat
@@ -53,10 +53,10 @@ class RawImages(FileDataset[Any, Partitions]):
         raise DatasetError("raw_images are read where the microscope put them and never written")
 
     def preview(self) -> ImagePreview:
-        """First, middle and last frame of the first film."""
+        """The middle frame of the first film."""
         source = _Opened(self._manifest())
         raw = next(iter(source.raw.values()))
-        return png(grey(montage(open_raw(raw))))
+        return png(grey(middle(open_raw(raw))))
 
 
 class _Opened:

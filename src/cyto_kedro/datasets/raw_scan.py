@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -68,6 +68,7 @@ def scan(
     channels: Channels = None,
     sidecar: str | None = None,
     exclude: Sequence[str] = (),
+    skip_fovs: Collection[str] = (),
     storage_options: dict[str, Any] | None = None,
 ) -> list[RawChannel]:
     """Find the channels of every field of view in `folder`; reads headers, no pixels.
@@ -87,6 +88,8 @@ def scan(
         file order), ``pixel_size_um`` and ``frame_interval_s``, each optional.
     exclude
         Glob patterns of paths to leave out, such as ``*_labelled.tif``.
+    skip_fovs
+        Fields whose files are not looked at, however broken they are.
     storage_options
         Of the fsspec file system.
 
@@ -119,7 +122,8 @@ def scan(
         )
     groups: dict[tuple[str, str | None], list[RawFile]] = defaultdict(list)
     for file in files:
-        groups[file.fov, file.channel].append(file)
+        if file.fov not in skip_fovs:
+            groups[file.fov, file.channel].append(file)
     if "channel" in compiled.names:
         _check_channels(groups, names)
     reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar)
@@ -150,7 +154,7 @@ def _check_channels(groups: Mapping[tuple[str, str | None], Any], names: dict[st
                 have = ", ".join(str(c) for f, c in sorted(groups, key=str) if f == fov)
                 raise InputError(
                     f"fov {fov}: channel {channel} is missing (found: {have}). Add its files, or "
-                    "leave the field out with `exclude`."
+                    "exclude the field in the sample sheet."
                 )
 
 

@@ -111,7 +111,7 @@ class TiffFrames:
         except UNREADABLE as error:
             raise InputError(
                 f"{self._location}, frame {frame}: the pixels cannot be decoded ({error}). The "
-                "file is damaged: copy it again, or exclude the frame in the sample sheet."
+                "file is damaged: copy it again, or exclude the field in the sample sheet."
             ) from error
 
 

@@ -45,6 +45,9 @@ def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None
 
 
 def join(tables: Iterable[pd.DataFrame], table: type[Table]) -> pd.DataFrame:
-    """Stack tables of one kind; without any row, an empty table of that kind."""
-    rows = [each for each in tables if len(each)]
-    return pd.concat(rows, ignore_index=True) if rows else empty(table)
+    """Stack tables of one kind; without any row, the first of them, else an empty one."""
+    parts = list(tables)
+    rows = [each for each in parts if len(each)]
+    if rows:
+        return pd.concat(rows, ignore_index=True)
+    return parts[0] if parts else empty(table)

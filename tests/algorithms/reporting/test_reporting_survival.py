@@ -116,3 +116,13 @@ def test_contact_intervals_take_effector_target_bouts_seen_to_begin(assay: dict)
     assert len(contact_intervals(swapped, assay["roles"])[0]) == len(seen)
     rows, unit = contact_intervals(bouts.assign(duration_min=np.nan), assay["roles"])
     assert unit == "frames" and rows["duration"].tolist() == seen["n_frames"].tolist()
+
+
+def test_curve_ends_where_nobody_is_left() -> None:
+    """A second cohort that enters after the first has gone has nothing to go on from."""
+    entry, leave = np.array([0.0, 0.0, 20.0]), np.array([14.0, 14.0, 22.0])
+    censored = kaplan_meier(entry, leave, np.array([False, False, False]))
+    assert (censored["survival"] == 1).all()
+    assert censored["time"].max() == 14
+    died = kaplan_meier(entry, leave, np.array([True, False, False]))
+    assert died["survival"].iloc[-1] == pytest.approx(0.5)

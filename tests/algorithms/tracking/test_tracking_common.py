@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.tracking.common import chains
+from cyto_kedro.algorithms.tracking.common import chains, tracks_of
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.algorithms.tracking.trackpy import TrackPy
 from cyto_kedro.errors import ConfigError, InputError
@@ -199,3 +199,39 @@ def test_daughters_of_a_dropped_parent_have_none():
     number, parent = chains(5, *links((0, 1), (0, 2), (1, 3), (2, 4)), min_points=2)
     assert number.tolist() == [0, 1, 2, 1, 2]
     assert parent.tolist() == [0, 0]
+
+
+def test_tracks_joined_by_hand_end_where_the_joined_track_does() -> None:
+    """Two fragments given one track_id are one track; a daughter keeps its parent's new name."""
+    cells = pd.DataFrame(
+        {
+            "frame": [0, 1, 3, 4, 4],
+            "label": [1, 1, 5, 2, 3],
+            "x_px": [10.0, 11.0, 13.0, 20.0, 8.0],
+            "y_px": [20.0, 20.0, 20.0, 20.0, 20.0],
+            "on_border": [False, False, False, False, False],
+        }
+    )
+    points = cells.drop(columns="on_border").assign(
+        fov="A1",
+        population="TCell",
+        track_id=[7, 7, 7, 9, 12],
+        label=cells["label"].astype("Int64"),
+        parent_track_id=pd.array([None, None, None, 7, 7], dtype="Int64"),
+    )
+    tracks = tracks_of(points, cells, n_frames=6, shape=(50, 50)).set_index("track_id")
+    assert tracks["first_frame"].to_dict() == {7: 0, 9: 4, 12: 4}
+    assert tracks["last_frame"].to_dict() == {7: 3, 9: 4, 12: 4}
+    assert tracks.loc[7, "n_points"] == 3
+    assert tracks["end_reason"].to_dict() == {7: "division", 9: "lost", 12: "lost"}
+    assert tracks["parent_track_id"].dropna().to_dict() == {9: 7, 12: 7}
+
+
+def test_a_track_point_without_its_cell_is_named() -> None:
+    cells = pd.DataFrame(
+        {"frame": [0], "label": [1], "x_px": [1.0], "y_px": [1.0], "on_border": [True]}
+    )
+    points = cells.drop(columns="on_border").assign(fov="A1", population="TCell", track_id=1)
+    points["label"] = pd.array([4], dtype="Int64")
+    with pytest.raises(InputError, match="track 1 has label 4 in frame 0"):
+        tracks_of(points, cells, n_frames=1, shape=(9, 9))

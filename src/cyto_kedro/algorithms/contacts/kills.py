@@ -33,7 +33,9 @@ class KillShares(Algorithm):
     effector and one with role target count.
     """
 
-    mode: Literal["share", "last", "first", "longest"] = "share"
+    mode: Literal["share", "last", "first", "longest"] = Field(
+        default="share", description="how the weights of contacts become shares of the death"
+    )
     window_min: float | None = Field(
         default=60.0, gt=0, description="minutes before death; used where time is known"
     )

@@ -55,7 +55,7 @@ def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, np.
             if frame.dtype.kind == "f" and not np.isfinite(frame).all():
                 raise InputError(
                     f"channel {channel}, frame {start + i}: NaN or infinite pixels, so nothing can "
-                    f"be estimated over the film; repair or exclude the frame"
+                    f"be estimated over the film; repair or exclude the field"
                 )
             yield start + i, frame.astype(np.float32)
 

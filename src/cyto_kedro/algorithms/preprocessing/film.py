@@ -80,7 +80,7 @@ class BleachCorrection(Step):
                         raise InputError(
                             f"BleachCorrection: channel {channel}, frame {number}: {self.measure} "
                             f"level {level:.6g} is not above 0, so it has no ratio to the others; "
-                            f"lower offset (now {self.offset}) or exclude the frame"
+                            f"lower offset (now {self.offset}) or exclude the field"
                         )
                     levels.setdefault(channel, []).append(level)
         factor = {}

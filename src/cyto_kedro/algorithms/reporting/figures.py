@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
@@ -52,7 +53,7 @@ class Figures(Algorithm):
     ``figures``: {name: `style.Picture`}; a figure without anything to show says so.
     """
 
-    dpi: int = 144
+    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def __call__(self, data: Data) -> Data:
         sheet, roles = data.get("sample_sheet"), data["roles"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.groups import with_condition
@@ -41,7 +42,7 @@ class HtmlReport(Algorithm):
         If a figure is neither a `Picture` nor PNG bytes, or a field is not in the sample sheet.
     """
 
-    title: str = "Cytotoxicity assay"
+    title: str = Field(default="Cytotoxicity assay", description="heading, if data has none")
 
     def __call__(self, data: Data) -> Data:
         from jinja2 import Environment, StrictUndefined
@@ -178,7 +179,7 @@ def _analysed(data: Mapping[str, Any]) -> pd.DataFrame:
     out["size (px)"] = fields["width_px"].astype(str) + " × " + fields["height_px"].astype(str)
     out["µm per px"] = fields["pixel_size_um"].astype(float)
     out["min per frame (median)"] = fields["fov"].map(interval).astype(float)
-    out["film (min)"] = fields["fov"].map(times.max() / 60).astype(float)
+    out["film (min)"] = fields["fov"].map((times.max() - times.min()) / 60).astype(float)
     sheet = data.get("sample_sheet")
     if sheet is not None:
         more = [c for c in sheet.columns if c not in ("fov", "condition", "replicate")]

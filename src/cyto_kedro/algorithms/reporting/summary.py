@@ -67,8 +67,8 @@ def summarise(
     fates, kills = table(tables, "fates"), table(tables, "kills")
     rows = with_condition(fields[["fov", "n_frames"]].reset_index(drop=True), sample_sheet)
     rows = rows[["fov", "condition", "replicate", "n_frames"]].set_index("fov")
-    last = table(tables, "frames").groupby("fov")["time_s"].max() / 60.0
-    rows["film_min"] = last.reindex(rows.index).astype(float)
+    times = table(tables, "frames").groupby("fov")["time_s"]
+    rows["film_min"] = ((times.max() - times.min()) / 60.0).reindex(rows.index).astype(float)
 
     def count(of: pd.DataFrame) -> pd.Series:
         return of.groupby("fov").size().reindex(rows.index, fill_value=0).astype(int)

@@ -34,9 +34,12 @@ def kaplan_meier(entry: np.ndarray, leave: np.ndarray, event: np.ndarray) -> pd.
     pandas.DataFrame
         `time` (from the earliest entry), `at_risk`, `events`, `survival`, `lower`, `upper`
         (95 %), one row per time at which something changed. No rows if nothing was observed.
+        Where nobody is left under observation, the curve ends: what enters later has no share of
+        survivors to go on from, and is left out.
     """
     entry, leave = np.asarray(entry, dtype=float), np.asarray(leave, dtype=float)
-    event = np.asarray(event, dtype=bool)
+    joined = entry < _emptied(entry, leave)
+    entry, leave, event = entry[joined], leave[joined], np.asarray(event, dtype=bool)[joined]
     if len(leave) == 0:
         return pd.DataFrame({name: pd.Series(dtype=float) for name in COLUMNS})
     from lifelines import KaplanMeierFitter
@@ -63,6 +66,14 @@ def kaplan_meier(entry: np.ndarray, leave: np.ndarray, event: np.ndarray) -> pd.
         )
         table = pd.concat([first, table])
     return table.reset_index(drop=True)
+
+
+def _emptied(entry: np.ndarray, leave: np.ndarray) -> float:
+    """The first time after which nobody is under observation although some enter later; or inf."""
+    order = np.argsort(entry, kind="stable")
+    last_out = np.maximum.accumulate(leave[order])[:-1]
+    gap = np.flatnonzero(entry[order][1:] >= last_out)
+    return float(last_out[gap[0]]) if len(gap) else float("inf")
 
 
 def at_risk(entry: np.ndarray, leave: np.ndarray, time: np.ndarray) -> np.ndarray:

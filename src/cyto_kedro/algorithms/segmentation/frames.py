@@ -25,7 +25,7 @@ def frame_of(data: Data, index: int, key: str = "image") -> np.ndarray:
         bad = int((~np.isfinite(frame)).sum())
         raise InputError(
             f"frame {number}: {bad} pixels of the {key} are NaN or infinite, so no threshold can "
-            f"be computed; repair or exclude the frame"
+            f"be computed; repair or exclude the field"
         )
     return frame.astype(np.float32)
 

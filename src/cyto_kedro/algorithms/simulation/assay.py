@@ -77,19 +77,19 @@ class SimulatedAssay(Algorithm):
         If the cells do not fit the plane, or two channels have one name.
     """
 
-    seed: int = Field(0, ge=0)
-    n_frames: int = Field(40, ge=1)
+    seed: int = Field(0, ge=0, description="of all randomness")
+    n_frames: int = Field(40, ge=1, description="length of the film")
     size_px: int = Field(192, ge=16, description="height and width of the view")
-    pixel_size_um: float = Field(0.65, gt=0)
-    frame_interval_min: float = Field(2.0, gt=0)
+    pixel_size_um: float = Field(0.65, gt=0, description="side of a pixel")
+    frame_interval_min: float = Field(2.0, gt=0, description="mean time between frames")
     time_jitter: float = Field(0.01, ge=0, lt=0.3, description="sd of an interval, relative")
     n_effectors: int = Field(10, ge=0, description="mean number in view")
     n_targets: int = Field(14, ge=0, description="mean number in view")
     touch_distance_um: float = Field(1.0, gt=0, description="largest gap of a contact")
     min_visible_px: int = Field(12, ge=1, description="fewest mask pixels of a cell in view")
-    effector_channel: str = "TCell"
-    target_channel: str = "CancerCell"
-    death_channel: str = "Dead"
+    effector_channel: str = Field("TCell", description="its name, and the population's")
+    target_channel: str = Field("CancerCell", description="its name, and the population's")
+    death_channel: str = Field("Dead", description="its name")
     effectors: Effectors = Effectors()
     targets: Targets = Targets()
     killing: Killing = Killing()

@@ -76,7 +76,7 @@ class Killing(Params):
     a delay after the sum passes a threshold. ``spontaneous_only``: effectors do no harm.
     """
 
-    rule: KillRuleName = "single_hit"
+    rule: KillRuleName = Field("single_hit", description="how effectors kill")
     hit_rate_per_min: float = Field(0.05, ge=0, description="single_hit and long_delay")
     threshold_contact_min: float = Field(24.0, gt=0, description="additive_hits")
     delay_min: float | None = Field(
@@ -106,7 +106,7 @@ class Camera(Params):
     offset: float = Field(8.0, ge=0, description="grey level without light")
     background: float = Field(18.0, ge=0, description="grey levels of the empty medium")
     unevenness: float = Field(0.35, ge=0, lt=1, description="loss of light in the far corner")
-    photons_per_level: float = Field(3.0, gt=0)
+    photons_per_level: float = Field(3.0, gt=0, description="photons per grey level: shot noise")
     read_noise: float = Field(1.0, ge=0, description="sd, grey levels")
     bleach_effector: float = Field(0.004, ge=0, lt=1, description="rate per frame, exp(-rate f)")
     bleach_target: float = Field(0.006, ge=0, lt=1, description="rate per frame")

@@ -30,7 +30,8 @@ class Linker(Algorithm):
     ``"pixel_size_um"``  micrometres per pixel, or None: the µm columns are then null.
     ``"time_min"``       (n_frames,) minutes, or None: `time_min` is then null.
 
-    Returns ``{"dataframe": TrackPoints, "tracks": Tracks}``. Tracks are numbered from 1 in order of
+    Returns ``{"dataframe": TrackPoints, "tracks": Tracks}``, the points with the extra column
+    ``parent_track_id``. Tracks are numbered from 1 in order of
     (first frame, first label). A frame in which a track was not seen between two in which it was
     gets a row with a null label and the position on the straight line between them.
 
@@ -86,8 +87,9 @@ class Linker(Algorithm):
         size, times = data.get("pixel_size_um"), data.get("time_min")
         table: pd.DataFrame = data["dataframe"]
         if len(table) == 0:
-            points, tracks = schemas.empty(schemas.TrackPoints), schemas.empty(schemas.Tracks)
-            return {"dataframe": points, "tracks": tracks}
+            points = schemas.empty(schemas.TrackPoints)
+            points["parent_track_id"] = pd.Series(dtype="Int64")
+            return {"dataframe": points, "tracks": schemas.empty(schemas.Tracks)}
         check_cells(table, n_frames, times)
         fov, population = str(table["fov"].iloc[0]), str(table["population"].iloc[0])
         name = f"field {fov!r}, population {population!r}"
@@ -104,13 +106,69 @@ class Linker(Algorithm):
         points["x_um"], points["y_um"] = points["x_px"] * scale, points["y_px"] * scale
         minutes = np.full(n_frames, np.nan) if times is None else np.asarray(times, np.float64)
         points["time_min"] = minutes[points["frame"]]
-        tracks = _tracks(cells.iloc[order], track[order], parent, n_frames, shape, self.border_px)
-        for result in (points, tracks):
-            result["fov"], result["population"] = fov, population
+        points["fov"], points["population"] = fov, population
+        named = pd.Series(np.append(0, parent)[points["track_id"]], points.index, dtype="Int64")
+        points["parent_track_id"] = named.where(named > 0)
+        points = schemas.conform(schemas.TrackPoints, points)
         return {
-            "dataframe": schemas.conform(schemas.TrackPoints, points),
-            "tracks": schemas.conform(schemas.Tracks, tracks),
+            "dataframe": points,
+            "tracks": tracks_of(points, cells, n_frames, shape, self.border_px),
         }
+
+
+def tracks_of(
+    points: pd.DataFrame,
+    cells: pd.DataFrame,
+    n_frames: int,
+    shape: tuple[int, ...],
+    border_px: float = 0.0,
+) -> pd.DataFrame:
+    """One row per track of one population: when it begins and ends, and why.
+
+    Tracks that a person joined or cut get theirs the same way.
+
+    Parameters
+    ----------
+    points
+        `TrackPoints`; its column ``parent_track_id``, where there is one, names the parents.
+    cells
+        `Cells` of the same population, all frames.
+    n_frames, shape, border_px
+        As for `Linker`.
+
+    Raises
+    ------
+    InputError
+        A point's label is no cell of its frame, or a parent is no track.
+    """
+    seen = points[points["label"].notna()].sort_values(["track_id", "frame"])
+    if not len(seen):
+        return schemas.empty(schemas.Tracks)
+    keyed = cells[["frame", "label", "x_px", "y_px", "on_border"]].astype({"label": "Int64"})
+    columns = [name for name in ("fov", "population", "track_id", "frame", "label") if name in seen]
+    own = seen[columns].merge(keyed, on=["frame", "label"], how="left", validate="one_to_one")
+    place = f"field {own['fov'].iloc[0]!r}, population {own['population'].iloc[0]!r}"
+    lost = own["on_border"].isna()
+    if lost.any():
+        row = own[lost].iloc[0]
+        raise InputError(
+            f"{place}: track {row['track_id']} has label {row['label']} in frame {row['frame']}, "
+            "but no such cell was segmented there"
+        )
+    ids, number = np.unique(own["track_id"].to_numpy(np.int64), return_inverse=True)
+    parent = np.zeros(len(ids), np.int64)
+    if "parent_track_id" in seen.columns:
+        named = seen.groupby("track_id")["parent_track_id"].first().dropna().astype(np.int64)
+        strangers = np.setdiff1d(named, ids)
+        if len(strangers):
+            raise InputError(f"{place}: parent track {strangers[0]} is not a track of it")
+        parent[np.searchsorted(ids, named.index)] = np.searchsorted(ids, named) + 1
+    table = _tracks(own, number + 1, parent, n_frames, shape, border_px)
+    table["track_id"] = ids
+    above = table["parent_track_id"].notna()
+    table.loc[above, "parent_track_id"] = ids[parent[above.to_numpy()] - 1]
+    table["fov"], table["population"] = own["fov"].iloc[0], own["population"].iloc[0]
+    return schemas.conform(schemas.Tracks, table)
 
 
 def check_cells(table: pd.DataFrame, n_frames: int, times: Any) -> None:

@@ -59,37 +59,50 @@ def find_bouts(
 
 
 def estimate_viability(
-    group: Group, cells: Mapping[Any, pd.DataFrame], manifest: Manifest, viability: ContactsSpec
+    group: Group,
+    cells: Mapping[Any, pd.DataFrame],
+    fields: pd.DataFrame,
+    manifest: Manifest,
+    viability: ContactsSpec,
 ) -> dict[str, Any]:
-    """What living cells of one population look like in the death marker, over all fields.
+    """What living cells of one population look like in the death marker, per plate.
 
-    One state for all fields, so that a control without any death is judged by the same threshold.
+    One state for all fields of a plate (the sample sheet's column ``plate``; all fields without
+    one), so that a control without any death is judged by the same threshold as the others. Fields
+    of another plate may have been filmed with another exposure.
     """
     marker = manifest.markers["death"]
     columns = ["fov", "population", "frame", "label"]
-    narrow = (
-        table[[*columns, *(name for name in table if str(name).startswith(f"{marker}_"))]]
-        for table in cells.values()
-    )
-    pooled = pd.concat([table for table in narrow if len(table)] or [_no_cells(cells)])
     algorithm: Any = viability.make()
-    state: dict[str, Any] = algorithm.estimate({"dataframe": pooled, "marker": marker})
-    return state
+    states: dict[str, Any] = {}
+    for plate, fovs in _plates(fields).groupby("plate")["fov"]:
+        tables = (cells[key] for key in cells if key[0] in set(fovs))
+        narrow = [
+            table[[*columns, *(name for name in table if str(name).startswith(f"{marker}_"))]]
+            for table in tables
+        ]
+        pooled = join(narrow, schemas.Cells)
+        states[str(plate)] = algorithm.estimate({"dataframe": pooled, "marker": marker})
+    return states
 
 
-def _no_cells(cells: Mapping[Any, pd.DataFrame]) -> pd.DataFrame:
-    return next(iter(cells.values()))
+def _plates(fields: pd.DataFrame) -> pd.DataFrame:
+    """Field and plate; all on one plate where the sheet names none."""
+    plate = fields["plate"].fillna("").astype(str) if "plate" in fields.columns else ""
+    return fields[["fov"]].assign(plate=plate)
 
 
 def assess_viability(
     group: Group,
     cells: pd.DataFrame,
     viability_state: dict[str, Any],
+    fields: pd.DataFrame,
     manifest: Manifest,
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
-    data = {"dataframe": cells, "marker": manifest.markers["death"], "state": viability_state}
+    state = viability_state[_plates(fields)["plate"].iloc[0]]
+    data = {"dataframe": cells, "marker": manifest.markers["death"], "state": state}
     return viability.make()(data)["dataframe"]
 
 

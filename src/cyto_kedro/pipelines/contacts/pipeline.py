@@ -30,13 +30,13 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 lift(nodes.estimate_viability, by="population"),
-                ["cells", "manifest", "params:contacts.viability"],
+                ["cells", "fields", "manifest", "params:contacts.viability"],
                 "viability_state",
                 name="estimate_viability",
             ),
             node(
                 lift(nodes.assess_viability, by="fov/population/block"),
-                ["cells", "viability_state", "manifest", "params:contacts.viability"],
+                ["cells", "viability_state", "fields", "manifest", "params:contacts.viability"],
                 "viability",
                 name="assess_viability",
             ),

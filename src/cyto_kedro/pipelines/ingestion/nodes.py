@@ -41,12 +41,20 @@ def plan_assay(
         in a field; channels of a field differ in shape, length or pixel size.
     """
     sheet = read_sheet(sample_sheet)
+    excluded = sheet["exclude"].to_numpy(bool)
+    left_out = dict(sheet.loc[excluded, ["fov", "exclude_reason"]].to_numpy(str).tolist())
+    for fov, reason in left_out.items():
+        log.warning("field %s is excluded by the sample sheet: %s", fov, reason)
+    sheet = sheet[~excluded]
+    if sheet.empty:
+        raise InputError("the sample sheet excludes every field, so there is nothing to analyse")
     names = {channel: assay.raw.names.get(channel, channel) for channel in assay.channels}
     raw = raw_folder.scan(
         assay.raw.pattern,
         channels=names if assay.raw.names else list(assay.channels),
         sidecar=assay.raw.sidecar,
         exclude=assay.raw.exclude,
+        skip_fovs=left_out,
     )
     by_fov: dict[str, dict[str, RawChannel]] = {}
     for each in raw:
@@ -57,16 +65,11 @@ def plan_assay(
     rows: list[dict[Any, Any]] = sheet.to_dict("records")
     for row in rows:
         fov = str(row["fov"])
-        if row["exclude"]:
-            log.warning("field %s is excluded by the sample sheet: %s", fov, row["exclude_reason"])
-            continue
         channels = _complete(fov, by_fov[fov], assay.channels)
         planned[fov], time_s = _agree(fov, channels, assay)
         kept += channels
         fields.append({**row, **planned[fov].model_dump()})
         frames.append(_frames(fov, planned[fov].n_frames, time_s, row))
-    if not planned:
-        raise InputError("the sample sheet excludes every field, so there is nothing to analyse")
     manifest = Manifest(
         fovs=planned,
         channels=assay.channels,

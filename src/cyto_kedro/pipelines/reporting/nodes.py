@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import dask.array as da
+import numpy as np
 import pandas as pd
+from dask import delayed
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.figures import Figures
@@ -61,15 +63,26 @@ def draw_overlays(
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Montages of a field's film: the masks, and the tracks with deaths and kills."""
-    blocks = [str(block) for block in manifest.blocks(group["fov"])]
+    fov = manifest.fovs[group["fov"]]
+    blocks = manifest.blocks(group["fov"])
 
     def film(parts: Mapping[tuple[str, str], Any], name: str) -> Any:
-        return da.concatenate([da.asarray(parts[name, block]) for block in blocks])
+        return da.concatenate([da.asarray(parts[name, str(block)]) for block in blocks])
+
+    def masks(name: str) -> Any:
+        # a block of labels is read whole, so only when a frame of it is drawn
+        read = delayed(labels.__getitem__)
+        shapes = [(len(block), fov.height_px, fov.width_px) for block in blocks]
+        lazy = (
+            da.from_delayed(read((name, str(block))), shape, np.uint32)
+            for block, shape in zip(blocks, shapes, strict=True)
+        )
+        return da.concatenate(list(lazy))
 
     data = {
         **context({"fov": group["fov"]}, manifest),
         "image": {name: film(measurement_images, name) for name in manifest.channels},
-        "label": {name: film(labels, name) for name in manifest.populations},
+        "label": {name: masks(name) for name in manifest.populations},
         "roles": manifest.roles,
         "channel_roles": _channel_roles(manifest),
         "frames": frames,

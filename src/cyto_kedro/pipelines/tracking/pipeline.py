@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.tracking.nodes import track
+from cyto_kedro.pipelines.tracking.nodes import end_tracks, track
 
 
 def create_pipeline() -> Pipeline:
@@ -11,10 +11,16 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                lift(track, by="fov/population", out=["fov/population", "fov/population"]),
+                lift(track, by="fov/population"),
                 ["cells", "manifest", "frames", "params:tracking"],
-                ["track_points", "tracks"],
+                "track_points",
                 name="track",
+            ),
+            node(
+                lift(end_tracks, by="fov/population"),
+                ["track_points", "cells", "manifest", "params:tracking"],
+                "tracks",
+                name="end_tracks",
             ),
         ],
         tags="tracking",

@@ -1,0 +1,136 @@
+"""The pages for users say what the code does: generated ones are fresh, examples work."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cyto_kedro import registry, schemas
+from cyto_kedro.cli import cyto
+from cyto_kedro.datasets.patterns import Pattern
+from cyto_kedro.parameters import MODELS, Population, Raw
+from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("your_data", "parameters", "tables", "engines", "runs")
+
+
+def page(name: str) -> str:
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def fences(name: str, language: str) -> list[str]:
+    """The examples of one language on a page, without their indent."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)```", page(name), re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+
+
+def rows(name: str, first: str) -> list[list[str]]:
+    """The rows of the table on a page whose first heading is `first`."""
+    block = page(name).split(f"| {first} |", 1)[1].split("\n\n", 1)[0]
+    return [line.strip("|").split(" | ") for line in block.splitlines()[2:]]
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+@pytest.fixture
+def bright(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The engine that engines.md writes, known to the registry as if it were installed."""
+    module: dict[str, Any] = {"__name__": "bright_cells"}
+    exec(fences("engines", "python")[0], module)
+    known = registry.algorithms
+    mine = {"segmentation": {"Bright": module["Bright"]}}
+    monkeypatch.setattr(registry, "algorithms", lambda stage: known(stage) | mine.get(stage, {}))
+    return module["Bright"]
+
+
+@pytest.mark.parametrize("name", ["parameters", "tables"])
+def test_generated_page_is_fresh(name: str) -> None:
+    script = DOCS / f"make_{name}.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, check=True)
+    assert done.stdout.decode() == page(name), f"python docs/{script.name} > docs/{name}.md"
+
+
+def test_every_meaning_is_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS))
+    import make_tables
+
+    columns = {
+        each
+        for name, table in schemas.TABLES.items()
+        for column in schemas.dtypes(table)
+        for each in (column, f"{name}.{column}")
+    }
+    assert set(make_tables.MEANING) <= columns
+    assert set(make_tables.EXTRA) <= set(schemas.TABLES)
+
+
+@pytest.mark.parametrize("name", ["your_data", "engines"])
+def test_yaml_examples_are_valid(name: str, bright: Any) -> None:
+    checked = 0
+    for text in fences(name, "yaml"):
+        for key, value in yaml.safe_load(text).items():
+            if key in MODELS:
+                MODELS[key].model_validate(value)
+            elif key == "populations":
+                assert all(Population.model_validate(each) for each in value.values())
+            elif key == "raw" and isinstance(value, dict):
+                Raw.model_validate(value)
+            else:
+                assert key in ("raw", "data", "simulated"), f"{key} is no block of parameters"
+                continue
+            checked += 1
+    assert checked >= 5
+
+
+def test_path_patterns_match_their_examples() -> None:
+    for files, pattern in rows("your_data", "your files"):
+        path, text = code(files)[0], code(pattern)[0].strip('"')
+        found = Pattern(text, channels=("TCell", "Dead")).match(path)
+        assert found is not None, f"{text} does not match {path}"
+        assert found.fov == ("A1" if "{fov}" in text else "fov1")
+        assert found.channel == ("TCell" if "{channel}" in text else None)
+        assert found.frame == (0 if "{frame}" in text else None)
+
+
+def test_sample_sheet_is_as_described() -> None:
+    sheet = read_sheet(pd.read_csv(StringIO(fences("your_data", "csv")[0]), dtype=str))
+    assert sheet["control"].tolist() == [False, True]
+    assert sheet["time_offset_min"].tolist() == [10, 0]
+    excluded = excluded_frames("A1", sheet.loc[0, "exclude_frames"], 12)
+    assert np.flatnonzero(excluded).tolist() == [3, 7, 8, 9]
+    assert {each for row in rows("your_data", "column") for each in code(row[0])} == set(KNOWN)
+
+
+def test_own_engine_works(bright: Any) -> None:
+    image = np.zeros((2, 8, 8))
+    image[0, 1:3, 1:3], image[0, 5:7, 5:7] = 50, 40
+    found = registry.build("segmentation", "Bright", {"level": 0.5})({"image": image})["label"]
+    assert found.dtype == np.uint32
+    assert [int(frame.max()) for frame in found] == [2, 0]
+    assert (found[0] > 0).sum() == 8
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_and_links_exist(name: str) -> None:
+    text = page(name)
+    assert set(re.findall(r"kedro cyto\s+([a-z]+)", text)) <= set(cyto.commands)
+    for target, anchor in re.findall(r"\]\(([\w./]*)#?([\w-]*)\)", text):
+        linked = DOCS / target if target else DOCS / f"{name}.md"
+        assert linked.is_file(), f"{name}.md links to {target}, which is not there"
+        headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+        slugs = {
+            re.sub(r"[^\w -]", "", each).strip().lower().replace(" ", "-") for each in headings
+        }
+        assert not anchor or anchor in slugs, f"{name}.md: no heading #{anchor} in {linked.name}"
