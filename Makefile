@@ -5,14 +5,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
-.PHONY: demo test check viz locks engines test-engines clean
+.PHONY: demo test test-slurm check viz locks engines test-engines clean
 
 demo: $(VENV)/.core
 	$(BIN)/kedro run
 	@echo "Report: data/08_reporting/report.html"
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slurm"
+
+# Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
+test-slurm: $(VENV)/.dev
+	$(BIN)/python -m pytest -m slurm tests/slurm
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

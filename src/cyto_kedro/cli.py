@@ -16,6 +16,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import CytoError, InputError, unknown
 from cyto_kedro.ledger import Correction
+from cyto_kedro.runner.report import usage
 
 
 @click.group(name="cyto_kedro")
@@ -169,3 +170,26 @@ def show_runs(metadata: ProjectMetadata, run_id: str | None) -> None:
         by_node.setdefault(item["node"], []).append(item["seconds"] or 0.0)
     for node, seconds in by_node.items():
         click.echo(f"{node:26} {len(seconds):6} saved {sum(seconds):8.1f} s")
+    if "tasks" in run:
+        show_usage(run["tasks"])
+
+
+def show_usage(tasks: list[dict[str, Any]]) -> None:
+    """What each node's tasks used of what they asked for, and which of them failed."""
+    click.echo(
+        "\nnode                       tasks  again  failed  time used / asked   memory used / asked"
+    )
+    for row in usage(tasks):
+        time = (
+            f"{row['time_s']:.0f} / {row['asked_time_s']} s" if row["time_s"] is not None else "-"
+        )
+        mem = f"{row['peak_mb']:.0f} / {row['asked_mb']:.0f} M" if row["peak_mb"] else "-"
+        click.echo(
+            f"{row['node']:26} {row['tasks']:5} {row['again']:6} {row['failed']:7}  "
+            f"{time:>18}  {mem:>20}  on {len(row['hosts'])} hosts, {row['cpu_h']:.3f} CPU h"
+        )
+    click.echo("(the largest task of each node; ask for a little more than what was used)")
+    for task in tasks:
+        for each in task["failed"]:
+            where = "/".join(each["group"].values()) or "-"
+            click.secho(f"{task['node']} {where}: {each.get('error')} ({task['log']})", fg="red")

@@ -32,11 +32,21 @@ def plan_of(inputs: Mapping[str, Any]) -> Plan | None:
 
 
 def input_digests(
-    func: Callable[..., Any], inputs: Mapping[str, Any], group: Mapping[str, str]
+    func: Callable[..., Any],
+    inputs: Mapping[str, Any],
+    group: Mapping[str, str],
+    known: dict[tuple[str, ...], str] | None = None,
 ) -> dict[str, str]:
     """One hash per input of a group, and one for the code (its name and version).
 
     Partitions are hashed by the content of the group's own, everything else as `narrow` gives it.
+
+    Parameters
+    ----------
+    known
+        Kept from group to group of the same inputs: what `narrow` gives is the same for all blocks
+        of a field and population (tables are cut by field, parameters by population), and is hashed
+        once.
 
     Raises
     ------
@@ -52,7 +62,13 @@ def input_digests(
             ids = plan.ids(value.grain, within) if plan else value.source.list_ids()
             digests[name] = digest([[each, value.content(each)] for each in ids])
         else:
-            digests[name] = digest(narrow(value, plan, group) if plan else value)
+            key = (name, *(f"{k}={v}" for k, v in group.items() if k != "block"))
+            found = known.get(key) if known is not None else None
+            if found is None:
+                found = digest(narrow(value, plan, group) if plan else value)
+                if known is not None:
+                    known[key] = found
+            digests[name] = found
     return digests
 
 
@@ -116,8 +132,9 @@ def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[St
         return [Stale({}, reason)] if reason else []
     spec = spec_of(node.func)
     found = []
+    known: dict[tuple[str, ...], str] = {}
     for group in spec.groups(plan):
-        digests = input_digests(node.func, inputs, group)
+        digests = input_digests(node.func, inputs, group, known)
         reason = _group_reason(spec, plan, group, digests, outputs)
         if reason:
             found.append(Stale(group, reason))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -31,7 +31,27 @@ class PartitionError(CytoError):
 
 
 class GroupsFailedError(CytoError):
-    """Some groups or nodes failed; all others are saved."""
+    """Some groups of a lifted node failed; the others were saved.
+
+    Attributes
+    ----------
+    failures
+        Each failed group with its exception.
+    """
+
+    def __init__(
+        self, message: str, failures: Sequence[tuple[dict[str, str], Exception]] = ()
+    ) -> None:
+        super().__init__(message)
+        self.failures = tuple(failures)
+
+
+class RunFailedError(CytoError, RuntimeError):
+    """A run of which some nodes failed; what is finished stays."""
+
+
+class RunStoppedError(CytoError):
+    """A run that a person stopped, or that may not start because another one holds its outputs."""
 
 
 def unknown(what: str, name: str, choices: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -54,7 +54,7 @@ class CheckHooks:
             raise ConfigError(
                 "--only-missing-outputs under this runner would skip a node as soon as one of its "
                 "partitions exists, and call a half-finished run complete. Use it with "
-                "--runner cyto_kedro.runner.PartitionRunner, which decides by partition."
+                "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
             )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
@@ -189,6 +189,8 @@ class LedgerHooks:
         self._run_id = str(run_params["run_id"])
         self._folder = self._root / "runs" / self._run_id
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._partitions = self._folder / "partitions.jsonl"
+        self._where: dict[str, Any] = {}
         self._manifest = {
             "run_id": self._run_id,
             "state": "running",
@@ -210,6 +212,28 @@ class LedgerHooks:
         self._write()
         cited = {**self._manifest, "manifest": f"runs/{self._run_id}/manifest.json"}
         catalog["run_info"] = MemoryDataset(cited)  # the report cites it
+
+    def join_run(
+        self, run_id: str, catalog: Any, partitions: Path, where: Mapping[str, Any]
+    ) -> None:
+        """Work for a run that another process drives, noting what is saved in a file of its own.
+
+        Parameters
+        ----------
+        partitions
+            The file to note saved partitions in; the driver adds it to the run's manifest.
+        where
+            Host, job and attempt, noted with each partition.
+        """
+        self._catalog, self._inputs, self._clock = catalog, {}, {}
+        self._run_id = run_id
+        self._partitions, self._where = partitions, dict(where)
+        manifest = self._root / "runs" / run_id / "manifest.json"
+        try:
+            cited = json.loads(manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            cited = {"run_id": run_id}
+        catalog["run_info"] = MemoryDataset(cited | {"manifest": f"runs/{run_id}/manifest.json"})
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
@@ -256,6 +280,7 @@ class LedgerHooks:
                         "seconds": entry.seconds,
                         "saved_at": saved.isoformat(),
                         "content": entry.content,
+                        **self._where,
                     }
                 )
 
@@ -271,17 +296,19 @@ class LedgerHooks:
         self._finish("failed", f"{type(error).__name__}: {error}")
 
     def _append(self, item: dict[str, Any]) -> None:
-        with (self._folder / "partitions.jsonl").open("a", encoding="utf-8") as file:
+        with self._partitions.open("a", encoding="utf-8") as file:
             file.write(json.dumps(item) + "\n")
 
     def _finish(self, state: str, error: str | None = None) -> None:
-        partitions = self._folder / "partitions.jsonl"
-        lines = partitions.read_text(encoding="utf-8").splitlines() if partitions.exists() else []
+        own = [self._folder / "partitions.jsonl"]
+        workers = sorted(self._folder.glob("jobs/*/*/*.partitions.jsonl"))
         self._manifest |= {
             "state": state,
             "finished": datetime.now(UTC).isoformat(),
-            "partitions": [json.loads(line) for line in lines],
+            "partitions": [each for path in own + workers for each in _lines(path)],
         }
+        if tasks := list(_lines(self._folder / "tasks.jsonl")):
+            self._manifest["tasks"] = tasks
         if error is not None:
             self._manifest["error"] = error
         self._write()
@@ -292,6 +319,17 @@ class LedgerHooks:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(self._manifest, indent=1, default=str), encoding="utf-8")
         part.replace(path)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON lines of a file; a last one that a killed process left torn is skipped."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            log.warning("%s: skipped a torn line", path)
 
 
 def _git(root: Path) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
         inputs = signature.bind(*args, **kwargs).arguments
         plan = inputs["manifest"]
         groups = spec.groups(plan)
-        failures: list[tuple[str, Exception]] = []
+        failures: list[tuple[dict[str, str], Exception]] = []
         progress = Progress(name, len(groups))
         for group in groups:
             where = "/".join(group.values())
@@ -130,16 +130,19 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
                 chunk = _keyed(spec, group, result)
             except Exception as error:
                 log.error("%s [%s] failed: %s", name, where, error, exc_info=log.isEnabledFor(10))
-                failures.append((where, error))
+                failures.append((group, error))
                 continue
             yield chunk
             del chunk, result
             progress.done(where)
         if failures:
-            lines = "\n".join(f"  {where}: {type(e).__name__}: {e}" for where, e in failures)
+            lines = "\n".join(
+                f"  {'/'.join(group.values())}: {type(e).__name__}: {e}" for group, e in failures
+            )
             raise GroupsFailedError(
                 f"{name}: {len(failures)} of {len(groups)} groups failed; the other "
-                f"{len(groups) - len(failures)} are saved.\n{lines}"
+                f"{len(groups) - len(failures)} are saved.\n{lines}",
+                failures,
             ) from failures[0][1]
 
     signature = inspect.Signature(parameters[1:])

@@ -1,7 +1,8 @@
 """Kedro's settings of this project."""
 
 from cyto_kedro.hooks import CheckHooks, LedgerHooks
+from cyto_kedro.runner.context import ContextHooks
 
-HOOKS = (CheckHooks(), LedgerHooks())
+HOOKS = (CheckHooks(), LedgerHooks(), ContextHooks())
 
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}

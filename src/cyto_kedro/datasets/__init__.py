@@ -1,15 +1,24 @@
-"""Typed Kedro datasets: image, label, table, graph, object, model, picture, and the raw films."""
+"""Typed Kedro datasets: image, label, table, graph, object, model, picture, and the raw films.
 
-from cyto_kedro.datasets.graph import GraphDataset
-from cyto_kedro.datasets.image import ImageDataset
-from cyto_kedro.datasets.label import LabelDataset
-from cyto_kedro.datasets.model import ModelDataset
-from cyto_kedro.datasets.object_ import ObjectDataset
-from cyto_kedro.datasets.partitioned import PartitionedDataset
-from cyto_kedro.datasets.picture import PictureDataset, TextDataset
-from cyto_kedro.datasets.raw import RawFolderDataset
-from cyto_kedro.datasets.raw_images import RawImages
-from cyto_kedro.datasets.table import TableDataset
+Each is imported when it is first asked for: a worker of a cluster starts with those of its node only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cyto_kedro.datasets.graph import GraphDataset
+    from cyto_kedro.datasets.image import ImageDataset
+    from cyto_kedro.datasets.label import LabelDataset
+    from cyto_kedro.datasets.model import ModelDataset
+    from cyto_kedro.datasets.object_ import ObjectDataset
+    from cyto_kedro.datasets.partitioned import PartitionedDataset
+    from cyto_kedro.datasets.picture import PictureDataset, TextDataset
+    from cyto_kedro.datasets.raw import RawFolderDataset
+    from cyto_kedro.datasets.raw_images import RawImages
+    from cyto_kedro.datasets.table import TableDataset
 
 __all__ = [
     "GraphDataset",
@@ -24,3 +33,23 @@ __all__ = [
     "TableDataset",
     "TextDataset",
 ]
+
+_MODULES = {
+    "GraphDataset": "graph",
+    "ImageDataset": "image",
+    "LabelDataset": "label",
+    "ModelDataset": "model",
+    "ObjectDataset": "object_",
+    "PartitionedDataset": "partitioned",
+    "PictureDataset": "picture",
+    "RawFolderDataset": "raw",
+    "RawImages": "raw_images",
+    "TableDataset": "table",
+    "TextDataset": "picture",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 from copy import deepcopy
+from functools import cached_property
 from os import PathLike, fspath
 from typing import Any
 
+from fsspec import AbstractFileSystem
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
@@ -82,11 +84,15 @@ class PartitionedDataset(KedroPartitionedDataset):
         """The last folder of the path, for messages."""
         return self._path.rstrip("/").rsplit("/", 1)[-1]
 
-    @property
+    @cached_property
+    def _filesystem(self) -> AbstractFileSystem:  # looked up once: plans ask for 10,000 partitions
+        return super()._filesystem
+
+    @cached_property
     def _folder(self) -> str:
         return str(self._filesystem._strip_protocol(self._normalized_path)).rstrip("/")
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
         """The ledger of this folder."""
         return Ledger(self._filesystem, self._folder)

@@ -1,5 +1,6 @@
 """Layer 4: runners. Only they read ``conf/resources``."""
 
 from cyto_kedro.runner.partition import PartitionRunner
+from cyto_kedro.runner.slurm import SlurmRunner
 
-__all__ = ["PartitionRunner"]
+__all__ = ["PartitionRunner", "SlurmRunner"]

@@ -1,0 +1,66 @@
+"""What the runners ask of a pipeline: what is to run, where its nodes live, where it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from cyto_kedro.currency import plan_of, stale_groups
+from cyto_kedro.errors import ConfigError
+from cyto_kedro.lift import is_lifted, spec_of
+from cyto_kedro.runner.planning import Group
+from cyto_kedro.runner.resources import ResourceFile
+
+
+def find_stale(node: Node, catalog: Any, only_stale: bool) -> tuple[list[Group] | None, str]:
+    """The groups of a node to run, and why; None where a whole node is to run.
+
+    The plan may not be there yet in a dry run: what its loading raises is the caller's.
+    """
+    if not only_stale and not is_lifted(node.func):
+        return None, "all"
+    inputs = {name: catalog.load(name) for name in node.inputs}
+    if only_stale:
+        stale = stale_groups(node, inputs, catalog)
+        if not stale:
+            return [], "current"
+        groups: list[Group] = [each.group for each in stale]
+        return (groups if is_lifted(node.func) else None), stale[0].reason
+    plan = plan_of(inputs)
+    if plan is None:
+        raise ConfigError(f"{node.name}: it has partitions, but no manifest among its inputs")
+    return list(spec_of(node.func).groups(plan)), "all"
+
+
+def is_light(node: Node, file: ResourceFile, homes: Any) -> bool:
+    """Whether a node runs in the driver: by its resources, else because it has no partitions."""
+    light = file.of(node.name, None, node.tags, homes.get(node.name, ())).light
+    return not is_lifted(node.func) if light is None else light
+
+
+def pipelines_of(pipeline: Pipeline) -> Mapping[str, list[str]]:
+    """The registered pipelines that hold each node of a run, the smallest first."""
+    from kedro.framework.project import pipelines
+
+    sized = sorted((len(found.nodes), name) for name, found in pipelines.items())
+    holds = {name: {node.name for node in pipelines[name].nodes} for _, name in sized}
+    return {
+        node.name: [name for _, name in sized if node.name in holds[name]]
+        for node in pipeline.nodes
+    }
+
+
+def output_places(pipeline: Pipeline, catalog: Any) -> list[str]:
+    """Where a run writes: path (or name) of every output that outlives the process."""
+    places = []
+    for node in pipeline.nodes:
+        for name in node.outputs:
+            dataset = catalog.get(name)
+            path = getattr(dataset, "_path", None) or getattr(dataset, "_filepath", None)
+            if path is not None:
+                places.append(str(path) if "://" in str(path) else str(Path(str(path)).absolute()))
+    return places

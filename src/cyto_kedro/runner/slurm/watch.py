@@ -1,0 +1,239 @@
+"""Job arrays as a backend: submitted, watched with one call a round, cancelled, adopted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from cyto_kedro.errors import RunStoppedError
+from cyto_kedro.runner.backend import Ended, Refused, Submission
+from cyto_kedro.runner.planning import Array
+from cyto_kedro.runner.records import TaskFile, TaskFolder, write_json
+from cyto_kedro.runner.resources import Machine, Resources
+from cyto_kedro.runner.slurm.client import Cause, Client, State, cause_of
+from cyto_kedro.runner.slurm.script import script
+
+log = logging.getLogger(__name__)
+
+BACK_OFF = 1.5
+CANCEL_WAIT_S = 60.0
+NEW_S = 15.0  # a task that squeue does not list this long after sbatch is taken for gone
+
+
+class SlurmBackend:
+    """Runs batches as tasks of job arrays (see `Backend`).
+
+    A task's own record is the last word on it; squeue is asked in one call for all jobs, less
+    often the longer nothing changes; sacct, where there is accounting, only for tasks that squeue
+    forgot and that left no record.
+    """
+
+    slots = 64
+
+    _changed = False
+
+    def __init__(self, machine: Machine, project: Path, client: Client | None = None) -> None:
+        self._machine, self._project = machine, project
+        self._client = client or Client(machine.accounting)
+        self._largest = machine.max_array_size
+        self._live: list[Submission] = []
+        self._next, self._wait = 0.0, machine.poll_s
+        self._states: dict[str, State] = {}
+        self._missing: dict[tuple[str, int], float] = {}  # task -> since when it is over
+        self._submitted: dict[str, float] = {}
+        self._running = 0
+
+    @property
+    def largest(self) -> int:
+        """Tasks of one array."""
+        if self._largest is None:
+            self._largest = self._client.max_array_size()
+        return max(1, self._largest)
+
+    def room(self) -> int:
+        """Tasks that may be submitted under our own cap."""
+        return self._machine.max_jobs - sum(len(each.open) for each in self._live)
+
+    def text(self, submission: Submission) -> str:
+        """The batch script."""
+        return script(
+            submission.array.resources,
+            name=submission.name,
+            project=self._project,
+            folder=submission.folder.path,
+            tasks=sorted(submission.open),
+        )
+
+    def submit(self, submission: Submission) -> None:
+        """Write the script and hand it to sbatch; the job's name is on disk before, its id after."""
+        path = submission.folder.path / "script.sh"
+        write_json(path, self.text(submission))
+        self._note(submission, "submitting")
+        try:
+            submission.job = self._client.submit(path)
+        except Refused as refused:
+            # a call that timed out may have been heard all the same
+            known = (self._client.ours() or {}).get(submission.name)
+            if not known:
+                self._note(submission, "refused")
+                raise
+            log.info("%s was accepted although sbatch said: %s", submission.name, refused)
+            submission.job = min(known)
+        self._note(submission, "submitted")
+        log.info(
+            "%s: submitted job %s, %d tasks",
+            *(submission.array.node, submission.job, len(submission.open)),
+        )
+        self._watch(submission)
+
+    def _watch(self, submission: Submission) -> None:
+        self._live.append(submission)
+        assert submission.job is not None
+        self._submitted[submission.job] = time.monotonic()
+        self._wait = self._machine.poll_s
+        self._next = time.monotonic() + self._wait
+
+    def _note(self, submission: Submission, state: str) -> None:
+        path = submission.folder.path / "job.json"
+        content = {"name": submission.name, "job": submission.job, "state": state}
+        write_json(path, json.dumps(content))
+
+    def poll(self) -> list[Ended]:
+        """Batches with a new record, and such as SLURM says are over without one."""
+        ended = self._recorded()
+        now = time.monotonic()
+        if self._live and now >= self._next:
+            ended += self._ask(now)
+            changed = bool(ended) or self._changed
+            longest = self._machine.poll_max_s
+            self._wait = self._machine.poll_s if changed else min(self._wait * BACK_OFF, longest)
+            self._next = time.monotonic() + self._wait
+        for each in ended:
+            each.submission.open.discard(each.index)
+        self._live = [each for each in self._live if each.open]
+        return ended
+
+    def _recorded(self) -> list[Ended]:
+        found = []
+        for sub in self._live:
+            for index in sorted(sub.open & sub.folder.finished()):
+                record = sub.folder.read(index)
+                if record is not None:
+                    found.append(Ended(sub, index, record))
+                    sub.open.discard(index)
+        return found
+
+    def _ask(self, now: float) -> list[Ended]:
+        jobs = [each.job for each in self._live if each.open and each.job is not None]
+        self._changed = False
+        if not jobs:
+            return []
+        states = self._client.queue(jobs)
+        if states is None:  # the controller is away: the jobs run on without it
+            return []
+        self._changed = states != self._states
+        self._states = states
+        over: list[tuple[Submission, int, State | None]] = []
+        for sub in self._live:
+            assert sub.job is not None
+            for index in sorted(sub.open):
+                state = states.get(f"{sub.job}_{index}")
+                fresh = now - self._submitted[sub.job] < NEW_S
+                if (state is None and not fresh) or (state is not None and state.over):
+                    over.append((sub, index, state))
+                else:
+                    self._missing.pop((sub.job, index), None)
+        return self._resolve(over, now)
+
+    def _resolve(self, over: list[tuple[Submission, int, State | None]], now: float) -> list[Ended]:
+        """What to make of tasks that are over and have no record (yet)."""
+        unknown = {sub.job for sub, _, state in over if state is None and sub.job is not None}
+        accounted = self._client.accounted(unknown) if unknown else {}
+        ended = []
+        for sub, index, state in over:
+            assert sub.job is not None
+            state = state or accounted.get(f"{sub.job}_{index}")
+            if state is not None and not state.over:  # sacct trails behind
+                state = None
+            cause, detail = cause_of(state, sub.folder.tail(index, 40))
+            since = self._missing.setdefault((sub.job, index), now)
+            # a shared file system may show the record of a task that ended late
+            sure = cause not in (Cause.LOST, Cause.CODE)
+            grace = min(2.0, self._machine.output_wait_s) if sure else self._machine.output_wait_s
+            if now - since < grace:
+                self._changed = True  # look again soon
+                continue
+            record = sub.folder.read(index)
+            ended.append(Ended(sub, index, record, None if record else cause, detail))
+        return ended
+
+    def states(self) -> Mapping[str, int]:
+        """Tasks by node and state, as of the last call."""
+        found: Counter[str] = Counter()
+        for sub in self._live:
+            for index in sub.open:
+                state = self._states.get(f"{sub.job}_{index}")
+                name = "pending" if state is None or state.name == "PENDING" else "running"
+                found[f"{sub.array.node} {name}"] += 1
+        return found
+
+    def cancel(self) -> None:
+        """Cancel all jobs of the run, and wait until their tasks are gone."""
+        jobs = [each.job for each in self._live if each.job is not None]
+        self._client.cancel(jobs)
+        self._gone(jobs)
+        self._live = []
+
+    def _gone(self, jobs: list[str]) -> bool:
+        end = time.monotonic() + CANCEL_WAIT_S
+        while jobs and time.monotonic() < end:
+            states = self._client.queue(jobs)
+            if states is not None and all(each.over for each in states.values()):
+                return True
+            time.sleep(0.5)
+        return not jobs
+
+    def live(self, runs: Path) -> list[Submission]:
+        """Arrays of earlier runs of this project that the cluster still holds."""
+        found = []
+        for name, jobs in (self._client.ours() or {}).items():
+            _, run_id, node, number = name.split(":")
+            folder = TaskFolder(runs / run_id / "jobs" / node / number)
+            if not folder.task.exists():  # another project's
+                continue
+            task = TaskFile.model_validate_json(folder.task.read_bytes())
+            array = Array(
+                task.node, Resources.model_validate(task.asked), task.batches, task.attempt
+            )
+            submission = Submission(array, folder, name, job=min(jobs))
+            submission.open -= folder.finished()
+            found.append(submission)
+        return found
+
+    def adopt(self, submission: Submission) -> None:
+        """Watch over an array of an earlier driver."""
+        self._watch(submission)
+
+    def drop(self, submission: Submission) -> None:
+        """Cancel an array of an earlier driver.
+
+        Raises
+        ------
+        RunStoppedError
+            If its tasks do not end: they would write what this run writes.
+        """
+        assert submission.job is not None
+        self._client.cancel([submission.job])
+        if not self._gone([submission.job]):
+            raise RunStoppedError(
+                f"job {submission.job} of an earlier run was cancelled but does not end, and would "
+                f"write the same partitions as this run: see `squeue -j {submission.job}`, then "
+                "start again"
+            )
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,341 @@
+"""One batch of a node, in a process of its own: ``python -m cyto_kedro.runner.worker TASK INDEX``.
+
+A worker starts the driver's session again (environment, runtime parameters, run id), imports the one
+pipeline it needs, and runs the node over its groups with the hooks of nodes and datasets. Hooks of
+whole pipelines run once, in the driver. It notes each group as it ends and writes its record last:
+a batch without a record did not end. With ``--serve`` it takes batches from its standard input, one
+JSON ``[task file, index]`` a line, and answers each by a line.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import MemoryDataset
+from kedro.pipeline.node import Node
+from kedro.runner.task import Task
+
+from cyto_kedro.currency import group_of
+from cyto_kedro.errors import ConfigError, GroupsFailedError
+from cyto_kedro.lift import is_lifted, restrict, spec_of
+from cyto_kedro.runner.memory import peak_mb, reset_peak
+from cyto_kedro.runner.records import (
+    BatchRecord,
+    GroupRecord,
+    Kind,
+    TaskFile,
+    TaskFolder,
+    write_json,
+)
+
+log = logging.getLogger(__name__)
+
+Key = tuple[tuple[str, str], ...]
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def key_of(group: Mapping[str, str]) -> Key:
+    """A group as something that can be looked up."""
+    return tuple(sorted(group.items()))
+
+
+def kind_of(error: BaseException | None) -> Kind:
+    """What sort of failure an exception stands for, by its chain of causes."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return "memory"
+        if isinstance(error, OSError) and error.errno in _STORAGE:
+            return "storage"
+        error = error.__cause__ or error.__context__
+    return "code"
+
+
+def said(error: BaseException) -> str:
+    """An exception in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A session as a worker needs it."""
+
+    catalog: Any
+    hooks: Any
+    node: Node
+
+
+class Recorder:
+    """A plugin that knows which group of the node is being saved, and notes each that is."""
+
+    def __init__(self, node: Node, note: Callable[[GroupRecord], None]) -> None:
+        self._node, self._note = node, note
+        self.done: dict[Key, GroupRecord] = {}
+        self.saving: dict[str, str] | None = None
+        self._clock = time.monotonic()
+
+    def _group(self, dataset: str, data: Any) -> dict[str, str]:
+        if not is_lifted(self._node.func):
+            return {}
+        spec, out = spec_of(self._node.func), self._node.outputs.index(dataset)
+        return group_of(spec, out, next(iter(data))) if data else {}
+
+    @hook_impl(tryfirst=True)
+    def before_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Keep the group whose saving might fail."""
+        self.saving = self._group(dataset_name, data)
+
+    @hook_impl(trylast=True)  # after the ledger: a group is done once it is current
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Note a group whose last output was saved."""
+        if dataset_name != node.outputs[-1] or self.saving is None:
+            return
+        now = time.monotonic()
+        record = GroupRecord(
+            group=self.saving, state="done", seconds=round(now - self._clock, 4), peak_mb=peak_mb()
+        )
+        self.done[key_of(self.saving)] = record
+        self._note(record)
+        self.saving, self._clock = None, now
+        reset_peak()
+
+
+class Worker:
+    """Runs batches, one after the other; a session is started once for all of an array's batches."""
+
+    def __init__(self) -> None:
+        self._for: str | None = None
+        self._session: tuple[Any, Any] | None = None
+
+    def start(self, task: TaskFile) -> Started:
+        """The session of `task`, with its node.
+
+        Raises
+        ------
+        ConfigError
+            If the pipeline has no node of that name.
+        """
+        from kedro.framework.project import pipelines
+
+        key = task.model_dump_json(exclude={"node", "batches", "attempt", "asked"})
+        if self._session is None or key != self._for:
+            self._session, self._for = self._open(task), key
+        catalog, hooks = self._session
+        nodes = {node.name: node for node in pipelines[task.pipeline].nodes}
+        if task.node not in nodes:
+            raise ConfigError(f"pipeline {task.pipeline!r} has no node {task.node!r}")
+        node = nodes[task.node]
+        for name in (*node.inputs, *node.outputs):
+            catalog.get(name, fallback_to_runtime_pattern=True)
+        return Started(catalog, hooks, node)
+
+    @staticmethod
+    def _open(task: TaskFile) -> tuple[Any, Any]:
+        """Catalog and hooks of a session like the driver's."""
+        from kedro.framework.project import pipelines
+
+        metadata = bootstrap_project(Path(task.project))
+        session = KedroSession(
+            session_id=task.run_id,
+            package_name=metadata.package_name,
+            project_path=Path(task.project),
+            conf_source=task.conf_source,
+        )
+        # KedroSession.create() would ask git, which 1,000 tasks at once on a shared disk should not
+        session._store.update(
+            {"session_id": task.run_id, "env": task.env, "runtime_params": task.runtime_params}
+        )
+        pipelines.set_requested([task.pipeline])
+        context: Any = session.load_context()
+        context._pipelines_to_validate = [task.pipeline]
+        catalog = context._get_catalog(save_version=task.run_id)
+        return catalog, session._hook_manager
+
+    def run(self, path: Path, index: int) -> bool:
+        """Run batch `index` of a task file and write its record; whether every group is done."""
+        task = TaskFile.model_validate_json(path.read_bytes())
+        folder, groups = TaskFolder(path.parent), task.batches[index]
+        began = datetime.now(UTC)
+        where = {
+            "host": socket.gethostname(),
+            "job": _job(),
+            "attempt": task.attempt,
+        }
+        reset_peak()
+        # a batch that the cluster itself started again must not add to what its first try noted
+        folder.progress(index).unlink(missing_ok=True)
+        try:
+            started = self.start(task)
+            _join(started, task, folder, index, where)
+            start_s = _age()
+            records = run_groups(started, groups, lambda each: _note(folder, index, each))
+        except Exception as error:
+            log.exception("%s: batch %d failed before its first group", task.node, index)
+            start_s = None
+            records = [
+                GroupRecord(group=group, state="failed", kind=kind_of(error), error=said(error))
+                for group in groups
+            ]
+        record = BatchRecord(
+            index=index,
+            pid=os.getpid(),
+            started=began,
+            finished=datetime.now(UTC),
+            start_s=start_s,
+            peak_mb=max((each.peak_mb or 0.0 for each in records), default=0.0) or peak_mb(),
+            groups=tuple(records),
+            **where,
+        )
+        write_json(folder.record(index), record.model_dump_json())
+        return all(each.state == "done" for each in records)
+
+
+def run_groups(
+    started: Started, groups: Sequence[dict[str, str]], note: Callable[[GroupRecord], None]
+) -> list[GroupRecord]:
+    """Run the node over `groups`; one that fails, even while it is saved, stops no other."""
+    node, catalog, hooks = started.node, started.catalog, started.hooks
+    recorder = Recorder(node, note)
+    hooks.register(recorder)
+    failed: dict[Key, GroupRecord] = {}
+
+    def fail(group: dict[str, str], error: BaseException) -> None:
+        record = GroupRecord(group=group, state="failed", kind=kind_of(error), error=said(error))
+        failed[key_of(group)] = record
+        note(record)
+
+    remaining = list(groups)
+    try:
+        while remaining:
+            func = restrict(node.func, remaining) if is_lifted(node.func) else node.func
+            try:
+                Task(
+                    node=node._copy(func=func), catalog=catalog, hook_manager=hooks, is_async=False
+                ).execute()
+                error: Exception | None = None
+            except GroupsFailedError as several:
+                for group, each in several.failures:
+                    fail(group, each)
+                error = None
+            except Exception as other:
+                log.exception("%s", node.name)
+                error = other
+                if recorder.saving is not None:
+                    fail(recorder.saving, other)
+                    recorder.saving = None
+                else:  # an input that all groups share, or the node as a whole
+                    for group in remaining:
+                        if key_of(group) not in recorder.done:
+                            fail(group, other)
+            ended = recorder.done.keys() | failed.keys()
+            left = [group for group in remaining if key_of(group) not in ended]
+            if left and (error is None or len(left) == len(remaining)):
+                for group in left:
+                    fail(group, error or ConfigError("the node ended without saving this group"))
+                break
+            remaining = left
+    finally:
+        hooks.unregister(recorder)
+        for name in node.inputs:
+            if not isinstance(catalog.get(name), MemoryDataset):
+                catalog.release(name)
+    both = recorder.done | failed
+    return [both[key_of(group)] for group in groups]
+
+
+def _join(
+    started: Started, task: TaskFile, folder: TaskFolder, index: int, where: dict[str, Any]
+) -> None:
+    """Let plugins that keep something of a run (our ledger) know which run this is a part of."""
+    folder.saved(index).unlink(missing_ok=True)
+    for plugin in started.hooks.get_plugins():
+        join = getattr(plugin, "join_run", None)
+        if join is not None:
+            join(task.run_id, started.catalog, folder.saved(index), where)
+
+
+def _note(folder: TaskFolder, index: int, record: GroupRecord) -> None:
+    with folder.progress(index).open("a", encoding="utf-8") as file:
+        file.write(record.model_dump_json() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _job() -> str | None:
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
+
+
+def _age() -> float | None:
+    """Seconds since this process was started (Linux)."""
+    try:
+        ticks = int(
+            Path("/proc/self/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[19]
+        )
+        up = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    return round(up - ticks / os.sysconf("SC_CLK_TCK"), 3)
+
+
+def _serve() -> None:
+    """Run the batches that a local driver names; stop as soon as it is gone."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    lines: queue.Queue[str] = queue.Queue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        lines.put("")
+        if busy.is_set():  # the driver is gone: leave no half-written file, compute nothing twice
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    busy, worker = threading.Event(), Worker()
+    threading.Thread(target=listen, daemon=True).start()
+    while line := lines.get():
+        busy.set()
+        path, index = json.loads(line)
+        with TaskFolder(Path(path).parent).log(index).open("ab") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        worker.run(Path(path), index)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        busy.clear()
+        answers.write(f"ended {index}\n")
+        answers.flush()
+
+
+def _stop(number: int, frame: Any) -> None:
+    # SLURM's SIGTERM comes some seconds before its SIGKILL: unwinding removes half-written files
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one batch (``TASK INDEX``), or serve (``--serve``); 0 when every group is done."""
+    signal.signal(signal.SIGTERM, _stop)
+    if list(arguments) == ["--serve"]:
+        _serve()
+        return 0
+    path, index = arguments
+    return 0 if Worker().run(Path(path), int(index)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
