@@ -72,7 +72,7 @@ class Keys:
 
     def code(self, population: pd.Series) -> np.ndarray:
         """Integer code of each population name."""
-        return self._index.get_indexer(population).astype(np.int64)
+        return self._index.get_indexer(pd.Index(population)).astype(np.int64)
 
     def pack(self, code: np.ndarray, a: np.ndarray, b: np.ndarray | int = 0) -> np.ndarray:
         """One key per row; rows of equal (code, a) are consecutive, in order of b."""

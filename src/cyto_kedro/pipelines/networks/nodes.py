@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
@@ -23,7 +24,8 @@ def _with_state(
     state = join(viability.values(), schemas.Viability)[[*CELL, "dead"]]
     state = state.astype({"label": "Int64", "dead": "boolean"})
     joined = points.merge(state, on=CELL, how="left")
-    joined["dead"] = joined["dead"].astype(object).where(joined["dead"].notna(), None)
+    dead = joined["dead"]
+    joined["dead"] = np.where(dead.isna(), None, dead.astype(object))
     return joined
 
 
