@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
@@ -24,8 +23,9 @@ def _with_state(
     state = join(viability.values(), schemas.Viability)[[*CELL, "dead"]]
     state = state.astype({"label": "Int64", "dead": "boolean"})
     joined = points.merge(state, on=CELL, how="left")
-    dead = joined["dead"]
-    joined["dead"] = np.where(dead.isna(), None, dead.astype(object))
+    dead = joined["dead"].to_numpy(object)
+    dead[pd.isna(dead)] = None  # a graph stores no pandas NA
+    joined["dead"] = dead
     return joined
 
 
