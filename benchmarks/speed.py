@@ -15,25 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from cyto_kedro.pipeline_registry import ANALYSIS
 from run_folder import RunFolder, kedro, last_run, seconds_of, simulated_conf
-
-STAGES = (
-    "ingestion",
-    "preprocessing",
-    "segmentation",
-    "tabulation",
-    "tracking",
-    "contacts",
-    "networks",
-    "reporting",
-)
 
 
 def measure(data: Path, *where: str) -> None:
     """Run the stages one after the other and print what each took."""
     print(f"  {'stage':<15}{'seconds':>9}{'s/Mpx-frame':>13}{'CPU s':>9}{'peak MB':>9}")
     total, size = 0.0, None
-    for stage in STAGES:
+    for stage in ANALYSIS:
         words = ("run", "--pipelines", stage, *where)
         used = kedro(*words)
         seconds = seconds_of(last_run(*words))
