@@ -46,7 +46,7 @@ def test_segmentation_is_what_a_plain_run_makes_and_its_record_says_how(
     # nothing is left to do: no job is submitted
     before = set(cluster.jobs())
     assay.slurm(resume=True).ok()
-    assert set(cluster.jobs()) == before
+    assert not set(cluster.jobs()) - before  # the cluster may have forgotten older ones
     assert sorted(assay.calls().values()) == [1] * 8
 
 
@@ -54,7 +54,7 @@ def test_a_dry_run_shows_the_plan_and_submits_nothing(assay: Assay, cluster: Clu
     before = set(cluster.jobs())
     driver = assay.slurm("--runner-params", "resources=fault,dry_run=true").ok()
     assert "#SBATCH" in driver.text and "segment" in driver.text
-    assert set(cluster.jobs()) == before
+    assert not set(cluster.jobs()) - before  # the cluster may have forgotten older ones
     assert not assay.calls() and not assay.labels("engine_labels")
 
 
@@ -65,7 +65,7 @@ def test_an_unknown_key_of_the_resources_is_refused_before_submission(
     assay.resources(cpu_per_task=2)
     driver = assay.slurm().fails()
     assert "cpus_per_task" in driver.text
-    assert set(cluster.jobs()) == before
+    assert not set(cluster.jobs()) - before  # the cluster may have forgotten older ones
 
 
 @pytest.mark.slow
