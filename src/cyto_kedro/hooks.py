@@ -185,6 +185,7 @@ class LedgerHooks:
         """Start the run's manifest."""
         self._catalog = catalog
         self._inputs: dict[str, Mapping[str, Any]] = {}
+        self._hashed: dict[str, dict[tuple[str, ...], str]] = {}
         self._clock: dict[str, float] = {}
         self._run_id = str(run_params["run_id"])
         self._folder = self._root / "runs" / self._run_id
@@ -201,7 +202,7 @@ class LedgerHooks:
             "run_params": {
                 key: as_json(value) for key, value in run_params.items() if value is not None
             },
-            "parameters": as_json(dict(self._context.config_loader["parameters"])),
+            "parameters": as_json(_ordered(self._context.config_loader["parameters"])),
             "nodes": [node.name for node in pipeline.nodes],
             "git": _git(self._root),
             "python": sys.version,
@@ -225,7 +226,7 @@ class LedgerHooks:
         where
             Host, job and attempt, noted with each partition.
         """
-        self._catalog, self._inputs, self._clock = catalog, {}, {}
+        self._catalog, self._inputs, self._hashed, self._clock = catalog, {}, {}, {}
         self._run_id = run_id
         self._partitions, self._where = partitions, dict(where)
         manifest = self._root / "runs" / run_id / "manifest.json"
@@ -241,6 +242,7 @@ class LedgerHooks:
         if not hasattr(self, "_inputs"):  # a node run by itself, without a pipeline around it
             return
         self._inputs[node.name] = dict(inputs)
+        self._hashed[node.name] = {}
         self._clock[node.name] = time.monotonic()
 
     @hook_impl
@@ -259,7 +261,7 @@ class LedgerHooks:
             if is_lifted(node.func) and identity is not None:
                 group = group_of(spec_of(node.func), node.outputs.index(dataset_name), identity)
             try:
-                digests = input_digests(node.func, inputs, group)
+                digests = input_digests(node.func, inputs, group, self._hashed[node.name])
             except PartitionError:
                 digests = {}  # never current: its inputs have no content that can be hashed
             saved = datetime.now(UTC)
@@ -319,6 +321,12 @@ class LedgerHooks:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(self._manifest, indent=1, default=str), encoding="utf-8")
         part.replace(path)
+
+
+def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Blocks in the order of the analysis: Kedro reads their files in no order of its own."""
+    order = {name: place for place, name in enumerate(MODELS)}
+    return dict(sorted(parameters.items(), key=lambda each: (order.get(each[0], 99), each[0])))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
