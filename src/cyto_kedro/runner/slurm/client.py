@@ -20,7 +20,7 @@ ASK_S = 10.0  # records are not read while squeue waits for an absent controller
 KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
 # what sbatch says where asking again later helps
 _LATER = re.compile(
-    r"submit ?limit|MaxSubmitJobs|MaxJobCount|JobCount|temporarily|Unable to contact|timed out|Socket|"
+    r"submit ?limit|MaxSubmit|MaxJobCount|JobCount|temporarily|Unable to contact|timed out|Socket|"
     r"Connection refused|try again|Resource busy|not available|Zero Bytes|slurmctld|communication|"
     r"Job violates accounting/QOS policy",
     re.IGNORECASE,
