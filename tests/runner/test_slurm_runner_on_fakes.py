@@ -29,7 +29,13 @@ def slurm(project: Project, commands: Path, *words: str) -> subprocess.Completed
     (folder / "fake.yml").write_text(yaml.safe_dump(RESOURCES), encoding="utf-8")
     return subprocess.run(
         [sys.executable, "-m", "kedro", "run", "--pipelines", "segmentation"]
-        + ["--runner", "cyto_kedro.runner.SlurmRunner", "--runner-params", "resources=fake", *words],
+        + [
+            "--runner",
+            "cyto_kedro.runner.SlurmRunner",
+            "--runner-params",
+            "resources=fake",
+            *words,
+        ],
         cwd=project.path,
         env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "COLUMNS": "200"},
         capture_output=True,

@@ -33,6 +33,7 @@ from parts import (
     PATH,
     SLURM_CONF,
     SLURMDBD_CONF,
+    URGENT,
     WITH_ACCOUNTING,
     ClusterError,
     alive,
@@ -101,7 +102,7 @@ class Cluster:
 
     def idle(self) -> bool:
         """Whether all nodes are up and no job is on them."""
-        states = self.call("sinfo", "-h", "-N", "-o", "%T", check=False).split()
+        states = self.call("sinfo", "-h", "-N", "-p", PARTITION, "-o", "%T", check=False).split()
         return len(states) == len(self.nodes) and set(states) == {"idle"}
 
     def reset(self) -> None:
@@ -112,7 +113,7 @@ class Cluster:
             self.call("scancel", "-u", "root", check=False)
         for node in self.nodes:
             self.start_node(node)
-        down = self.call("sinfo", "-h", "-N", "-o", "%N|%T").splitlines()
+        down = self.call("sinfo", "-h", "-N", "-p", PARTITION, "-o", "%N|%T").splitlines()
         for each in down:
             node, state = each.split("|")
             if state.startswith(("down", "drain")):
@@ -278,6 +279,7 @@ def _bring_up(
         port=port,
         state=state,
         partition=PARTITION,
+        urgent=URGENT,
         max_array_size=max_array_size,
         memory=MEMORY_BY_CGROUP if by_cgroup else MEMORY_BY_POLLING,
         accounting=WITH_ACCOUNTING.format(port=dbd_port, state=state) if accounting else "",

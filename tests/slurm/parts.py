@@ -19,6 +19,7 @@ BASIC = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scanc
 ACCOUNTING = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb", "sacctmgr", "sacct")
 CGROUPS = Path("/sys/fs/cgroup")
 PARTITION = "test"
+URGENT = "urgent"  # its jobs preempt those of the other
 # daemons live in sbin, which is not on every PATH
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
@@ -54,8 +55,11 @@ SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf
 MaxArraySize={max_array_size}
 GresTypes=gpu
 {accounting}
+PreemptType=preempt/partition_prio
+PreemptMode=CANCEL
 {nodes}
-PartitionName={partition} Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName={partition} Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName={urgent} Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
 """
 WITH_ACCOUNTING = """\
 AccountingStorageType=accounting_storage/slurmdbd

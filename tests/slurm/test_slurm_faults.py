@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cluster import Cluster, wait_for
+from cluster import URGENT, Cluster, wait_for
 from harness import FOVS, Assay, Bench, Driver, assert_equal
 
 pytestmark = pytest.mark.slurm
@@ -79,6 +79,37 @@ def test_a_node_that_goes_down_costs_only_what_ran_on_it(
     cluster.call("scontrol", "update", f"nodename={dead}", "state=down", "reason=test")
     hit = {each["where"] for each in assay.notes() if each["host"] == dead} - set(assay.ends())
     driver.ok(240)
+    complete(assay, bench)
+    once(assay, *hit)
+    assert hit and all(assay.calls()[each] == 2 for each in hit)
+
+
+def test_a_dead_slurmd_whose_task_ends_all_the_same_costs_nothing(
+    assay: Assay, bench: Bench, cluster: Cluster
+) -> None:
+    """SLURM may not learn how the task ended; its own record says it."""
+    assay.faults({"*": {"do": "sleep", "s": 5, "first": 1}})
+    driver = assay.slurm()
+    assay.wait_for_calls(4)
+    dead = assay.notes()[-1]["host"]
+    cluster.kill_node(dead)
+    driver.ok(240)
+    complete(assay, bench)
+    once(assay)
+
+
+def test_a_preempted_task_is_run_again_as_it_was(
+    assay: Assay, bench: Bench, cluster: Cluster
+) -> None:
+    assay.faults({"*": {"do": "sleep", "s": 6, "first": 1}})
+    driver = assay.slurm()
+    assay.wait_for_calls(4)
+    wanted = assay.notes()[-1]["host"]
+    words = ("--parsable", f"--partition={URGENT}", f"--nodelist={wanted}", "--mem=500")
+    cluster.call("sbatch", *words, "--output=/dev/null", "--wrap=sleep 1")
+    hit = {each["where"] for each in assay.notes() if each["host"] == wanted} - set(assay.ends())
+    driver.ok(240)
+    assert "preempted" in driver.text, driver.text[-4000:]
     complete(assay, bench)
     once(assay, *hit)
     assert hit and all(assay.calls()[each] == 2 for each in hit)
@@ -196,25 +227,27 @@ def test_without_accounting_the_record_and_the_log_decide(
     assert assay.calls()[other] == 2
 
 
-@pytest.fixture
-def full_disk(assay: Assay) -> Iterator[Path]:
+@pytest.fixture(params=["size=4k,nr_inodes=2", "ro"], ids=["full", "read-only"])
+def bad_disk(assay: Assay, request: pytest.FixtureRequest) -> Iterator[Path]:
     """The folder of the results on a file system that cannot be written."""
     folder = assay.path / "data" / "03_primary"
     folder.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=2", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", request.param, "tmpfs", str(folder)]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("file systems may not be mounted here")
     yield folder
     subprocess.run(["umount", str(folder)], check=False)
 
 
-def test_a_full_disk_is_called_by_its_name(assay: Assay, bench: Bench, full_disk: Path) -> None:
+def test_a_disk_that_cannot_be_written_is_called_by_its_name(
+    assay: Assay, bench: Bench, bad_disk: Path
+) -> None:
     assay.resources(batch_size=4)
     failed = assay.slurm().fails()
-    assert "No space left" in failed.text, failed.text[-4000:]
-    assert max(assay.calls().values(), default=0) <= 1  # another try would find it full again
+    assert "No space left" in failed.text or "Read-only file system" in failed.text
+    assert max(assay.calls().values(), default=0) <= 1  # another try would find it the same
     assert not assay.labels("engine_labels")
-    subprocess.run(["umount", str(full_disk)], check=True)
+    subprocess.run(["umount", str(bad_disk)], check=True)
     assay.slurm(resume=True).ok()
     complete(assay, bench)
 
