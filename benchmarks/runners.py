@@ -5,7 +5,7 @@
     python benchmarks/runners.py --only plan
 
 The node is `segment` on a simulated assay cut into blocks of one frame. "bare array" is sbatch
---array of the very commands that SlurmRunner's tasks run, waited for with the shell.
+--array of the very commands that SlurmRunner's tasks run, waited for with squeue.
 """
 
 from __future__ import annotations
@@ -96,7 +96,11 @@ def bare_array(project: Path) -> float:
     (again / "script.sh").write_text(text)
     shutil.rmtree(project / "data" / "03_primary")
     began = time.perf_counter()
-    subprocess.run(["sbatch", "--wait", str(again / "script.sh")], check=True, capture_output=True)
+    words = ["sbatch", "--parsable", str(again / "script.sh")]
+    job = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
+    words = ["squeue", "-h", "-j", job]  # `sbatch --wait` would look only every ten seconds or so
+    while subprocess.run(words, check=True, capture_output=True).stdout.strip():
+        time.sleep(0.2)
     return time.perf_counter() - began
 
 
@@ -125,7 +129,19 @@ def runners(slurm_conf: str | None, batch_size: int) -> None:
         starts = sorted(each["start_s"] for each in tasks_of(project))
         bare = bare_array(project)
         print(f"  {'bare sbatch --array':<28}{bare:>8.1f} wall   node / bare = {node / bare:.2f}")
-        print(f"  a task's start, process to node: median {starts[len(starts) // 2]:.2f} s")
+        alone = [alone_start(project) for _ in range(3)]
+        print(
+            f"  a task's start, process to node: median {starts[len(starts) // 2]:.2f} s in the array,"
+        )
+        print(f"  {min(alone):.2f} s alone on the machine (best of 3)")
+
+
+def alone_start(project: Path) -> float:
+    """Seconds from a worker's process start to its node's first line, with nothing beside it."""
+    folder = newest(project) / "jobs" / "segment" / "001"
+    words = [sys.executable, "-m", "cyto_kedro.runner.worker", str(folder / "task.json"), "0"]
+    subprocess.run(words, check=True, cwd=project, capture_output=True)
+    return json.loads((folder / "0.json").read_text())["start_s"]
 
 
 def plan() -> None:
@@ -145,6 +161,64 @@ def plan() -> None:
     with tempfile.TemporaryDirectory() as folder:
         began, stale = ledger(Path(folder), groups)
         print(f"10,000 partitions against the ledger: {began:.2f} s ({stale} of them stale)")
+
+
+def driver(n_tasks: int = 1000) -> None:
+    """Print what the driver itself costs: its tasks have ended as soon as they are submitted."""
+    from datetime import UTC, datetime
+
+    from kedro.io import DataCatalog, MemoryDataset
+    from kedro.pipeline import node, pipeline
+
+    from cyto_kedro.lift import lift
+    from cyto_kedro.partitions import Plan
+    from cyto_kedro.runner import driver as module
+    from cyto_kedro.runner.context import RunContext
+    from cyto_kedro.runner.records import BatchRecord, GroupRecord, TaskFile, TaskFolder, write_json
+    from cyto_kedro.runner.resources import check_resources
+    from cyto_kedro.runner.slurm.client import Client
+    from cyto_kedro.runner.slurm.watch import SlurmBackend
+
+    elsewhere: list[float] = []  # seconds in which the tasks wrote their records
+
+    class Instant(Client):
+        def submit(self, script: Path) -> str:
+            began = time.perf_counter()
+            folder = TaskFolder(script.parent)
+            task = TaskFile.model_validate_json(folder.task.read_bytes())
+            for index, groups in enumerate(task.batches):
+                done = tuple(GroupRecord(group=group, state="done") for group in groups)
+                now = datetime.now(UTC)
+                record = BatchRecord(
+                    index=index, host="h", pid=1, started=now, finished=now, groups=done
+                )
+                write_json(folder.record(index), record.model_dump_json())
+            elsewhere.append(time.perf_counter() - began)
+            return str(len(elsewhere))
+
+        def ours(self) -> dict[str, set[str]]:
+            return {}
+
+    def work(group, manifest):
+        return group
+
+    fov = {"n_frames": n_tasks, "height_px": 9, "width_px": 9}
+    plan = Plan(fovs={"f": fov}, channels=(), populations=("TCell",), block_length=1)
+    catalog = DataCatalog({"manifest": MemoryDataset(plan)})
+    flow = pipeline([node(lift(work, by="fov/population/block"), "manifest", "out", name="work")])
+    machine = {"max_jobs": n_tasks, "max_array_size": n_tasks}
+    file = check_resources({"machine": machine, "default": {"batch_size": 1}}, "")
+    module.pipelines_of = lambda _: {"work": ["any"]}  # it is in no registered pipeline
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        (folder / "runs" / "r").mkdir(parents=True)
+        context = RunContext(project=folder, conf_source=folder, env=None)
+        backend = SlurmBackend(file.machine, folder, Instant(accounting=False))
+        run = module.Driver(flow, catalog, None, "r", context, file, backend, only_stale=False)
+        began = time.perf_counter()
+        run.run()
+        own = time.perf_counter() - began - sum(elsewhere)
+    print(f"the driver's own cost for {n_tasks} tasks: {1e3 * own / n_tasks:.2f} ms a task")
 
 
 def ledger(folder: Path, groups: Sequence[dict[str, str]]) -> tuple[float, int]:
@@ -209,6 +283,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.only != "runners":
         plan()
+        driver()
     if given.only != "plan":
         runners(given.slurm_conf, given.batch_size)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import CytoError, InputError, unknown
 from cyto_kedro.ledger import Correction
+from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
 
 
@@ -151,7 +151,7 @@ def show_runs(metadata: ProjectMetadata, run_id: str | None) -> None:
     folder = Path(metadata.project_path) / "runs"
     if run_id is None:
         for path in sorted(folder.glob("*/manifest.json")):
-            run = json.loads(path.read_text(encoding="utf-8"))
+            run = history.read(path.parent)
             n = len(run.get("partitions", []))
             click.echo(
                 f"{run['run_id']}  {run['state']:8} {n:6} saved  {' '.join(run['command'][1:])}"
@@ -161,7 +161,7 @@ def show_runs(metadata: ProjectMetadata, run_id: str | None) -> None:
     if not path.exists():
         known = [each.parent.name for each in folder.glob("*/manifest.json")]
         raise click.ClickException(unknown("run", run_id, known))
-    run = json.loads(path.read_text(encoding="utf-8"))
+    run = history.read(path.parent)
     click.echo(f"{run['run_id']}: {run['state']}, {run['started']} to {run.get('finished', '…')}")
     if "error" in run:
         click.secho(run["error"], fg="red")

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
@@ -31,6 +31,7 @@ from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.parameters import MODELS, Assay, check_together, given_in
+from cyto_kedro.runner import history
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +196,7 @@ class LedgerHooks:
         self._manifest = {
             "run_id": self._run_id,
             "state": "running",
+            **history.where(),
             "started": datetime.now(UTC).isoformat(),
             "command": sys.argv,
             "runner": str(run_params.get("runner")),
@@ -302,15 +304,8 @@ class LedgerHooks:
             file.write(json.dumps(item) + "\n")
 
     def _finish(self, state: str, error: str | None = None) -> None:
-        own = [self._folder / "partitions.jsonl"]
-        workers = sorted(self._folder.glob("jobs/*/*/*.partitions.jsonl"))
-        self._manifest |= {
-            "state": state,
-            "finished": datetime.now(UTC).isoformat(),
-            "partitions": [each for path in own + workers for each in _lines(path)],
-        }
-        if tasks := list(_lines(self._folder / "tasks.jsonl")):
-            self._manifest["tasks"] = tasks
+        finished = {"state": state, "finished": datetime.now(UTC).isoformat()}
+        self._manifest |= finished | history.collect(self._folder)
         if error is not None:
             self._manifest["error"] = error
         self._write()
@@ -327,17 +322,6 @@ def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Blocks in the order of the analysis: Kedro reads their files in no order of its own."""
     order = {name: place for place, name in enumerate(MODELS)}
     return dict(sorted(parameters.items(), key=lambda each: (order.get(each[0], 99), each[0])))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The JSON lines of a file; a last one that a killed process left torn is skipped."""
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            log.warning("%s: skipped a torn line", path)
 
 
 def _git(root: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,23 @@ def test_a_foreign_type_that_dies_leaves_the_old_partition_and_no_litter(tmp_pat
     with pytest.raises(DatasetError, match="disk full"):
         made.save({"b/T": "to die"})
     assert made.content("b/T") is None and made.list_ids() == ["a/T"]
+
+
+def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> None:
+    made = parts(tmp_path)
+    made.save({"a/T": TABLE})
+    made.record("a/T", {})
+    kept = {each for each in tmp_path.rglob("*") if each.is_file()}
+    folder = Path(made.path_of("a/T")).parent
+    names = ("T.csv.part-0f", ".part-0f-T.csv", "young.csv.part-1a")
+    litter = [folder / name for name in names]
+    litter.append(folder.parent / ".ledger" / "a" / "T.json.part")
+    for each in litter:
+        each.write_bytes(b"half")
+        if each.name != "young.csv.part-1a":  # its writer may live
+            os.utime(each, (0, 0))
+    assert made.sweep() == 3
+    assert {each for each in tmp_path.rglob("*") if each.is_file()} == kept | {litter[2]}
 
 
 def test_kedros_own_dataset_types_go_through_a_rename(tmp_path: Path) -> None:

@@ -27,15 +27,9 @@ def slurm(project: Project, commands: Path, *words: str) -> subprocess.Completed
     folder = project.path / "conf" / "resources"
     folder.mkdir(exist_ok=True)
     (folder / "fake.yml").write_text(yaml.safe_dump(RESOURCES), encoding="utf-8")
+    given = ["--runner", "cyto_kedro.runner.SlurmRunner", "--runner-params", "resources=fake"]
     return subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--pipelines", "segmentation"]
-        + [
-            "--runner",
-            "cyto_kedro.runner.SlurmRunner",
-            "--runner-params",
-            "resources=fake",
-            *words,
-        ],
+        [sys.executable, "-m", "kedro", "run", "--pipelines", "segmentation", *given, *words],
         cwd=project.path,
         env={**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "COLUMNS": "200"},
         capture_output=True,

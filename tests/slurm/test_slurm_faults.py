@@ -18,6 +18,8 @@ import pytest
 from cluster import URGENT, Cluster, wait_for
 from harness import FOVS, Assay, Bench, Driver, assert_equal
 
+from cyto_kedro.runner import history
+
 pytestmark = pytest.mark.slurm
 
 VICTIM = f"{FOVS[1]}/TCell/8"  # a group as the algorithm names it
@@ -141,6 +143,8 @@ def test_jobs_outlive_a_killed_driver_and_the_next_one_takes_them_over(
     driver.process.wait()
     assert cluster.live_jobs()  # the array runs on
     finished = set(assay.ends())
+    killed = history.read(assay.run_folder())  # what it did is known although it said no last word
+    assert killed["state"] == "killed" and len(killed["partitions"]) >= 2
     resumed = assay.slurm(resume=True).ok(180)
     complete(assay, bench)
     calls = assay.calls()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import time
 import uuid
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
@@ -178,6 +183,22 @@ class PartitionedDataset(KedroPartitionedDataset):
         found = (self._path_to_partition(path) for path in self._list_partitions())
         ids = (each for each in found if "/." not in f"/{each}")
         return sorted(each for each in ids if each.count("/") == len(self.grain) - 1)
+
+    def sweep(self, older_than_s: float = 3600.0) -> int:
+        """Remove what killed writers left half written (local disks); how many files that were."""
+        if not isinstance(self._filesystem, LocalFileSystem):
+            return 0
+        count, now = 0, time.time()
+        for folder, _, names in os.walk(self._folder):
+            for name in names:
+                path = Path(folder, name)
+                if ".part-" not in name and not name.endswith(".json.part"):
+                    continue
+                with contextlib.suppress(FileNotFoundError):
+                    if now - path.stat().st_mtime > older_than_s:  # else its writer may live
+                        path.unlink()
+                        count += 1
+        return count
 
     def content(self, identity: str) -> str | None:
         """Hash of a partition's file, or None when it is not there."""

@@ -133,7 +133,7 @@ class Lease:
         aside.unlink(missing_ok=True)
 
     def _void(self, path: Path, holder: dict[str, Any]) -> bool:
-        if holder.get("host") == socket.gethostname() and not _alive(holder.get("pid")):
+        if holder.get("host") == socket.gethostname() and not alive(holder.get("pid")):
             return True
         probe = (
             self._folder / f".clock-{uuid4().hex}"
@@ -179,7 +179,8 @@ def _holder(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _alive(pid: Any) -> bool:
+def alive(pid: Any) -> bool:
+    """Whether a process of this host runs; a zombie that nobody waits for does not."""
     if not isinstance(pid, int):
         return False
     try:

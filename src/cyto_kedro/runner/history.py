@@ -1,0 +1,62 @@
+"""What a run leaves in its folder, ``runs/<run_id>``, read back while it runs and after it ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cyto_kedro.runner.lease import alive
+
+log = logging.getLogger(__name__)
+
+
+def collect(folder: Path) -> dict[str, Any]:
+    """The partitions that were saved, and what became of each task, as far as the run has come.
+
+    Returns
+    -------
+    dict
+        ``partitions``: one item each, from the driver and from all workers; ``tasks``: one item per
+        batch, only where a runner started batches.
+    """
+    workers = sorted(folder.glob("jobs/*/*/*.partitions.jsonl"))
+    files = [folder / "partitions.jsonl", *workers]
+    found: dict[str, Any] = {"partitions": [each for path in files for each in lines(path)]}
+    if tasks := list(lines(folder / "tasks.jsonl")):
+        found["tasks"] = tasks
+    return found
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The manifest of a run; of one that did not end, with what it did so far.
+
+    ``state`` is ``done``, ``failed``, ``running``, or ``killed`` where the process that drove it on
+    this host is gone without a word (its jobs may run on; a resuming run takes them over).
+    """
+    run: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if run["state"] != "running":
+        return run
+    if run.get("host") == socket.gethostname() and not alive(run.get("pid")):
+        run["state"] = "killed"
+    return run | collect(folder)
+
+
+def where() -> dict[str, Any]:
+    """What `read` needs to know of the process that drives a run."""
+    return {"host": socket.gethostname(), "pid": os.getpid()}
+
+
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON lines of a file; a last one that a killed process left torn is skipped."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            log.warning("%s: skipped a torn line", path)
