@@ -32,7 +32,7 @@ def test_the_table_says_what_failed_where_and_what_its_log_ends_with() -> None:
     ]
     lines = failure_table(failures, ["track"], "kedro run --again").splitlines()
     assert lines[0] == (
-        "2 nodes failed: segment, summarise; 1 that depend on them were not run (track)."
+        "2 nodes failed: segment, summarise; 1 that depend on them were not run in full (track)."
     )
     assert lines[2].split(maxsplit=3) == ["segment", "A1/TCell", "3", "out of memory"]
     assert lines[3:6] == ["    log: /r/0.log", "    | line 1", "    | Killed"]

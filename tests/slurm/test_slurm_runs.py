@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from harness import Assay, Bench, assert_equal
+from harness import FOVS, Assay, Bench, assert_equal
+
+from cyto_kedro.runner import history
 
 pytestmark = pytest.mark.slurm
+NODES = ("segment", "subtract")
 
 
 def test_segmentation_is_what_a_plain_run_makes_and_its_record_says_how(
@@ -48,6 +51,21 @@ def test_segmentation_is_what_a_plain_run_makes_and_its_record_says_how(
     assay.slurm(resume=True).ok()
     assert not set(cluster.jobs()) - before  # the cluster may have forgotten older ones
     assert sorted(assay.calls().values()) == [1] * 8
+
+
+def test_a_node_starts_on_what_its_producer_has_finished(
+    assay: Assay, bench: Bench, cluster: Cluster
+) -> None:
+    slow = f"{FOVS[0]}/TCell/0"
+    assay.resources(subtract_here=False, batch_size=1)
+    assay.faults({slow: {"do": "sleep", "s": 25}})
+    assay.slurm().ok(150)
+    assert_equal(assay.labels(), bench.labels)
+    assert sorted(assay.calls().values()) == [1] * 8
+    tasks = history.read(assay.run_folder())["tasks"]
+    ends = {node: sorted(t["finished"] for t in tasks if t["node"] == node) for node in NODES}
+    assert len(ends["subtract"]) == 4  # a task for each field and block
+    assert sum(end < ends["segment"][-1] for end in ends["subtract"]) == 3  # the fourth needs it
 
 
 def test_a_dry_run_shows_the_plan_and_submits_nothing(assay: Assay, cluster: Cluster) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from kedro.pipeline import Pipeline
@@ -13,14 +11,16 @@ from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
 from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
-from cyto_kedro.lift import restrict
+from cyto_kedro.lift import is_lifted, restrict
+from cyto_kedro.runner.adoption import take_over
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, why
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
-from cyto_kedro.runner.graph import find_stale, is_light, pipelines_of
+from cyto_kedro.runner.flow import Flow, NodeRun, key_of, ready
+from cyto_kedro.runner.graph import find_stale, groups_of, is_light, pipelines_of, sweep
 from cyto_kedro.runner.lease import Lease
 from cyto_kedro.runner.planning import Array, Group, again, plan_node
-from cyto_kedro.runner.records import GroupRecord, TaskFile
+from cyto_kedro.runner.records import GroupRecord
 from cyto_kedro.runner.report import Failure, failure_table, left, resume_command, task_line
 from cyto_kedro.runner.resources import ResourceFile
 
@@ -28,19 +28,6 @@ log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 10.0
 TICK_S, TICK_MAX_S = 0.05, 1.0
-
-
-@dataclass
-class NodeRun:
-    """What the driver keeps of a node that has started."""
-
-    node: Node
-    total: int = 0
-    done: int = 0
-    open: int = 0  # tasks submitted, and batches that wait to be
-    failures: list[Failure] = field(default_factory=list)
-    adopted: set[Submission] = field(default_factory=set)
-    began: float = field(default_factory=time.monotonic)
 
 
 class Driver:
@@ -75,8 +62,7 @@ class Driver:
         self._backend, self._only_stale, self._lease = backend, only_stale, lease
         self._todo: list[Node] = list(pipeline.nodes)
         self._running: dict[str, NodeRun] = {}
-        self._ended: set[Node] = set()
-        self._blocked: dict[Node, bool] = {}  # node -> whether it failed itself
+        self._flow = Flow(pipeline)
         self._failures: list[Failure] = []
         self._homes = pipelines_of(pipeline) if backend is not None else {}
         self._feed: Feed | None = None
@@ -98,12 +84,18 @@ class Driver:
             If the run was interrupted, or lost its lease.
         """
         try:
-            self._take_over()
+            if self._backend is not None and self._context is not None:
+                names = {node.name for node in self._pipeline.nodes}
+                self._left = take_over(self._backend, self._context, names, self._only_stale)
+            if self._lease is not None and not self._left:  # nobody else writes here
+                sweep(self._pipeline, self._catalog)
             tick = TICK_S
             while self._todo or self._running:
                 if self._lease is not None and self._lease.lost.is_set():
                     raise RunStoppedError("another driver took over this run's outputs")
                 moved = self._start_ready()
+                for state in list(self._running.values()):
+                    self._advance(state)
                 moved |= self._submit()
                 ended = self._backend.poll() if self._backend is not None else []
                 for each in ended:
@@ -119,21 +111,21 @@ class Driver:
                 raise RunStoppedError(self._kept("stopped by Ctrl-C")) from error
             raise
         if self._failures:
-            blocked = [node.name for node, itself in self._blocked.items() if not itself]
+            blocked = [node.name for node, itself in self._flow.blocked.items() if not itself]
             raise RunFailedError(failure_table(self._failures, blocked, resume_command()))
 
     def _start_ready(self) -> bool:
         """Start the nodes whose inputs are there; at most one of them in this process."""
         moved, light = False, None
         for node in list(self._todo):
-            needs = self._pipeline.node_dependencies[node]
-            if needs & self._blocked.keys():
+            here = self._is_light(node)
+            if self._flow.never(node):
                 log.warning("%s: not run, it depends on a node that failed", node.name)
                 self._todo.remove(node)
-                self._blocked[node] = False
+                self._flow.end(node, failed=False, cut=True)
                 moved = True
-            elif needs <= self._ended:
-                if self._is_light(node):
+            elif self._flow.may_start(node, whole=here):
+                if here:
                     light = light or node
                     continue
                 self._todo.remove(node)
@@ -149,9 +141,6 @@ class Driver:
     def _is_light(self, node: Node) -> bool:
         return self._backend is None or is_light(node, self._resources, self._homes)
 
-    def _names(self, node: Node) -> Sequence[str]:
-        return self._homes.get(node.name, ())
-
     def _start(self, node: Node) -> None:
         state = self._running[node.name] = NodeRun(node)
         state.adopted = {each for each in self._left if each.array.node == node.name}
@@ -159,27 +148,82 @@ class Driver:
             self._plan(state)
 
     def _plan(self, state: NodeRun) -> None:
+        """Learn which groups a node has; a node without partitions is handed out at once."""
         node = state.node
-        assert self._backend is not None
         try:
+            if is_lifted(node.func):
+                state.waiting = groups_of(node, self._catalog)
+                state.total = len(state.waiting)
+                self._flow.expect(node, state.waiting)
+                return
             groups, reason = find_stale(node, self._catalog, self._only_stale)
         except Exception as error:  # noqa: BLE001 - nodes that do not depend on it go on
-            state.failures.append(Failure(node.name, {}, f"{type(error).__name__}: {error}", 0))
+            self._unplanned(state, error)
             return
         if groups == []:
             log.info("%s: current", node.name)
             return
+        state.total = 1
+        self._hand_out(state, [{}], reason)
+
+    def _advance(self, state: NodeRun) -> None:
+        """Hand out the groups whose inputs have come in, by full batches while more may come."""
+        if not (state.waiting or state.fresh) or state.seen == self._flow.version:
+            return
+        node, flow = state.node, self._flow
+        state.seen = flow.version
+        groups, reason = ready(node, state.waiting, flow.missing_for(node)), ""
+        if groups:
+            taken = {key_of(group) for group in groups}
+            state.waiting = [each for each in state.waiting if key_of(each) not in taken]
+            try:
+                todo = node._copy(func=restrict(node.func, groups))
+                stale, reason = find_stale(todo, self._catalog, self._only_stale)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._unplanned(state, error)
+                return
+            state.fresh += stale or []
+            run = {key_of(group) for group in state.fresh}
+            for group in groups:
+                if key_of(group) not in run:  # it is current
+                    flow.made(node, group)
+                    state.total -= 1
+        more = flow.runs_on(node)
+        if not more:  # what still waits needs what failed
+            state.cut, state.waiting = len(state.waiting), []
+            state.total -= state.cut
+        self._hand_out(state, state.fresh, reason, whole_batches=more)
+        if not state.total and not state.cut and not state.waiting:
+            log.info("%s: current", node.name)
+
+    def _unplanned(self, state: NodeRun, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        state.failures.append(Failure(state.node.name, {}, reason, 0))
+        state.waiting, state.fresh = [], []
+
+    def _hand_out(
+        self, state: NodeRun, groups: list[Group], reason: str, whole_batches: bool = False
+    ) -> None:
+        """Push groups as arrays; with `whole_batches`, those that fill none stay in `fresh`."""
+        assert self._backend is not None
+        node = state.node
         arrays = plan_node(
             node.name,
-            [{}] if groups is None else groups,
+            groups,
             self._resources,
             tags=node.tags,
-            pipelines=self._names(node),
+            pipelines=self._homes.get(node.name, ()),
             slots=self._backend.slots,
+            total=state.total,
+            whole_batches=whole_batches,
         )
-        state.total = sum(array.n_groups for array in arrays)
         tasks = sum(len(array.batches) for array in arrays)
-        log.info("%s: %d to run in %d tasks (%s)", node.name, state.total, tasks, reason)
+        if not tasks:
+            return
+        out = {key_of(group) for array in arrays for batch in array.batches for group in batch}
+        state.fresh = [group for group in groups if key_of(group) not in out]
+        said = f" ({reason})" if reason else ""
+        log.info("%s: %d to run in %d tasks%s", node.name, len(out), tasks, said)
         for array in arrays:
             self._push(array)
 
@@ -189,19 +233,25 @@ class Driver:
         self._feed.push(array)
 
     def _run_here(self, node: Node) -> None:
-        todo = node
+        """Run a node, as far as its inputs are there, in this process."""
+        flow, todo = self._flow, node
+        cut: list[Group] = []
         try:
-            groups, reason = (
-                find_stale(node, self._catalog, True) if self._only_stale else (None, "")
-            )
-            if groups == []:
-                log.info("%s: current", node.name)
-                self._ended.add(node)
-                return
-            if self._only_stale:
-                log.info("%s: %s to run (%s)", node.name, len(groups) if groups else "all", reason)
-            if groups is not None:
+            if missing := flow.missing_for(node):
+                every = groups_of(node, self._catalog)
+                groups = ready(node, every, missing)
+                cut = [group for group in every if group not in groups]
                 todo = node._copy(func=restrict(node.func, groups))
+            if self._only_stale:
+                stale, reason = find_stale(todo, self._catalog, True)
+                if stale == []:
+                    log.info("%s: current", node.name)
+                    flow.expect(node, cut)
+                    flow.end(node, failed=False, cut=bool(cut))
+                    return
+                log.info("%s: %s to run (%s)", node.name, len(stale) if stale else "all", reason)
+                if stale is not None:
+                    todo = node._copy(func=restrict(node.func, stale))
             Task(
                 node=todo,
                 catalog=self._catalog,
@@ -211,17 +261,19 @@ class Driver:
             ).execute()
         except GroupsFailedError as error:
             log.error("%s: %s", node.name, error)
-            self._blocked[node] = True
+            flow.expect(node, [*cut, *(group for group, _ in error.failures)])
+            flow.end(node, failed=True)
             self._failures += [
                 Failure(node.name, group, f"{type(e).__name__}: {e}", 1)
                 for group, e in error.failures
             ]
         except Exception as error:
             log.error("%s: %s", node.name, error, exc_info=log.isEnabledFor(logging.DEBUG))
-            self._blocked[node] = True
+            flow.end(node, failed=True)
             self._failures.append(Failure(node.name, {}, f"{type(error).__name__}: {error}", 1))
         else:
-            self._ended.add(node)
+            flow.expect(node, cut)
+            flow.end(node, failed=False, cut=bool(cut))
 
     # -- batches ----------------------------------------------------------------------------------
 
@@ -266,6 +318,7 @@ class Driver:
             found = by_key.get(tuple(sorted(group.items())))
             if found is not None and found.state == "done":
                 done += 1
+                self._flow.made(state.node, group)
                 continue
             cause, reason = why(ended, found)
             if self._may_retry(sub.array, cause):
@@ -304,18 +357,18 @@ class Driver:
 
     def _finish(self) -> None:
         for name, state in list(self._running.items()):
-            if state.open or state.adopted:
+            if not state.over:
                 continue
             del self._running[name]
             if state.failures:
                 log.error("%s: %d partitions failed", name, len(state.failures))
                 self._failures += state.failures
-                self._blocked[state.node] = True
-            else:
-                self._ended.add(state.node)
-                if state.total:
-                    spent = time.monotonic() - state.began
-                    log.info("%s: %d done, %.1f s", name, state.done, spent)
+            if state.cut:
+                log.warning("%s: %d partitions not run, what they need failed", name, state.cut)
+            elif state.total and not state.failures:
+                spent = time.monotonic() - state.began
+                log.info("%s: %d done, %.1f s", name, state.done, spent)
+            self._flow.end(state.node, failed=bool(state.failures), cut=bool(state.cut))
 
     # -- what it says, and what it leaves ---------------------------------------------------------
 
@@ -344,40 +397,6 @@ class Driver:
         with path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def _take_over(self) -> None:
-        """Adopt what an earlier driver left running, or cancel it where it would be redone."""
-        if self._backend is None or self._context is None:
-            return
-        names = {node.name for node in self._pipeline.nodes}
-        for submission in self._backend.live(self._context.runs):
-            if submission.array.node not in names or not submission.open:
-                continue
-            if self._only_stale and self._same_session(submission):
-                log.info("adopted job %s (%s) of an earlier run", submission.job, submission.name)
-                submission.adopted = True
-                self._backend.adopt(submission)
-                self._left.append(submission)
-            else:
-                log.warning(
-                    "cancelling job %s (%s) of an earlier run", submission.job, submission.name
-                )
-                self._backend.drop(submission)
-
-    def _same_session(self, submission: Submission) -> bool:
-        """Whether a live job would compute what this run would: same environment and parameters.
-
-        Parameters that changed on disk are seen by the ledger: what the job saves is then stale,
-        and redone after it ended.
-        """
-        task = TaskFile.model_validate_json(submission.folder.task.read_bytes())
-        assert self._context is not None
-        ours = (
-            str(self._context.conf_source),
-            self._context.env,
-            dict(self._context.runtime_params),
-        )
-        return ours == (task.conf_source, task.env, task.runtime_params)
-
     def _stop(self, error: BaseException) -> None:
         if self._lease is not None and self._lease.lost.is_set():
             return  # the jobs are another driver's now
@@ -389,7 +408,7 @@ class Driver:
         done = sum(state.done for state in self._running.values())
         done += self._feed.kept() if self._feed is not None else 0
         return (
-            f"{why}: its jobs are cancelled. {len(self._ended)} nodes are finished, and {done} "
+            f"{why}: its jobs are cancelled. {len(self._flow.ended)} nodes are finished, and {done} "
             "partitions of those that were running; all of that stays, and nothing is half "
             "written. Go on with:\n"
             f"  {resume_command()}"

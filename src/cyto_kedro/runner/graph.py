@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from cyto_kedro.currency import plan_of, stale_groups
+from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.runner.planning import Group
 from cyto_kedro.runner.resources import ResourceFile
+
+log = logging.getLogger(__name__)
 
 
 def find_stale(node: Node, catalog: Any, only_stale: bool) -> tuple[list[Group] | None, str]:
@@ -30,10 +34,19 @@ def find_stale(node: Node, catalog: Any, only_stale: bool) -> tuple[list[Group] 
             return [], "current"
         groups: list[Group] = [each.group for each in stale]
         return (groups if is_lifted(node.func) else None), stale[0].reason
+    return _groups(node, inputs), "all"
+
+
+def groups_of(node: Node, catalog: Any) -> list[Group]:
+    """All groups of a lifted node, in the plan's order."""
+    return _groups(node, {name: catalog.load(name) for name in node.inputs})
+
+
+def _groups(node: Node, inputs: Mapping[str, Any]) -> list[Group]:
     plan = plan_of(inputs)
     if plan is None:
         raise ConfigError(f"{node.name}: it has partitions, but no manifest among its inputs")
-    return list(spec_of(node.func).groups(plan)), "all"
+    return list(spec_of(node.func).groups(plan))
 
 
 def is_light(node: Node, file: ResourceFile, homes: Any) -> bool:
@@ -64,3 +77,11 @@ def output_places(pipeline: Pipeline, catalog: Any) -> list[str]:
             if path is not None:
                 places.append(str(path) if "://" in str(path) else str(Path(str(path)).absolute()))
     return places
+
+
+def sweep(pipeline: Pipeline, catalog: Any) -> None:
+    """Remove what killed workers left half written where this run writes."""
+    for name in {name for node in pipeline.nodes for name in node.outputs}:
+        dataset = catalog.get(name)
+        if isinstance(dataset, PartitionedDataset) and (count := dataset.sweep()):
+            log.info("%s: removed %d half-written files of killed writers", name, count)

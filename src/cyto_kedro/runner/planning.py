@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cyto_kedro.runner.resources import ResourceFile, Resources
@@ -51,6 +51,8 @@ def plan_node(
     tags: Iterable[str] = (),
     pipelines: Iterable[str] = (),
     slots: int = SLOTS,
+    total: int | None = None,
+    whole_batches: bool = False,
 ) -> list[Array]:
     """Cut the groups of a node into batches, and these into arrays of equal resources.
 
@@ -62,7 +64,12 @@ def plan_node(
         Groups to run, in order; a node without partitions has one, ``{}``.
     slots
         Tasks that the machine runs at once, where ``max_parallel`` says nothing.
+    total
+        Groups that the node will run in all, which sizes its batches (default: those given).
+    whole_batches
+        Leave out groups that fill no batch, since more are to come.
     """
+    total = len(groups) if total is None else total
     tags, pipelines = tuple(tags), tuple(pipelines)
     found: dict[tuple[str, ...], Resources] = {}
     parts = tuple({part for key in resources.nodes if (part := _part(node, key))})
@@ -76,10 +83,14 @@ def plan_node(
             found[key] = resources.of(node, group, tags, pipelines)
         asked = found[key]
         by_resources.setdefault(asked.model_dump_json(), (asked, []))[1].append(group)
-    return [
-        Array(node, asked, tuple(_batches(members, asked, slots)))
-        for asked, members in by_resources.values()
-    ]
+    arrays = []
+    for asked, members in by_resources.values():
+        size = _batch_size(asked, total, slots)
+        end = len(members) - len(members) % size if whole_batches else len(members)
+        batches = tuple(tuple(members[at : at + size]) for at in range(0, end, size))
+        if batches:
+            arrays.append(Array(node, asked, batches))
+    return arrays
 
 
 def _part(node: str, selector: str) -> str | None:
@@ -87,11 +98,10 @@ def _part(node: str, selector: str) -> str | None:
     return rest.rstrip("]") if name == node and rest else None
 
 
-def _batches(groups: Sequence[Group], asked: Resources, slots: int) -> Iterator[tuple[Group, ...]]:
-    auto = max(1, math.ceil(len(groups) / (4 * (asked.max_parallel or slots))))
-    size = auto if asked.batch_size == "auto" else asked.batch_size
-    for at in range(0, len(groups), size):
-        yield tuple(groups[at : at + size])
+def _batch_size(asked: Resources, total: int, slots: int) -> int:
+    if asked.batch_size != "auto":
+        return asked.batch_size
+    return max(1, math.ceil(total / (4 * (asked.max_parallel or slots))))
 
 
 def again(

@@ -48,7 +48,7 @@ def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: 
     blocked = list(blocked)
     head = (
         f"{len(nodes)} nodes failed: {', '.join(nodes)}; "
-        f"{len(blocked)} that depend on them were not run"
+        f"{len(blocked)} that depend on them were not run in full"
     )
     lines = [f"{head}." if not blocked else f"{head} ({', '.join(blocked)})."]
     rows = [("node", "partition", "attempts", "reason")]

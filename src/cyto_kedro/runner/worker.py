@@ -19,7 +19,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from kedro.runner.task import Task
 from cyto_kedro.currency import group_of
 from cyto_kedro.errors import ConfigError, GroupsFailedError
 from cyto_kedro.lift import is_lifted, restrict, spec_of
+from cyto_kedro.runner.flow import Key, key_of
 from cyto_kedro.runner.memory import peak_mb, reset_peak
 from cyto_kedro.runner.records import (
     BatchRecord,
@@ -47,13 +48,7 @@ from cyto_kedro.runner.records import (
 
 log = logging.getLogger(__name__)
 
-Key = tuple[tuple[str, str], ...]
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-
-
-def key_of(group: Mapping[str, str]) -> Key:
-    """A group as something that can be looked up."""
-    return tuple(sorted(group.items()))
 
 
 def kind_of(error: BaseException | None) -> Kind:

@@ -1,0 +1,137 @@
+"""Which groups of a node can run: a group needs its own input partitions, not all of them.
+
+A group of a node needs the groups of a producer that agree with it on the keys that both have: that
+is what `lift` hands to it. So a node starts on what its producers have finished, and a group that
+failed stops only what is made from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from cyto_kedro.lift import is_lifted, spec_of
+from cyto_kedro.runner.backend import Submission
+from cyto_kedro.runner.planning import Group
+from cyto_kedro.runner.report import Failure
+
+Key = tuple[tuple[str, str], ...]
+
+
+def key_of(group: Group) -> Key:
+    """A group as something that can be looked up."""
+    return tuple(sorted(group.items()))
+
+
+def ready(
+    node: Node, groups: Sequence[Group], missing: Mapping[Node, Collection[Group]]
+) -> list[Group]:
+    """Those of a node's `groups` that need none of what is `missing` of its producers."""
+    found = list(groups)
+    for maker, absent in missing.items():
+        shared = [key for key in spec_of(node.func).by if key in spec_of(maker.func).by]
+        gone = {tuple(group[key] for key in shared) for group in absent}
+        found = [group for group in found if tuple(group[key] for key in shared) not in gone]
+    return found
+
+
+@dataclass
+class NodeRun:
+    """What the driver keeps of a node that has started.
+
+    Attributes
+    ----------
+    waiting
+        Groups whose inputs are not all there.
+    fresh
+        Groups that can run, and wait until a batch is full.
+    cut
+        Groups that cannot run since what they need failed.
+    """
+
+    node: Node
+    total: int = 0
+    done: int = 0
+    open: int = 0  # tasks submitted, and batches that wait to be
+    cut: int = 0
+    waiting: list[Group] = field(default_factory=list)
+    fresh: list[Group] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    adopted: set[Submission] = field(default_factory=set)
+    began: float = field(default_factory=time.monotonic)
+    seen: int = -1
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it runs or waits."""
+        return not (self.open or self.adopted or self.waiting or self.fresh)
+
+
+class Flow:
+    """What has ended, what is missing of what runs or ended in part, and what cannot run.
+
+    Attributes
+    ----------
+    ended
+        Nodes that are done.
+    missing
+        For lifted nodes that run, or ended without all of their groups: the groups not there.
+    blocked
+        Nodes that ended without all of their groups, or did not run; whether they failed themselves.
+    version
+        Counted up whenever something came to be there.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._needs: Mapping[Node, Any] = pipeline.node_dependencies
+        self.ended: set[Node] = set()
+        self.missing: dict[Node, dict[Key, Group]] = {}
+        self.blocked: dict[Node, bool] = {}
+        self.version = 0
+
+    def never(self, node: Node) -> bool:
+        """Whether a node can run no group of its own: a node that it needs as a whole failed."""
+        failed = self._needs[node] & self.blocked.keys()
+        return any(each not in self.missing or not is_lifted(node.func) for each in failed)
+
+    def may_start(self, node: Node, whole: bool) -> bool:
+        """Whether the inputs of a node are there, or (unless `whole`) come in group by group."""
+        needs = self._needs[node] - self.ended
+        if not needs:
+            return True
+        if not is_lifted(node.func):
+            return False
+        over = all(each in self.blocked for each in needs)
+        return all(each in self.missing for each in needs) and (over or not whole)
+
+    def missing_for(self, node: Node) -> dict[Node, Collection[Group]]:
+        """What is missing of each producer of a node."""
+        found = self._needs[node] & self.missing.keys()
+        return {each: self.missing[each].values() for each in found}
+
+    def runs_on(self, node: Node) -> bool:
+        """Whether a producer of a node still runs, so that more of its groups may become ready."""
+        return any(each not in self.blocked for each in self._needs[node] & self.missing.keys())
+
+    def expect(self, node: Node, groups: Sequence[Group]) -> None:
+        """A node begins that will make these groups."""
+        self.missing[node] = {key_of(group): group for group in groups}
+
+    def made(self, node: Node, group: Group) -> None:
+        """A group is there."""
+        self.missing.get(node, {}).pop(key_of(group), None)
+        self.version += 1
+
+    def end(self, node: Node, failed: bool, cut: bool = False) -> None:
+        """A node ended: done, failed itself, or cut short by what it needs."""
+        self.version += 1
+        if failed or cut:
+            self.blocked[node] = failed
+        else:
+            self.missing.pop(node, None)
+            self.ended.add(node)
