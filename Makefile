@@ -1,18 +1,22 @@
 # make demo: environment, then the whole analysis of the sample assay.
-# make test: environment with the test tools, then every check and test.
+# make test: environment with the test tools, then every check and test (those against SLURM skip without it).
+# make test-quick: the tests that take seconds.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
-.PHONY: demo test test-slurm check viz locks engines test-engines clean
+.PHONY: demo test test-quick test-slurm check viz locks engines test-engines clean
 
 demo: $(VENV)/.core
 	$(BIN)/kedro run
 	@echo "Report: data/08_reporting/report.html"
 
 test: check
-	$(BIN)/python -m pytest -m "not slurm"
+	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "not slow and not slurm"
 
 # Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
 test-slurm: $(VENV)/.dev

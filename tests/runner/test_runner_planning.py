@@ -37,6 +37,16 @@ def test_partitions_with_resources_of_their_own_get_arrays_of_their_own() -> Non
     assert {group["population"] for batch in cpu.batches for group in batch} == {"CancerCell"}
 
 
+def test_while_more_groups_may_come_only_full_batches_are_handed_out() -> None:
+    file = check_resources({"default": {"batch_size": 4}}, "x")
+    (array,) = plan_node("segment", groups(5), file, whole_batches=True)
+    assert [len(batch) for batch in array.batches] == [4, 4]
+    assert plan_node("segment", groups(1), file, whole_batches=True) == []
+    auto = check_resources({"default": {"batch_size": "auto", "max_parallel": 2}}, "x")
+    (array,) = plan_node("segment", groups(5), auto, total=80)  # as the whole node's would be
+    assert [len(batch) for batch in array.batches] == [10]
+
+
 def test_auto_gives_each_slot_some_tasks() -> None:
     file = check_resources({"default": {"max_parallel": 5}}, "x")
     (array,) = plan_node("segment", groups(50), file)

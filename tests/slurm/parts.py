@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +189,7 @@ def remove_cgroup(folder: Path) -> None:
             each.rmdir()
         except OSError:  # something still runs in it
             continue
+
+
+if __name__ == "__main__":  # for `apt-get install`
+    sys.stdout.write(" ".join(PACKAGES) + "\n")

@@ -75,6 +75,14 @@ def why(ended: Ended, found: GroupRecord | None) -> tuple[Cause, str]:
     return cause, f"{cause.value} ({ended.detail})" if ended.detail else cause.value
 
 
+def may_retry(array: Array, cause: Cause) -> bool:
+    """Whether what an array lost to `cause` is run again."""
+    asked = array.resources
+    if cause.grows:
+        return array.attempt - array.restarts < asked.attempts
+    return cause.restart and array.restarts < asked.restarts
+
+
 class Refused(Exception):
     """A backend cannot take the array now, but may later (a submit limit, a busy controller)."""
 

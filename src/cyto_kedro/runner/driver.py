@@ -13,7 +13,7 @@ from kedro.runner.task import Task
 from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
 from cyto_kedro.lift import is_lifted, restrict
 from cyto_kedro.runner.adoption import take_over
-from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, why
+from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, may_retry, why
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
 from cyto_kedro.runner.flow import Flow, NodeRun, key_of, ready
@@ -21,7 +21,7 @@ from cyto_kedro.runner.graph import find_stale, groups_of, is_light, pipelines_o
 from cyto_kedro.runner.lease import Lease
 from cyto_kedro.runner.planning import Array, Group, again, plan_node
 from cyto_kedro.runner.records import GroupRecord
-from cyto_kedro.runner.report import Failure, failure_table, left, resume_command, task_line
+from cyto_kedro.runner.report import Failure, failure_table, resume_command, task_line
 from cyto_kedro.runner.resources import ResourceFile
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Driver:
                 for each in ended:
                     self._handle(each)
                 self._finish()
-                self._progress(bool(ended))
+                self._progress()
                 tick = TICK_S if ended or moved else min(tick * 1.3, TICK_MAX_S)
                 if self._running:
                     time.sleep(tick)
@@ -321,7 +321,7 @@ class Driver:
                 self._flow.made(state.node, group)
                 continue
             cause, reason = why(ended, found)
-            if self._may_retry(sub.array, cause):
+            if may_retry(sub.array, cause):
                 retry.setdefault(cause, []).append(group)
                 continue
             lost.append(GroupRecord(group=dict(group), state="failed", error=reason))
@@ -349,12 +349,6 @@ class Driver:
         causes = ", ".join(cause.value for cause in retry)
         self._note(task_line(ended, done, lost, causes or (lost[0].error or "" if lost else "")))
 
-    def _may_retry(self, array: Array, cause: Cause) -> bool:
-        asked = array.resources
-        if cause.grows:
-            return array.attempt - array.restarts < asked.attempts
-        return cause.restart and array.restarts < asked.restarts
-
     def _finish(self) -> None:
         for name, state in list(self._running.items()):
             if not state.over:
@@ -372,24 +366,15 @@ class Driver:
 
     # -- what it says, and what it leaves ---------------------------------------------------------
 
-    def _progress(self, moved: bool) -> None:
+    def _progress(self) -> None:
         now = time.monotonic()
         if self._backend is None or now - self._progressed < PROGRESS_EVERY_S or not self._running:
             return
         self._progressed = now
         states = self._backend.states()
-        for name, state in self._running.items():
+        for state in self._running.values():
             if state.total:
-                failed = len(state.failures)
-                running, pending = (
-                    states.get(f"{name} running", 0),
-                    states.get(f"{name} pending", 0),
-                )
-                log.info(
-                    "%s: %d of %d partitions done, %d failed; %d tasks running, %d pending%s",
-                    *(name, state.done, state.total, failed, running, pending),
-                    left(state.done + failed, state.total, now - state.began),
-                )
+                log.info("%s", state.progress(states))
 
     def _note(self, line: str) -> None:
         assert self._context is not None

@@ -18,7 +18,7 @@ from kedro.pipeline.node import Node
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.runner.backend import Submission
 from cyto_kedro.runner.planning import Group
-from cyto_kedro.runner.report import Failure
+from cyto_kedro.runner.report import Failure, left
 
 Key = tuple[tuple[str, str], ...]
 
@@ -70,6 +70,16 @@ class NodeRun:
     def over(self) -> bool:
         """Whether nothing of it runs or waits."""
         return not (self.open or self.adopted or self.waiting or self.fresh)
+
+    def progress(self, states: Mapping[str, int]) -> str:
+        """How far it is, in a line; `states` counts tasks by node and state."""
+        name, failed = self.node.name, len(self.failures)
+        running, pending = states.get(f"{name} running", 0), states.get(f"{name} pending", 0)
+        rest = left(self.done + failed, self.total, time.monotonic() - self.began)
+        return (
+            f"{name}: {self.done} of {self.total} partitions done, {failed} failed; "
+            f"{running} tasks running, {pending} pending{rest}"
+        )
 
 
 class Flow:
