@@ -134,7 +134,7 @@ def shape_measures(masks: Masks) -> dict[str, np.ndarray]:
     # For xx == yy the angle is ±45°; a mask without direction gets -45°, as in scikit-image.
     orientation = np.where(xx == yy, np.where(xy > 0, np.pi / 4, -np.pi / 4), tilted)
 
-    hull_area, feret = hull_measures(masks)
+    hull_area, feret, *_ = hull_measures(masks)
     height, width = masks.shape
     return {
         "label": masks.labels,
