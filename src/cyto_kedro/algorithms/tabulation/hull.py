@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyto_kedro.algorithms.tabulation.masks import Masks, by_cell, ranges
+from cyto_kedro.algorithms.tabulation.masks import Masks, by_cell, ranges, spans
 
 
 class Hulls(NamedTuple):
@@ -57,14 +57,13 @@ def hull_measures(masks: Masks) -> Hulls:
     if n == 0:
         return Hulls(*np.zeros((4, 0)))
     hull, owner, rows = _hull(masks)
-    dt = np.diff(hull.t, append=0)
     # The rows whose centre is between a vertex and the next; the last vertex of a chain has none.
-    count = np.append(hull.t[1:] // 2 - hull.t[:-1] // 2, 0)
-    count[np.flatnonzero(np.diff(hull.chain, append=-1))] = 0
+    count = np.diff(hull.t // 2, append=0)
+    count[spans(hull.chain)[1]] = 0
     at = np.repeat(np.arange(len(count)), count)
     n_rows = len(rows)
     query = 2 * np.concatenate([rows, rows]) + 1
-    step = dt[at]
+    step = hull.t[at + 1] - hull.t[at]
     numerator = hull.v[at] * step + (hull.v[at + 1] - hull.v[at]) * (query - hull.t[at])
     # Half of the chain's value at the row's centre, rounded up, exactly.
     inner = -(-numerator // (2 * step))
@@ -78,8 +77,8 @@ def hull_measures(masks: Masks) -> Hulls:
     length = np.hypot(edge_y, edge_x)
     return Hulls(
         area_px=area,
-        feret_px=_largest(image),
-        feret_min_px=_smallest(outline, length) / 2,
+        feret_px=_largest(image, _antipodes(*_edges(image), image)),
+        feret_min_px=_smallest(outline, edge_y, edge_x, length) / 2,
         perimeter_px=np.bincount(outline.cell, length, n) / 2,
     )
 
@@ -102,11 +101,7 @@ def corner_hull_area(masks: Masks) -> np.ndarray:
 def _row_ends(masks: Masks) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Cell, row, first and last column of every row of every cell."""
     # Runs of a row lie in order of x: the first has the left end, the last the right end.
-    starts = np.ones(len(masks.run_cell), bool)
-    np.not_equal(masks.run_y[1:], masks.run_y[:-1], out=starts[1:])
-    starts[1:] |= masks.run_cell[1:] != masks.run_cell[:-1]
-    first = np.flatnonzero(starts)
-    last = np.append(first[1:], len(starts))[: len(first)] - 1
+    first, last = spans(masks.run_cell * masks.shape[0] + masks.run_y)
     return masks.run_cell[first], masks.run_y[first], masks.run_x0[first], masks.run_x1[last]
 
 
@@ -125,8 +120,8 @@ def _hull(masks: Masks) -> tuple[_Chains, np.ndarray, np.ndarray]:
     vs = (2 * v[:, None] + np.array([0, -1, 0], kind)).ravel()
     points = _lowest(np.repeat(chain, 3), ts, vs)
 
-    first = np.flatnonzero(np.diff(cell, prepend=-1))
-    top, bottom = row[first], row[np.append(first[1:], len(cell)) - 1]
+    first, last = spans(cell)
+    top, bottom = row[first], row[last]
     rows, owner = ranges(top, bottom - top + 1)
     return points, owner, rows.astype(kind)
 
@@ -177,15 +172,13 @@ def _rings(chains: _Chains, n: int) -> _Rings:
     cell, y, x = cell[order], y[order], x[order]
     # The top (and the bottom) of both sides may be one point; the first vertex of a cell is always
     # left, and is the same as its last where the top is a point.
-    new = np.diff(cell, prepend=-1) != 0
-    start = np.flatnonzero(new)
-    end = np.append(start[1:], len(cell)) - 1
-    keep = new.copy()
-    keep[1:] |= (y[1:] != y[:-1]) | (x[1:] != x[:-1])
-    keep[end] &= (y[end] != y[start]) | (x[end] != x[start]) | (end == start)
+    start, end = spans(cell)
+    keep = np.ones(len(cell), bool)
+    keep[1:] = (y[1:] != y[:-1]) | (x[1:] != x[:-1]) | (cell[1:] != cell[:-1])
+    keep[end] &= (y[end] != y[start]) | (x[end] != x[start])
+    keep[start] = True
     cell, y, x = cell[keep], y[keep], x[keep]
-    start = np.flatnonzero(np.diff(cell, prepend=-1))
-    end = np.append(start[1:], len(cell)) - 1
+    start, end = spans(cell)
     after, before = np.arange(1, len(cell) + 1), np.arange(-1, len(cell) - 1)
     after[end], before[start] = start, end
     return _Rings(cell, y, x, after, before)
@@ -196,9 +189,8 @@ def _edges(rings: _Rings) -> tuple[np.ndarray, np.ndarray]:
     return rings.y[rings.next] - rings.y, rings.x[rings.next] - rings.x
 
 
-def _antipodes(rings: _Rings) -> np.ndarray:
-    """For every edge the vertex farthest from its line (either one where two are)."""
-    dy, dx = _edges(rings)
+def _antipodes(dy: np.ndarray, dx: np.ndarray, rings: _Rings) -> np.ndarray:
+    """For every edge (dy, dx) the vertex farthest from its line (either one where two are)."""
     # Down the left side and up the right, with y down, the angles of the edges fall; the farthest
     # vertex is where the ring turns through the opposite direction. One key sorts the edges of all
     # cells by cell and angle.
@@ -207,36 +199,30 @@ def _antipodes(rings: _Rings) -> np.ndarray:
     order = np.argsort(key)
     opposite = rings.cell * 8.0 + np.where(angle > 0, angle - np.pi, angle + np.pi)
     at = np.searchsorted(key[order], opposite)
-    new = np.diff(rings.cell, prepend=-1) != 0
-    stop = np.append(np.flatnonzero(new)[1:], len(at))[rings.cell]
-    start = np.flatnonzero(new)[rings.cell]
-    return rings.next[order[np.where(at == stop, start, at)]]
+    first, last = spans(rings.cell)
+    at = np.where(at > last[rings.cell], first[rings.cell], at)
+    return rings.next[order[at]]
 
 
-def _largest(rings: _Rings) -> np.ndarray:
+def _largest(rings: _Rings, far: np.ndarray) -> np.ndarray:
     """Largest distance between edge middles of two vertex pixels of a cell.
 
     Over all choices of edges of two pixels (dy, dx) apart, the largest squared distance is
     dy² + dx² + 2 max(|dy|, |dx|) + 1. The middles of the edges are vertices of the sum of the
     polygon and one small square, whose antipodal vertices belong to antipodal pixels.
     """
-    far = _antipodes(rings)
     y, x = rings.y.astype(np.int64), rings.x.astype(np.int64)
-    square = np.zeros(len(far), np.int64)
-    for own in (np.arange(len(far)), rings.next):
-        for other in (far, rings.next[far], rings.previous[far]):
-            dy, dx = np.abs(y[own] - y[other]), np.abs(x[own] - x[other])
-            np.maximum(square, dy * dy + dx * dx + 2 * np.maximum(dy, dx) + 1, out=square)
-    return np.sqrt(np.maximum.reduceat(square, np.flatnonzero(np.diff(rings.cell, prepend=-1))))
-
-
-def _smallest(rings: _Rings, length: np.ndarray) -> np.ndarray:
-    """Least distance between two parallel lines that hold the polygon: one lies along an edge."""
-    far = _antipodes(rings)
-    dy, dx = (each.astype(np.float64) for each in _edges(rings))
-    width = np.zeros(len(far))
+    square = np.zeros(len(y), np.int64)
+    # Each antipodal pair is met from one of its ends; of parallel edges both ends are looked at.
     for other in (far, rings.next[far], rings.previous[far]):
-        away = dx * (rings.y[other] - rings.y) - dy * (rings.x[other] - rings.x)
-        np.maximum(width, np.abs(away), out=width)
-    width /= length
-    return np.minimum.reduceat(width, np.flatnonzero(np.diff(rings.cell, prepend=-1)))
+        dy, dx = np.abs(y - y[other]), np.abs(x - x[other])
+        np.maximum(square, dy * dy + dx * dx + 2 * np.maximum(dy, dx) + 1, out=square)
+    return np.sqrt(np.maximum.reduceat(square, spans(rings.cell)[0]))
+
+
+def _smallest(rings: _Rings, dy: np.ndarray, dx: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Least distance between two parallel lines that hold the polygon: one lies along an edge."""
+    far = _antipodes(dy, dx, rings)
+    y, x = rings.y.astype(np.int64), rings.x.astype(np.int64)
+    width = (dx * (y[far] - y) - dy * (x[far] - x)) / length
+    return np.minimum.reduceat(np.abs(width), spans(rings.cell)[0])

@@ -22,7 +22,8 @@ class Masks:
     """The cells of one label frame of shape (Y, X).
 
     ``flat`` is the frame with one pixel of background around it, raveled; ``outline`` indexes it:
-    the pixels with a 4-neighbour that is not of their own label (beyond the image counts as not).
+    the pixels with a 4-neighbour that is not of their own label (beyond the image counts as not);
+    ``rim`` marks them in a frame like ``flat``.
     Runs and outline are grouped by cell, each in raster order; ``run_cell`` and ``outline_cell``
     index `labels`, which are ascending. Rows and columns of runs are those of the frame;
     ``run_x1`` is inclusive.
@@ -31,6 +32,7 @@ class Masks:
     labels: np.ndarray
     shape: tuple[int, int]
     flat: np.ndarray
+    rim: np.ndarray
     outline: np.ndarray
     outline_cell: np.ndarray
     run_cell: np.ndarray
@@ -75,6 +77,7 @@ def read_masks(frame: np.ndarray) -> Masks:
         labels=labels,
         shape=(height, width),
         flat=flat,
+        rim=rim,
         outline=outline[order],
         outline_cell=outline_cell[order],
         run_cell=run_cell,
@@ -108,6 +111,13 @@ def index_of(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     table = np.zeros(labels[-1] + 1, np.int64)
     table[labels] = np.arange(len(labels))
     return table[values]
+
+
+def spans(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last index of every stretch of equal values of `group`."""
+    change = np.flatnonzero(group[1:] != group[:-1])
+    ends = [0] * min(len(group), 1), [len(group) - 1] * min(len(group), 1)
+    return np.append(np.int64(ends[0]), change + 1), np.append(change, np.int64(ends[1]))
 
 
 def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
