@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cyto_kedro.algorithms.tabulation.masks import Masks, ranges
+from cyto_kedro.algorithms.tabulation.masks import Masks
 from cyto_kedro.algorithms.tabulation.outline import Lengths, outline_lengths
 from cyto_kedro.errors import InputError
 
@@ -46,7 +46,13 @@ class FrameCells:
         """Index of all cell pixels in the raveled frame, (n_pixels,)."""
         masks = self.masks
         start = masks.run_y * masks.shape[1] + masks.run_x0
-        return ranges(start, masks.run_x1 - masks.run_x0 + 1)[0]
+        length = masks.run_x1 - masks.run_x0 + 1
+        # Steps of one pixel, and of what leads from the end of a run to the next.
+        step = np.ones(int(self.count.sum()), np.int32 if masks.flat.size < 2**31 else np.int64)
+        begin = np.cumsum(length) - length
+        step[begin] = np.diff(start, prepend=0) - np.append(0, length[:-1])[: len(length)] + 1
+        step[:1] -= 1
+        return np.cumsum(step, out=step)
 
     @cached_property
     def owner(self) -> np.ndarray:

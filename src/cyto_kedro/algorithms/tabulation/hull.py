@@ -191,17 +191,15 @@ def _edges(rings: _Rings) -> tuple[np.ndarray, np.ndarray]:
 
 def _antipodes(dy: np.ndarray, dx: np.ndarray, rings: _Rings) -> np.ndarray:
     """For every edge (dy, dx) the vertex farthest from its line (either one where two are)."""
-    # Down the left side and up the right, with y down, the angles of the edges fall; the farthest
-    # vertex is where the ring turns through the opposite direction. One key sorts the edges of all
-    # cells by cell and angle.
+    # Down the left side and up the right, with y down, the angles of the edges fall from pi to -pi
+    # (the edge that closes the ring along the top), so one key sorts the edges of all cells. The
+    # farthest vertex is where the ring turns through the opposite direction.
     angle = np.arctan2(dy, dx)
-    key = rings.cell * 8.0 + angle
-    order = np.argsort(key)
-    opposite = rings.cell * 8.0 + np.where(angle > 0, angle - np.pi, angle + np.pi)
-    at = np.searchsorted(key[order], opposite)
+    angle[angle == np.pi] = -np.pi
+    turn = rings.cell * 8.0
+    at = np.searchsorted(turn - angle, turn - np.where(angle > 0, angle - np.pi, angle + np.pi))
     first, last = spans(rings.cell)
-    at = np.where(at > last[rings.cell], first[rings.cell], at)
-    return rings.next[order[at]]
+    return np.where(at > last[rings.cell], first[rings.cell], at)
 
 
 def _largest(rings: _Rings, far: np.ndarray) -> np.ndarray:
