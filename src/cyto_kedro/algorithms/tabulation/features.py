@@ -14,14 +14,11 @@ from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.tabulation import intensity as _intensity  # noqa: F401
 from cyto_kedro.algorithms.tabulation import polygon as _polygon  # noqa: F401
 from cyto_kedro.algorithms.tabulation import texture as _texture  # noqa: F401
-from cyto_kedro.algorithms.tabulation.frame import FrameCells, ratio_of
+from cyto_kedro.algorithms.tabulation.frame import SMALL, FrameCells, ratio_of
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup, make_groups
 from cyto_kedro.algorithms.tabulation.hull import hull_measures
 from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame, read_masks, spans
 from cyto_kedro.errors import InputError
-
-_SMALL = (np.dtype(np.uint8), np.dtype(np.uint16))
-
 
 class Features(Algorithm):
     """Measure every cell of every frame.
@@ -91,7 +88,7 @@ class Features(Algorithm):
 
         # glibc hands freed arrays back to the system and takes them anew, page by page, at every
         # frame: a quarter of the time. Freeing one large block, never touched, stops it.
-        np.empty(31 << 20, np.uint8)
+        np.empty(16 << 20, np.uint8)
         blocks: list[dict[str, np.ndarray]] = []
         for index in range(len(label)):
             where = f"{name}, frame {start + index}"
@@ -141,11 +138,14 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
     length = b - a + 1
     sum_x = length * (a + b) // 2
     sum_xx = (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
-    area = np.bincount(cell, length, n)
-    sx, sy = np.bincount(cell, sum_x, n), np.bincount(cell, length * y, n)
-    xx = (area * np.bincount(cell, sum_xx, n) - sx * sx) / area**2
-    yy = (area * np.bincount(cell, length * y * y, n) - sy * sy) / area**2
-    xy = (area * np.bincount(cell, sum_x * y, n) - sx * sy) / area**2
+    sum_y = length * y
+    area, sx, sy, sum_xx, sum_yy, sum_xy = (
+        np.add.reduceat(each, first).astype(np.float64)
+        for each in (length, sum_x, sum_y, sum_xx, sum_y * y, sum_x * y)
+    )
+    xx = (area * sum_xx - sx * sx) / area**2
+    yy = (area * sum_yy - sy * sy) / area**2
+    xy = (area * sum_xy - sx * sy) / area**2
 
     half_trace, root = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     major, minor = half_trace + root, np.maximum(half_trace - root, 0.0)
@@ -193,7 +193,7 @@ def intensity_measures(cells: FrameCells, channel: str) -> dict[str, np.ndarray]
     """
     total, values, ordered = cells.total(channel), cells.values(channel), cells.ordered(channel)
     start, count = cells.start, cells.count
-    if values.dtype in _SMALL and count.max(initial=0) < 46_000:
+    if values.dtype in SMALL and count.max(initial=0) < 46_000:
         # Sums of squares in whole numbers that fit 63 bits: no rounding.
         square = values.astype(np.uint32)
         square *= square

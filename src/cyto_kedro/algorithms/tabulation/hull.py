@@ -128,14 +128,16 @@ def _hull(masks: Masks) -> tuple[_Chains, np.ndarray, np.ndarray]:
 
 def _lowest(chain: np.ndarray, t: np.ndarray, v: np.ndarray) -> _Chains:
     """Vertices among points in any order, of which several may lie in one row of a chain."""
+    # Chain, t and v share the bits of one number, so that a plain sort does.
     shift = int(np.abs(v).max(initial=0))
-    t_span, v_span = int(t.max(initial=0)) + 1, 2 * shift + 1
-    code = (chain.astype(np.int64) * t_span + t) * v_span + (v + shift)
+    v_bits, t_bits = (2 * shift).bit_length(), int(t.max(initial=0)).bit_length()
+    code = (chain.astype(np.int64) << t_bits) | t
+    code = (code << v_bits) | (v + shift)
     code.sort()
-    place, low = np.divmod(code, v_span)
-    keep = np.diff(place, prepend=-1) != 0
-    chain, ts = np.divmod(place[keep], t_span)
-    return _prune(chain, ts.astype(t.dtype), (low[keep] - shift).astype(v.dtype))
+    code = code[spans(code >> v_bits)[0]]
+    v = (code & ((1 << v_bits) - 1)) - shift
+    code >>= v_bits
+    return _prune(code >> t_bits, (code & ((1 << t_bits) - 1)).astype(t.dtype), v.astype(t.dtype))
 
 
 def _sides(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cyto_kedro.algorithms.tabulation.masks import Masks
+from cyto_kedro.algorithms.tabulation.masks import Masks, spans
 
 _ROOT2 = float(np.sqrt(2.0))
 # Weight of an outline pixel by 1 + 2 * (4-neighbours on the outline) + 10 * (diagonal ones).
@@ -30,29 +30,38 @@ def _contour_weights() -> np.ndarray:
 
 
 _CONTOUR_WEIGHTS = _contour_weights()
-_CRACK_WEIGHTS = 4.0 - sum(np.arange(256) >> bit & 1 for bit in range(4))
 
 
 class Lengths(NamedTuple):
-    """Three lengths of every outline, (n_cells,) float64, holes included."""
+    """Two lengths of every outline, (n_cells,) float64, holes included."""
 
     perimeter_px: np.ndarray  #: Benkrid & Crookes (2000), as `skimage.measure.perimeter`
     contour_px: np.ndarray  #: through the middles of pixel edges (marching squares at 0.5)
-    crack_px: np.ndarray  #: along the pixel edges
 
 
 def outline_lengths(masks: Masks) -> Lengths:
     """Lengths of the outline of every cell."""
-    n, pixel, stride = len(masks.labels), masks.outline, masks.stride
+    pixel, stride = masks.outline, masks.stride
     own = masks.flat[pixel]
     base, corner = pixel - stride - 1, stride + 1  # views moved by a step spare adding it
     code = np.zeros(len(pixel), np.uint8)
     on_outline = np.ones(len(pixel), np.uint8)
     steps = (1, stride, -1, -stride, stride + 1, stride - 1, -stride - 1, -stride + 1)
     for bit, step in enumerate(steps):
-        same = masks.flat[corner + step :][base] == own
+        same = masks.flat[corner + step :].take(base) == own
         code |= same.view(np.uint8) << bit
-        same &= masks.rim[corner + step :][base]
+        same &= masks.rim[corner + step :].take(base)
         on_outline += same.view(np.uint8) * np.uint8(2 if bit < 4 else 10)
-    weights = (_PERIMETER_WEIGHTS[on_outline], _CONTOUR_WEIGHTS[code], _CRACK_WEIGHTS[code])
-    return Lengths(*(np.bincount(masks.outline_cell, each, n) for each in weights))
+    first, _ = spans(masks.outline_cell)
+    weights = (_PERIMETER_WEIGHTS.take(on_outline), _CONTOUR_WEIGHTS.take(code))
+    return Lengths(*(np.add.reduceat(each, first) for each in weights))
+
+
+def crack_length(masks: Masks) -> np.ndarray:
+    """Pixel edges between every cell and what is not of it, (n_cells,) float64."""
+    own, stride = masks.flat[masks.outline], masks.stride
+    count = sum(
+        (masks.flat[masks.outline + step] != own).astype(np.float64)
+        for step in (-1, 1, -stride, stride)
+    )
+    return np.bincount(masks.outline_cell, count, len(masks.labels))

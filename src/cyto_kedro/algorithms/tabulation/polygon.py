@@ -7,6 +7,7 @@ import numpy as np
 from cyto_kedro.algorithms.tabulation.frame import FrameCells
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tabulation.hull import corner_hull_area
+from cyto_kedro.algorithms.tabulation.outline import crack_length
 
 
 class Polygon(FeatureGroup):
@@ -20,7 +21,7 @@ class Polygon(FeatureGroup):
 
     def measure(self, cells: FrameCells) -> dict[str, np.ndarray]:
         """Columns of one frame."""
-        perimeter = cells.lengths.crack_px
+        perimeter = crack_length(cells.masks)
         return {
             "polygon_perimeter_px": perimeter,
             "polygon_circularity": 4 * np.pi * cells.count / perimeter**2,
