@@ -8,12 +8,12 @@ Three frames of 1024 x 1024: 450 simulated cells (300 effectors, 150 targets) in
 in one process bound to one core, one thread each, in turn; the best of the repeats counts. Times are CPU
 milliseconds a frame, up to a table.
 
-cyto_kedro   `Features`, the columns of `schemas.Cells` and six stats of one channel: per frame of a film of
-             `--frames` such frames ("film"), and of a film of one frame ("frame").
-SimpleITK    LabelShapeStatistics (with Feret diameters) and LabelIntensityStatistics, the filters alone, and
-             with the loop that asks them for every column they have and makes the table.
-scikit-image regionprops_table with those columns it has, sum and median as extra properties. It takes
-             too long for many repeats: two.
+cyto_kedro   `Features`, the columns of `schemas.Cells` and six stats of one channel: per frame of a
+             film of `--frames` such frames ("film"), and of a film of one frame ("frame").
+SimpleITK    LabelShapeStatistics (with Feret diameters) and LabelIntensityStatistics: the filters
+             alone, and with the loop that asks them for every column they have and makes the table.
+scikit-image regionprops_table with those columns it has, sum and median as extra properties. It
+             takes too long for many repeats: two.
 
 Then what each group of features adds, and memory that a frame takes (the largest that Python's arrays
 reached, labels and image not counted).
@@ -31,15 +31,15 @@ from typing import Any
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})  # before the libraries
 
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import SimpleITK as sitk  # noqa: E402
-from skimage.draw import ellipse  # noqa: E402
-from skimage.io import imread  # noqa: E402
-from skimage.measure import regionprops_table  # noqa: E402
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+from skimage.draw import ellipse
+from skimage.io import imread
+from skimage.measure import regionprops_table
 
-from cyto_kedro.algorithms.simulation.assay import SimulatedAssay  # noqa: E402
-from cyto_kedro.algorithms.tabulation.features import Features  # noqa: E402
+from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
+from cyto_kedro.algorithms.tabulation.features import Features
 
 GROUPS: list[dict[str, Any]] = [
     {"name": "Quantiles"},

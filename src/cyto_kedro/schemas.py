@@ -117,7 +117,9 @@ class Cells(Located):
     solidity: Series[float] = pa.Field(gt=0, le=1)
     feret_px: Series[float] = pa.Field(ge=0)
     # Tables made by hand, or by another tool, may lack these.
-    feret_min_px: Series[float] | None = pa.Field(ge=0, description="least distance across the mask")
+    feret_min_px: Series[float] | None = pa.Field(
+        ge=0, description="least distance across the mask"
+    )
     extent: Series[float] | None = pa.Field(
         gt=0, le=1, description="area over the area of the bounding box"
     )
@@ -474,7 +476,9 @@ def from_columns(table: type[Table], columns: Mapping[str, np.ndarray]) -> pd.Da
     """
     wanted = _present(table, columns)
     ordered = {
-        name: columns[name] if columns[name].dtype == object else columns[name].astype(dtype, copy=False)
+        name: columns[name]
+        if columns[name].dtype == object
+        else columns[name].astype(dtype, copy=False)
         for name, dtype in wanted.items()
     }
     return pd.DataFrame(ordered | {k: v for k, v in columns.items() if k not in wanted}, copy=False)

@@ -20,6 +20,7 @@ from cyto_kedro.algorithms.tabulation.hull import hull_measures
 from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame, read_masks, spans
 from cyto_kedro.errors import InputError
 
+
 class Features(Algorithm):
     """Measure every cell of every frame.
 
@@ -104,7 +105,9 @@ class Features(Algorithm):
         if not blocks:  # the columns of a frame without cells
             nothing = np.zeros((1, 1), np.uint8)
             none = FrameCells(read_masks(nothing), dict.fromkeys(images, nothing), name, size)
-            blocks.append({**self.measure(none), "frame": np.zeros(0, int), "time_min": np.zeros(0)})
+            blocks.append(
+                {**self.measure(none), "frame": np.zeros(0, int), "time_min": np.zeros(0)}
+            )
         columns = {each: np.concatenate([b[each] for b in blocks]) for each in blocks[0]}
         n, scale = len(columns["label"]), np.nan if size is None else float(size)
         columns |= {"fov": np.full(n, fov, object), "population": np.full(n, population, object)}
@@ -154,8 +157,8 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
     # For xx == yy the angle is ±45°; a mask without direction gets -45°, as in scikit-image.
     orientation = np.where(xx == yy, np.where(xy > 0, np.pi / 4, -np.pi / 4), tilted)
 
-    hull, lengths = hull_measures(masks), cells.lengths
-    perimeter, long_axis = lengths.perimeter_px, 4 * np.sqrt(major)
+    hull, outlines = hull_measures(masks), cells.outlines
+    perimeter, long_axis = outlines.perimeter_px, 4 * np.sqrt(major)
     height, width = masks.shape
     return {
         "label": masks.labels,
@@ -179,7 +182,7 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
         "circularity": ratio_of(4 * np.pi * area, perimeter**2),
         "roundness": ratio_of(4 * area, np.pi * long_axis**2),
         # Both in the same polygon's terms, so only rounding could exceed 1.
-        "convexity": np.minimum(hull.perimeter_px / lengths.contour_px, 1.0),
+        "convexity": np.minimum(hull.perimeter_px / outlines.contour_px, 1.0),
     }
 
 

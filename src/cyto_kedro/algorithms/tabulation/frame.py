@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from cyto_kedro.algorithms.tabulation.masks import Masks, spans
-from cyto_kedro.algorithms.tabulation.outline import Lengths, outline_lengths
+from cyto_kedro.algorithms.tabulation.outline import Outlines, measure_outlines
 from cyto_kedro.errors import InputError
-
 
 #: unsigned integers of which sums and sums of squares of a cell fit wider integers
 SMALL = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -70,9 +69,9 @@ class FrameCells:
         return y, x
 
     @cached_property
-    def lengths(self) -> Lengths:
+    def outlines(self) -> Outlines:
         """Lengths of the outlines."""
-        return outline_lengths(self.masks)
+        return measure_outlines(self.masks)
 
     def shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """What `make` returns, made once a frame for each `key`."""
@@ -82,9 +81,7 @@ class FrameCells:
 
     def values(self, channel: str) -> np.ndarray:
         """Values of all cell pixels in `channel`, in its dtype, (n_pixels,)."""
-        return self.shared(
-            ("values", channel), lambda: self.images[channel].take(self.pixels)
-        )
+        return self.shared(("values", channel), lambda: self.images[channel].take(self.pixels))
 
     def total(self, channel: str) -> np.ndarray:
         """Sum of every cell, (n_cells,) float64.

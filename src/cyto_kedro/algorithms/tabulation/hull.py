@@ -144,9 +144,7 @@ def _sides(
     cell: np.ndarray, row: np.ndarray, left: np.ndarray, right: np.ndarray, n: int
 ) -> _Chains:
     """Hull vertices of rows from `left` to `right`, sorted by (cell, row)."""
-    return _prune(
-        np.concatenate([cell, cell + n]), np.tile(row, 2), np.concatenate([left, -right])
-    )
+    return _prune(np.concatenate([cell, cell + n]), np.tile(row, 2), np.concatenate([left, -right]))
 
 
 def _prune(chain: np.ndarray, t: np.ndarray, v: np.ndarray) -> _Chains:

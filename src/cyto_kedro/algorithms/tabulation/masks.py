@@ -115,9 +115,10 @@ def index_of(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def spans(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """First and last index of every stretch of equal values of `group`."""
-    change = np.flatnonzero(group[1:] != group[:-1])
-    ends = [0] * min(len(group), 1), [len(group) - 1] * min(len(group), 1)
-    return np.append(np.int64(ends[0]), change + 1), np.append(change, np.int64(ends[1]))
+    change = np.ones(len(group) + 1, bool)
+    np.not_equal(group[1:], group[:-1], out=change[1:-1])
+    edge = np.flatnonzero(change)
+    return edge[:-1], edge[1:] - 1
 
 
 def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

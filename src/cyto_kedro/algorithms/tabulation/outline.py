@@ -17,29 +17,40 @@ _PERIMETER_WEIGHTS[[13, 23]] = (1.0 + _ROOT2) / 2.0
 
 
 def _contour_weights() -> np.ndarray:
-    """Length of the contour that an outline pixel owns, by which of its neighbours are its own.
+    """Length of the contour that an outline pixel has, by `Outlines.own`.
 
-    Bits 0 to 3: right, below, left, above; bits 4 to 7: the diagonal after each of these, so that
-    quarter k of the pixel lies between bits k, k + 1 and 4 + k. Where two or three of the four
-    pixels around a corner are of the cell, those that lie on its outline there share the piece.
+    Where two or three of the four pixels around a corner are of the cell, those that lie on its
+    outline there share the piece.
     """
     share = np.array([_ROOT2 / 2, 0.5, 0.5, 0.0, _ROOT2 / 2, _ROOT2 / 4, _ROOT2 / 4, 0.0])
-    bits = np.arange(256)[:, None] >> np.arange(8) & 1
+    return share[around_corners(np.arange(256))].sum(axis=1)
+
+
+def around_corners(own: np.ndarray) -> np.ndarray:
+    """What lies around each corner of pixels, by `Outlines.own`: (n, 4), bits for the pixel before
+    the corner, the one after it, and the diagonal one."""
+    bits = own[:, None] >> np.arange(8) & 1
     side, diagonal = bits[:, :4], bits[:, 4:]
-    return share[side + 2 * np.roll(side, -1, axis=1) + 4 * diagonal].sum(axis=1)
+    return side + 2 * np.roll(side, -1, axis=1) + 4 * diagonal
 
 
 _CONTOUR_WEIGHTS = _contour_weights()
 
 
-class Lengths(NamedTuple):
-    """Two lengths of every outline, (n_cells,) float64, holes included."""
+class Outlines(NamedTuple):
+    """Two lengths of every outline, (n_cells,) float64, holes included; and what they are read off.
+
+    ``own`` says which neighbours of an outline pixel, (n_outline,) uint8, are of its cell. Bits 0 to
+    3: right, below, left, above; bits 4 to 7: the diagonal after each of these, so that the corner k
+    of a pixel lies between bits k, k + 1 and 4 + k.
+    """
 
     perimeter_px: np.ndarray  #: Benkrid & Crookes (2000), as `skimage.measure.perimeter`
     contour_px: np.ndarray  #: through the middles of pixel edges (marching squares at 0.5)
+    own: np.ndarray
 
 
-def outline_lengths(masks: Masks) -> Lengths:
+def measure_outlines(masks: Masks) -> Outlines:
     """Lengths of the outline of every cell."""
     pixel, stride = masks.outline, masks.stride
     own = masks.flat[pixel]
@@ -54,14 +65,5 @@ def outline_lengths(masks: Masks) -> Lengths:
         on_outline += same.view(np.uint8) * np.uint8(2 if bit < 4 else 10)
     first, _ = spans(masks.outline_cell)
     weights = (_PERIMETER_WEIGHTS.take(on_outline), _CONTOUR_WEIGHTS.take(code))
-    return Lengths(*(np.add.reduceat(each, first) for each in weights))
-
-
-def crack_length(masks: Masks) -> np.ndarray:
-    """Pixel edges between every cell and what is not of it, (n_cells,) float64."""
-    own, stride = masks.flat[masks.outline], masks.stride
-    count = sum(
-        (masks.flat[masks.outline + step] != own).astype(np.float64)
-        for step in (-1, 1, -stride, stride)
-    )
-    return np.bincount(masks.outline_cell, count, len(masks.labels))
+    perimeter, contour = (np.add.reduceat(each, first) for each in weights)
+    return Outlines(perimeter, contour, code)

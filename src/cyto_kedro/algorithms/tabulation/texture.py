@@ -49,11 +49,12 @@ class Haralick(ChannelGroup):
         names = [f"haralick_{each}" for each in PROPERTIES]
         result = {name: np.full(n, np.nan) for name in names}
         grey = self._grey(cells, channel)
-        steps = [(round(np.sin(a) * self.distance_px), round(np.cos(a) * self.distance_px)) for a in _ANGLES]
-        pairs = [self._pairs(cells, *step) for step in steps]
-        for low in range(0, n, max(1, _CHUNK // (levels * levels * len(steps)))):
-            high = min(n, low + max(1, _CHUNK // (levels * levels * len(steps))))
-            matrices = np.zeros((levels, levels, high - low, len(steps)))
+        steps = np.round(self.distance_px * np.array([np.sin(_ANGLES), np.cos(_ANGLES)])).T
+        pairs = [self._pairs(cells, int(dy), int(dx)) for dy, dx in steps]
+        chunk = max(1, _CHUNK // (levels * levels * len(pairs)))
+        for low in range(0, n, chunk):
+            high = min(n, low + chunk)
+            matrices = np.zeros((levels, levels, high - low, len(pairs)))
             for direction, (one, other) in enumerate(pairs):
                 a, b = np.searchsorted(one, [*cells.start, len(grey)])[[low, high]]
                 i, j = grey[one[a:b]], grey[other[a:b]]
@@ -65,7 +66,7 @@ class Haralick(ChannelGroup):
             count = some.sum(axis=1)
             for name, prop in zip(names, PROPERTIES, strict=True):
                 values = np.where(some, graycoprops(matrices, prop), 0.0).sum(axis=1)
-                result[name][low:high][count > 0] = (values[count > 0]) / count[count > 0]
+                result[name][low:high][count > 0] = values[count > 0] / count[count > 0]
         return result
 
     def _grey(self, cells: FrameCells, channel: str) -> np.ndarray:
