@@ -132,7 +132,8 @@ class Cells(Located):
         description="4 area / (pi long axis²); empty for a mask of one pixel",
     )
     convexity: Series[float] | None = pa.Field(
-        gt=0, le=1, description="length of the convex hull over that of the contour"
+        gt=0,
+        description="length of the convex hull over that of the contour; above 1 only in pieces",
     )
 
     @classmethod

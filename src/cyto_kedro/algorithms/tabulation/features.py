@@ -123,7 +123,8 @@ class Features(Algorithm):
             stats = intensity_measures(cells, channel)
             columns |= {f"{channel}_{stat}": stats[stat] for stat in schemas.STATS}
         for group in self.groups:
-            columns |= group({"cells": cells})["columns"]
+            found = group({"cells": cells})["columns"]
+            columns |= {name: column.astype(np.float64) for name, column in found.items()}
         return columns
 
 
@@ -181,8 +182,7 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
         "extent": area / ((y1 - y0 + 1) * (x1 - x0 + 1)),
         "circularity": ratio_of(4 * np.pi * area, perimeter**2),
         "roundness": ratio_of(4 * area, np.pi * long_axis**2),
-        # Both in the same polygon's terms, so only rounding could exceed 1.
-        "convexity": np.minimum(hull.perimeter_px / outlines.contour_px, 1.0),
+        "convexity": hull.perimeter_px / outlines.contour_px,
     }
 
 
