@@ -60,13 +60,12 @@ def hull_measures(masks: Masks) -> Hulls:
     # The rows whose centre is between a vertex and the next; the last vertex of a chain has none.
     count = np.diff(hull.t // 2, append=0)
     count[spans(hull.chain)[1]] = 0
-    at = np.repeat(np.arange(len(count)), count)
-    n_rows = len(rows)
-    query = 2 * np.concatenate([rows, rows]) + 1
-    step = hull.t[at + 1] - hull.t[at]
-    numerator = hull.v[at] * step + (hull.v[at + 1] - hull.v[at]) * (query - hull.t[at])
-    # Half of the chain's value at the row's centre, rounded up, exactly.
-    inner = -(-numerator // (2 * step))
+    dt, dv = (np.diff(each, append=0).astype(np.float64) for each in (hull.t, hull.v))
+    base, dv, dt = (np.repeat(each, count) for each in (hull.v * dt - dv * hull.t, dv, 2 * dt))
+    # Half of the chain's value at the row's centre, rounded up: exactly, since a quotient of whole
+    # numbers that is not whole is farther from one than it is rounded.
+    n_rows, inner = len(rows), np.ceil((base + dv * (2 * np.tile(rows, 2) + 1)) / dt)
+    inner = inner.astype(rows.dtype)
     left, right = inner[:n_rows], -inner[n_rows:]
     full = right >= left
     area = np.bincount(owner, right - left + 1, n)

@@ -13,8 +13,8 @@ from cyto_kedro.errors import ConfigError
 
 PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "entropy")
 _ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
-# Entries of co-occurrence matrices held at once: some 100 MB.
-_CHUNK = 4_000_000
+# Entries of co-occurrence matrices held at once: some 30 MB.
+_CHUNK = 1_000_000
 
 
 class Haralick(ChannelGroup):
