@@ -21,7 +21,7 @@ from cyto_kedro.parameters import MODELS, Population, Raw
 from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("your_data", "parameters", "tables", "engines", "runs")
+PAGES = ("your_data", "parameters", "tables", "features", "engines", "runs")
 
 
 def page(name: str) -> str:
@@ -76,7 +76,7 @@ def test_every_meaning_is_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(make_tables.EXTRA) <= set(schemas.TABLES)
 
 
-@pytest.mark.parametrize("name", ["your_data", "engines"])
+@pytest.mark.parametrize("name", ["your_data", "engines", "features"])
 def test_yaml_examples_are_valid(name: str, bright: Any) -> None:
     checked = 0
     for text in fences(name, "yaml"):
