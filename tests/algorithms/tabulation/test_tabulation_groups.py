@@ -370,6 +370,11 @@ def test_a_group_may_be_of_one_channel_only():
         Features(groups=[Quantiles(channels=("Bb",))])(data)
 
 
+def test_two_groups_with_the_same_columns_are_refused():
+    with pytest.raises(ConfigError, match=r"Rim would write over \['A_interior_mean'"):
+        measure(*cells(0), [Rim(depth_px=1), Rim(depth_px=3)])
+
+
 def test_groups_are_named_in_yaml_and_checked():
     named = {"name": "Quantiles", "args": {"quantiles": [0.1]}}
     made = registry.build("tabulation", "Features", {"groups": [named, {"name": "Polygon"}]})

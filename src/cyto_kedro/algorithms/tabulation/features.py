@@ -18,7 +18,7 @@ from cyto_kedro.algorithms.tabulation.frame import SMALL, FrameCells, ratio_of
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup, make_groups
 from cyto_kedro.algorithms.tabulation.hull import hull_measures
 from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame, read_masks, spans
-from cyto_kedro.errors import InputError
+from cyto_kedro.errors import ConfigError, InputError
 
 
 class Features(Algorithm):
@@ -45,7 +45,8 @@ class Features(Algorithm):
     InputError
         If shapes disagree, labels are not integers, or a pixel within a cell is not finite.
     ConfigError
-        If a group names an unknown channel, or a length in µm for an uncalibrated film.
+        If a group names an unknown channel, or a length in µm for an uncalibrated film, or if two
+        make the same column.
     """
 
     version: ClassVar[int] = 2
@@ -124,6 +125,11 @@ class Features(Algorithm):
             columns |= {f"{channel}_{stat}": stats[stat] for stat in schemas.STATS}
         for group in self.groups:
             found = group({"cells": cells})["columns"]
+            if twice := columns.keys() & found.keys():
+                raise ConfigError(
+                    f"feature group {type(group).__name__} would write over {sorted(twice)}, which "
+                    "is there already: name each group once for a channel"
+                )
             columns |= {name: column.astype(np.float64) for name, column in found.items()}
         return columns
 
