@@ -93,6 +93,9 @@ def _rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, ...]]:
             kind = f"{'list of algorithms' if several else 'algorithm'} of {_link(inner.stage)}"
             meaning = _description(model, name, field)
             rows.append((f"`{path}`", kind, _default(field), "", meaning))
+        elif issubclass(inner, Algorithm):
+            meaning = _description(model, name, field)
+            rows.append((f"`{path}`", "list of algorithms", _default(field), "", meaning))
         else:
             keyed = get_origin(field.annotation) is dict
             deeper = _rows(inner, f"{path}.<name>." if keyed else f"{path}.")

@@ -72,7 +72,8 @@ EXTRA = {
     "fields": "the columns of the sample sheet, such as `condition`, `replicate`, `control`",
     "frames": "`exclude_reason`",
     "cells": "`<channel>_sum`, `_mean`, `_median`, `_sd`, `_min`, `_max` of every channel's measurement "
-    "image within the mask",
+    "image within the mask; and the columns of the [groups of features](features.md) that "
+    "`tabulation.features.args.groups` names",
     "steps": "`interpolated`",
     "deaths": "`last_alive_frame`: last frame before the death in which the cell was seen",
     "results": "`contact_cell_id` (list of `population:track_id`) and one signal per channel, "

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, m
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.partitions import check_name
 from cyto_kedro.registry import AlgorithmSpec
@@ -49,6 +50,16 @@ class SegmentationSpec(AlgorithmSpec):
 
 class TabulationSpec(AlgorithmSpec):
     stage: ClassVar[str] = "tabulation"
+
+    def make(self) -> Algorithm:
+        """Make the algorithm, which is no mere part of one."""
+        made = super().make()
+        if isinstance(made, FeatureGroup):
+            raise ConfigError(
+                f"{self.name} is a group of features, which makes no table: write "
+                f"{{name: Features, args: {{groups: [{{name: {self.name}}}]}}}}"
+            )
+        return made
 
 
 class TrackingSpec(AlgorithmSpec):
@@ -307,7 +318,7 @@ def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:
 def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
     """Every algorithm within a block of parameters, and the key where it stands."""
     if isinstance(value, AlgorithmSpec):
-        yield f"{path}.args", value.make()
+        yield from _algorithms(f"{path}.args", value.make())
     elif isinstance(value, tuple):
         for number, each in enumerate(value):
             yield from _algorithms(f"{path}[{number}]", each)
@@ -315,6 +326,8 @@ def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
         for name, each in value.root.items():
             yield from _algorithms(f"{path}.{name}", each)
     elif isinstance(value, BaseModel):
+        if isinstance(value, Algorithm):
+            yield path, value
         for name in type(value).model_fields:
             yield from _algorithms(f"{path}.{name}", getattr(value, name))
 

@@ -14,9 +14,9 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.base import Algorithm, construct
 from cyto_kedro.errors import ConfigError, unknown
 
 STAGES = (
@@ -77,24 +77,12 @@ def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorith
     Raises
     ------
     ConfigError
-        If the name, an argument's name or its value is not valid: names it, the nearest match and
-        the valid choices. (Inside a parameter model pydantic adds the key where it stands.)
+        If the name is not known, or `construct` refuses the arguments.
     """
     choices = algorithms(stage)
     if name not in choices:
         raise ConfigError(unknown(f"{stage} algorithm", name, choices))
-    cls = choices[name]
-    try:
-        return cls(**(args or {}))
-    except ValidationError as error:
-        lines = []
-        for item in error.errors():
-            field = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
-                lines.append(unknown(f"argument of {name}", field, cls.model_fields))
-            else:
-                lines.append(f"{name}.{field}: {item['msg']} (got {item.get('input')!r})")
-        raise ConfigError(" ".join(lines)) from error
+    return construct(choices[name], args)
 
 
 class AlgorithmSpec(BaseModel):

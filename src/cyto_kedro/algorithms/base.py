@@ -14,11 +14,11 @@ Any other key holds any picklable object; each class documents what it reads and
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.errors import ConfigError, unknown
 
 Data = dict[str, Any]
 
@@ -58,3 +58,29 @@ def length_px(name: str, um: float | None, px: float | None, pixel_size_um: floa
             f"pixel_size_um in the assay's parameters or the file's metadata, or use {name}_px"
         )
     return float(um) / float(pixel_size_um)  # type: ignore[arg-type]
+
+
+A = TypeVar("A", bound=Algorithm)
+
+
+def construct(cls: type[A], args: dict[str, Any] | None = None) -> A:
+    """Make an algorithm of `cls` with `args`.
+
+    Raises
+    ------
+    ConfigError
+        If an argument's name or its value is not valid: names it, the nearest match and the valid
+        choices. (Inside a parameter model pydantic adds the key where it stands.)
+    """
+    try:
+        return cls(**(args or {}))
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            field = ".".join(str(part) for part in item["loc"])
+            if item["type"] == "extra_forbidden":
+                lines.append(unknown(f"argument of {cls.__name__}", field, cls.model_fields))
+            else:
+                name = f"{cls.__name__}.{field}" if field else cls.__name__
+                lines.append(f"{name}: {item['msg']} (got {item.get('input')!r})")
+        raise ConfigError(" ".join(lines)) from error

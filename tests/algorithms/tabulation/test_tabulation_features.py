@@ -143,6 +143,18 @@ def test_intensity_statistics_are_those_of_numpy(dtype):
         np.testing.assert_allclose(ours, truth, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("side", [210, 250, 300])
+def test_sums_of_the_brightest_large_cells_do_not_overflow(side):
+    image = np.full((1, 310, 310), 65535, np.uint16)
+    image[0, :, ::2] = np.random.default_rng(0).integers(0, 65535, (310, 155))
+    label = np.zeros(image.shape, np.uint32)
+    label[0, :side, :side] = 1
+    row = measure(label, {"A": image}).iloc[0]
+    inside = image[label > 0].astype(float)
+    np.testing.assert_allclose(row["A_sum"], inside.sum(), rtol=1e-12)
+    np.testing.assert_allclose(row["A_sd"], inside.std(), rtol=1e-9)
+
+
 def test_dask_and_blocks_give_the_same_table():
     label, image = blobs(2, n_frames=5), np.random.default_rng(0).random((5, 128, 160))
     times = np.arange(5) * 2.0

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
+from pydantic import Field, field_serializer, field_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.tabulation.hull import hull_measures
-from cyto_kedro.algorithms.tabulation.masks import (
-    Masks,
-    label_frames,
-    ranges,
-    read_frame,
-    read_masks,
-)
-from cyto_kedro.errors import InputError
 
-_ROOT2 = float(np.sqrt(2.0))
-# Weight of an outline pixel by 1 + 2 * (4-neighbours on the outline) + 10 * (diagonal ones).
-_PERIMETER_WEIGHTS = np.zeros(50)
-_PERIMETER_WEIGHTS[[5, 7, 15, 17, 25, 27]] = 1.0
-_PERIMETER_WEIGHTS[[21, 33]] = _ROOT2
-_PERIMETER_WEIGHTS[[13, 23]] = (1.0 + _ROOT2) / 2.0
+# Imported so that their groups are known by name.
+from cyto_kedro.algorithms.tabulation import intensity as _intensity  # noqa: F401
+from cyto_kedro.algorithms.tabulation import polygon as _polygon  # noqa: F401
+from cyto_kedro.algorithms.tabulation import texture as _texture  # noqa: F401
+from cyto_kedro.algorithms.tabulation.frame import SMALL, FrameCells, ratio_of
+from cyto_kedro.algorithms.tabulation.groups import FeatureGroup, make_groups
+from cyto_kedro.algorithms.tabulation.hull import hull_measures
+from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame, read_masks, spans
+from cyto_kedro.errors import ConfigError, InputError
 
 
 class Features(Algorithm):
@@ -39,16 +33,43 @@ class Features(Algorithm):
     ``"pixel_size_um"``  micrometres per pixel, or None: the µm columns are then null.
     ``"time_min"``       (T,) minutes from the film's start, or None: `time_min` is then null.
 
-    Returns ``{"dataframe": Cells}`` with ``<channel>_<stat>`` for every channel and stat.
+    Returns ``{"dataframe": Cells}`` with ``<channel>_<stat>`` for every channel and stat, and the
+    columns of `groups`.
 
     Shape measures are defined as in `skimage.measure.regionprops` (perimeter: Benkrid & Crookes,
-    4-neighbourhood; ellipse: second central moments). `<channel>_sd` divides by n.
+    4-neighbourhood; ellipse: second central moments). `<channel>_sd` divides by n. `groups` adds what
+    costs more: `Quantiles`, `LocalBackground`, `Rim`, `MassOffset`, `Haralick`, `Polygon`.
 
     Raises
     ------
     InputError
         If shapes disagree, labels are not integers, or a pixel within a cell is not finite.
+    ConfigError
+        If a group names an unknown channel, or a length in µm for an uncalibrated film, or if two
+        make the same column.
     """
+
+    version: ClassVar[int] = 2
+
+    groups: tuple[FeatureGroup, ...] = Field(
+        default=(), description="further groups of features, each `{name: ..., args: {...}}`"
+    )
+
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _made(cls, value: Any) -> tuple[FeatureGroup, ...]:
+        return make_groups(value)
+
+    @field_serializer("groups")
+    def _named(self, groups: tuple[FeatureGroup, ...]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": type(each).__name__,
+                "args": each.model_dump(mode="json"),
+                "version": each.version,
+            }
+            for each in groups
+        ]
 
     def __call__(self, data: Data) -> Data:
         fov, population = str(data["fov"]), str(data["population"])
@@ -67,52 +88,58 @@ class Features(Algorithm):
         if times is not None and len(times) != len(label):
             raise InputError(f"{name}: {len(times)} times for {len(label)} frames of labels")
 
+        # glibc hands freed arrays back to the system and takes them anew, page by page, at every
+        # frame: a quarter of the time. Freeing one large block, never touched, stops it.
+        np.empty(16 << 20, np.uint8)
         blocks: list[dict[str, np.ndarray]] = []
         for index in range(len(label)):
             where = f"{name}, frame {start + index}"
-            frame = read_frame(label, index, where)
-            masks = read_masks(frame)
-            if len(masks.labels) == 0:
-                continue
-            columns = shape_measures(masks)
-            inside = cell_pixels(masks) if images else None
-            for channel, image in images.items():
-                values = np.asarray(image[index]).ravel()[inside]
-                place = f"{where}, channel {channel!r}"
-                stats = intensity_measures(values, columns["area_px"].astype(np.int64), place)
-                columns |= {f"{channel}_{stat}": stats[stat] for stat in schemas.STATS}
+            masks = read_masks(read_frame(label, index, where))
             n = len(masks.labels)
+            if n == 0:
+                continue
+            seen = {channel: np.asarray(image[index]) for channel, image in images.items()}
+            columns = self.measure(FrameCells(masks, seen, where, size))
             columns["frame"] = np.full(n, start + index)
-            time = np.nan if times is None else float(times[index])
-            columns["time_min"] = np.full(n, time)
+            columns["time_min"] = np.full(n, np.nan if times is None else float(times[index]))
             blocks.append(columns)
-        if not blocks:
-            table = schemas.empty(schemas.Cells)
-            for channel in images:
-                for stat in schemas.STATS:
-                    table[f"{channel}_{stat}"] = np.zeros(0)
-            return {"dataframe": table}
-        table = pd.DataFrame({c: np.concatenate([b[c] for b in blocks]) for c in blocks[0]})
-        scale = np.nan if size is None else float(size)
-        table["fov"], table["population"] = fov, population
-        table["x_um"], table["y_um"] = table["x_px"] * scale, table["y_px"] * scale
-        table["area_um2"] = table["area_px"] * scale**2
-        table["perimeter_um"] = table["perimeter_px"] * scale
-        return {"dataframe": schemas.conform(schemas.Cells, table)}
+        if not blocks:  # the columns of a frame without cells
+            nothing = np.zeros((1, 1), np.uint8)
+            none = FrameCells(read_masks(nothing), dict.fromkeys(images, nothing), name, size)
+            blocks.append(
+                {**self.measure(none), "frame": np.zeros(0, int), "time_min": np.zeros(0)}
+            )
+        columns = {each: np.concatenate([b[each] for b in blocks]) for each in blocks[0]}
+        n, scale = len(columns["label"]), np.nan if size is None else float(size)
+        columns |= {"fov": np.full(n, fov, object), "population": np.full(n, population, object)}
+        columns |= {"x_um": columns["x_px"] * scale, "y_um": columns["y_px"] * scale}
+        columns["area_um2"] = columns["area_px"] * scale**2
+        columns["perimeter_um"] = columns["perimeter_px"] * scale
+        return {"dataframe": schemas.from_columns(schemas.Cells, columns)}
+
+    def measure(self, cells: FrameCells) -> dict[str, np.ndarray]:
+        """All columns of one frame, pixel ones only."""
+        columns = shape_measures(cells)
+        for channel in cells.images:
+            stats = intensity_measures(cells, channel)
+            columns |= {f"{channel}_{stat}": stats[stat] for stat in schemas.STATS}
+        for group in self.groups:
+            found = group({"cells": cells})["columns"]
+            if twice := columns.keys() & found.keys():
+                raise ConfigError(
+                    f"feature group {type(group).__name__} would write over {sorted(twice)}, which "
+                    "is there already: name each group once for a channel"
+                )
+            columns |= {name: column.astype(np.float64) for name, column in found.items()}
+        return columns
 
 
-def cell_pixels(masks: Masks) -> np.ndarray:
-    """Indices of all cell pixels in the raveled frame, grouped by cell."""
-    start = masks.run_y * masks.shape[1] + masks.run_x0
-    return ranges(start, masks.run_x1 - masks.run_x0 + 1)[0]
-
-
-def shape_measures(masks: Masks) -> dict[str, np.ndarray]:
+def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
     """Label, position, bounding box and shape of every cell of a frame, in pixels."""
+    masks = cells.masks
     n = len(masks.labels)
     cell, y, a, b = masks.run_cell, masks.run_y, masks.run_x0, masks.run_x1
-    first = np.flatnonzero(np.diff(cell, prepend=-1))
-    last = np.append(first[1:], len(cell)) - 1
+    first, last = spans(cell)
     y0, y1 = y[first], y[last]
     x0, x1 = np.minimum.reduceat(a, first), np.maximum.reduceat(b, first)
 
@@ -121,11 +148,14 @@ def shape_measures(masks: Masks) -> dict[str, np.ndarray]:
     length = b - a + 1
     sum_x = length * (a + b) // 2
     sum_xx = (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
-    area = np.bincount(cell, length, n)
-    sx, sy = np.bincount(cell, sum_x, n), np.bincount(cell, length * y, n)
-    xx = (area * np.bincount(cell, sum_xx, n) - sx * sx) / area**2
-    yy = (area * np.bincount(cell, length * y * y, n) - sy * sy) / area**2
-    xy = (area * np.bincount(cell, sum_x * y, n) - sx * sy) / area**2
+    sum_y = length * y
+    area, sx, sy, sum_xx, sum_yy, sum_xy = (
+        np.add.reduceat(each, first).astype(np.float64)
+        for each in (length, sum_x, sum_y, sum_xx, sum_y * y, sum_x * y)
+    )
+    xx = (area * sum_xx - sx * sx) / area**2
+    yy = (area * sum_yy - sy * sy) / area**2
+    xy = (area * sum_xy - sx * sy) / area**2
 
     half_trace, root = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     major, minor = half_trace + root, np.maximum(half_trace - root, 0.0)
@@ -134,7 +164,8 @@ def shape_measures(masks: Masks) -> dict[str, np.ndarray]:
     # For xx == yy the angle is ±45°; a mask without direction gets -45°, as in scikit-image.
     orientation = np.where(xx == yy, np.where(xy > 0, np.pi / 4, -np.pi / 4), tilted)
 
-    hull_area, feret = hull_measures(masks)
+    hull, outlines = hull_measures(masks), cells.outlines
+    perimeter, long_axis = outlines.perimeter_px, 4 * np.sqrt(major)
     height, width = masks.shape
     return {
         "label": masks.labels,
@@ -146,90 +177,51 @@ def shape_measures(masks: Masks) -> dict[str, np.ndarray]:
         "bbox_x1_px": x1 + 1,
         "on_border": (y0 == 0) | (x0 == 0) | (y1 == height - 1) | (x1 == width - 1),
         "area_px": area,
-        "perimeter_px": _perimeter(masks),
-        "major_axis_px": 4 * np.sqrt(major),
+        "perimeter_px": perimeter,
+        "major_axis_px": long_axis,
         "minor_axis_px": 4 * np.sqrt(minor),
         "eccentricity": np.sqrt(1 - ratio),
         "orientation_rad": orientation,
-        "solidity": area / hull_area,
-        "feret_px": feret,
+        "solidity": area / hull.area_px,
+        "feret_px": hull.feret_px,
+        "feret_min_px": hull.feret_min_px,
+        "extent": area / ((y1 - y0 + 1) * (x1 - x0 + 1)),
+        "circularity": ratio_of(4 * np.pi * area, perimeter**2),
+        "roundness": ratio_of(4 * area, np.pi * long_axis**2),
+        "convexity": hull.perimeter_px / outlines.contour_px,
     }
 
 
-def _perimeter(masks: Masks) -> np.ndarray:
-    """Perimeter of every cell from the neighbours of each outline pixel on the outline."""
-    n, pixel, stride = len(masks.labels), masks.outline, masks.stride
-    own = (masks.outline_cell + 1).astype(np.min_scalar_type(n))
-    rim = np.zeros(len(masks.flat), own.dtype)
-    rim[pixel] = own
-    edges, diagonals = np.zeros((2, len(pixel)), np.uint8)
-    for step in (-1, 1, -stride, stride):
-        edges += rim[pixel + step] == own
-    for step in (-stride - 1, -stride + 1, stride - 1, stride + 1):
-        diagonals += rim[pixel + step] == own
-    weight = _PERIMETER_WEIGHTS[1 + 2 * edges + 10 * diagonals]
-    return np.bincount(masks.outline_cell, weight, n)
-
-
-def intensity_measures(values: np.ndarray, count: np.ndarray, where: str) -> dict[str, np.ndarray]:
-    """Sum, mean, median, sd (over n), min and max of every cell.
-
-    Parameters
-    ----------
-    values
-        (n_pixels,) grouped by cell.
-    count
-        (n_cells,) int64, number of pixels of each, at least 1.
-    where
-        the frame and channel, for messages.
+def intensity_measures(cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
+    """Sum, mean, median, sd (over n), min and max of every cell in `channel`.
 
     Raises
     ------
     InputError
-        If a value is not finite.
+        If a value within a cell is not finite.
     """
-    start = np.cumsum(count) - count
-    total = np.add.reduceat(values, start, dtype=np.float64)
-    if not np.isfinite(total).all():
-        raise InputError(
-            f"{where}: {int((~np.isfinite(values)).sum())} pixels within cells are NaN or "
-            "infinite, so intensities cannot be measured; mend the image or exclude the frame"
-        )
-    mean = total / count
-    ordered = _sorted_by_cell(values, count)
-    deviation = ordered - np.repeat(mean, count)
-    deviation *= deviation
-    low, high = ordered[start + (count - 1) // 2], ordered[start + count // 2]
+    total, values, ordered = cells.total(channel), cells.values(channel), cells.ordered(channel)
+    start, count = cells.start, cells.count
+    if values.dtype in SMALL and count.max(initial=0) < 46_000:
+        # Sums of squares in whole numbers that fit 63 bits: no rounding.
+        square = values.astype(np.uint32)
+        square *= square
+        squares = np.add.reduceat(square, start, dtype=np.int64)
+        sd = np.sqrt(count * squares - total.astype(np.int64) ** 2) / count
+    else:
+        deviation = np.repeat(total / count, count)
+        np.subtract(values, deviation, out=deviation)
+        deviation *= deviation
+        sd = np.sqrt(np.add.reduceat(deviation, start) / count)
+    least, low, high, most = (
+        ordered[at].astype(np.float64)
+        for at in (start, start + (count - 1) // 2, start + count // 2, start + count - 1)
+    )
     return {
         "sum": total,
-        "mean": mean,
+        "mean": total / count,
         "median": low + (high - low) / 2,
-        "sd": np.sqrt(np.add.reduceat(deviation, start) / count),
-        "min": ordered[start],
-        "max": ordered[start + count - 1],
+        "sd": sd,
+        "min": least,
+        "max": most,
     }
-
-
-def _sorted_by_cell(values: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """`values`, grouped by cell, sorted within each cell, as float64.
-
-    Cell and value share one unsigned integer where they fit, so that a plain sort does both.
-    """
-    n = len(count)
-    if values.dtype.kind in "ub" and values.dtype.itemsize <= 2 and n <= 1 << 16:
-        key = np.repeat(np.arange(n, dtype=np.uint32) << np.uint32(16), count)
-        key |= values
-        key.sort()
-        return key.astype(np.uint16).astype(np.float64)
-    if values.dtype == np.float32:
-        # IEEE bits sort like the numbers once negatives are inverted and positives lifted.
-        bits = values.view(np.uint32)
-        sign = np.uint32(1 << 31)
-        key = np.repeat(np.arange(n, dtype=np.uint64) << np.uint64(32), count)
-        key |= np.where(bits & sign, ~bits, bits | sign)
-        key.sort()
-        bits = key.astype(np.uint32)
-        return np.where(bits & sign, bits ^ sign, ~bits).view(np.float32).astype(np.float64)
-    order = np.argsort(values)
-    cell = np.repeat(np.arange(n, dtype=np.min_scalar_type(n)), count)
-    return values[order[np.argsort(cell[order], kind="stable")]].astype(np.float64)

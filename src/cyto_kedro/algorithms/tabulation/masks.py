@@ -22,7 +22,8 @@ class Masks:
     """The cells of one label frame of shape (Y, X).
 
     ``flat`` is the frame with one pixel of background around it, raveled; ``outline`` indexes it:
-    the pixels with a 4-neighbour that is not of their own label (beyond the image counts as not).
+    the pixels with a 4-neighbour that is not of their own label (beyond the image counts as not);
+    ``rim`` marks them in a frame like ``flat``.
     Runs and outline are grouped by cell, each in raster order; ``run_cell`` and ``outline_cell``
     index `labels`, which are ascending. Rows and columns of runs are those of the frame;
     ``run_x1`` is inclusive.
@@ -31,6 +32,7 @@ class Masks:
     labels: np.ndarray
     shape: tuple[int, int]
     flat: np.ndarray
+    rim: np.ndarray
     outline: np.ndarray
     outline_cell: np.ndarray
     run_cell: np.ndarray
@@ -75,8 +77,9 @@ def read_masks(frame: np.ndarray) -> Masks:
         labels=labels,
         shape=(height, width),
         flat=flat,
-        outline=outline[order],
-        outline_cell=outline_cell[order],
+        rim=rim,
+        outline=outline.take(order),
+        outline_cell=outline_cell.take(order),
         run_cell=run_cell,
         run_y=run_y - 1,
         run_x0=run_x0 - 1,
@@ -108,6 +111,14 @@ def index_of(labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     table = np.zeros(labels[-1] + 1, np.int64)
     table[labels] = np.arange(len(labels))
     return table[values]
+
+
+def spans(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First and last index of every stretch of equal values of `group`."""
+    change = np.ones(len(group) + 1, bool)
+    np.not_equal(group[1:], group[:-1], out=change[1:-1])
+    edge = np.flatnonzero(change)
+    return edge[:-1], edge[1:] - 1
 
 
 def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,164 @@
+"""Groups of intensity features that cost more than those every table has."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from cyto_kedro.algorithms.base import length_px
+from cyto_kedro.algorithms.tabulation.frame import FrameCells, ratio_of, sorted_by_cell
+from cyto_kedro.algorithms.tabulation.groups import ChannelGroup
+from cyto_kedro.algorithms.tabulation.regions import Runs, interior, ring
+from cyto_kedro.errors import ConfigError
+
+
+class Quantiles(ChannelGroup):
+    """Quantiles of the pixels of a cell.
+
+    Columns ``<channel>_q<percent>``: 0.05 makes ``q5``, 0.999 makes ``q99_9``. Linear between order
+    statistics, as `numpy.quantile`'s default.
+    """
+
+    quantiles: tuple[float, ...] = Field(
+        default=(0.05, 0.25, 0.75, 0.95), min_length=1, description="from 0 to 1"
+    )
+
+    @field_validator("quantiles")
+    @classmethod
+    def _between(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        for q in value:
+            if not 0 <= q <= 1:
+                raise ConfigError(f"quantile {q} is not between 0 and 1: 0.05 means 5 %")
+        return value
+
+    def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
+        """Stats of one channel in one frame."""
+        return {
+            f"q{100 * q:.6g}".replace(".", "_"): cells.quantile(channel, q) for q in self.quantiles
+        }
+
+
+class LocalBackground(ChannelGroup):
+    """Intensity less the background around the cell.
+
+    The background is the median (or mean) of a ring: pixels farther than `gap` and at most `gap` +
+    `width` from the mask, centre to centre, that lie in no mask of the population and are finite.
+    Rings of neighbours may share pixels. Columns ``<channel>_background``,
+    ``<channel>_corrected_mean`` (mean less background) and ``<channel>_corrected_sum`` (that times
+    the area); null for a cell around which no such pixel is left.
+
+    Notes
+    -----
+    Cells of other populations are not left out of the ring; the median bears it where they fill less
+    than half of it.
+    """
+
+    gap_um: float | None = Field(None, ge=0, description="left out around the mask, µm")
+    gap_px: float | None = Field(None, ge=0, description="the same, pixels")
+    width_um: float | None = Field(None, gt=0, description="width of the ring, µm")
+    width_px: float | None = Field(None, gt=0, description="the same, pixels")
+    statistic: Literal["median", "mean"] = Field("median", description="of the ring's pixels")
+
+    def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
+        """Stats of one channel in one frame.
+
+        Raises
+        ------
+        ConfigError
+            If a length is missing, given twice, or in µm for an uncalibrated film.
+        """
+        gap = length_px("gap", self.gap_um, self.gap_px, cells.pixel_size_um)
+        width = length_px("width", self.width_um, self.width_px, cells.pixel_size_um)
+        around = cells.shared(("ring", gap, width), lambda: self._ring(cells, gap, width))
+        at, owner = around
+        values = cells.images[channel].ravel()[at]
+        fine = np.isfinite(values)
+        values, owner = values[fine], owner[fine]
+        count = np.bincount(owner, minlength=len(cells))
+        start = np.cumsum(count) - count
+        some = count > 0
+        background = np.full(len(cells), np.nan)
+        if self.statistic == "mean":
+            total = np.bincount(owner, values, len(cells))
+            background[some] = total[some] / count[some]
+        elif some.any():
+            ordered = sorted_by_cell(values, count)
+            low, high = (
+                ordered[(start + each)[some]].astype(np.float64)
+                for each in ((count - 1) // 2, count // 2)
+            )
+            background[some] = low + (high - low) / 2
+        corrected = cells.total(channel) / cells.count - background
+        return {
+            "background": background,
+            "corrected_mean": corrected,
+            "corrected_sum": corrected * cells.count,
+        }
+
+    def _ring(self, cells: FrameCells, gap: float, width: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ring pixels outside all masks, grouped by cell: place in the raveled frame, and cell."""
+        masks = cells.masks
+        at, owner = ring(masks, gap, width).pixels(masks.shape[1])
+        y, x = np.divmod(at, masks.shape[1])
+        free = masks.flat[(y + 1) * masks.stride + x + 1] == 0
+        return at[free], owner[free]
+
+
+class Rim(ChannelGroup):
+    """Signal at the rim of the cell (the membrane) and within.
+
+    The rim is the part of the mask at most `depth` from a pixel outside it, centre to centre; with 1
+    pixel it is the outline. Columns ``<channel>_rim_mean``, ``<channel>_interior_mean`` and
+    ``<channel>_rim_ratio`` (the first over the second); the last two are null where all of the cell
+    is rim, the ratio also where the interior is not positive.
+    """
+
+    depth_um: float | None = Field(None, gt=0, description="depth of the rim, µm")
+    depth_px: float | None = Field(None, ge=1, description="the same, pixels")
+
+    def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
+        """Stats of one channel in one frame.
+
+        Raises
+        ------
+        ConfigError
+            If the depth is missing, given twice, or in µm for an uncalibrated film.
+        """
+        depth = length_px("depth", self.depth_um, self.depth_px, cells.pixel_size_um)
+        # Every mask has an outline, however shallow the rim.
+        depth = max(depth, 1.0)
+        inner: Runs = cells.shared(("interior", depth), lambda: interior(cells.masks, depth))
+        at, owner = inner.pixels(cells.masks.shape[1])
+        count = np.bincount(owner, minlength=len(cells))
+        total = np.bincount(owner, cells.images[channel].ravel()[at], len(cells))
+        within = ratio_of(total, count)
+        rim = (cells.total(channel) - total) / (cells.count - count)
+        return {"rim_mean": rim, "interior_mean": within, "rim_ratio": ratio_of(rim, within)}
+
+
+class MassOffset(ChannelGroup):
+    """How far the centre of mass of the signal is from the centre of the mask.
+
+    Columns ``<channel>_offset_x_px``, ``<channel>_offset_y_px`` (intensity-weighted centroid, as
+    `centroid_weighted` of scikit-image, less the centroid), ``<channel>_offset_px`` (their length)
+    and ``<channel>_offset_um``. Null where the signal of the cell does not add up to more than 0.
+    """
+
+    def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
+        """Stats of one channel in one frame."""
+        values, total = cells.values(channel), cells.total(channel)
+        offset = {}
+        for axis, place in zip("yx", cells.places, strict=True):
+            centre = np.add.reduceat(place, cells.start) / cells.count
+            moment = np.add.reduceat(place * values, cells.start, dtype=np.float64)
+            offset[axis] = ratio_of(moment, total) - centre
+        length = np.hypot(offset["x"], offset["y"])
+        scale = np.nan if cells.pixel_size_um is None else float(cells.pixel_size_um)
+        return {
+            "offset_x_px": offset["x"],
+            "offset_y_px": offset["y"],
+            "offset_px": length,
+            "offset_um": length * scale,
+        }
