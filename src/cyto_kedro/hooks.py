@@ -103,6 +103,7 @@ class CheckHooks:
             (name, was, now)
             for name, was, now in (
                 ("block_length", manifest.block_length, assay.block_length),
+                ("tiles", manifest.tiling, assay.tiles),
                 ("channels", set(manifest.channels), set(assay.channels)),
                 ("populations", list(manifest.populations), list(assay.populations)),
                 *_rewritten(manifest, assay),

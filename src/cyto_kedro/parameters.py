@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, m
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.errors import ConfigError, unknown
-from cyto_kedro.partitions import check_name
+from cyto_kedro.partitions import Tiling, check_name
 from cyto_kedro.registry import AlgorithmSpec
 
 Role = Literal["effector", "target", "other"]
@@ -100,6 +100,9 @@ class Assay(Strict):
     populations: dict[str, Population] = Field(min_length=1)
     markers: dict[str, str] = Field(default={}, description="marker (death, ...) -> channel")
     block_length: int = Field(default=50, ge=1, description="frames a partition")
+    tiles: Tiling | None = Field(
+        default=None, description="cut large fields for segmentation; null: segment them whole"
+    )
     pixel_size_um: float | None = Field(
         default=None, gt=0, description="used where the files do not say"
     )

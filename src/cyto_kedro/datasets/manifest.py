@@ -43,6 +43,8 @@ class Manifest(Plan):
         the others current.
         """
         update: dict[str, Any] = {"raw": ()}
+        if "." not in group.get("tile", ""):  # no tile: what it makes does not depend on the cut
+            update["tiling"] = None
         if "fov" in group:
             update["fovs"] = {group["fov"]: self.fovs[group["fov"]]}
         if "population" in group:

@@ -75,6 +75,7 @@ def plan_assay(
         channels=assay.channels,
         populations=tuple(assay.populations),
         block_length=assay.block_length,
+        tiling=assay.tiles,
         roles={name: each.role for name, each in assay.populations.items()},
         sources={name: each.channels for name, each in assay.populations.items()},
         subtract={name: each.subtract for name, each in assay.populations.items()},
