@@ -18,6 +18,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.errors import InputError
 
 Window = tuple[slice, slice]
@@ -110,13 +111,7 @@ def _join(
         part = field[window]
         mine = name[label]
         np.copyto(part, mine, where=(part == 0) & (mine > 0))
-    _renumber(field)
-
-
-def _renumber(field: np.ndarray) -> None:
-    present = np.bincount(field.ravel()) > 0
-    present[0] = False
-    field[...] = np.where(present, np.cumsum(present), 0)[field]
+    field[...] = renumber(field)
 
 
 def _partners(a: np.ndarray, b: np.ndarray) -> np.ndarray:
