@@ -160,6 +160,7 @@ def _rewritten(manifest: Manifest, assay: Assay) -> list[tuple[str, Any, Any]]:
     return [
         ("populations (role)", manifest.roles, {name: p.role for name, p in each.items()}),
         ("populations (channels)", manifest.sources, {n: p.channels for n, p in each.items()}),
+        ("populations (combine)", manifest.combine, {n: p.combine for n, p in each.items()}),
         ("populations (subtract)", manifest.subtract, {n: p.subtract for n, p in each.items()}),
         ("markers", manifest.markers, assay.markers),
     ]

@@ -84,8 +84,10 @@ class Population(Strict):
     """Cells of one kind."""
 
     role: Role = Field(description="effector (kills), target (is killed) or other")
-    channels: tuple[str, ...] = Field(
-        min_length=1, description="segmented from these (their mean where several)"
+    channels: tuple[str, ...] = Field(min_length=1, description="segmented from these")
+    combine: Literal["mean", "separate"] = Field(
+        default="mean",
+        description="several channels: their mean, or each apart for an engine that reads several",
     )
     subtract: tuple[str, ...] = Field(
         default=(), description="populations whose masks are taken out of this one's"
@@ -273,6 +275,8 @@ def check_together(blocks: Mapping[str, Any]) -> None:
     for name, block in models.items():
         if isinstance(block, ByPopulation):
             _same_populations(name, set(block.root), set(assay.populations))
+        if isinstance(block, Segmentation):
+            _same_channels(block, assay)
     preprocessing = models.get("preprocessing")
     if isinstance(preprocessing, Preprocessing):
         channels = {*assay.channels}
@@ -289,6 +293,34 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                     raise ConfigError(
                         f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
                     )
+
+
+def _same_channels(segmentation: Segmentation, assay: Assay) -> None:
+    """Check that an engine which reads several channels gets them, and no other does."""
+    for name, spec in segmentation.root.items():
+        population, engine = assay.populations[name], spec.make()
+        apart = getattr(engine, "channels_apart", ())
+        if bool(apart) != (population.combine == "separate"):
+            raise ConfigError(
+                f"segmentation.{name}: {spec.name} "
+                + (
+                    f"reads the channel {apart[0]!r} apart from the others: set "
+                    f"assay.populations.{name}.combine: separate"
+                    if apart
+                    else f"takes one image, but assay.populations.{name}.combine is separate: set "
+                    "it to mean, or take an engine that reads several channels (CellPose with "
+                    "nucleus, SeededGrowth)"
+                )
+            )
+        for channel in apart:
+            if channel not in population.channels:
+                why = unknown("channel", channel, population.channels)
+                raise ConfigError(f"segmentation.{name}, {spec.name}: {why}")
+        if apart and len(population.channels) != 2:
+            raise ConfigError(
+                f"segmentation.{name}: {spec.name} reads two channels, but "
+                f"assay.populations.{name}.channels are {', '.join(population.channels)}"
+            )
 
 
 def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:

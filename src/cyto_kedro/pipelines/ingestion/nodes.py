@@ -78,6 +78,7 @@ def plan_assay(
         tiling=assay.tiles,
         roles={name: each.role for name, each in assay.populations.items()},
         sources={name: each.channels for name, each in assay.populations.items()},
+        combine={name: each.combine for name, each in assay.populations.items()},
         subtract={name: each.subtract for name, each in assay.populations.items()},
         markers=assay.markers,
         raw=tuple(kept),

@@ -25,18 +25,21 @@ def segment(
 ) -> np.ndarray:
     """Label one population in one block, or in one tile of it: only its pixels are read.
 
-    Frames that the sample sheet excludes get no cells. The engine also gets ``field``, the images of the
-    whole field, lazily: an engine that scales by percentiles takes them from there, so that all tiles
-    are scaled alike.
+    Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
+    images of the whole field, lazily: an engine that scales by percentiles takes them from there, so
+    that all tiles are scaled alike. Channels that the assay keeps apart become a dict.
     """
     spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
     block = block_of(group, manifest)
-    rows, columns = manifest.window(group["fov"], Tile.parse(group["tile"]))
-    data = {
-        **context(group, manifest),
-        "image": segmentation_images[..., rows, columns],
-        "field": segmentation_images,
-    }
+    tile = Tile.parse(group["tile"])
+    rows, columns = manifest.window(group["fov"], tile)
+    image: Any = segmentation_images
+    if manifest.combine.get(group["population"]) == "separate":
+        names = manifest.sources[group["population"]]
+        image = {name: image[:, number] for number, name in enumerate(names)}
+    data = {**context(group, manifest), "image": image}
+    if not tile.whole:
+        data |= {"field": image, "image": _cut(image, rows, columns)}
     label = np.asarray(spec.make()(data)["label"])
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     if label.shape != shape:
@@ -48,6 +51,12 @@ def segment(
         label = label.copy()
         label[excluded] = 0
     return label.astype(np.uint32, copy=False)
+
+
+def _cut(image: Any, rows: slice, columns: slice) -> Any:
+    if isinstance(image, Mapping):
+        return {name: each[:, rows, columns] for name, each in image.items()}
+    return image[:, rows, columns]
 
 
 def subtract(
