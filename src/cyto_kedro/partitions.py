@@ -209,12 +209,21 @@ class Plan(BaseModel):
         return Block.cut(self.fovs[fov].n_frames, self.block_length)
 
     def windows(self, fov: str) -> list[tuple[slice, slice]]:
-        """Rows and columns of a field's tiles; one for a field that stays whole."""
+        """Rows and columns of a field's tiles; one for a field that stays whole.
+
+        Raises
+        ------
+        ConfigError
+            If the overlap is in um and the field's pixel size unknown, or half a tile or more.
+        """
         planned = self.fovs[fov]
         size, pixel = (planned.height_px, planned.width_px), planned.pixel_size_um
         if self.tiling is None:
             return [(slice(0, size[0]), slice(0, size[1]))]
-        rows, columns = (self.tiling.cut(each, pixel) for each in size)
+        try:
+            rows, columns = (self.tiling.cut(each, pixel) for each in size)
+        except ConfigError as error:
+            raise ConfigError(f"field {fov!r}: {error}") from error
         return [(slice(*y), slice(*x)) for y in rows for x in columns]
 
     def window(self, fov: str, tile: Tile) -> tuple[slice, slice]:
@@ -234,9 +243,7 @@ class Plan(BaseModel):
     def tiles(self, fov: str, block: Block) -> list[Tile]:
         """The tiles of a block."""
         found = self.windows(fov)
-        if len(found) == 1:
-            return [Tile(block)]
-        return [Tile(block, rows.start, columns.start, False) for rows, columns in found]
+        return [Tile(block, y.start, x.start, len(found) == 1) for y, x in found]
 
     def groups(self, by: Grain, within: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """Every group of the grain `by`, as ``{key: value}``, in order.

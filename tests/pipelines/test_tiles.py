@@ -109,3 +109,9 @@ def test_memory_of_a_job_follows_the_tile(
     whole = peak(None, "t0000-0000")
     tile = peak({"side_px": 512, "overlap_px": 64}, "t0000-0000.y0000-x0000")
     assert tile < whole / 6
+
+
+def test_an_overlap_that_cannot_be_is_refused_when_planned(fresh: Project) -> None:
+    fresh.assay(tiles={"side_px": 64, "overlap_um": 40})
+    with pytest.raises(Exception, match=r"field 'control_1'.*more than half of side_px=64"):
+        fresh.run("ingestion")

@@ -83,6 +83,9 @@ def plan_assay(
         markers=assay.markers,
         raw=tuple(kept),
     )
+    tiles = sum(len(manifest.windows(fov)) for fov in planned)  # refuses an overlap that cannot be
+    if tiles > len(planned):
+        log.info("fields are cut into %d tiles for segmentation", tiles)
     log.info(
         "%d fields, %d frames, %d channels: %d blocks",
         len(planned),
