@@ -4,8 +4,7 @@ A partition id is its grain's keys joined by ``/``: ``<fov>/<channel>/<block>`` 
 ``<fov>/<population>`` for tracks. Which ids exist is planned by ingestion (`Plan`), never read off a
 folder, so that stray files cannot enter an analysis; a worker opens its own partitions by id.
 
-A block of a field too large for one job is cut into overlapping tiles, ``t0000-0049.y0000-x2048`` at the
-key ``tile``; of any other field the one tile is the block itself, ``t0000-0049``.
+At the key ``tile`` stands a block, or a part of its area, ``t0000-0049.y0000-x2048`` (`Tiling`).
 """
 
 from __future__ import annotations
