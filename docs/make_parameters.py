@@ -87,7 +87,7 @@ def _rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, ...]]:
         if inner is None:
             meaning = _description(model, name, field)
             kind = _kind(field.annotation) + _limits(field)
-            rows.append((f"`{path}`", kind, _default(field), unit(name), meaning))
+            rows.append((f"`{path}`", kind, _default(field), unit(path) or unit(name), meaning))
         elif issubclass(inner, AlgorithmSpec):
             several = get_origin(field.annotation) is tuple
             kind = f"{'list of algorithms' if several else 'algorithm'} of {_link(inner.stage)}"

@@ -34,6 +34,7 @@ _OTHERS = {
     "velocity_y": "px/frame",
     "block_length": "frames",
     "memory": "frames",
+    "tiles.overlap_px": "px",
     "dt_frames_from_previous": "frames",
 }
 

@@ -58,11 +58,10 @@ def input_digests(
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
     for name, value in inputs.items():
         if isinstance(value, Partitions):
-            within = {key: group[key] for key in value.grain if key in group}
-            ids = plan.ids(value.grain, within) if plan else value.source.list_ids()
+            ids = plan.ids(value.grain, group) if plan else value.source.list_ids()
             digests[name] = digest([[each, value.content(each)] for each in ids])
         else:
-            key = (name, *(f"{k}={v}" for k, v in group.items() if k != "block"))
+            key = (name, *(f"{k}={v}" for k, v in group.items() if k not in ("block", "tile")))
             found = known.get(key) if known is not None else None
             if found is None:
                 found = digest(narrow(value, plan, group) if plan else value)
@@ -151,8 +150,7 @@ def _group_reason(
     for grain, output in zip(spec.outs, outputs, strict=True):
         if not isinstance(output, PartitionedDataset):
             raise PartitionError(f"{type(output).__name__} cannot hold the partitions of a node")
-        within = {key: group[key] for key in grain if key in group}
-        for identity in plan.ids(grain, within):
+        for identity in plan.ids(grain, group):
             reason = _reason(
                 output.ledger.read(identity), output.content(identity), digests, identity
             )

@@ -104,6 +104,7 @@ class CheckHooks:
             (name, was, now)
             for name, was, now in (
                 ("block_length", manifest.block_length, assay.block_length),
+                ("tiles", manifest.tiling, assay.tiles),
                 ("channels", set(manifest.channels), set(assay.channels)),
                 ("populations", list(manifest.populations), list(assay.populations)),
                 *_rewritten(manifest, assay),
@@ -160,6 +161,7 @@ def _rewritten(manifest: Manifest, assay: Assay) -> list[tuple[str, Any, Any]]:
     return [
         ("populations (role)", manifest.roles, {name: p.role for name, p in each.items()}),
         ("populations (channels)", manifest.sources, {n: p.channels for n, p in each.items()}),
+        ("populations (combine)", manifest.combine, {n: p.combine for n, p in each.items()}),
         ("populations (subtract)", manifest.subtract, {n: p.subtract for n, p in each.items()}),
         ("markers", manifest.markers, assay.markers),
     ]

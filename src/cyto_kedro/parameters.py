@@ -16,7 +16,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.errors import ConfigError, unknown
-from cyto_kedro.partitions import check_name
+from cyto_kedro.partitions import Tiling, check_name
 from cyto_kedro.registry import AlgorithmSpec
 
 Role = Literal["effector", "target", "other"]
@@ -95,8 +95,10 @@ class Population(Strict):
     """Cells of one kind."""
 
     role: Role = Field(description="effector (kills), target (is killed) or other")
-    channels: tuple[str, ...] = Field(
-        min_length=1, description="segmented from these (their mean where several)"
+    channels: tuple[str, ...] = Field(min_length=1, description="segmented from these")
+    combine: Literal["mean", "separate"] = Field(
+        default="mean",
+        description="several channels: their mean, or each apart for an engine that reads several",
     )
     subtract: tuple[str, ...] = Field(
         default=(), description="populations whose masks are taken out of this one's"
@@ -111,6 +113,9 @@ class Assay(Strict):
     populations: dict[str, Population] = Field(min_length=1)
     markers: dict[str, str] = Field(default={}, description="marker (death, ...) -> channel")
     block_length: int = Field(default=50, ge=1, description="frames a partition")
+    tiles: Tiling | None = Field(
+        default=None, description="cut large fields for segmentation; null: segment them whole"
+    )
     pixel_size_um: float | None = Field(
         default=None, gt=0, description="used where the files do not say"
     )
@@ -281,6 +286,8 @@ def check_together(blocks: Mapping[str, Any]) -> None:
     for name, block in models.items():
         if isinstance(block, ByPopulation):
             _same_populations(name, set(block.root), set(assay.populations))
+        if isinstance(block, Segmentation):
+            _same_channels(block, assay)
     preprocessing = models.get("preprocessing")
     if isinstance(preprocessing, Preprocessing):
         channels = {*assay.channels}
@@ -297,6 +304,34 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                     raise ConfigError(
                         f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
                     )
+
+
+def _same_channels(segmentation: Segmentation, assay: Assay) -> None:
+    """Check that an engine which reads several channels gets them, and no other does."""
+    for name, spec in segmentation.root.items():
+        population, engine = assay.populations[name], spec.make()
+        apart = getattr(engine, "channels_apart", ())
+        if bool(apart) != (population.combine == "separate"):
+            raise ConfigError(
+                f"segmentation.{name}: {spec.name} "
+                + (
+                    f"reads the channel {apart[0]!r} apart from the others: set "
+                    f"assay.populations.{name}.combine: separate"
+                    if apart
+                    else f"takes one image, but assay.populations.{name}.combine is separate: set "
+                    "it to mean, or take an engine that reads several channels (CellPose with "
+                    "nucleus, SeededGrowth)"
+                )
+            )
+        for channel in apart:
+            if channel not in population.channels:
+                why = unknown("channel", channel, population.channels)
+                raise ConfigError(f"segmentation.{name}, {spec.name}: {why}")
+        if apart and len(population.channels) != 2:
+            raise ConfigError(
+                f"segmentation.{name}: {spec.name} reads two channels, but "
+                f"assay.populations.{name}.channels are {', '.join(population.channels)}"
+            )
 
 
 def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:

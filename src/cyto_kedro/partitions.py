@@ -3,6 +3,8 @@
 A partition id is its grain's keys joined by ``/``: ``<fov>/<channel>/<block>`` for an image,
 ``<fov>/<population>`` for tracks. Which ids exist is planned by ingestion (`Plan`), never read off a
 folder, so that stray files cannot enter an analysis; a worker opens its own partitions by id.
+
+At the key ``tile`` stands a block, or a part of its area, ``t0000-0049.y0000-x2048`` (`Tiling`).
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, ClassVar, Protocol
+from math import ceil
+from typing import Any, ClassVar, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from cyto_kedro.errors import ConfigError, InputError, PartitionError, unknown
 
-KEYS = ("fov", "channel", "population", "block")
+KEYS = ("fov", "channel", "population", "block", "tile")
+OVERLAP_PX = 128
 _BLOCK = re.compile(r"t(\d+)-(\d+)")
+_TILE = re.compile(r"(t\d+-\d+)(?:\.y(\d+)-x(\d+))?")
 
 Grain = tuple[str, ...]
 
@@ -87,6 +92,88 @@ class Block:
         return [cls(at, min(at + length, n_frames)) for at in range(0, n_frames, length)]
 
 
+@dataclass(frozen=True, order=True)
+class Tile:
+    """A block of a field, or a part of its area with the corner (`y`, `x`) in pixels."""
+
+    block: Block
+    y: int = 0
+    x: int = 0
+    whole: bool = True
+
+    def __str__(self) -> str:
+        return str(self.block) if self.whole else f"{self.block}.y{self.y:04d}-x{self.x:04d}"
+
+    @classmethod
+    def parse(cls, text: str) -> Tile:
+        """The tile that `text` (``t0000-0049.y0000-x2048``, or a block) names.
+
+        Raises
+        ------
+        PartitionError
+            If `text` is neither.
+        """
+        match = _TILE.fullmatch(text)
+        if match is None:
+            raise PartitionError(f"{text!r} is not a tile such as t0000-0049.y0000-x2048")
+        whole = match[2] is None
+        return cls(Block.parse(match[1]), int(match[2] or 0), int(match[3] or 0), whole)
+
+
+class Tiling(BaseModel):
+    """``assay.tiles:`` how the area of a field too large for one job is cut for segmentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    side_px: int = Field(ge=16, description="longest side of a tile; smaller fields stay whole")
+    overlap_um: float | None = Field(
+        default=None, gt=0, description="overlap of neighbours, um: more than the largest cell"
+    )
+    overlap_px: int | None = Field(
+        default=None, gt=0, description=f"the same in pixels; neither given: {OVERLAP_PX}"
+    )
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if self.overlap_um is not None and self.overlap_px is not None:
+            raise ConfigError("tiles: give overlap_um or overlap_px, not both")
+        return self
+
+    def overlap(self, pixel_size_um: float | None) -> int:
+        """The overlap in pixels.
+
+        Raises
+        ------
+        ConfigError
+            If it is in um and the pixel size is unknown, or half a tile or more.
+        """
+        found: float = self.overlap_px or OVERLAP_PX
+        if self.overlap_um is not None:
+            if pixel_size_um is None:
+                raise ConfigError(
+                    f"assay.tiles.overlap_um={self.overlap_um} needs the pixel size, which is "
+                    "unknown for this field: give assay.pixel_size_um, or use overlap_px"
+                )
+            found = self.overlap_um / pixel_size_um
+        if 2 * found > self.side_px:
+            raise ConfigError(
+                f"assay.tiles: an overlap of {found:.0f} px is more than half of side_px="
+                f"{self.side_px}, so that most pixels would be segmented several times: give a "
+                "larger side_px or a smaller overlap"
+            )
+        return ceil(found)
+
+    def cut(self, size: int, pixel_size_um: float | None) -> list[tuple[int, int]]:
+        """Start and stop of the tiles along an axis of `size` pixels, all of one length."""
+        if size <= self.side_px:
+            return [(0, size)]
+        overlap = self.overlap(pixel_size_um)
+        count = ceil((size - overlap) / (self.side_px - overlap))
+        length = ceil((size + (count - 1) * overlap) / count)
+        starts = [min(i * (length - overlap), size - length) for i in range(count)]
+        return [(start, start + length) for start in starts]
+
+
 class PlannedFov(BaseModel):
     """What the plan knows of a field of view."""
 
@@ -107,6 +194,7 @@ class Plan(BaseModel):
     channels: tuple[str, ...]
     populations: tuple[str, ...]
     block_length: int = Field(ge=1)
+    tiling: Tiling | None = None
 
     @field_validator("fovs", "channels", "populations")
     @classmethod
@@ -119,19 +207,58 @@ class Plan(BaseModel):
         """The blocks of a field's film."""
         return Block.cut(self.fovs[fov].n_frames, self.block_length)
 
+    def windows(self, fov: str) -> list[tuple[slice, slice]]:
+        """Rows and columns of a field's tiles; one for a field that stays whole.
+
+        Raises
+        ------
+        ConfigError
+            If the overlap is in um and the field's pixel size unknown, or half a tile or more.
+        """
+        planned = self.fovs[fov]
+        size, pixel = (planned.height_px, planned.width_px), planned.pixel_size_um
+        if self.tiling is None:
+            return [(slice(0, size[0]), slice(0, size[1]))]
+        try:
+            rows, columns = (self.tiling.cut(each, pixel) for each in size)
+        except ConfigError as error:
+            raise ConfigError(f"field {fov!r}: {error}") from error
+        return [(slice(*y), slice(*x)) for y in rows for x in columns]
+
+    def window(self, fov: str, tile: Tile) -> tuple[slice, slice]:
+        """Rows and columns of a tile of a field.
+
+        Raises
+        ------
+        PartitionError
+            If the plan has no such tile.
+        """
+        found = self.windows(fov)
+        for rows, columns in found:
+            if (rows.start, columns.start) == (tile.y, tile.x) and tile.whole == (len(found) == 1):
+                return rows, columns
+        raise PartitionError(f"field {fov!r} has no tile {str(tile)!r} in this plan")
+
+    def tiles(self, fov: str, block: Block) -> list[Tile]:
+        """The tiles of a block."""
+        found = self.windows(fov)
+        return [Tile(block, y.start, x.start, len(found) == 1) for y, x in found]
+
     def groups(self, by: Grain, within: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """Every group of the grain `by`, as ``{key: value}``, in order.
 
         Parameters
         ----------
         within
-            Keys already fixed; only groups that agree with them are returned.
+            Keys already fixed; only groups that agree with them are returned. A tile fixes its block.
         """
-        within = within or {}
+        within = dict(within or {})
+        if "tile" in within:
+            within["block"] = str(Tile.parse(within["tile"]).block)
         found = []
         fovs = [within["fov"]] if "fov" in within else list(self.fovs)
         if "fov" not in by:
-            if "block" in by:
+            if "block" in by or "tile" in by:
                 raise ConfigError(
                     f"grain {'/'.join(by)}: blocks are of a field, so fov must be in it"
                 )
@@ -145,6 +272,11 @@ class Plan(BaseModel):
                     options.append([fov])
                 elif key == "block":
                     options.append([str(block) for block in self.blocks(fov)])
+                elif key == "tile":
+                    blocks = self.blocks(fov)
+                    if "block" in within:
+                        blocks = [Block.parse(within["block"])]
+                    options.append([str(each) for b in blocks for each in self.tiles(fov, b)])
                 else:
                     options.append(self.channels if key == "channel" else self.populations)
             found += [dict(zip(by, values, strict=True)) for values in product(*options)]
@@ -255,11 +387,13 @@ class Selection(Mapping[Any, Any]):
 def select(partitions: Partitions, plan: Plan, group: Mapping[str, str]) -> Any:
     """What of `partitions` belongs to `group`: the data itself, or a `Selection` of several."""
     grain = partitions.grain
+    if "tile" in group:
+        group = {"block": str(Tile.parse(group["tile"]).block), **group}
     open_keys = [key for key in grain if key not in group]
     if not open_keys:
         return partitions[partition_id(grain, group)]()
     ids = {}
-    for each in plan.groups(grain, {key: group[key] for key in grain if key in group}):
+    for each in plan.groups(grain, group):
         rest = tuple(each[key] for key in open_keys)
         ids[rest[0] if len(rest) == 1 else rest] = partition_id(grain, each)
     return Selection(partitions, ids)

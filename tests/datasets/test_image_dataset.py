@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import tifffile
 from kedro.io import DatasetError
 
+from cyto_kedro.datasets import tiff
 from cyto_kedro.datasets.image import ImageDataset
 from cyto_kedro.images import Image, ImageInfo
 
@@ -193,3 +196,30 @@ def test_preview_is_a_png(place):
     dataset.save(film())
     assert base64.b64decode(dataset.preview()).startswith(b"\x89PNG")
     assert ImageDataset.preview.__annotations__["return"] == "ImagePreview"
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_part_of_a_large_frame_is_read_without_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiled: bool
+) -> None:
+    monkeypatch.setattr(tiff, "BAND_BYTES", 2**18)
+    film = np.random.default_rng(0).integers(0, 4000, (2, 1203, 997), np.uint16)
+    dataset = ImageDataset(filepath=str(tmp_path / "a.ome.tif"))
+    if tiled:
+        options = {"tile": (128, 96), "compression": "zlib", "photometric": "minisblack"}
+        tifffile.imwrite(tmp_path / "a.ome.tif", film, metadata={"axes": "TYX"}, **options)
+    else:
+        dataset.save(film)
+    stack = dataset.load()
+    np.testing.assert_array_equal(np.asarray(stack), film)
+    decoded: list[int] = []
+    segments = tifffile.FileHandle.read_segments
+
+    def counted(handle: Any, offsets: Any, sizes: Any, *args: Any, **more: Any) -> Any:
+        decoded.append(sum(sizes))
+        return segments(handle, offsets, sizes, *args, **more)
+
+    monkeypatch.setattr(tifffile.FileHandle, "read_segments", counted)
+    part = np.asarray(stack[1, 700:801, 300:977])
+    np.testing.assert_array_equal(part, film[1, 700:801, 300:977])
+    assert sum(decoded) < (tmp_path / "a.ome.tif").stat().st_size / 2 / 2

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.graph import GraphDataset
     from cyto_kedro.datasets.image import ImageDataset
     from cyto_kedro.datasets.label import LabelDataset
+    from cyto_kedro.datasets.label_films import LabelFilms
     from cyto_kedro.datasets.model import ModelDataset
     from cyto_kedro.datasets.object_ import ObjectDataset
     from cyto_kedro.datasets.partitioned import PartitionedDataset
@@ -24,6 +25,7 @@ __all__ = [
     "GraphDataset",
     "ImageDataset",
     "LabelDataset",
+    "LabelFilms",
     "ModelDataset",
     "ObjectDataset",
     "PartitionedDataset",
@@ -38,6 +40,7 @@ _MODULES = {
     "GraphDataset": "graph",
     "ImageDataset": "image",
     "LabelDataset": "label",
+    "LabelFilms": "label_films",
     "ModelDataset": "model",
     "ObjectDataset": "object_",
     "PartitionedDataset": "partitioned",

@@ -10,8 +10,9 @@ from kedro_datasets._typing import ImagePreview
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.datasets.lazy import lazy_bands
 from cyto_kedro.datasets.ome_tiff import write_ome
-from cyto_kedro.datasets.tiff import TiffFrames, TiffHeader, lazy, read_header
+from cyto_kedro.datasets.tiff import TiffFrames, TiffHeader, read_header
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Image, ImageInfo
 
@@ -23,7 +24,8 @@ class ImageDataset(FileDataset[Any, da.Array]):
 
     Saves (Y, X), (T, Y, X) or (T, C, Y, X), NumPy, Dask or `cyto_kedro.images.Image`, as uint8,
     uint16 or float32 (other numbers become float32); a Dask array is written chunk by chunk.
-    Loads a lazy Dask array (T, Y, X), one chunk per frame, or (T, C, Y, X) if there are several
+    Loads a lazy Dask array (T, Y, X), one chunk per frame (several, of whole rows, where a frame is
+    large: a part of it is read without the rest), or (T, C, Y, X) if there are several
     channels; the file is open only while a frame is read. `save_args`: ``level``, of deflate, 0 to
     9 (1). `load_metadata` gives channel names, pixel size and frame times.
     """
@@ -41,7 +43,9 @@ class ImageDataset(FileDataset[Any, da.Array]):
             If the file is not a whole, flat, grey TIFF.
         """
         header = self._header()
-        stacks = [lazy(TiffFrames(self._fs, self._path, header, c)) for c in range(header.shape[1])]
+        stacks = [
+            lazy_bands(TiffFrames(self._fs, self._path, header, c)) for c in range(header.shape[1])
+        ]
         return stacks[0] if len(stacks) == 1 else da.stack(stacks, axis=1)
 
     def load_metadata(self) -> ImageInfo:

@@ -46,11 +46,23 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         InputError
             Naming the file and the frame that holds no labels.
         """
+        return self.load_frames(0, None)
+
+    def load_frames(self, start: int, stop: int | None) -> np.ndarray:
+        """Frames `start` to `stop` (not included), or as many of them as there are.
+
+        Raises
+        ------
+        InputError
+            Naming the file and the frame that holds no labels.
+        """
         frames = TiffFrames(self._fs, self._path, self._header(), 0)
-        stack = frames.read(0, frames.shape[0])
-        if frames.dtype == np.uint32:
-            return stack
-        return np.concatenate(list(_checked(stack, self.location)))
+        stop = frames.shape[0] if stop is None else min(stop, frames.shape[0])
+        start = min(start, stop)
+        stack = frames.read(start, stop)
+        if frames.dtype == np.uint32 or start == stop:
+            return stack.astype(np.uint32, copy=False)
+        return np.concatenate(list(_checked(stack, self.location, start)))
 
     def load_metadata(self) -> ImageInfo:
         """Pixel size and frame times, without reading pixels."""

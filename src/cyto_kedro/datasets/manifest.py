@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from cyto_kedro.datasets.raw import RawChannel
 from cyto_kedro.partitions import Plan
@@ -20,6 +20,8 @@ class Manifest(Plan):
         Population -> effector, target or other.
     sources
         Population -> channels it is segmented from.
+    combine
+        Population -> whether its channels are averaged (mean) or kept apart (separate).
     subtract
         Population -> populations taken out of its mask.
     markers
@@ -32,6 +34,7 @@ class Manifest(Plan):
 
     roles: dict[str, str]
     sources: dict[str, tuple[str, ...]]
+    combine: dict[str, str] = Field(default_factory=dict)
     subtract: dict[str, tuple[str, ...]]
     markers: dict[str, str]
     raw: tuple[RawChannel, ...] = ()
@@ -43,6 +46,8 @@ class Manifest(Plan):
         the others current.
         """
         update: dict[str, Any] = {"raw": ()}
+        if "." not in group.get("tile", ""):  # no tile: what it makes does not depend on the cut
+            update["tiling"] = None
         if "fov" in group:
             update["fovs"] = {group["fov"]: self.fovs[group["fov"]]}
         if "population" in group:
@@ -50,4 +55,5 @@ class Manifest(Plan):
             update["populations"] = (name,)
             for field in ("roles", "sources", "subtract"):
                 update[field] = {name: getattr(self, field)[name]}
+            update["combine"] = {name: self.combine[name]} if name in self.combine else {}
         return self.model_copy(update=update)

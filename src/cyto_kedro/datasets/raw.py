@@ -11,6 +11,7 @@ from fsspec.core import url_to_fs
 from kedro.io import AbstractDataset, DatasetError
 
 from cyto_kedro.datasets import ome_zarr, tiff
+from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
 from cyto_kedro.errors import InputError
 
@@ -25,7 +26,7 @@ def open_raw(raw: RawChannel, storage_options: dict[str, Any] | None = None) -> 
     InputError
         When a frame is computed that cannot be decoded or holds NaN or infinite values.
     """
-    return tiff.lazy(_RawFrames(raw, dict(storage_options or {})))
+    return lazy(_RawFrames(raw, dict(storage_options or {})))
 
 
 class _RawFrames:
@@ -38,10 +39,10 @@ class _RawFrames:
         # a folder of frames is opened file by file, as they are read
         self._only = self._open(raw.files[0]) if len(raw.files) == 1 else None
 
-    def _open(self, url: str) -> tiff.Frames:
+    def _open(self, url: str) -> Frames:
         raw = self._raw
         fs, path = url_to_fs(url, **self._options)
-        source: tiff.Frames
+        source: Frames
         if path.endswith(".zarr"):
             zarr_header = ome_zarr.read_header(url, self._options)
             source = ome_zarr.ZarrFrames(zarr_header, raw.index, self._options)

@@ -8,13 +8,13 @@ found before hours of work.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import IO, Any, Protocol
-from uuid import uuid4
+from typing import IO, Any
 from xml.etree import ElementTree
 
-import dask.array as da
 import numpy as np
 import tifffile
 from fsspec import AbstractFileSystem
@@ -23,6 +23,7 @@ from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixe
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 
+BAND_BYTES = 8 * 2**20  # larger frames are read in bands of about so much
 # what tifffile raises on files that are damaged or of another kind
 UNREADABLE = (
     tifffile.TiffFileError,
@@ -58,6 +59,9 @@ class TiffHeader:
     parts
         Number of plane (t, c) in its page: above 0 only where a page holds several planes, as
         tifffile writes stacks of 3 or 4 frames.
+    segment_rows
+        Rows of a strip or row of tiles that is decoded by itself; the height where a plane is
+        one piece.
     """
 
     location: str
@@ -67,6 +71,7 @@ class TiffHeader:
     bare: str
     info: ImageInfo
     parts: tuple[int, ...]
+    segment_rows: int
 
 
 class TiffFrames:
@@ -83,6 +88,9 @@ class TiffFrames:
         self._offsets = header.offsets[channel::n_channels]
         self._parts = header.parts[channel::n_channels]
         self._bare = header.bare
+        # rows that can be read without the rest of a large frame, in whole segments
+        rows = max(1, BAND_BYTES // (width * self.dtype.itemsize))
+        self.band = max(1, rows // header.segment_rows) * header.segment_rows
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames `start` to `stop` (not included), (T, Y, X)."""
@@ -97,6 +105,31 @@ class TiffFrames:
                         out[t - start] = self._read_page(tif, t)
         return out
 
+    def read_rows(self, frame: int, top: int, bottom: int) -> np.ndarray:
+        """Rows `top` to `bottom` (not included) of a frame, decoding no more than they need."""
+        if self._bare or (top, bottom) == (0, self.shape[1]):
+            return self.read(frame, frame + 1)[0, top:bottom]
+        out = np.empty((bottom - top, self.shape[2]), self.dtype)
+        with (
+            self._fs.open(self._path, "rb") as file,
+            tifffile.TiffFile(file, _multifile=False) as tif,
+            self._decoding(frame),
+        ):
+            tif.filehandle.seek(self._offsets[frame])
+            page = tifffile.TiffPage(tif, index=frame)
+            across = -(-self.shape[2] // page.chunks[1])
+            chosen = slice(top // page.chunks[0] * across, -(-bottom // page.chunks[0]) * across)
+            for data, index in tif.filehandle.read_segments(
+                page.dataoffsets[chosen],
+                page.databytecounts[chosen],
+                range(len(page.dataoffsets))[chosen],
+            ):
+                pixels, (_, _, y, x, _), (_, height, width, _) = page.decode(data, index)
+                above, below = max(top - y, 0), min(bottom - y, height)
+                part = out[y + above - top : y + below - top, x : x + width]
+                part[...] = 0 if pixels is None else pixels[0, above:below, : part.shape[1], 0]
+        return out
+
     def _read_bare(self, file: IO[bytes], frame: int) -> np.ndarray:
         file.seek(self._offsets[frame])
         dtype = np.dtype(self._bare)
@@ -105,41 +138,19 @@ class TiffFrames:
 
     def _read_page(self, tif: tifffile.TiffFile, frame: int) -> np.ndarray:
         tif.filehandle.seek(self._offsets[frame])
-        try:
+        with self._decoding(frame):
             pixels = tifffile.TiffPage(tif, index=frame).asarray(maxworkers=1)
             return pixels.reshape(-1, *self.shape[1:])[self._parts[frame]]
+
+    @contextmanager
+    def _decoding(self, frame: int) -> Iterator[None]:
+        try:
+            yield
         except UNREADABLE as error:
             raise InputError(
                 f"{self._location}, frame {frame}: the pixels cannot be decoded ({error}). The "
                 "file is damaged: copy it again, or exclude the field in the sample sheet."
             ) from error
-
-
-class Frames(Protocol):
-    """A film read by frames."""
-
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Frames `start` to `stop` (not included), (T, Y, X)."""
-        ...
-
-
-def lazy(source: Frames) -> da.Array:
-    """`source` as a Dask array (T, Y, X) with one chunk per frame."""
-    return da.map_blocks(
-        _one_frame,
-        source=source,
-        chunks=((1,) * source.shape[0], *((n,) for n in source.shape[1:])),
-        dtype=source.dtype,
-        meta=np.empty((0, 0, 0), source.dtype),
-        name=f"frames-{uuid4().hex}",
-    )
-
-
-def _one_frame(source: Frames, block_id: Any = None) -> np.ndarray:
-    return source.read(block_id[0], block_id[0] + 1)
 
 
 def read_header(
@@ -229,6 +240,10 @@ def _header(
                 "{frame}); else the file is cut short."
             )
         offsets = np.array([pages[i].offset for i in where.flat])
+    first = series.keyframe
+    pieces = (
+        not bare and per_page == 1 and len(first.dataoffsets) > 1 and first.samplesperpixel == 1
+    )
     return TiffHeader(
         location=location,
         shape=(n_t, n_c, height, width),
@@ -237,6 +252,7 @@ def _header(
         parts=tuple(int(part) for part in (order % per_page).flat),
         bare=np.dtype(dtype).newbyteorder(tif.byteorder).str if bare else "",
         info=ome_info(ome, n_t, n_c, location) if ome is not None else imagej_info(tif, n_t),
+        segment_rows=first.chunks[0] if pieces else height,
     )
 
 

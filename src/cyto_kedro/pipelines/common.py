@@ -9,14 +9,16 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.partitions import Block
+from cyto_kedro.partitions import Block, Tile
 from cyto_kedro.schemas import Table, empty
 
 Group = Mapping[str, str]
 
 
 def block_of(group: Group, manifest: Manifest) -> Block:
-    """The frames of a group: its block, or the whole film."""
+    """The frames of a group: its block (or its tile's), or the whole film."""
+    if "tile" in group:
+        return Tile.parse(group["tile"]).block
     if "block" in group:
         return Block.parse(group["block"])
     return Block(0, manifest.fovs[group["fov"]].n_frames)

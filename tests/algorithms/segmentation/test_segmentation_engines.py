@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cyto_kedro.algorithms.segmentation import cellpose, stardist
-from cyto_kedro.errors import InputError, MissingExtraError
+from cyto_kedro.algorithms.segmentation.frames import field_sample
+from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
+from cyto_kedro.registry import build
 
 IMAGE = np.zeros((1, 32, 32), np.uint16)
 
@@ -35,18 +39,103 @@ def test_missing_weights_say_where_they_belong(
 ) -> None:
     monkeypatch.setenv("CELLPOSE_LOCAL_MODELS_PATH", str(tmp_path))
     with pytest.raises(InputError, match="CELLPOSE_LOCAL_MODELS_PATH") as error:
-        cellpose._weights("cyto9")
-    assert str(tmp_path / "cyto9") in str(error.value)
+        cellpose._weights("cyto9", ("cyto3",))
+    assert str(tmp_path / "cyto9") in str(error.value) and "cyto3" in str(error.value)
+    assert cellpose._weights("cyto3", ("cyto3",)) == "cyto3"  # Cellpose fetches it
     (tmp_path / "cyto9").touch()
     assert cellpose._weights("cyto9") == str(tmp_path / "cyto9")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    with pytest.raises(InputError, match="KERAS_HOME"):
-        stardist._folder("2D_none")
+    message = str(stardist._missing("2D_none", ["2D_demo"]))
     model = tmp_path / "models" / "StarDist2D" / "2D_none"
+    assert "KERAS_HOME" in message and str(model) in message and "2D_demo" in message
+    assert stardist._folder("2D_none") is None
     model.mkdir(parents=True)
     (model / "config.json").touch()
     (model / "weights_best.h5").touch()
     assert stardist._folder("2D_none") == model.resolve()
+
+
+def test_stardists_scale_comes_from_the_diameter() -> None:
+    algorithm = stardist.StarDist(model="m", diameter_um=8, model_diameter_px=20)
+    assert algorithm._factor(0.5) == 20 / 16
+    with pytest.raises(ConfigError, match="pixel size"):
+        algorithm._factor(None)
+    for args in ({"diameter_um": 8}, {"scale": 2, "diameter_px": 8, "model_diameter_px": 20}):
+        with pytest.raises(ConfigError, match="scale"):
+            build("segmentation", "StarDist", {"model": "m", **args})
+
+
+class Network:
+    """Cellpose of either major version as far as it is called: labels what is brighter than 0.5."""
+
+    def __init__(self, signature: str) -> None:
+        self.signature, self.batches = signature, []
+
+    def eval(self, x: np.ndarray, **args: object) -> tuple[np.ndarray, None, None]:
+        assert set(args) <= set(self.signature.split())
+        self.batches.append(x)
+        return (x[..., 0] > 0.5).astype(np.int32).squeeze(), None, None
+
+
+# as of cellpose 3.1.1.3 and 4.2.1.1
+COMMON = "batch_size resample channel_axis z_axis normalize rescale diameter flow_threshold"
+COMMON += " cellprob_threshold do_3D min_size max_size_fraction niter augment tile_overlap bsize"
+
+
+@pytest.mark.parametrize(("major", "n_channels", "more"), [(3, 2, " invert interp"), (4, 3, "")])
+def test_one_class_serves_both_versions_of_cellpose(
+    major: int, n_channels: int, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Network(COMMON + more)
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: False),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False)),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "cellpose", SimpleNamespace(models=None))
+    monkeypatch.setattr(cellpose, "_load", lambda model, gpu: (network, major))
+    rng = np.random.default_rng(0)
+    film = rng.random((5, 8, 9)).astype(np.float32)
+    film[3] = 1
+    image = {"Cells": film, "Nuclei": film[:, ::-1]}
+
+    def found(length: int, **args: object) -> np.ndarray:
+        algorithm = build("segmentation", "CellPose", {"model": "m", "gpu": False, **args})
+        parts = []
+        for start in range(0, 5, length):
+            part = {name: each[start : start + length] for name, each in image.items()}
+            data = {"image": part if "nucleus" in args else part["Cells"]}
+            parts.append(algorithm(data)["label"])
+        return np.concatenate(parts)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if major < 4 else "ignore")
+        whole = found(5, nucleus="Nuclei", frames_at_once=3)
+        for length in (1, 2, 5):
+            np.testing.assert_array_equal(found(length, nucleus="Nuclei"), whole)
+        assert whole[0].any() and not whole[3].any()  # nothing to see in an even frame
+        assert [len(each) for each in network.batches[:2]] == [3, 1]
+        assert {each.shape[-1] for each in network.batches} == {n_channels}
+        first = network.batches[0][0]
+        np.testing.assert_allclose(first[..., 1], first[::-1, :, 0])
+        assert np.percentile(first[..., 0], (1, 99)) == pytest.approx([0, 1], abs=1e-5)
+        found(5)
+        assert not network.batches[-1][..., 1:].any()
+    if major == 4:
+        with pytest.warns(UserWarning, match="17 s"):
+            found(5)
+    with pytest.raises(InputError, match="combine: separate"):
+        build("segmentation", "CellPose", {"model": "m", "nucleus": "N"})({"image": film})
+
+
+def test_tiles_are_scaled_by_their_field() -> None:
+    field = np.arange(12.0, dtype=np.float32).reshape(1, 3, 4)
+    data = {"image": field[:, :2], "field": field}
+    np.testing.assert_array_equal(
+        cellpose._scaled(field[0, :2], data, 0), cellpose._scaled(field[0], {"image": field}, 0)[:2]
+    )
+    large = np.zeros((1, 4100, 4100), np.float32)
+    assert field_sample({"image": large}, 0).size <= 2048**2
 
 
 def hela(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -68,25 +157,69 @@ def f1(truth: np.ndarray, found: np.ndarray) -> float:
 @pytest.mark.engine
 @pytest.mark.shared
 @pytest.mark.slow
-def test_cellpose_on_real_nuclei(shared_data: Path, shared_models: Path) -> None:
-    pytest.importorskip("cellpose")
+def test_cellpose_on_real_nuclei(
+    shared_data: Path, shared_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = pytest.importorskip("cellpose.models")
     weights = shared_models / "cellpose3_dsb2018_nuclei" / "cp3_dsb2018_nuclei"
     image, truth = hela(shared_data)
+    film = np.stack([image * 0, image, image[::-1]])
     algorithm = cellpose.CellPose(model=str(weights), gpu=False)
-    label = algorithm({"image": np.stack([image * 0, image])})["label"]
+    label = algorithm({"image": film})["label"]
     assert label.dtype == np.uint32
     assert not label[0].any()
     assert f1(truth, label[1]) > 0.8
+    # as the library by itself, and for every length of a block
+    bare = models.CellposeModel(gpu=False, pretrained_model=str(weights)).eval(
+        image, channels=[0, 0]
+    )
+    np.testing.assert_array_equal(label[1] > 0, bare[0] > 0)
+    alone = np.concatenate([algorithm({"image": frame[None]})["label"] for frame in film])
+    np.testing.assert_array_equal(alone, label)
+    together = cellpose.CellPose(model=str(weights), gpu=False, frames_at_once=3)
+    assert f1(label[2], together({"image": film})["label"][2]) == 1
+    # two channels: this model was trained with nothing in the second
+    both = cellpose.CellPose(model=str(weights), gpu=False, nucleus="N")
+    dark = both({"image": {"C": film[1:2], "N": film[:1]}})["label"]
+    np.testing.assert_array_equal(dark[0], label[1])
+    bright = both({"image": {"C": film[1:2], "N": film[1:2]}})["label"]
+    assert not np.array_equal(bright[0], label[1])
+    # offline, and a file that is no model
+    monkeypatch.setattr(models, "MODEL_DIR", tmp_path)
+    monkeypatch.setattr(models, "_MODEL_URL", "http://127.0.0.1:9")
+    with pytest.raises(InputError, match="could not be fetched") as error:
+        cellpose._load("nuclei", False)
+    assert str(tmp_path / "nucleitorch_0") in str(error.value)
+    assert "CELLPOSE_LOCAL_MODELS_PATH" in str(error.value)
+    with pytest.raises(InputError, match="Official models of this version: cyto3"):
+        cellpose._load("cpsam", False)
 
 
 @pytest.mark.engine
 @pytest.mark.shared
 @pytest.mark.slow
-def test_stardist_on_real_nuclei(shared_data: Path, shared_models: Path) -> None:
+def test_stardist_on_real_nuclei(
+    shared_data: Path, shared_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("stardist")
+    from csbdeep.models import pretrained
+    from stardist.models import StarDist2D
+
     image, truth = hela(shared_data)
+    film = np.stack([image * 0, image])
     algorithm = stardist.StarDist(model=str(shared_models / "stardist_dsb2018_nuclei"))
-    label = algorithm({"image": np.stack([image * 0, image])})["label"]
+    label = algorithm({"image": film})["label"]
     assert label.dtype == np.uint32
     assert not label[0].any()
     assert f1(truth, label[1]) > 0.8
+    alone = np.concatenate([algorithm({"image": frame[None]})["label"] for frame in film])
+    np.testing.assert_array_equal(alone, label)
+    # offline
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    model = pretrained._MODELS[StarDist2D]["2D_demo"]
+    monkeypatch.setitem(model, "url", "http://127.0.0.1:9/demo.zip")
+    with pytest.raises(InputError, match="could not be fetched") as error:
+        stardist._load("2D_demo")
+    assert "KERAS_HOME" in str(error.value) and str(tmp_path) in str(error.value)
+    with pytest.raises(InputError, match=r"Official models: .*2D_versatile_fluo"):
+        stardist._load("2D_none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from functools import cache
@@ -14,50 +15,97 @@ from pydantic import Field, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
-from cyto_kedro.algorithms.segmentation.frames import frame_of, stack_shape
+from cyto_kedro.algorithms.segmentation.frames import (
+    channel_data,
+    field_sample,
+    frame_of,
+    stack_shape,
+)
 from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
 
+log = logging.getLogger(__name__)
 
-def _weights(model: str) -> str:
-    """Path of the weights of `model`.
+_GPU_FRAMES = 8
+_VARIABLE = "CELLPOSE_LOCAL_MODELS_PATH"
+
+
+def _weights(model: str, official: tuple[str, ...] = ()) -> str:
+    """What Cellpose is to load: the path of a file, or an official name, which it may fetch.
+
+    Cellpose itself takes its default model where it does not find another, so all is checked here.
 
     Raises
     ------
     InputError
-        If there is no such file: says where it was looked for.
+        If there is no such file, and Cellpose has no such name: says where it was looked for.
     """
     named = Path(model).expanduser()
-    folder = Path(
-        os.environ.get("CELLPOSE_LOCAL_MODELS_PATH") or Path.home() / ".cellpose" / "models"
-    )
-    for path in (named, folder / model):
-        if path.is_file():
-            return str(path)
+    folder = Path(os.environ.get(_VARIABLE) or Path.home() / ".cellpose" / "models")
+    if named.is_file():
+        return str(named)
+    if model in official:
+        return model
+    if (folder / model).is_file():
+        return str(folder / model)
+    names = f" Official models of this version: {', '.join(official)}." if official else ""
     raise InputError(
         f"Cellpose model {model!r}: no weights at {named} nor at {folder / named.name}. Give the "
         f"path of a model file, or put the file into {folder}; the environment variable "
-        f"CELLPOSE_LOCAL_MODELS_PATH names another folder"
+        f"{_VARIABLE} names another folder.{names}"
     )
 
 
 @cache
 def _load(model: str, gpu: bool) -> tuple[Any, int]:
-    """The network, loaded once per process, and Cellpose's major version."""
+    """The network, loaded once per process, and Cellpose's major version.
+
+    Raises
+    ------
+    InputError
+        If the weights are not there, cannot be fetched, or are of another major version.
+    """
     from cellpose import models
 
     major = int(version("cellpose").split(".")[0])
-    return models.CellposeModel(gpu=gpu, pretrained_model=_weights(model)), major
+    weights = _weights(model, tuple(models.MODEL_NAMES))
+    # Cellpose's own name of the file; it fetches the file if it is not there
+    stem = f"{model}torch_0" if major < 4 and model in ("cyto", "cyto2", "nuclei") else model
+    file = Path(weights) if weights != model else Path(models.MODEL_DIR) / stem
+    if weights == model and not file.is_file():
+        log.info("Cellpose model %s is fetched to %s", model, file)
+    try:
+        return models.CellposeModel(gpu=gpu, pretrained_model=weights), major
+    except OSError as error:
+        raise InputError(
+            f"Cellpose model {model!r} is not at {file} and could not be fetched ({error}). On a "
+            f"machine with network, run this once, then copy the file to {file}; the environment "
+            f"variable {_VARIABLE} names another folder. Or give the path of a model file"
+        ) from error
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{file} cannot be loaded by Cellpose {version('cellpose')} ({_short(error)}): models "
+            f"of versions 3 and 4 are not of one kind, and a file may be damaged or incomplete"
+        ) from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 class CellPose(Algorithm):
     """Cellpose on every frame: ``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``.
 
-    Cellpose normalises each image by itself, so results do not depend on block length. Needs the
-    extra ``cellpose``; weights are never downloaded.
+    With `nucleus`, ``image`` is ``{channel: (T, Y, X)}`` with that channel and one other, that of
+    the cells. Each frame and channel is scaled by its own percentiles (1 to 99, as Cellpose does),
+    so results do not depend on block length. Needs the extra ``cellpose``.
     """
 
     model: str = Field(
-        description="path of a weights file, or its name in CELLPOSE_LOCAL_MODELS_PATH"
+        description="path of a weights file, its name in CELLPOSE_LOCAL_MODELS_PATH, or an official "
+        "name (cyto3, nuclei; with Cellpose 4 cpsam), which Cellpose fetches once"
+    )
+    nucleus: str | None = Field(
+        default=None, description="channel of the nuclei, beside that of the cells; null: one image"
     )
     diameter_um: float | None = Field(default=None, gt=0, description="cell diameter, um")
     diameter_px: float | None = Field(
@@ -67,7 +115,15 @@ class CellPose(Algorithm):
     cellprob_threshold: float = Field(default=0.0, description="lower: more and larger cells")
     min_size_px: int = Field(default=15, ge=0, description="smallest cell, pixels")
     batch_size: int = Field(default=8, ge=1, description="tiles sent through the network at once")
+    frames_at_once: int | None = Field(
+        default=None, ge=1, description="frames given together; null: 8 on a GPU, else 1"
+    )
     gpu: Literal["auto"] | bool = Field(default="auto", description="auto: if there is one")
+
+    @property
+    def channels_apart(self) -> tuple[str, ...]:
+        """Channels that must not be mixed with the population's others."""
+        return () if self.nucleus is None else (self.nucleus,)
 
     @model_validator(mode="after")
     def _one_unit(self) -> CellPose:
@@ -85,7 +141,7 @@ class CellPose(Algorithm):
         ConfigError
             If a GPU is demanded and there is none.
         InputError
-            If the weights are not there, or a frame holds NaN.
+            If the weights are not there, a frame holds NaN, or `nucleus` is not a channel.
         """
         try:
             import torch
@@ -103,29 +159,64 @@ class CellPose(Algorithm):
         if self.diameter_um is not None or self.diameter_px is not None:
             pixel = data.get("pixel_size_um")
             diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel)
-        label = np.zeros(stack_shape(data["image"]), np.uint32)
+        channels = self._channels(data)
+        label = np.zeros(stack_shape(channels[0]["image"]), np.uint32)
         gpu = there and self.gpu is not False
         network, major = _load(self.model, gpu)
         if major >= 4 and not gpu:
             warnings.warn(
-                "Cellpose 4 (cpsam) without a GPU takes minutes per image; use a Cellpose 3 model, "
-                "or a GPU",
+                "Cellpose 4 (cpsam) without a GPU takes minutes per image (about 17 s for 256 x 256 "
+                "pixels); use a Cellpose 3 model, or a GPU",
                 stacklevel=2,
             )
-        # version 3 reads channels as [grey, none]; version 4 has no such argument
-        extra: dict[str, Any] = {"channels": [0, 0]} if major < 4 else {}
-        for index in range(label.shape[0]):
-            frame = frame_of(data, index)
-            if frame.min() == frame.max():
+        # version 3 takes two channels (cells, nuclei), version 4 three; what is not there is 0
+        n_channels = 2 if major < 4 else 3
+        at_once = self.frames_at_once or (_GPU_FRAMES if gpu else 1)
+        for start in range(0, len(label), at_once):
+            frames = {
+                index: [frame_of(channel, index) for channel in channels]
+                for index in range(start, min(start + at_once, len(label)))
+            }
+            frames = {index: each for index, each in frames.items() if np.ptp(each[0]) > 0}
+            if not frames:
                 continue
+            batch = np.zeros((len(frames), *label.shape[1:], n_channels), np.float32)
+            for at, (index, images) in enumerate(frames.items()):
+                for number, (channel, image) in enumerate(zip(channels, images, strict=True)):
+                    batch[at, ..., number] = _scaled(image, channel, index)
             found = network.eval(
-                frame,
+                batch,
+                channel_axis=3,
+                normalize=False,
                 diameter=diameter,
                 flow_threshold=self.flow_threshold,
                 cellprob_threshold=self.cellprob_threshold,
                 min_size=self.min_size_px,
                 batch_size=self.batch_size,
-                **extra,
             )[0]
-            label[index] = renumber(np.asarray(found))
+            masks = np.asarray(found).reshape(batch.shape[:3])
+            for index, mask in zip(frames, masks, strict=True):
+                label[index] = renumber(mask)
         return {"label": label}
+
+    def _channels(self, data: Data) -> list[Data]:
+        """The data of each channel: the cells', and the nuclei's."""
+        if self.nucleus is None:
+            return [data]
+        nuclei = channel_data(data, self.nucleus)
+        others = [name for name in data["image"] if name != self.nucleus]
+        if len(others) != 1:
+            raise InputError(
+                f"CellPose with nucleus={self.nucleus!r} takes one more channel, that of the cells; "
+                f"the population has {others}"
+            )
+        return [channel_data(data, others[0]), nuclei]
+
+
+def _scaled(frame: np.ndarray, data: Data, index: int) -> np.ndarray:
+    """`frame` with the field's 1st percentile at 0 and its 99th at 1 (Cellpose's `normalize99`)."""
+    sample = field_sample(data, index) if "field" in data or frame.size > 2048**2 else frame
+    low, high = np.percentile(sample, (1, 99))
+    if high - low <= 1e-3:
+        return np.zeros_like(frame)
+    return (frame - np.float32(low)) / np.float32(high - low)

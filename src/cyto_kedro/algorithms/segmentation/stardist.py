@@ -3,61 +3,81 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
-from cyto_kedro.algorithms.segmentation.frames import frame_of, stack_shape
+from cyto_kedro.algorithms.segmentation.frames import field_sample, frame_of, stack_shape
 from cyto_kedro.errors import InputError, MissingExtraError
 
 
-def _folder(model: str) -> Path:
-    """Folder of `model` with config.json and weights.
-
-    Raises
-    ------
-    InputError
-        If there is none: says where it was looked for.
-    """
+def _folder(model: str) -> Path | None:
+    """Folder of `model` with config.json and weights, or None."""
     named = Path(model).expanduser()
-    keras = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    cached = keras / "models" / "StarDist2D" / model
+    cached = _cache() / model
     # pretrained models are unpacked beside their archive, by newer Keras in a folder ..._extracted
     candidates = (named, cached, cached / f"{named.name}_extracted", cached / named.name)
     for path in candidates:
         if (path / "config.json").is_file() and any(path.glob("weights*.h5")):
             return path.resolve()
-    raise InputError(
-        f"StarDist model {model!r}: no config.json with weights in {named} nor in {cached}. Give "
-        f"the path of a model's folder, or put it there; the environment variable KERAS_HOME moves "
-        f"{keras}"
+    return None
+
+
+def _cache() -> Path:
+    keras = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    return keras / "models" / "StarDist2D"
+
+
+def _missing(model: str, names: Iterable[str] = (), error: Exception | None = None) -> InputError:
+    why = f" and could not be fetched ({' '.join(str(error).split())[:200]})" if error else ""
+    official = f" Official models: {', '.join(names)}." if names else ""
+    return InputError(
+        f"StarDist model {model!r}: no config.json with weights in {Path(model).expanduser()} nor in "
+        f"{_cache() / model}{why}. Give the path of a model's folder, or put it there; the "
+        f"environment variable KERAS_HOME moves {_cache().parents[1]}.{official}"
     )
 
 
 @cache
 def _load(model: str) -> Any:
-    """The network, loaded once per process."""
+    """The network, loaded once per process; an official model is fetched if it is not there.
+
+    Raises
+    ------
+    InputError
+        If it is not there and is no official one, or cannot be fetched: says where it was looked for.
+    """
+    from csbdeep.models.pretrained import get_model_folder, get_registered_models
     from stardist.models import StarDist2D
 
     folder = _folder(model)
+    if folder is None:
+        keys, aliases = get_registered_models(StarDist2D)
+        if model not in {*keys, *(alias for each in aliases.values() for alias in each)}:
+            raise _missing(model, keys)
+        try:
+            folder = Path(get_model_folder(StarDist2D, model))
+        except Exception as error:  # Keras raises a bare Exception when offline
+            raise _missing(model, keys, error) from error
     return StarDist2D(None, name=folder.name, basedir=str(folder.parent))
 
 
 class StarDist(Algorithm):
     """StarDist on every frame: ``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``.
 
-    Each frame is scaled by its own percentiles, so results do not depend on block length. Needs the
-    extra ``stardist``; weights are never downloaded.
+    Each frame is scaled by its own percentiles, so results do not depend on block length. Frames go
+    through the network one by one, as the library does it. Needs the extra ``stardist``.
     """
 
     model: str = Field(
-        description="folder of a model (config.json, weights), or the name of one in Keras' cache, "
-        "e.g. 2D_versatile_fluo"
+        description="folder of a model (config.json, weights), the name of one in Keras' cache, or an "
+        "official name, e.g. 2D_versatile_fluo, which StarDist fetches once"
     )
     prob_thresh: float | None = Field(
         default=None, gt=0, lt=1, description="least object probability; null: the model's own"
@@ -70,9 +90,35 @@ class StarDist(Algorithm):
     scale: float = Field(
         default=1.0, gt=0, description="factor by which frames are enlarged for the network"
     )
+    diameter_um: float | None = Field(
+        default=None, gt=0, description="nucleus diameter, um: sets the scale by model_diameter_px"
+    )
+    diameter_px: float | None = Field(default=None, gt=0, description="the same in pixels")
+    model_diameter_px: float | None = Field(
+        default=None,
+        gt=0,
+        description="diameter of the nuclei that the model was trained on, pixels",
+    )
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> StarDist:
+        if self.diameter_um is not None and self.diameter_px is not None:
+            raise ValueError("give diameter_um or diameter_px, not both")
+        given = self.diameter_um is not None or self.diameter_px is not None
+        if given != (self.model_diameter_px is not None):
+            raise ValueError("a diameter sets the scale together with model_diameter_px: give both")
+        if given and self.scale != 1:
+            raise ValueError("give scale, or a diameter, not both")
+        return self
+
+    def _factor(self, pixel_size_um: float | None) -> float:
+        if self.model_diameter_px is None:
+            return self.scale
+        found = length_px("diameter", self.diameter_um, self.diameter_px, pixel_size_um)
+        return self.model_diameter_px / found
 
     def __call__(self, data: Data) -> Data:
-        """Segment every frame of ``data["image"]``.
+        """Segment every frame of ``data["image"]``; reads ``pixel_size_um`` for `diameter_um`.
 
         Raises
         ------
@@ -89,17 +135,17 @@ class StarDist(Algorithm):
                 f'"cyto_kedro[stardist]"'
             ) from error
         label = np.zeros(stack_shape(data["image"]), np.uint32)
-        network = _load(self.model)
+        network, scale = _load(self.model), self._factor(data.get("pixel_size_um"))
         for index in range(label.shape[0]):
             frame = frame_of(data, index)
-            low, high = np.percentile(frame, (self.low, self.high))
+            low, high = np.percentile(field_sample(data, index), (self.low, self.high))
             if high <= low:
                 continue
             found, _ = network.predict_instances(
                 (frame - low) / (high - low),
                 prob_thresh=self.prob_thresh,
                 nms_thresh=self.nms_thresh,
-                scale=None if self.scale == 1 else self.scale,
+                scale=None if scale == 1 else scale,
                 show_tile_progress=False,
             )
             label[index] = renumber(found)

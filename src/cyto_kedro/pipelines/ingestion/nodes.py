@@ -75,12 +75,17 @@ def plan_assay(
         channels=assay.channels,
         populations=tuple(assay.populations),
         block_length=assay.block_length,
+        tiling=assay.tiles,
         roles={name: each.role for name, each in assay.populations.items()},
         sources={name: each.channels for name, each in assay.populations.items()},
+        combine={name: each.combine for name, each in assay.populations.items()},
         subtract={name: each.subtract for name, each in assay.populations.items()},
         markers=assay.markers,
         raw=tuple(kept),
     )
+    tiles = sum(len(manifest.windows(fov)) for fov in planned)  # refuses an overlap that cannot be
+    if tiles > len(planned):
+        log.info("fields are cut into %d tiles for segmentation", tiles)
     log.info(
         "%d fields, %d frames, %d channels: %d blocks",
         len(planned),

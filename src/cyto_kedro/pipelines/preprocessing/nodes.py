@@ -60,7 +60,7 @@ def apply_preprocessing(
     -------
     measurement, segmentation
         ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from several
-        channels gets their mean.
+        channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them apart.
     """
     steps, states = preprocessing.steps(), preprocessing_state["states"]
     n_safe = len(preprocessing.measurement)
@@ -77,7 +77,10 @@ def apply_preprocessing(
     segmented = {}
     for population, sources in manifest.sources.items():
         stack = [final[channel] for channel in sources]
-        mixed: Any = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
+        if manifest.combine.get(population) == "separate":
+            mixed: Any = np.stack(stack, axis=1)
+        else:
+            mixed = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
         segmented[population] = _image(mixed, population, group, manifest, frames)
     return measured, segmented
 
@@ -91,5 +94,5 @@ def _image(
         array,
         pixel_size_um=manifest.fovs[group["fov"]].pixel_size_um,
         time_s=None if np.isnan(time_s).any() else tuple(time_s.tolist()),
-        channels=(name,),
+        channels=(name,) if array.ndim == 3 else manifest.sources[name],
     )

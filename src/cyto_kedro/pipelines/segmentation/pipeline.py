@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                lift(segment, by="fov/population/block"),
+                lift(segment, by="fov/population/tile"),
                 ["segmentation_images", "manifest", "frames", "params:segmentation"],
                 "engine_labels",
                 name="segment",

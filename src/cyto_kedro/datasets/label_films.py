@@ -1,0 +1,140 @@
+"""Masks made elsewhere, one file per film, as partitions by block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from fsspec.core import url_to_fs
+from kedro.io import AbstractDataset, DatasetError
+
+from cyto_kedro.datasets.label import LabelDataset
+from cyto_kedro.errors import ConfigError, InputError, PartitionError
+from cyto_kedro.ledger import digest, stat
+from cyto_kedro.partitions import Block, Grain, Partitions, parse_grain, parse_id
+
+
+class LabelFilms(AbstractDataset[Any, Partitions]):
+    """Label films ``<path>/<pattern>``, read where they are and never copied or written.
+
+    Stands in the catalog in place of ``labels``: all that comes after segmentation then works on
+    these masks, and segmentation is left out of the run.
+
+    Parameters
+    ----------
+    path
+        Folder or URL.
+    pattern
+        Path of a film in it, with ``{fov}`` and ``{population}``.
+    grain
+        Keys of a partition id; ``block`` is cut out of the film.
+    fs_args, credentials, metadata
+        As for every dataset.
+
+    Examples
+    --------
+    ::
+
+        labels:
+          type: cyto_kedro.datasets.LabelFilms
+          path: masks
+          pattern: "{fov}/{population}.tif"
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        pattern: str = "{fov}/{population}.tif",
+        grain: str | list[str] = "fov/population/block",
+        fs_args: dict[str, Any] | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._folder, self._pattern = str(path).rstrip("/"), pattern
+        self.name = self._folder.rsplit("/", 1)[-1]  # for messages
+        self.grain: Grain = parse_grain(grain)
+        if missing := [k for k in self.grain if k != "block" and f"{{{k}}}" not in pattern]:
+            raise ConfigError(
+                f"LabelFilms: pattern {pattern!r} lacks {{{missing[0]}}}, so that several films "
+                f"would be one file"
+            )
+        self._options = {**(credentials or {}), **(fs_args or {})}
+        self._fs, _ = url_to_fs(self._folder, **self._options)
+        self.metadata = metadata
+
+    def load(self) -> Partitions:
+        """The partitions, none of them opened yet."""
+        return Partitions(self)
+
+    def save(self, data: Any) -> None:
+        """Refuse: these masks are input.
+
+        Raises
+        ------
+        DatasetError
+            Always.
+        """
+        raise DatasetError(
+            f"{self._folder} holds masks made elsewhere, which are never written: leave segmentation "
+            "out of the run (kedro run --pipelines ingestion,preprocessing,tabulation,...)"
+        )
+
+    def _file(self, identity: str) -> tuple[str, Block | None]:
+        keys = parse_id(self.grain, identity)
+        block = Block.parse(keys["block"]) if "block" in keys else None
+        path = self._pattern
+        for key, value in keys.items():
+            path = path.replace(f"{{{key}}}", value)
+        return f"{self._folder}/{path}", block
+
+    def load_one(self, identity: str) -> np.ndarray:
+        """The labels of a partition, (T, Y, X) uint32.
+
+        Raises
+        ------
+        PartitionError
+            If the film is not there: names the file.
+        InputError
+            If it is shorter than the field's film, or holds no labels.
+        """
+        url, block = self._file(identity)
+        if self.content(identity) is None:
+            raise PartitionError(
+                f"labels {identity!r}: there is no {url}. Put the masks of this field and population "
+                "there, or correct the pattern in the catalog"
+            )
+        film = LabelDataset(filepath=url, fs_args=self._options)
+        if block is None:
+            return film.load()
+        found = film.load_frames(block.start, block.stop)
+        if len(found) < len(block):
+            raise InputError(
+                f"{url} ends before frame {block.stop - 1} of the field: masks must be of the whole "
+                "film, with empty frames where there are no cells"
+            )
+        return found
+
+    def list_ids(self) -> list[str]:
+        """Refuse: the plan says which partitions there are.
+
+        Raises
+        ------
+        DatasetError
+            Always.
+        """
+        raise DatasetError("label films are opened by partition id; which there are, the plan says")
+
+    def content(self, identity: str) -> str | None:
+        """A hash of the film's name, size and time, or None when it is not there."""
+        url, block = self._file(identity)
+        fs, path = url_to_fs(url, **self._options)
+        if not fs.isfile(path):
+            return None
+        return digest([[url, *stat(fs, path)], str(block)])
+
+    def _exists(self) -> bool:
+        return bool(self._fs.isdir(self._fs._strip_protocol(self._folder)))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": self._folder, "pattern": self._pattern, "grain": "/".join(self.grain)}

@@ -1,0 +1,62 @@
+"""Films as Dask arrays of which only what is asked for is read."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+from uuid import uuid4
+
+import dask.array as da
+import numpy as np
+
+
+class Frames(Protocol):
+    """A film read by frames."""
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Frames `start` to `stop` (not included), (T, Y, X)."""
+        ...
+
+
+class Bands(Frames, Protocol):
+    """A film of which bands of `band` rows can be read alone."""
+
+    band: int
+
+    def read_rows(self, frame: int, top: int, bottom: int) -> np.ndarray:
+        """Rows `top` to `bottom` (not included) of a frame, (Y, X)."""
+        ...
+
+
+def lazy(source: Frames) -> da.Array:
+    """`source` as a Dask array (T, Y, X) with one chunk per frame."""
+    return _mapped(_one_frame, source, source.shape[1])
+
+
+def lazy_bands(source: Bands) -> da.Array:
+    """`source` as a Dask array (T, Y, X) with one chunk per band of a frame."""
+    return _mapped(_one_band, source, min(source.band, source.shape[1]))
+
+
+def _mapped(read: Any, source: Frames, rows: int) -> da.Array:
+    frames, height, width = source.shape
+    bands = (rows,) * (height // rows) + ((height % rows,) if height % rows else ())
+    return da.map_blocks(
+        read,
+        source=source,
+        chunks=((1,) * frames, bands, (width,)),
+        dtype=source.dtype,
+        meta=np.empty((0, 0, 0), source.dtype),
+        name=f"frames-{uuid4().hex}",
+    )
+
+
+def _one_frame(source: Frames, block_id: Any = None) -> np.ndarray:
+    return source.read(block_id[0], block_id[0] + 1)
+
+
+def _one_band(source: Bands, block_id: Any = None) -> np.ndarray:
+    frame, top = block_id[0], block_id[1] * source.band
+    return source.read_rows(frame, top, min(top + source.band, source.shape[1]))[None]
