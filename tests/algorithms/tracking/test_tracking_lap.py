@@ -31,24 +31,23 @@ def link_pairs(points, tracks, names):
     first = dict(zip(real["track_id"][::-1], name[::-1].tolist(), strict=True))
     last = dict(zip(real["track_id"], name.tolist(), strict=True))
     born = tracks.dropna(subset="parent_track_id")
+    joined = tracks.dropna(subset="merged_into_track_id")
+    pairs |= {(last[r.track_id], first[r.merged_into_track_id]) for r in joined.itertuples()}
     return pairs | {(last[r.parent_track_id], first[r.track_id]) for r in born.itertuples()}
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("setting", "more", "merges", "others"),
+    ("setting", "more", "n_links", "merges"),
     [
-        ("without_gap_closing", {"gap_closing_max_frames": 0}, 0, 0),
-        ("with_gap_closing", {}, 0, 0),
-        ("with_splitting", {"splitting": True}, 0, 0),
-        ("with_merging", {}, 1, 0),
-        ("with_splitting_merging", {"splitting": True}, 1, 1),
+        ("without_gap_closing", {"gap_closing_max_frames": 0}, 127, 0),
+        ("with_gap_closing", {}, 128, 0),
+        ("with_splitting", {"splitting": True}, 130, 0),
+        ("with_merging", {"merging": True}, 129, 1),
+        ("with_splitting_merging", {"splitting": True, "merging": True}, 180, 1),
     ],
 )
-def test_links_are_those_of_trackmate(shared_data, setting, more, merges, others):
-    """Two of TrackMate's five settings merge tracks, which `LAP` does not: it lacks those links,
-    which give a spot a second source, and one division, as the price of an alternative is a
-    percentile of all costs, those of mergers too."""
+def test_links_are_those_of_trackmate(shared_data, setting, more, n_links, merges):
     folder = shared_data / "trackmate_reference" / "laptrack_faketracks"
     spots = pd.read_csv(folder / f"trackmate_tracks_{setting}_spots.csv")
     edges = pd.read_csv(folder / f"trackmate_tracks_{setting}_edges.csv")
@@ -60,9 +59,10 @@ def test_links_are_those_of_trackmate(shared_data, setting, more, merges, others
     names = dict(zip(zip(spots["frame"], spots["label"], strict=True), spots["id"], strict=True))
     ours = link_pairs(result["dataframe"], result["tracks"], names)
     truth = set(zip(edges["spot_source_id"], edges["spot_target_id"], strict=True))
-    assert ours <= truth
-    assert len(truth - ours) == merges + others
+    assert ours == truth
+    assert len(truth) == n_links
     assert edges["spot_target_id"].duplicated().sum() == merges
+    assert (result["tracks"]["end_reason"] == "merge").sum() == 2 * merges
 
 
 def test_a_division_gives_two_daughters():
