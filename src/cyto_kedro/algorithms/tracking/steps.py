@@ -186,7 +186,10 @@ class JoinFragments(TrackStep):
         3, ge=0, description="steps whose mean velocity is kept; 0: looked for where it was lost"
     )
     min_area_ratio: float = Field(
-        0.0, ge=0, le=1, description="least ratio of the smaller to the larger area; 0: not compared"
+        0.0,
+        ge=0,
+        le=1,
+        description="least ratio of the smaller to the larger area; 0: not compared",
     )
 
     def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:

@@ -98,7 +98,6 @@ class TrackPy(Linker):
         same = particle[order[1:]] == particle[order[:-1]]
         return order[:-1][same], order[1:][same]
 
-
     def _predictor(self) -> Any:
         import trackpy.predict
 
