@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.raw import RawFolderDataset
     from cyto_kedro.datasets.raw_images import RawImages
     from cyto_kedro.datasets.table import TableDataset
+    from cyto_kedro.datasets.trackmate import TrackMateDataset
 
 __all__ = [
     "GraphDataset",
@@ -32,6 +33,7 @@ __all__ = [
     "RawImages",
     "TableDataset",
     "TextDataset",
+    "TrackMateDataset",
 ]
 
 _MODULES = {
@@ -46,6 +48,7 @@ _MODULES = {
     "RawImages": "raw_images",
     "TableDataset": "table",
     "TextDataset": "picture",
+    "TrackMateDataset": "trackmate",
 }
 
 
