@@ -60,11 +60,12 @@ def _own(stage: str) -> dict[str, type[Algorithm]]:
 def _block(name: str, model: type[BaseModel]) -> list[str]:
     texts = [f"## Block `{name}`", summary(model.__doc__)]
     if issubclass(model, RootModel):
-        stage = get_args(model.model_fields["root"].annotation)[1].stage
-        return [
-            *texts,
-            f"One key per population of the assay, each an algorithm of {_link(stage)}.",
-        ]
+        spec = get_args(model.model_fields["root"].annotation)[1]
+        texts.append(
+            f"One key per population of the assay, each an algorithm of {_link(spec.stage)}."
+        )
+        more = [row for row in _rows(spec) if row[0] not in ("`name`", "`args`")]
+        return [*texts, *(["Beside `name` and `args`:", table(HEADER, more)] if more else [])]
     if issubclass(model, AlgorithmSpec):
         return [*texts, f"An algorithm of {_link(model.stage)}."]
     return [*texts, table(HEADER, _rows(model))]

@@ -97,7 +97,7 @@ MEANING = {
     "label": "number of the mask in its frame",
     "time_min": "time of the frame",
     "track_id": "number of the track in its field and population",
-    "end_reason": "why the track ends: film_end, border (left the view), lost, division",
+    "end_reason": "why the track ends: film_end, border (left the view), lost, division, merge",
     "first_frame": "first frame of the track",
     "last_frame": "last frame of the track",
     "n_points": "frames in which the cell was seen",

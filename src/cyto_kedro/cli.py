@@ -13,8 +13,10 @@ from kedro.framework.startup import ProjectMetadata
 from cyto_kedro.currency import stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
+from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import CytoError, InputError, unknown
 from cyto_kedro.ledger import Correction
+from cyto_kedro.partitions import Block, partition_id
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
 
@@ -86,7 +88,20 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
     planned = manifest.ids(dataset.grain)
     if partition not in planned:
         raise InputError(unknown(f"partition of {name}", partition, planned))
-    corrected = dataset.read_like(file)
+    keep(catalog, name, partition, dataset.read_like(file), file, who, why)
+
+
+def keep(
+    catalog: Any, name: str, partition: str, corrected: Any, file: Path, who: str, why: str
+) -> None:
+    """Save `corrected`, read from `file`, as a correction of a planned partition.
+
+    Raises
+    ------
+    InputError
+        If it is labels of another shape than what it replaces.
+    """
+    dataset = catalog.get(name)
     before = dataset.load_one(partition) if dataset.content(partition) is not None else None
     shape = getattr(corrected, "shape", None)
     if before is not None and hasattr(before, "ndim") and before.ndim > 2 and shape != before.shape:
@@ -102,6 +117,67 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
         saved_at=datetime.now(UTC),
         correction=Correction(who=who, why=why, when=datetime.now(UTC), source=str(file)),
     )
+
+
+@cyto.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("fov")
+@click.argument("population")
+@click.option("--who", required=True, help="who tracked it")
+@click.option("--env", "-e", default=None, help="Kedro environment")
+@click.pass_obj
+def trackmate(
+    metadata: ProjectMetadata, file: Path, fov: str, population: str, who: str, env: str | None
+) -> None:
+    """Go on from a TrackMate session FILE (XML) of FOV, whose spots are POPULATION.
+
+    Needs ``kedro run --pipelines ingestion`` before. Masks (the spots' outlines, or disks) and
+    tracks are put in place as corrections; the next run with
+    --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs measures and goes on.
+    """
+    try:
+        n_spots, n_tracks = read_session(_context(env).catalog, file, fov, population, who)
+    except CytoError as error:
+        raise click.ClickException(str(error)) from error
+    click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
+
+
+def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) -> tuple[int, int]:
+    """Put masks and tracks of a TrackMate session in place; the numbers of spots and tracks.
+
+    Raises
+    ------
+    InputError
+        If the field or population is unknown, or the session is of a film of another size.
+    """
+    from cyto_kedro.pipelines.common import context
+    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points
+
+    manifest: Manifest = catalog.load("manifest")
+    for what, name, known in (
+        ("field", fov, manifest.fovs),
+        ("population", population, manifest.populations),
+    ):
+        if name not in known:
+            raise InputError(unknown(what, name, known))
+    film = TrackMateDataset(filepath=file).load()
+    frames = catalog.load("frames").query("fov == @fov")
+    group = {"fov": fov, "population": population}
+    where = context(group, manifest, frames)
+    if (film.n_frames, film.shape) != (where["n_frames"], where["shape"]):
+        raise InputError(
+            f"{file} is of a film of {film.n_frames} frames of {film.shape} pixels, but field "
+            f"{fov!r} has {where['n_frames']} of {where['shape']}; was it cropped?"
+        )
+    points = track_points(film, fov, population, where["pixel_size_um"], where["time_min"])
+    label, why = masks(film), f"TrackMate {film.version}"
+    for each in manifest.groups(catalog.get("labels").grain, group):
+        block = Block.parse(each["block"])
+        name = partition_id(catalog.get("labels").grain, each)
+        keep(catalog, "labels", name, label[block.start : block.stop], file, who, why)
+    name = partition_id(catalog.get("track_points").grain, group)
+    keep(catalog, "track_points", name, points, file, who, why)
+    return len(film.spots), points["track_id"].nunique()
 
 
 @cyto.command()

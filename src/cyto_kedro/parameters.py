@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, m
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
+from cyto_kedro.algorithms.tracking.common import Linker
+from cyto_kedro.algorithms.tracking.steps import TrackStep
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.partitions import Tiling, check_name
 from cyto_kedro.registry import AlgorithmSpec
@@ -62,8 +64,41 @@ class TabulationSpec(AlgorithmSpec):
         return made
 
 
-class TrackingSpec(AlgorithmSpec):
+class TrackStepSpec(AlgorithmSpec):
+    """A step after linking."""
+
     stage: ClassVar[str] = "tracking"
+
+    def make(self) -> TrackStep:
+        """Make the step."""
+        step = super().make()
+        if not isinstance(step, TrackStep):
+            raise ConfigError(
+                f"{self.name} is a linker, not a step after it: name it at tracking.<population>.name"
+            )
+        return step
+
+
+class TrackingSpec(AlgorithmSpec):
+    """A linker, and what is done to its tracks, in order."""
+
+    stage: ClassVar[str] = "tracking"
+
+    steps: tuple[TrackStepSpec, ...] = Field(default=(), description="steps after linking")
+
+    def make(self) -> Linker:
+        """Make the linker."""
+        linker = super().make()
+        if not isinstance(linker, Linker):
+            raise ConfigError(
+                f"{self.name} is a step after linking, not a linker: name it under "
+                "tracking.<population>.steps"
+            )
+        return linker
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `AlgorithmSpec.fingerprint`."""
+        return super().fingerprint() | {"steps": [each.fingerprint() for each in self.steps]}
 
 
 class ContactsSpec(AlgorithmSpec):
@@ -193,7 +228,7 @@ class Segmentation(ByPopulation):
 
 
 class Tracking(ByPopulation):
-    """``tracking:`` population -> linker."""
+    """``tracking:`` population -> linker, and ``steps``, a list of what follows it."""
 
     root: dict[str, TrackingSpec]
 
@@ -354,6 +389,8 @@ def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
     """Every algorithm within a block of parameters, and the key where it stands."""
     if isinstance(value, AlgorithmSpec):
         yield from _algorithms(f"{path}.args", value.make())
+        if isinstance(value, TrackingSpec):
+            yield from _algorithms(f"{path}.steps", value.steps)
     elif isinstance(value, tuple):
         for number, each in enumerate(value):
             yield from _algorithms(f"{path}[{number}]", each)

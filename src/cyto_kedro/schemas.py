@@ -24,7 +24,7 @@ from pandera.typing import Series
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 STATS = ("sum", "mean", "median", "sd", "min", "max")
-END_REASONS = ("film_end", "border", "lost", "division")
+END_REASONS = ("film_end", "border", "lost", "division", "merge")
 ROLES = ("effector", "target", "other")
 
 

@@ -21,7 +21,7 @@ from cyto_kedro.parameters import MODELS, Population, Raw
 from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("your_data", "parameters", "tables", "features", "engines", "runs")
+PAGES = ("your_data", "parameters", "tables", "features", "engines", "runs", "tracking")
 
 
 def page(name: str) -> str:
@@ -92,6 +92,12 @@ def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
                 continue
             checked += 1
     assert checked >= least
+
+
+def test_tracking_example_is_valid() -> None:
+    block = yaml.safe_load(fences("tracking", "yaml")[0])["tracking"]
+    found = MODELS["tracking"].model_validate(block)
+    assert [len(spec.steps) for spec in found.root.values()] == [4, 0]  # type: ignore[attr-defined]
 
 
 def test_path_patterns_match_their_examples() -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.raw import RawFolderDataset
     from cyto_kedro.datasets.raw_images import RawImages
     from cyto_kedro.datasets.table import TableDataset
+    from cyto_kedro.datasets.trackmate import TrackMateDataset
 
 __all__ = [
     "GraphDataset",
@@ -34,6 +35,7 @@ __all__ = [
     "RawImages",
     "TableDataset",
     "TextDataset",
+    "TrackMateDataset",
 ]
 
 _MODULES = {
@@ -49,6 +51,7 @@ _MODULES = {
     "RawImages": "raw_images",
     "TableDataset": "table",
     "TextDataset": "picture",
+    "TrackMateDataset": "trackmate",
 }
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.tracking.common import chains, tracks_of
+from cyto_kedro.algorithms.tracking.common import tracks_of
 from cyto_kedro.algorithms.tracking.lap import LAP
+from cyto_kedro.algorithms.tracking.links import chains
 from cyto_kedro.algorithms.tracking.trackpy import TrackPy
 from cyto_kedro.errors import ConfigError, InputError
 
@@ -184,19 +185,19 @@ def links(*pairs):
 def test_chains_cut_at_divisions():
     #  0 - 1 < 2 - 4      6 alone
     #        < 3 - 5
-    number, parent = chains(7, *links((0, 1), (1, 2), (1, 3), (2, 4), (3, 5)))
+    number, parent, _ = chains(7, *links((0, 1), (1, 2), (1, 3), (2, 4), (3, 5)))
     assert number.tolist() == [1, 1, 2, 3, 2, 3, 4]
     assert parent.tolist() == [0, 1, 1, 0]
 
 
 def test_a_parent_left_with_one_daughter_goes_on_as_that_daughter():
-    number, parent = chains(5, *links((0, 1), (1, 2), (1, 3), (2, 4)), min_points=2)
+    number, parent, _ = chains(5, *links((0, 1), (1, 2), (1, 3), (2, 4)), min_points=2)
     assert number.tolist() == [1, 1, 1, 0, 1]
     assert parent.tolist() == [0]
 
 
 def test_daughters_of_a_dropped_parent_have_none():
-    number, parent = chains(5, *links((0, 1), (0, 2), (1, 3), (2, 4)), min_points=2)
+    number, parent, _ = chains(5, *links((0, 1), (0, 2), (1, 3), (2, 4)), min_points=2)
     assert number.tolist() == [0, 1, 2, 1, 2]
     assert parent.tolist() == [0, 0]
 

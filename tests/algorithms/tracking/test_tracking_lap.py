@@ -7,12 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import linear_sum_assignment
 from skimage.io import imread
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.tabulation.features import Features
+from cyto_kedro.algorithms.tracking.common import Detections
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.algorithms.tracking.trackpy import TrackPy
+from cyto_kedro.errors import ConfigError
 
 
 def cells(frame, y, x, label):
@@ -31,24 +34,23 @@ def link_pairs(points, tracks, names):
     first = dict(zip(real["track_id"][::-1], name[::-1].tolist(), strict=True))
     last = dict(zip(real["track_id"], name.tolist(), strict=True))
     born = tracks.dropna(subset="parent_track_id")
+    joined = tracks.dropna(subset="merged_into_track_id")
+    pairs |= {(last[r.track_id], first[r.merged_into_track_id]) for r in joined.itertuples()}
     return pairs | {(last[r.parent_track_id], first[r.track_id]) for r in born.itertuples()}
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("setting", "more", "merges", "others"),
+    ("setting", "more", "n_links", "merges"),
     [
-        ("without_gap_closing", {"gap_closing_max_frames": 0}, 0, 0),
-        ("with_gap_closing", {}, 0, 0),
-        ("with_splitting", {"splitting": True}, 0, 0),
-        ("with_merging", {}, 1, 0),
-        ("with_splitting_merging", {"splitting": True}, 1, 1),
+        ("without_gap_closing", {"gap_closing_max_frames": 0}, 127, 0),
+        ("with_gap_closing", {}, 128, 0),
+        ("with_splitting", {"splitting": True}, 130, 0),
+        ("with_merging", {"merging": True}, 129, 1),
+        ("with_splitting_merging", {"splitting": True, "merging": True}, 180, 1),
     ],
 )
-def test_links_are_those_of_trackmate(shared_data, setting, more, merges, others):
-    """Two of TrackMate's five settings merge tracks, which `LAP` does not: it lacks those links,
-    which give a spot a second source, and one division, as the price of an alternative is a
-    percentile of all costs, those of mergers too."""
+def test_links_are_those_of_trackmate(shared_data, setting, more, n_links, merges):
     folder = shared_data / "trackmate_reference" / "laptrack_faketracks"
     spots = pd.read_csv(folder / f"trackmate_tracks_{setting}_spots.csv")
     edges = pd.read_csv(folder / f"trackmate_tracks_{setting}_edges.csv")
@@ -60,9 +62,74 @@ def test_links_are_those_of_trackmate(shared_data, setting, more, merges, others
     names = dict(zip(zip(spots["frame"], spots["label"], strict=True), spots["id"], strict=True))
     ours = link_pairs(result["dataframe"], result["tracks"], names)
     truth = set(zip(edges["spot_source_id"], edges["spot_target_id"], strict=True))
-    assert ours <= truth
-    assert len(truth - ours) == merges + others
+    assert ours == truth
+    assert len(truth) == n_links
     assert edges["spot_target_id"].duplicated().sum() == merges
+    assert (result["tracks"]["end_reason"] == "merge").sum() == 2 * merges
+
+
+def test_size_tells_cells_apart_where_position_does_not():
+    """A large and a small cell change places: 5 and 3 px, where the wrong links are 2 and 0 px."""
+    y = np.array([4.0, 12, 6, 11, 8, 11, 6, 13])
+    table = cells(np.repeat(np.arange(4), 2), y, np.full(8, 5.0), np.tile([1, 2], 4))
+    table["area_px"] = [49.0, 9, 49, 9, 9, 49, 9, 49]
+    data = {"dataframe": table}
+
+    def first(linker):
+        points = linker(data)["dataframe"]
+        return points.loc[points["track_id"] == 1, "label"].tolist()
+
+    assert first(LAP(max_distance_px=16)) == [1, 1, 1, 1]
+    assert first(LAP(max_distance_px=16, penalties={"area_px": 1})) == [1, 1, 2, 2]
+    with pytest.raises(ConfigError, match=r"penalties.*'area'.*Did you mean 'area_px'"):
+        first(LAP(max_distance_px=16, penalties={"area": 1}))
+
+
+def test_cost_is_trackmates():
+    """(d · (1 + 3 w |a - b| / (a + b)))²: with d = 4, a = 30, b = 10, w = 1 it is 100."""
+    table = cells(np.array([0, 1]), np.zeros(2), np.array([0.0, 4]), np.ones(2, int))
+    table["area_px"] = [30.0, 10]
+    for reach, n in ((10.1, 1), (9.9, 2)):
+        linker = LAP(max_distance_px=reach, penalties={"area_px": 1}, gap_closing_max_frames=0)
+        assert len(linker({"dataframe": table})["tracks"]) == n
+
+
+def test_frame_to_frame_links_are_those_of_trackmates_matrix():
+    """Jaqaman's matrix, whole, solved by scipy's dense solver."""
+    rng = np.random.default_rng(5)
+    for _ in range(10):
+        a, b = rng.uniform(0, 30, (12, 2)), rng.uniform(0, 30, (14, 2))
+        square = ((a[:, None] - b[None]) ** 2).sum(axis=2)
+        able = square < 8**2
+        no = 1.05 * square[able].max()
+        big = 1e9
+        matrix = np.full((26, 26), big)
+        matrix[:12, :14] = np.where(able, square, big)
+        matrix[:12, 14:][np.eye(12, dtype=bool)] = matrix[12:, :14][np.eye(14, dtype=bool)] = no
+        matrix[12:, 14:] = np.where(able.T, no, big)
+        i, j = linear_sum_assignment(matrix)
+        truth = {(p, q + 12) for p, q in zip(i, j, strict=True) if p < 12 and q < 14}
+        label = np.append(np.arange(12), np.arange(14)) + 1
+        position = np.concatenate([a, b])
+        table = cells(np.repeat([0, 1], [12, 14]), position[:, 0], position[:, 1], label)
+        linker = LAP(max_distance_px=8, gap_closing_max_frames=0)
+        source, target = linker.link(Detections(table, None, {}, 0))
+        assert set(zip(source.tolist(), target.tolist(), strict=True)) == truth
+
+
+def test_cells_that_merge():
+    """Two come together at frame 3 and go on as one; the merged track has no parent."""
+    rows = [(t, 1, 50.0, 50.0) for t in range(8)]
+    rows += [(t, 2, 50.0, 58.0 - 2 * t) for t in range(3)]
+    data = {"dataframe": cells(*(np.array(c) for c in _columns(rows))), "shape": (100, 100)}
+    result = LAP(max_distance_px=5, merging=True)(data)
+    tracks = schemas.check(schemas.Tracks, result["tracks"]).set_index("track_id")
+    assert tracks["end_reason"].tolist() == ["merge", "merge", "film_end"]
+    assert tracks["merged_into_track_id"].fillna(0).tolist() == [3, 3, 0]
+    assert tracks["parent_track_id"].isna().all()
+    assert tracks["n_points"].tolist() == [3, 3, 5]
+    assert len(LAP(max_distance_px=5)(data)["tracks"]) == 2
+    assert len(LAP(max_distance_px=5, merging=True, merging_max_distance_px=1)(data)["tracks"]) == 2
 
 
 def test_a_division_gives_two_daughters():

@@ -51,3 +51,28 @@ def test_parameters_are_checked():
     for wrong in ({"search_range_px": 0}, {"memory": -1}, {"adaptive_step": 1}, {"rnage": 1}):
         with pytest.raises(ValidationError):
             TrackPy(**wrong)
+
+
+def test_prediction_follows_a_stream_that_position_alone_confuses():
+    """A row of cells 10 px apart that moves 6 px a frame: the nearest is the wrong one."""
+    start = np.stack([np.full(12, 50.0), np.arange(12) * 10.0], axis=1)
+    speed = np.array([1.0, 3, 5, 6, 6, 6, 6]).cumsum()  # it sets in slowly
+    data = film(start[None] + np.stack([0 * speed, speed], axis=1)[:, None], 7)
+
+    def right(**more):
+        points = TrackPy(search_range_px=7, **more)(data)["dataframe"]
+        return len(points[["track_id", "label"]].drop_duplicates()) == 12
+
+    assert not right()
+    assert right(predict="nearest_velocity")
+    assert right(predict="drift")
+
+
+@pytest.mark.parametrize("predict", ["nearest_velocity", "drift"])
+def test_prediction_with_empty_frames_and_strangers(predict):
+    data = film(np.array([[[5.0, 5]], [[5, 6]], [[90, 90]], [[5, 7]], [[5, 8]]]), 5)
+    linker = TrackPy(search_range_px=3, predict=predict, memory=1, predict_span_frames=2)
+    assert len(linker(data)["tracks"]) >= 2
+    data["dataframe"] = data["dataframe"].query("frame != 2")
+    assert len(linker(data)["tracks"]) == 1
+    assert len(linker({**data, "dataframe": data["dataframe"].query("frame == 0")})["tracks"]) == 1

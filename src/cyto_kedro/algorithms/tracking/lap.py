@@ -1,31 +1,54 @@
-"""Linking by linear assignment with gap closing and division, with laptrack."""
+"""Linking by linear assignment, with gap closing, division and merging by laptrack."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import scipy
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import length_px
-from cyto_kedro.algorithms.tracking.common import Linker
+from cyto_kedro.algorithms.tracking.common import Detections, Linker
+from cyto_kedro.algorithms.tracking.masks import best_pairs
+from cyto_kedro.errors import ConfigError, unknown
 
 
 class LAP(Linker):
     """Link by two linear assignment problems (Jaqaman et al., Nature Methods 2008; TrackMate).
 
     The first joins detections of neighbouring frames into segments; the second closes gaps between
-    segments and, if asked, lets a segment start from another by division. Costs are squared
-    distances, and alternatives cost what they do in TrackMate. Two tracks never merge.
+    segments and, if asked, lets a segment of at least two detections start from the middle of
+    another by division or end in it by merging. Alternatives cost what they do in TrackMate. The
+    cost of a link is
+
+        (distance · (1 + Σ 3 w |a - b| / (a + b) + overlap_weight · (1 - share)))²
+
+    summed over `penalties`, for features a and b of the two cells (TrackMate's feature penalties;
+    Tinevez et al., Methods 2017); `share` is the part of the smaller mask that lies on the other,
+    and counts between neighbouring frames. As in TrackMate, a link that costs more than the square
+    of its largest distance is not made, so penalties shorten the reach. They are not applied to
+    division and merging, where cells differ in size; the overlap is. Unlike TrackMate, a cell
+    seen in one frame only may close a gap.
 
     Data, results and errors are those of `Linker`; besides:
 
     Raises
     ------
     ConfigError
-        If a length is missing or given twice.
+        If a length is missing or given twice, or a penalty names no column of the cells.
     """
 
     max_distance_um: float | None = Field(None, gt=0, description="largest step, micrometres")
     max_distance_px: float | None = Field(None, gt=0, description="largest step, pixels")
+    penalties: dict[str, float] = Field(
+        {},
+        description="column of the cells (area_px, TCell_mean, …) -> weight w: how much a "
+        "difference in it adds to the cost; 1 is a moderate weight",
+    )
+    overlap_weight: float = Field(
+        0.0, ge=0, description="how much masks that do not overlap add to the cost; 0: not compared"
+    )
     gap_closing_max_frames: int = Field(
         2,
         ge=0,
@@ -41,30 +64,151 @@ class LAP(Linker):
         None, gt=0, description="largest distance from mother to daughter; default max_distance"
     )
     splitting_max_distance_px: float | None = Field(None, gt=0, description="in pixels")
+    merging: bool = Field(False, description="let cells merge")
+    merging_max_distance_um: float | None = Field(
+        None, gt=0, description="largest distance to what a cell merges into; default max_distance"
+    )
+    merging_max_distance_px: float | None = Field(None, gt=0, description="in pixels")
 
-    def link(
-        self, frame: np.ndarray, position: np.ndarray, pixel_size_um: float | None, name: str
-    ) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def mask_lag(self) -> int:
+        """See `Linker.mask_lag`."""
+        return int(self.overlap_weight > 0)
+
+    def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """See `Linker.link`."""
+        import networkx as nx
         from laptrack import LapTrack
 
-        reach = length_px("max_distance", self.max_distance_um, self.max_distance_px, pixel_size_um)
-        gap = self._or_reach("gap_closing_max_distance", reach, pixel_size_um)
-        split = self._or_reach("splitting_max_distance", reach, pixel_size_um)
+        size, frame, position = detections.pixel_size_um, detections.frame, detections.position
+        reach = length_px("max_distance", self.max_distance_um, self.max_distance_px, size)
+        gap = self._or_reach("gap_closing_max_distance", reach, size)
+        split = self._or_reach("splitting_max_distance", reach, size)
+        merge = self._or_reach("merging_max_distance", reach, size)
+        cost = _Cost(detections, self.penalties, self.overlap_weight)
+        numbers = np.arange(frame[0], frame[-1] + 1)
+        start = np.append(np.searchsorted(frame, numbers), len(frame))
+        tree = nx.Graph()
+        local = np.stack([frame - frame[0], np.arange(len(frame)) - start[frame - frame[0]]], 1)
+        node = [tuple(each) for each in local.tolist()]
+        tree.add_nodes_from(node)
+        before, after = np.zeros((2, len(frame)), bool)
+        for a, b, c in zip(start[:-2], start[1:-1], start[2:], strict=True):
+            pairs = _neighbours(position, slice(a, b), slice(b, c), reach, cost)
+            tree.add_edges_from((node[i], node[j]) for i, j in zip(*pairs, strict=True))
+            after[pairs[0]] = before[pairs[1]] = True
+        coded = not cost.plain or self.splitting or self.merging
         tracker = LapTrack(
-            cutoff=reach**2,
             gap_closing_cutoff=gap**2 if self.gap_closing_max_frames > 1 else False,
             gap_closing_max_frame_count=self.gap_closing_max_frames,
             splitting_cutoff=split**2 if self.splitting else False,
-            merging_cutoff=False,
+            merging_cutoff=merge**2 if self.merging else False,
+            # TrackMate's quantile, at p (n + 1)
+            alternative_cost_percentile_interpolation="weibull",
+            **(cost.metrics(before, after) if coded else {}),
         )
-        numbers = np.arange(frame[0], frame[-1] + 1)
-        start = np.searchsorted(frame, numbers)
-        tree = tracker.predict(np.split(position, start[1:]))
+        # Of a detection laptrack's metrics see its position, or its row where that is not enough.
+        seen = np.arange(len(frame), dtype=float)[:, None] if coded else position
+        # The second problem alone: `predict` cannot be given what the first cost.
+        tree = tracker._predict_gap_split_merge(np.split(seen, start[1:-1]), tree, [], [])
         edges = np.array(list(tree.edges), np.int64).reshape(-1, 2, 2)
-        row = start[edges[:, :, 0]] + edges[:, :, 1]
+        row = np.sort(start[edges[:, :, 0]] + edges[:, :, 1], axis=1)
         return row[:, 0], row[:, 1]
 
     def _or_reach(self, name: str, reach: float, pixel_size_um: float | None) -> float:
         um, px = getattr(self, f"{name}_um"), getattr(self, f"{name}_px")
         return reach if um is None and px is None else length_px(name, um, px, pixel_size_um)
+
+
+class _Cost:
+    """Cost of links between rows of detections; see `LAP`."""
+
+    def __init__(
+        self, detections: Detections, penalties: dict[str, float], overlap_weight: float
+    ) -> None:
+        cells = detections.cells
+        for column in penalties:
+            if column not in cells.columns or cells[column].dtype.kind not in "iuf":
+                numeric = cells.select_dtypes("number").columns
+                raise ConfigError(
+                    f"{detections.name}: LAP penalties: {unknown('column', column, numeric)}"
+                )
+        self.position = detections.position
+        self.features = [
+            (weight, cells[column].to_numpy(np.float64)) for column, weight in penalties.items()
+        ]
+        self.overlap_weight = overlap_weight
+        self.frame = detections.frame
+        self.key = self.share = np.zeros(0)
+        if overlap_weight:
+            pairs = detections.masks()
+            self.key = pairs.source * len(cells) + pairs.target
+            order = np.argsort(self.key)
+            self.key, self.share = self.key[order], pairs.share[order]
+
+    def __call__(self, i: np.ndarray, j: np.ndarray, alike: bool = True) -> np.ndarray:
+        """Cost of links from rows `i` to later rows `j`; `alike`: with the feature penalties."""
+        square = ((self.position[i] - self.position[j]) ** 2).sum(axis=-1)
+        factor = np.ones(np.shape(square))
+        for weight, values in self.features if alike else ():
+            a, b = values[i], values[j]
+            total = np.abs(a) + np.abs(b)
+            # a feature that was not measured says nothing
+            part = np.divide(np.abs(a - b), total, out=np.zeros_like(total), where=total > 0)
+            factor += 3 * weight * np.nan_to_num(part)
+        if self.overlap_weight:
+            key = i * len(self.frame) + j
+            at = np.minimum(np.searchsorted(self.key, key), max(len(self.key) - 1, 0))
+            share = np.zeros(np.shape(square))
+            if len(self.key):
+                share = np.where(self.key[at] == key, self.share[at], 0.0)
+            next_frame = self.frame[j] == self.frame[i] + 1
+            factor += np.where(next_frame, self.overlap_weight * (1 - share), 0.0)
+        return square * factor**2
+
+    @property
+    def plain(self) -> bool:
+        """Whether position alone counts."""
+        return not (self.features or self.overlap_weight)
+
+    def metrics(
+        self, before: np.ndarray, after: np.ndarray
+    ) -> dict[str, Callable[[np.ndarray, np.ndarray], float]]:
+        """laptrack's metrics of the second problem, on rows.
+
+        Of a detection `before` and `after`, (n,) bool, say whether it is linked to the frame before
+        and after. As in TrackMate, a segment starts from or ends in the middle of another (at its
+        ends there are gaps to close), and one that is a single detection does neither.
+        """
+        middle, single = before & after, ~(before | after)
+
+        def gap(one: np.ndarray, two: np.ndarray) -> float:
+            return float(self(one.astype(np.int64), two.astype(np.int64))[0])
+
+        def branch(one: np.ndarray, two: np.ndarray) -> float:
+            end, other = int(one[0]), int(two[0])
+            if single[end] or not middle[other]:
+                return np.inf
+            row = np.array([min(end, other)]), np.array([max(end, other)])  # the earlier first
+            return float(self(*row, alike=False)[0])
+
+        return {"gap_closing_metric": gap, "splitting_metric": branch, "merging_metric": branch}
+
+
+def _neighbours(
+    position: np.ndarray, now: slice, then: slice, reach: float, cost: _Cost
+) -> tuple[list[int], list[int]]:
+    """Links between two neighbouring frames, rows `now` and `then`, of least total cost.
+
+    As in TrackMate's matrix, not to link costs 1.05 times what the dearest link does.
+    """
+    trees = (scipy.spatial.cKDTree(position[rows]) for rows in (now, then))
+    pairs = next(trees).sparse_distance_matrix(next(trees), reach, output_type="ndarray")
+    i, j = pairs["i"] + now.start, pairs["j"] + then.start
+    price = cost(i, j)
+    able = price < reach**2
+    i, j, price = i[able], j[able], price[able]
+    if len(price) == 0:
+        return [], []
+    source, target = best_pairs(i, j, 1.05 * price.max() - price + 1e-9)
+    return source.tolist(), target.tolist()

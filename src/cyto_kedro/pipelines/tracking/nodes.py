@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -16,19 +17,27 @@ from cyto_kedro.pipelines.common import Group, context, join
 def track(
     group: Group,
     cells: Mapping[str, pd.DataFrame],
+    labels: Mapping[str, Any],
+    segmentation_images: Mapping[str, Any],
     manifest: Manifest,
     frames: pd.DataFrame,
     tracking: Tracking,
 ) -> pd.DataFrame:
-    """Link one population of one field through its film: `schemas.TrackPoints`."""
+    """Link one population of one field through its film: `schemas.TrackPoints`.
+
+    Masks and images are opened, block by block, only by a linker that compares them.
+    """
     spec: TrackingSpec = tracking  # type: ignore[assignment]  # narrowed to the population
-    found = spec.make()(
-        {
-            **context(group, manifest, frames),
-            "dataframe": join(cells.values(), schemas.Cells),
-        }
-    )
-    return found["dataframe"]
+    linker, table = spec.make(), join(cells.values(), schemas.Cells)
+    data = {**context(group, manifest, frames), "dataframe": table}
+    if linker.mask_lag:
+        data["label"] = (labels[block] for block in labels)
+    if linker.reads_images:
+        data["image"] = (segmentation_images[block] for block in segmentation_images)
+    points = linker(data)["dataframe"]
+    for step in spec.steps:
+        points = step.make()({**data, "cells": table, "dataframe": points})["dataframe"]
+    return points
 
 
 def end_tracks(
@@ -49,5 +58,5 @@ def end_tracks(
         join(cells.values(), schemas.Cells),
         where["n_frames"],
         where["shape"],
-        getattr(spec.make(), "border_px", 0.0),
+        spec.make().border_px,
     )

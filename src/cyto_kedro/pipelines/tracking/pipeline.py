@@ -12,7 +12,14 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 lift(track, by="fov/population"),
-                ["cells", "manifest", "frames", "params:tracking"],
+                [
+                    "cells",
+                    "labels",
+                    "segmentation_images",
+                    "manifest",
+                    "frames",
+                    "params:tracking",
+                ],
                 "track_points",
                 name="track",
             ),

@@ -1,0 +1,239 @@
+"""What is done to tracks after linking, each step by its name: gaps, length, debris, fragments."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+import pandas as pd
+import scipy
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.tracking.links import Links, assemble, links_of
+from cyto_kedro.algorithms.tracking.masks import best_pairs
+from cyto_kedro.errors import ConfigError, InputError, unknown
+
+
+class TrackStep(Algorithm):
+    """Changes the tracks of one population of one field.
+
+    Data
+    ----
+    ``"dataframe"``      `TrackPoints`, of a `Linker` or of the step before.
+    ``"cells"``          `Cells` of the same population; read by steps that compare cells.
+    ``"pixel_size_um"``, ``"time_min"``   as for `Linker`.
+
+    Returns ``{"dataframe": TrackPoints}``, tracks numbered anew by first sight. Gaps that had
+    interpolated rows keep them; gaps that a step makes have none until `InterpolateGaps`.
+    `cyto_kedro.algorithms.tracking.common.tracks_of` makes the table of tracks.
+    """
+
+    @property
+    def least(self) -> int:
+        """Tracks with fewer detections are dropped."""
+        return 1
+
+    @abstractmethod
+    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+        """Change detections (rows in order of frame and label) and the links between them."""
+
+    def __call__(self, data: Data) -> Data:
+        points: pd.DataFrame = data["dataframe"]
+        if points["label"].notna().any():
+            table, links = self.edit(*links_of(points), data)
+            if len(table):
+                size, times = data.get("pixel_size_um"), data.get("time_min")
+                points = assemble(table, links, size, times, self.least)
+                if len(points):
+                    return {"dataframe": points}
+        empty = schemas.empty(schemas.TrackPoints)
+        for column in ("parent_track_id", "merged_into_track_id"):
+            empty[column] = pd.Series(dtype="Int64")
+        return {"dataframe": empty}
+
+
+def measured(table: pd.DataFrame, column: str, data: Data, who: str) -> np.ndarray:
+    """(n,) float64, `column` of the cells that the rows of `table` are.
+
+    Raises
+    ------
+    ConfigError
+        If the cells have no such column.
+    InputError
+        If ``"cells"`` is missing.
+    """
+    cells = data.get("cells")
+    if cells is None:
+        raise InputError(f"{who} compares {column} of cells, so it needs their table ('cells')")
+    if column not in cells.columns:
+        raise ConfigError(f"{who}: {unknown('column of the cells', column, cells.columns)}")
+    keys = ["frame", "label"]
+    values = table[keys].merge(cells[[*keys, column]], on=keys, how="left")[column]
+    return values.to_numpy(np.float64)
+
+
+def position_of(table: pd.DataFrame) -> np.ndarray:
+    """(n, 2) float64, y and x in pixels."""
+    return table[["y_px", "x_px"]].to_numpy(np.float64)
+
+
+class InterpolateGaps(TrackStep):
+    """Give frames in which a track was not seen a row on the straight line, marked interpolated.
+
+    Such a row has no label, so contact and death in it are unknown, not absent. Linkers do it
+    themselves (`interpolate_gaps`); this step is for gaps that other steps made, or for short
+    gaps only. Data, results and errors are those of `TrackStep`.
+    """
+
+    max_gap_frames: int | None = Field(
+        None, ge=1, description="longest gap filled, frames not seen; null: all"
+    )
+
+    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+        """See `TrackStep.edit`."""
+        frame = table["frame"].to_numpy(np.int64)
+        missing = frame[links.target] - frame[links.source] - 1
+        short = missing <= (np.inf if self.max_gap_frames is None else self.max_gap_frames)
+        return table, Links(links.source, links.target, links.filled | short)
+
+
+class MinimumLength(TrackStep):
+    """Drop tracks that were seen in few frames.
+
+    A parent left with one daughter goes on as that daughter; daughters of a dropped parent have
+    none. Data, results and errors are those of `TrackStep`.
+    """
+
+    min_points: int = Field(ge=1, description="frames in which a track must have been seen")
+
+    @property
+    def least(self) -> int:
+        """See `TrackStep.least`."""
+        return self.min_points
+
+    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+        """See `TrackStep.edit`."""
+        return table, links
+
+
+class RemoveStill(TrackStep):
+    """Drop tracks of still debris: seen long, never leaving a small circle, and small if asked.
+
+    A cell that stays where it is looks the same, so give `max_area` too where cells rest, and
+    look at what was dropped. Data, results and errors are those of `TrackStep`; besides:
+
+    Raises
+    ------
+    ConfigError
+        If the spread is missing or given twice.
+    """
+
+    max_spread_um: float | None = Field(
+        None, gt=0, description="root mean square distance from the track's mean position, largest"
+    )
+    max_spread_px: float | None = Field(None, gt=0, description="the same in pixels")
+    min_points: int = Field(10, ge=2, description="tracks seen in fewer frames are kept")
+    max_area_um2: float | None = Field(
+        None, gt=0, description="cells of larger median area are kept; null: any size"
+    )
+    max_area_px: float | None = Field(None, gt=0, description="the same in square pixels")
+
+    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+        """See `TrackStep.edit`."""
+        size = data.get("pixel_size_um")
+        spread = length_px("max_spread", self.max_spread_um, self.max_spread_px, size)
+        track = table["track_id"]
+        off = table[["y_px", "x_px"]] - table.groupby(track)[["y_px", "x_px"]].transform("mean")
+        square = (off**2).sum(axis=1).groupby(track).transform("mean")
+        still = (square <= spread**2) & (track.groupby(track).transform("size") >= self.min_points)
+        for column, limit in (("area_um2", self.max_area_um2), ("area_px", self.max_area_px)):
+            if limit is not None:
+                area = pd.Series(measured(table, column, data, "RemoveStill"))
+                still &= area.groupby(track).transform("median") <= limit
+        return without(table, links, still.to_numpy(bool))
+
+
+def without(table: pd.DataFrame, links: Links, drop: np.ndarray) -> tuple[pd.DataFrame, Links]:
+    """The detections and links that do not touch `drop`, a mask over rows."""
+    row = np.cumsum(~drop) - 1
+    kept = links.keep(~(drop[links.source] | drop[links.target]))
+    return table[~drop].reset_index(drop=True), Links(
+        row[kept.source], row[kept.target], kept.filled
+    )
+
+
+class JoinFragments(TrackStep):
+    """Join the end of one track to the beginning of another, over longer gaps than a linker bridges.
+
+    A lost cell is looked for where it would be had it gone on as over its last steps. Of all ways
+    to join, each end and beginning at most once, that of least summed distance is taken. Ends at
+    divisions and mergers are none. Data, results and errors are those of `TrackStep`; besides:
+
+    Raises
+    ------
+    ConfigError
+        If the distance is missing or given twice.
+    """
+
+    max_gap_frames: int = Field(5, ge=0, description="longest gap, frames not seen")
+    max_distance_um: float | None = Field(
+        None, gt=0, description="largest distance from where the cell is looked for, micrometres"
+    )
+    max_distance_px: float | None = Field(None, gt=0, description="the same in pixels")
+    velocity_steps: int = Field(
+        3, ge=0, description="steps whose mean velocity is kept; 0: looked for where it was lost"
+    )
+    min_area_ratio: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="least ratio of the smaller to the larger area; 0: not compared",
+    )
+
+    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+        """See `TrackStep.edit`."""
+        reach = length_px(
+            "max_distance", self.max_distance_um, self.max_distance_px, data.get("pixel_size_um")
+        )
+        n, frame, position = len(table), table["frame"].to_numpy(np.int64), position_of(table)
+        ends = np.setdiff1d(np.arange(n), links.source)
+        starts = np.setdiff1d(np.arange(n), links.target)
+        velocity = self._velocity(table, ends)
+        area = measured(table, "area_px", data, "JoinFragments") if self.min_area_ratio else None
+        found: list[np.ndarray] = []
+        tree = scipy.spatial.cKDTree(np.column_stack([position[starts], frame[starts] * 3 * reach]))
+        for elapsed in range(1, self.max_gap_frames + 2):
+            expected = position[ends] + velocity * elapsed
+            when = (frame[ends] + elapsed) * 3 * reach  # other frames are out of reach
+            near = scipy.spatial.cKDTree(np.column_stack([expected, when]))
+            pairs = near.sparse_distance_matrix(tree, reach, output_type="ndarray")
+            found.append(np.stack([ends[pairs["i"]], starts[pairs["j"]], pairs["v"]], axis=1))
+        source, target = (np.concatenate(found)[:, k].astype(np.int64) for k in (0, 1))
+        distance = np.concatenate(found)[:, 2]
+        if area is not None:
+            alike = ratio(area[source], area[target]) >= self.min_area_ratio
+            source, target, distance = source[alike], target[alike], distance[alike]
+        source, target = best_pairs(source, target, 1.05 * reach - distance)
+        return table, links.add(source, target)
+
+    def _velocity(self, table: pd.DataFrame, ends: np.ndarray) -> np.ndarray:
+        """(n_ends, 2) pixels a frame."""
+        if self.velocity_steps == 0:
+            return np.zeros((len(ends), 2))
+        frame, track = (table[key].to_numpy(np.int64) for key in ("frame", "track_id"))
+        order = np.lexsort((frame, track))
+        first = np.searchsorted(track[order], track[ends])
+        at = np.empty(len(table), np.int64)
+        at[order] = np.arange(len(table))
+        before = order[np.maximum(at[ends] - self.velocity_steps, first)]
+        elapsed = np.maximum(frame[ends] - frame[before], 1)[:, None]
+        position = position_of(table)
+        return (position[ends] - position[before]) / elapsed
+
+
+def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The smaller over the larger of two non-negative measures; 1 where both are 0."""
+    larger = np.maximum(a, b)
+    return np.divide(np.minimum(a, b), larger, out=np.ones(len(larger)), where=larger > 0)

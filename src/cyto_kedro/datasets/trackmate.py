@@ -1,0 +1,164 @@
+"""TrackMate's XML files: spots, links, outlines and units."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from typing import IO, Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from kedro.io import DatasetError
+
+from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.errors import InputError
+
+_UM = {
+    **dict.fromkeys(("um", "µm", "μm", "micron", "micrometer", "micrometre"), 1.0),
+    **dict.fromkeys(("nm", "nanometer"), 1e-3),
+    **dict.fromkeys(("mm", "millimeter"), 1e3),
+}
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    "ms": 1e-3,
+}
+
+
+@dataclass(frozen=True)
+class TrackMateFilm:
+    """What one TrackMate file says.
+
+    Attributes
+    ----------
+    version
+        TrackMate's.
+    n_frames, shape
+        Of the film: number of frames, (Y, X) in pixels.
+    pixel_size_um, frame_interval_s
+        None where TrackMate's units are pixels or frames, or not known.
+    spots
+        Visible spots in order of (frame, spot_id): ``spot_id``, ``name``, ``frame``, ``x_px``,
+        ``y_px``, ``radius_px``, ``track`` (TrackMate's number, null for none), and TrackMate's
+        numeric features under their own names, in its units.
+    links
+        ``source``, ``target``: spot_id, source earlier; of the tracks that passed its filters.
+    outlines
+        spot_id -> (n, 2) float64, y and x in pixels; empty where spots have none.
+    """
+
+    version: str
+    n_frames: int
+    shape: tuple[int, int]
+    pixel_size_um: float | None
+    frame_interval_s: float | None
+    spots: pd.DataFrame
+    links: pd.DataFrame
+    outlines: dict[int, np.ndarray]
+
+
+class TrackMateDataset(FileDataset[Any, TrackMateFilm]):
+    """A TrackMate session, ``<film>.xml``; read only.
+
+    Positions are centres of pixels, (0, 0) that of the top-left pixel, in TrackMate as here.
+    """
+
+    def load(self) -> TrackMateFilm:
+        """Read the file.
+
+        Raises
+        ------
+        InputError
+            If it is no TrackMate file, is cut short, has several z planes or pixels that are not
+            square, or a link names a spot that is not there.
+        """
+        with self._read() as file:
+            return read_trackmate(file, self.location)
+
+    def save(self, data: Any) -> NoReturn:
+        """TrackMate's files are not written."""
+        raise DatasetError(f"{self.location}: TrackMate's files are read, not written")
+
+
+def read_trackmate(file: IO[bytes], where: str) -> TrackMateFilm:
+    """Read a TrackMate file; see `TrackMateDataset.load`."""
+    try:
+        root = ET.parse(file).getroot()
+    except ET.ParseError as error:
+        raise InputError(f"{where}: not a whole XML file ({error})") from error
+    model, image = root.find("Model"), root.find("Settings/ImageData")
+    if root.tag != "TrackMate" or model is None or image is None:
+        raise InputError(
+            f"{where}: no TrackMate session (Model and Settings/ImageData); save one in TrackMate "
+            "with its button Save"
+        )
+    width, height = float(image.get("pixelwidth", 1)), float(image.get("pixelheight", 1))
+    if not np.isclose(width, height, rtol=1e-3):
+        raise InputError(f"{where}: pixels of {width} x {height} are not square")
+    if int(image.get("nslices", 1)) > 1:
+        raise InputError(f"{where}: {image.get('nslices')} z planes; films are flat here")
+    um = _UM.get(model.get("spatialunits", "").lower().removesuffix("s"))
+    seconds = _SECONDS.get(model.get("timeunits", "").lower())
+    spots, outlines = _spots(model, width)
+    n_frames = int(image.get("nframes", 1))
+    if len(spots) and spots["frame"].max() >= n_frames:
+        raise InputError(
+            f"{where}: a spot in frame {spots['frame'].max()} of a film of {n_frames} frames"
+        )
+    return TrackMateFilm(
+        version=root.get("version", ""),
+        n_frames=n_frames,
+        shape=(int(image.get("height", 0)), int(image.get("width", 0))),
+        pixel_size_um=None if um is None else um * width,
+        frame_interval_s=None if seconds is None else seconds * float(image.get("timeinterval", 1)),
+        links=_links(model, spots, where),
+        spots=spots,
+        outlines=outlines,
+    )
+
+
+def _spots(model: ET.Element, width: float) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
+    """Visible spots, with the tracks that they are in still to be said; and outlines."""
+    rows, outlines = [], {}
+    for spot in model.iter("Spot"):
+        if spot.get("VISIBILITY") == "0":
+            continue
+        rows.append({key: value for key, value in spot.items() if key != "ROI_N_POINTS"})
+        if spot.text and spot.text.strip() and "ROI_N_POINTS" in spot.attrib:
+            points = np.array(spot.text.split(), np.float64).reshape(-1, 2)
+            centre = float(spot.get("POSITION_X", 0)), float(spot.get("POSITION_Y", 0))
+            outlines[int(spot.get("ID", 0))] = (points + centre)[:, ::-1] / width
+    table = pd.DataFrame(rows, columns=None if rows else ["ID", "name", "FRAME"])
+    names = table.pop("name").astype(str)
+    table = table.apply(pd.to_numeric, errors="coerce")
+    known = {"FRAME": "frame", "POSITION_X": "x_px", "POSITION_Y": "y_px", "RADIUS": "radius_px"}
+    first = pd.DataFrame({"spot_id": table.pop("ID").astype(np.int64), "name": names})
+    for old, new in known.items():
+        values = table.pop(old) if old in table else pd.Series(np.nan, table.index)
+        first[new] = values.astype(np.int64) if new == "frame" else values.astype(float) / width
+    spots = pd.concat([first, table], axis=1).sort_values(["frame", "spot_id"])
+    return spots.reset_index(drop=True), outlines
+
+
+def _links(model: ET.Element, spots: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Links of the tracks that passed TrackMate's filters; fills the column track of `spots`."""
+    kept = {each.get("TRACK_ID") for each in model.iterfind("FilteredTracks/TrackID")}
+    found = [
+        (track.get("TRACK_ID"), edge.get("SPOT_SOURCE_ID"), edge.get("SPOT_TARGET_ID"))
+        for track in model.iterfind("AllTracks/Track")
+        if track.get("TRACK_ID") in kept
+        for edge in track.iterfind("Edge")
+    ]
+    links = pd.DataFrame(found, columns=["track", "source", "target"]).astype(np.int64)
+    frame = spots.set_index("spot_id")["frame"]
+    for end in ("source", "target"):
+        strangers = links.loc[~links[end].isin(frame.index), end]
+        if len(strangers):
+            raise InputError(f"{where}: a link names spot {strangers.iloc[0]}, which is not there")
+    swap = frame[links["source"]].to_numpy() > frame[links["target"]].to_numpy()
+    links.loc[swap, ["source", "target"]] = links.loc[swap, ["target", "source"]].to_numpy()
+    track = pd.concat([links.set_index(end)["track"] for end in ("source", "target")])
+    track = track[~track.index.duplicated()]
+    spots["track"] = spots["spot_id"].map(track).astype("Int64")
+    return links[["source", "target"]]

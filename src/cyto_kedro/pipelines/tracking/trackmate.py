@@ -1,0 +1,72 @@
+"""From a TrackMate session to our labels and track points, so that work begun there goes on here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.tracking.links import Links, assemble
+from cyto_kedro.datasets.trackmate import TrackMateFilm
+
+
+def numbered(film: TrackMateFilm) -> pd.DataFrame:
+    """The spots with a column ``label``, from 1 in each frame."""
+    return film.spots.assign(label=film.spots.groupby("frame").cumcount() + 1)
+
+
+def masks(film: TrackMateFilm) -> np.ndarray:
+    """(T, Y, X) uint32: every spot's outline, or its disk where it has none.
+
+    A pixel that several claim goes to the one whose centre is nearest, and every spot has at least
+    the pixel at its centre (unless another spot's centre lies in the same one).
+    """
+    from skimage.draw import polygon
+
+    label = np.zeros((film.n_frames, *film.shape), np.uint32)
+    table = numbered(film)
+    for t in np.unique(table["frame"]):
+        spots = table[table["frame"] == t]
+        centre = spots[["y_px", "x_px"]].to_numpy(np.float64)
+        radius = spots["radius_px"].fillna(0.5).to_numpy()
+        near, frame = np.full(film.shape, np.inf), label[t]
+        # spots of a frame one by one, as polygons are drawn; only when a session is read in
+        for name, spot_id, at, r in zip(
+            spots["label"], spots["spot_id"], centre, radius, strict=True
+        ):
+            if spot_id in film.outlines:
+                rows, columns = film.outlines[spot_id].T
+                inside = polygon(rows, columns, shape=film.shape)
+            else:
+                inside = _disk(at, r, film.shape)
+            distance = np.hypot(inside[0] - at[0], inside[1] - at[1])
+            mine = distance < near[inside]
+            inside = inside[0][mine], inside[1][mine]
+            near[inside], frame[inside] = distance[mine], name
+        y, x = np.clip(np.rint(centre).astype(int), 0, np.array(film.shape) - 1).T
+        lost = ~np.isin(spots["label"], frame)
+        frame[y[lost], x[lost]] = spots["label"].to_numpy()[lost]
+    return label
+
+
+def _disk(at: np.ndarray, radius: float, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    from skimage.draw import disk
+
+    rows, columns = disk(tuple(at), max(radius, 0.5), shape=shape)
+    return rows, columns
+
+
+def track_points(
+    film: TrackMateFilm, fov: str, population: str, pixel_size_um: float | None, time_min: Any
+) -> pd.DataFrame:
+    """`TrackPoints` of TrackMate's tracks; spots in no track have none."""
+    spots = numbered(film).assign(fov=fov, population=population)
+    spots = spots[spots["track"].notna()].sort_values(["frame", "label"], ignore_index=True)
+    if not len(spots):
+        return schemas.empty(schemas.TrackPoints)
+    row = pd.Series(spots.index, spots["spot_id"])
+    source, target = (row[film.links[end]].to_numpy(np.int64) for end in ("source", "target"))
+    links = Links(source, target, np.ones(len(source), bool))
+    return assemble(spots, links, pixel_size_um, time_min)
