@@ -10,8 +10,7 @@ from pydantic import Field
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
-from cyto_kedro.algorithms.preprocessing.base import State, Step, at_frame, iter_frames
-from cyto_kedro.algorithms.preprocessing.field import peek
+from cyto_kedro.algorithms.preprocessing.base import State, Step, at_frame, iter_frames, peek
 from cyto_kedro.errors import InputError
 
 
