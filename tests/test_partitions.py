@@ -12,10 +12,7 @@ from cyto_kedro.partitions import (
     Block,
     Partitions,
     Plan,
-    PlannedFov,
     Selection,
-    Tile,
-    Tiling,
     check_name,
     parse_grain,
     parse_id,
@@ -186,64 +183,3 @@ def test_a_check_sees_each_partition_as_it_is_read() -> None:
     parts = Partitions(store_of("fov")).checked(check)
     select(parts, PLAN, {"fov": "a"})
     assert seen == ["a"]
-
-
-TILED = PLAN.model_copy(
-    update={
-        "tiling": Tiling(side_px=100, overlap_px=20),
-        "fovs": {
-            "a": PlannedFov(n_frames=5, height_px=90, width_px=230),
-            "b": PlannedFov(n_frames=4, height_px=100, width_px=100),
-        },
-    }
-)
-
-
-def test_tiles_of_a_large_field_and_of_one_that_stays_whole() -> None:
-    grain = ("fov", "population", "tile")
-    names = [f"{b}.y0000-x{x:04d}" for b in ("t0000-0003", "t0004-0004") for x in (0, 70, 140)]
-    assert TILED.ids(grain, {"population": "T"}) == [
-        *(f"a/T/{name}" for name in names),
-        "b/T/t0000-0003",
-    ]
-    assert TILED.ids(grain, {"fov": "a", "block": "t0004-0004", "population": "C"}) == [
-        f"a/C/{name}" for name in names[3:]
-    ]
-    assert [(r, c.start, c.stop) for r, c in TILED.windows("a")] == [
-        (slice(0, 90), x, x + 90) for x in (0, 70, 140)
-    ]
-    assert TILED.window("b", Tile.parse("t0000-0003")) == (slice(0, 100), slice(0, 100))
-    for text in ("t0000-0003", "t0000-0003.y0000-x0071"):
-        with pytest.raises(PartitionError, match=text):
-            TILED.window("a", Tile.parse(text))
-    assert PLAN.ids(grain) == PLAN.ids(("fov", "population", "block"))
-
-
-def test_a_tile_reads_its_block_and_a_block_its_tiles() -> None:
-    images = Store("fov/block", {each: each for each in TILED.ids(("fov", "block"))})
-    group = {"fov": "a", "tile": "t0004-0004.y0000-x0070"}
-    assert select(Partitions(images), TILED, group) == "a/t0004-0004"
-    tiles = Store("fov/tile", {each: each for each in TILED.ids(("fov", "tile"))})
-    found = select(Partitions(tiles), TILED, {"fov": "a", "block": "t0004-0004"})
-    assert list(found) == [f"t0004-0004.y0000-x{x:04d}" for x in (0, 70, 140)]
-
-
-@given(st.integers(1, 5000), st.integers(16, 2000), st.data())
-def test_tiles_cover_an_axis_and_overlap(size: int, side: int, data: st.DataObject) -> None:
-    overlap = data.draw(st.integers(1, side // 2))
-    cut = Tiling(side_px=side, overlap_px=overlap).cut(size, None)
-    assert cut[0][0] == 0 and cut[-1][1] == size
-    assert max(b - a for a, b in cut) <= side and len({b - a for a, b in cut}) == 1
-    assert all(a[1] - b[0] >= overlap for a, b in itertools.pairwise(cut))
-
-
-def test_tilings_that_cannot_be() -> None:
-    with pytest.raises(ValueError, match="not both"):
-        Tiling(side_px=100, overlap_px=2, overlap_um=3)
-    with pytest.raises(ConfigError, match="pixel size"):
-        Tiling(side_px=100, overlap_um=3).cut(200, None)
-    assert Tiling(side_px=100, overlap_um=3).overlap(0.5) == 6
-    with pytest.raises(ConfigError, match="more than half"):
-        Tiling(side_px=100).cut(200, None)
-    with pytest.raises(PartitionError, match="y0000-x2048"):
-        Tile.parse("t0000-0003.y1")

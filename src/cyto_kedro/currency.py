@@ -58,7 +58,8 @@ def input_digests(
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
     for name, value in inputs.items():
         if isinstance(value, Partitions):
-            within = {key: group[key] for key in value.grain if key in group}
+            seen = spec_of(func).seen(name, group) if is_lifted(func) else group
+            within = {key: seen[key] for key in value.grain if key in seen}
             ids = plan.ids(value.grain, within) if plan else value.source.list_ids()
             digests[name] = digest([[each, value.content(each)] for each in ids])
         else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.picture import PictureDataset, TextDataset
     from cyto_kedro.datasets.raw import RawFolderDataset
     from cyto_kedro.datasets.raw_images import RawImages
+    from cyto_kedro.datasets.reference import ReferenceImagesDataset
     from cyto_kedro.datasets.table import TableDataset
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "PictureDataset",
     "RawFolderDataset",
     "RawImages",
+    "ReferenceImagesDataset",
     "TableDataset",
     "TextDataset",
 ]
@@ -44,6 +46,7 @@ _MODULES = {
     "PictureDataset": "picture",
     "RawFolderDataset": "raw",
     "RawImages": "raw_images",
+    "ReferenceImagesDataset": "reference",
     "TableDataset": "table",
     "TextDataset": "picture",
 }

@@ -9,6 +9,7 @@ from pydantic import ConfigDict
 
 from cyto_kedro.datasets.raw import RawChannel
 from cyto_kedro.partitions import Plan
+from cyto_kedro.view import View
 
 
 class Manifest(Plan):
@@ -24,6 +25,8 @@ class Manifest(Plan):
         Population -> populations taken out of its mask.
     markers
         Marker -> channel.
+    view
+        What of the raw films is analysed.
     raw
         Where each (fov, channel) lies in the raw files.
     """
@@ -34,6 +37,7 @@ class Manifest(Plan):
     sources: dict[str, tuple[str, ...]]
     subtract: dict[str, tuple[str, ...]]
     markers: dict[str, str]
+    view: View = View()
     raw: tuple[RawChannel, ...] = ()
 
     def for_group(self, group: Mapping[str, str]) -> Self:

@@ -23,8 +23,9 @@ from cyto_kedro.algorithms.preprocessing.contrast import (
 )
 from cyto_kedro.algorithms.preprocessing.denoise import GaussianSmooth, TemporalMedian
 from cyto_kedro.algorithms.preprocessing.field import Background
-from cyto_kedro.algorithms.preprocessing.film import BleachCorrection, DriftRegistration
+from cyto_kedro.algorithms.preprocessing.film import BleachCorrection
 from cyto_kedro.algorithms.preprocessing.flat import FlatField
+from cyto_kedro.algorithms.preprocessing.registration import DriftRegistration
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.registry import build
 
