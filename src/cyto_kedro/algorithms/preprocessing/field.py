@@ -92,18 +92,13 @@ def _polynomial(frame: np.ndarray, degree: int, rounds: int = 20) -> np.ndarray:
     """
     from numpy.polynomial.legendre import legval, legvander2d
 
-    step = max(1, -(-max(frame.shape) // 64))
-    rows, columns = (-(-size // step) for size in frame.shape)
-    number = (
-        np.arange(frame.shape[0])[:, None] // step * columns + np.arange(frame.shape[1]) // step
-    )
-    count = np.bincount(number.ravel(), minlength=rows * columns)
-    level = np.bincount(number.ravel(), frame.ravel(), rows * columns) / count
+    starts = [np.arange(0, size, max(1, size // 64)) for size in frame.shape]
+    counts = [np.diff(at, append=size) for at, size in zip(starts, frame.shape, strict=True)]
+    total = np.add.reduceat(np.add.reduceat(frame.astype(np.float64), starts[0], 0), starts[1], 1)
+    level = (total / np.outer(*counts)).ravel()
     scaled = [np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in frame.shape]
     centres = [
-        np.add.reduceat(axis, np.arange(0, axis.size, step))
-        / np.diff([*range(0, axis.size, step), axis.size])
-        for axis in scaled
+        np.add.reduceat(axis, at) / n for axis, at, n in zip(scaled, starts, counts, strict=True)
     ]
     y, x = (each.ravel() for each in np.meshgrid(*centres, indexing="ij"))
     of_degree = np.add.outer(np.arange(degree + 1), np.arange(degree + 1)).ravel() <= degree

@@ -147,7 +147,13 @@ class FlatField(Step):
         """Flat field, mean 1, and dark field, of `frames` (N, Y, X) float32."""
         field = np.ones(frames.shape[1:])
         dark = np.zeros(frames.shape[1:])
+        _normalised(frames.mean(0, dtype=np.float64), channel)
         level = np.median(frames, axis=(1, 2)).astype(np.float64)
+        if self.estimate_dark and np.ptp(level) < 0.05 * abs(level.mean()):
+            raise InputError(
+                f"FlatField: the light of channel {channel} changes by less than 5 % over the film, so "
+                "its dark field cannot be told from its flat field; give dark or dark_images instead"
+            )
         weight = np.ones(frames.shape, np.float32)
         for _ in range(40):
             of_level = level[:, None, None]
@@ -180,14 +186,7 @@ class FlatField(Step):
             field = new
             if change < 1e-4:
                 break
-        if not self.estimate_dark:
-            return field, None
-        if np.ptp(level) < 0.1 * abs(level.mean()):
-            raise InputError(
-                f"FlatField: the light of channel {channel} changes by less than 10 % over the film, so "
-                "its dark field cannot be told from its flat field; give dark or dark_images instead"
-            )
-        return field, dark
+        return field, dark if self.estimate_dark else None
 
     def apply(self, data: Data, state: State) -> Data:
         """Subtract dark, divide by flat."""
