@@ -57,12 +57,12 @@ class ReferenceImagesDataset(AbstractDataset[None, dict[str, np.ndarray]]):
             stem = PurePosixPath(name).stem.removesuffix(".ome")
             if stem in found:
                 raise InputError(f"{self._folder} holds two images named {stem}; keep one")
-            header = read_header(fs, path, path, any_axis_is_time=True)
+            header = read_header(fs, path, path, depth=True)
             if header.shape[1] > 1:
                 raise InputError(
                     f"{path} has {header.shape[1]} channels; save one reference image per channel"
                 )
-            frames = TiffFrames(fs, path, header, 0)
+            frames = TiffFrames(fs, path, header, 0, "mean")
             total = np.zeros(frames.shape[1:])
             for t in range(frames.shape[0]):
                 total += frames.read(t, t + 1)[0]

@@ -164,15 +164,15 @@ def draw_effects(effects: Sequence[Effect], title: str) -> Picture:
 
     rows = list(effects)
     with styled():
-        fig = figure(6.4, 0.6 + 3.1 * max(1, len(rows)))
-        axes = fig.subplots(max(1, len(rows)), 2, squeeze=False)
-        for ax in axes.ravel():
-            ax.axis("off")
-        for (left, right), each in zip(axes, rows, strict=False):
-            _panel(left, each.before, f"{each.channel}: before {each.step} {each.name}")
-            _panel(right, each.after, "after")
+        fig = figure(6.4, 3.6 * max(1, len(rows)))
+        fig.set_layout_engine("none")
+        for i, each in enumerate(rows):
+            y, height = 1 - (i + 0.99) / len(rows), 0.86 / len(rows)
+            before = f"{each.channel}: before {each.step} {each.name}"
+            _panel(fig.add_axes((0.01, y, 0.485, height)), each.before, before)
+            _panel(fig.add_axes((0.505, y, 0.485, height)), each.after, "after")
         if not rows:
-            fig.suptitle("No steps: the images are the raw ones")
+            fig.text(0.5, 0.5, "No steps: the images are the raw ones", ha="center")
         image = png(fig, dpi=100)
     steps = ", ".join(dict.fromkeys(f"{each.step} {each.name}" for each in rows)) or "none"
     frame = f" of frame {rows[0].frame}" if rows else ""
@@ -186,6 +186,7 @@ def draw_effects(effects: Sequence[Effect], title: str) -> Picture:
 
 
 def _panel(ax: Axes, image: np.ndarray | None, title: str) -> None:
+    ax.axis("off")
     if image is None:
         ax.set_title("(not there before)", fontsize=8)
         return
