@@ -40,6 +40,10 @@ def film(catalog: Any, dataset: str, channel: str, fov: str = FOVS[1]) -> np.nda
 @pytest.mark.slow
 def test_results_do_not_depend_on_block_length(fresh: Project, tmp_path: Path) -> None:
     results: list[dict[str, Any]] = []
+    sheet_path = fresh.path.parent / "raw" / "sample_sheet.csv"
+    sheet = pd.read_csv(sheet_path, dtype=str)
+    sheet["exclude"], sheet["exclude_reason"] = sheet["fov"] == FOVS[0], "one is enough"
+    sheet.to_csv(sheet_path, index=False)
     for length in (1, 7, N_FRAMES):
         project = fresh.copy(tmp_path / f"blocks{length}").assay(block_length=length)
         project.block("preprocessing", measurement=MEASUREMENT, segmentation=SEGMENTATION)
@@ -55,7 +59,7 @@ def test_results_do_not_depend_on_block_length(fresh: Project, tmp_path: Path) -
             )
         }
         tables = {
-            name: pd.concat([catalog.load(name)[fov]() for fov in FOVS])
+            name: catalog.load(name)[FOVS[1]]()
             for name in ("preprocessing_effects", "registration")
         }
         results.append({"images": images, "tables": tables})
@@ -73,10 +77,8 @@ def test_results_do_not_depend_on_block_length(fresh: Project, tmp_path: Path) -
     assert set(seen["channel"]) == {"CancerCell"}
     median = effects[effects["step_name"] == "TemporalMedian"]
     assert median["noise_after"].mean() < 0.8 * median["noise_before"].mean()
-    assert registration.groupby("fov")["frame"].apply(list).to_dict() == {
-        fov: list(range(N_FRAMES)) for fov in FOVS
-    }
-    picture = catalog.load("preprocessing_picture")[FOVS[0]]()
+    assert registration["frame"].tolist() == list(range(N_FRAMES))
+    picture = catalog.load("preprocessing_picture")[FOVS[1]]()
     assert picture.png.startswith(b"\x89PNG") and "4 TemporalMedian" in picture.caption
 
 

@@ -129,17 +129,27 @@ class FlatField(Step):
         return image
 
     def _smooth(self, image: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
-        """Weighted Gaussian mean; beyond the edges the image goes on as it is inclined there."""
+        """Weighted Gaussian mean, twice: what the first pass took away is smoothed and put back.
+
+        So a parabola is kept as it is (Tukey's twicing). Beyond the edges the image goes on as it is
+        inclined there.
+        """
+        weight = np.ones(image.shape) if weight is None else weight
+        first = self._smooth_once(image, weight)
+        return first + self._smooth_once(image - first, weight)
+
+    def _smooth_once(self, image: np.ndarray, weight: np.ndarray) -> np.ndarray:
         sigma = self.smoothness * min(image.shape)
-        if weight is None:
-            return np.asarray(ndi.gaussian_filter(image, sigma, mode="reflect"))
         width = [min(round(3 * sigma), size - 1) for size in image.shape]
         pad = [(each, each) for each in width]
         inner = tuple(
             slice(each, each + size) for each, size in zip(width, image.shape, strict=True)
         )
-        weights = np.pad(weight, pad, mode="reflect")
-        values = np.pad(image, pad, mode="reflect", reflect_type="odd") * weights
+        # the edges, about which the image is turned, must not be single pixels of a cell
+        near = ndi.gaussian_filter(weight, sigma / 4)
+        calm = ndi.gaussian_filter(image * weight, sigma / 4) / np.maximum(near, 1e-12)
+        weights = np.pad(near, pad, mode="reflect")
+        values = np.pad(calm, pad, mode="reflect", reflect_type="odd") * weights
         total = ndi.gaussian_filter(weights, sigma)
         return np.asarray((ndi.gaussian_filter(values, sigma) / np.maximum(total, 1e-12))[inner])
 
@@ -180,7 +190,8 @@ class FlatField(Step):
             light = (weight * new**2).sum((1, 2))
             level = (weight * new * (frames - dark)).sum((1, 2)) / np.maximum(light, 1e-12)
             off = frames - level[:, None, None] * new - dark
-            scale = max(1.4826 * float(np.median(np.abs(off))), 1e-6 * float(np.abs(level).max()))
+            # 1 % of the light: what the smoothing cannot follow is no cell
+            scale = max(1.4826 * float(np.median(np.abs(off))), 0.01 * float(np.abs(level).mean()))
             weight = (1 / (1 + (off / (2 * max(scale, 1e-30))) ** 2) ** 2).astype(np.float32)
             change = float(np.abs(new - field).max())
             field = new

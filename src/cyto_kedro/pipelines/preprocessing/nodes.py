@@ -134,28 +134,37 @@ def apply_preprocessing(
     """
     steps, states = preprocessing.steps(), preprocessing_state["states"]
     n_safe, halo = len(preprocessing.measurement), chain_halo(steps)
-    block, film = block_of(group, manifest), manifest.fovs[group["fov"]]
-    start, stop = max(0, block.start - halo), min(film.n_frames, block.stop + halo)
-    data = _frames(raw_images, manifest, group["fov"], start, stop)
-    safe = apply_chain(steps[:n_safe], states[:n_safe], data)
-    own = trim(safe, block.start, block.stop)["image"]
-    measured = {
-        channel: _image(own[channel], channel, group, manifest, frames)
-        for channel in manifest.channels
-    }
-    done = apply_chain(steps[n_safe:], states[n_safe:], safe)
-    final = trim(done, block.start, block.stop)["image"]
-    segmented = {}
-    for population, sources in manifest.sources.items():
-        stack = [final[channel] for channel in sources]
-        mixed: Any = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
-        segmented[population] = _image(mixed, population, group, manifest, frames)
-    return measured, segmented
+    block, n_frames = block_of(group, manifest), manifest.fovs[group["fov"]].n_frames
+    measured: dict[str, list[np.ndarray]] = {channel: [] for channel in manifest.channels}
+    segmented: dict[str, list[np.ndarray]] = {population: [] for population in manifest.sources}
+    # steps work in 32-bit floats and keep before and after: a few frames at a time, not a block
+    piece = max(1, 4 * halo)
+    for start in range(block.start, block.stop, piece):
+        stop = min(start + piece, block.stop)
+        opened = max(0, start - halo), min(n_frames, stop + halo)
+        data = _frames(raw_images, manifest, group["fov"], *opened)
+        safe = apply_chain(steps[:n_safe], states[:n_safe], data)
+        done = apply_chain(steps[n_safe:], states[n_safe:], safe)
+        own, final = (trim(each, start, stop)["image"] for each in (safe, done))
+        for channel, parts in measured.items():
+            parts.append(own[channel])
+        for population, sources in manifest.sources.items():
+            stack = [final[channel] for channel in sources]
+            mixed: Any = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
+            segmented[population].append(mixed)
+    films = measured, segmented
+    first, second = (
+        {name: _image(parts, name, group, manifest, frames) for name, parts in film.items()}
+        for film in films
+    )
+    return first, second
 
 
 def _image(
-    array: np.ndarray, name: str, group: Group, manifest: Manifest, frames: pd.DataFrame
+    parts: list[np.ndarray], name: str, group: Group, manifest: Manifest, frames: pd.DataFrame
 ) -> Image:
+    array = np.concatenate(parts)
+    parts.clear()  # no more than one film is held twice
     block = block_of(group, manifest)
     time_s = frames.sort_values("frame")["time_s"].to_numpy(float)[block.start : block.stop]
     return Image(
