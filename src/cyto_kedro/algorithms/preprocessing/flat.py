@@ -97,10 +97,12 @@ class FlatField(Step):
                 image = self._given(self.flat_images, channel, first) - dark[channel]
                 flat[channel] = _normalised(image, channel)
         elif self.flat == "mean":
-            flat = {
-                channel: _normalised(self._smooth(mean - dark[channel]), channel)
-                for channel, mean in _means(blocks, channels).items()
-            }
+            for channel, mean in _means(blocks, channels).items():
+                light = mean - dark[channel]
+                _normalised(light, channel)
+                # what a wide Gaussian leaves is as well seen on few pixels
+                field = self._smooth(_resized(light, _small_shape(light.shape)))
+                flat[channel] = _normalised(_resized(field, light.shape), channel)
         elif self.flat == "robust":
             for channel, (frames, shape) in _small(blocks, channels).items():
                 small_dark = _resized(np.broadcast_to(dark[channel], shape), frames.shape[1:])
@@ -244,14 +246,17 @@ def _small(
             if count % every == 0:
                 for channel, (_, frame) in zip(channels, frames, strict=True):
                     shape = frame.shape
-                    factor = max(1.0, max(shape) / SIDE)
-                    side = tuple(max(1, round(size / factor)) for size in shape)
-                    kept[channel].append(_resized(frame, side))
+                    kept[channel].append(_resized(frame, _small_shape(shape)))
                 if len(kept[channels[0]]) > MAX_FRAMES:
                     kept = {channel: each[::2] for channel, each in kept.items()}
                     every *= 2
             count += 1
     return {channel: (np.stack(each), shape) for channel, each in kept.items()}
+
+
+def _small_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    factor = max(1.0, max(shape) / SIDE)
+    return tuple(max(1, round(size / factor)) for size in shape)
 
 
 def _resized(image: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
