@@ -142,3 +142,19 @@ def test_progress_says_how_many_of_how_many(caplog: pytest.LogCaptureFixture) ->
     with caplog.at_level(logging.INFO, logger="cyto_kedro"):
         list(lift(measure, by="fov/block")(BLOCKS, PLAN, Size()))
     assert any("measure: 4 of 4 (a/t0000-0003)" in line for line in caplog.messages)
+
+
+def test_a_wide_input_is_all_blocks_of_the_field_unopened() -> None:
+    seen = []
+
+    def near(group: Mapping[str, str], labels: Mapping[str, Any], manifest: Plan) -> str:
+        seen.append((group, dict.fromkeys(labels)))
+        return str(labels[group["block"]])
+
+    list(lift(near, by="fov/block", wide=["labels"])(BLOCKS, PLAN))
+    for group, blocks in seen:
+        assert list(blocks) == [str(each) for each in PLAN.blocks(group["fov"])]
+    with pytest.raises(
+        ConfigError, match=r"wide: unknown argument 'label'\. Did you mean 'labels'"
+    ):
+        lift(near, by="fov/block", wide=["label"])

@@ -58,7 +58,8 @@ def input_digests(
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
     for name, value in inputs.items():
         if isinstance(value, Partitions):
-            ids = plan.ids(value.grain, group) if plan else value.source.list_ids()
+            seen = spec_of(func).seen(name, group) if is_lifted(func) else group
+            ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()
             digests[name] = digest([[each, value.content(each)] for each in ids])
         else:
             key = (name, *(f"{k}={v}" for k, v in group.items() if k not in ("block", "tile")))

@@ -107,6 +107,11 @@ class CheckHooks:
                 ("tiles", manifest.tiling, assay.tiles),
                 ("channels", set(manifest.channels), set(assay.channels)),
                 ("populations", list(manifest.populations), list(assay.populations)),
+                ("raw.view", manifest.view, assay.raw.view),
+                *(
+                    ("raw.project_z", raw.project_z, assay.raw.project_z)
+                    for raw in manifest.raw[:1]
+                ),
                 *_rewritten(manifest, assay),
             )
             if was != now

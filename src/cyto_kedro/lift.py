@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 
 import pandas as pd
 
-from cyto_kedro.errors import ConfigError, GroupsFailedError
+from cyto_kedro.errors import ConfigError, GroupsFailedError, unknown
 from cyto_kedro.partitions import Grain, Partitions, Plan, parse_grain, partition_id, select
 
 log = logging.getLogger(__name__)
@@ -33,10 +33,15 @@ class Lifted:
     by: Grain
     outs: tuple[Grain, ...]
     only: tuple[Mapping[str, str], ...] | None = None
+    wide: tuple[str, ...] = ()
 
     def groups(self, plan: Plan) -> list[dict[str, str]]:
         """The groups that this node runs."""
         return plan.groups(self.by) if self.only is None else [dict(group) for group in self.only]
+
+    def seen(self, name: str, group: Mapping[str, str]) -> dict[str, str]:
+        """The keys that input `name` is cut down to: all of `group`'s, or of a wide one its field."""
+        return {key: group[key] for key in group if name not in self.wide or key != "block"}
 
 
 def narrow(value: Any, plan: Plan, group: Mapping[str, str]) -> Any:
@@ -60,6 +65,7 @@ def lift(
     *,
     by: str | Sequence[str],
     out: str | Sequence[str] | None = None,
+    wide: Sequence[str] = (),
 ) -> Callable[..., Any]:
     """Make a generator node function of `func`, which works on one group.
 
@@ -74,6 +80,9 @@ def lift(
     out
         Grain of each output (default: `by`). An output finer than `by` by one key is returned as
         ``{value of that key: result}``.
+    wide
+        Inputs of which a group sees all blocks of its field, unopened, because it needs frames of
+        its neighbours (a halo). They are named alike in `func` and in the catalog.
 
     Returns
     -------
@@ -84,7 +93,7 @@ def lift(
     """
     keys = parse_grain(by)
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
-    spec = Lifted(func, keys, tuple(parse_grain(each) for each in outs))
+    spec = Lifted(func, keys, tuple(parse_grain(each) for each in outs), wide=tuple(wide))
     return _generator(spec)
 
 
@@ -110,6 +119,9 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
     func = spec.func
     parameters = list(inspect.signature(func).parameters.values())
     names = [parameter.name for parameter in parameters]
+    for name in spec.wide:
+        if name not in names:
+            raise ConfigError(f"lift: {func.__name__}: wide: {unknown('argument', name, names)}")
     if names[:1] != ["group"] or "manifest" not in names:
         raise ConfigError(f"lift: {func.__name__} must take `group` first, and `manifest`")
     name = func.__name__
@@ -124,7 +136,9 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
         for group in groups:
             where = "/".join(group.values())
             try:
-                narrowed = {key: narrow(value, plan, group) for key, value in inputs.items()}
+                narrowed = {
+                    key: narrow(value, plan, spec.seen(key, group)) for key, value in inputs.items()
+                }
                 result = func(group, **narrowed)
                 del narrowed
                 chunk = _keyed(spec, group, result)

@@ -8,7 +8,7 @@ anything runs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
@@ -20,6 +20,7 @@ from cyto_kedro.algorithms.tracking.steps import TrackStep
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.partitions import Tiling, check_name
 from cyto_kedro.registry import AlgorithmSpec
+from cyto_kedro.view import Projection, View
 
 Role = Literal["effector", "target", "other"]
 
@@ -42,8 +43,20 @@ class PreprocessingSpec(AlgorithmSpec):
     stage: ClassVar[str] = "preprocessing"
 
     def make(self) -> Step:
-        """Make the step."""
-        return cast(Step, super().make())
+        """Make the step.
+
+        Raises
+        ------
+        ConfigError
+            If it is an algorithm of another kind.
+        """
+        made = super().make()
+        if not isinstance(made, Step):
+            raise ConfigError(
+                f"{self.name} is no step of preprocessing (it must be a subclass of "
+                "cyto_kedro.algorithms.preprocessing.base.Step)"
+            )
+        return made
 
 
 class SegmentationSpec(AlgorithmSpec):
@@ -124,6 +137,10 @@ class Raw(Strict):
         default={}, description="our channel -> its name in the files, where they differ"
     )
     exclude: tuple[str, ...] = Field(default=(), description="globs of files to leave out")
+    project_z: Projection | None = Field(
+        default=None, description="how z planes are flattened; null: films with depth are refused"
+    )
+    view: View = View()
 
 
 class Population(Strict):

@@ -87,6 +87,62 @@ class Quality(PerFov):
         return ["fov", "channel", "frame"]
 
 
+class Effects(PerFov):
+    """What a step of preprocessing did to a channel, in the first, middle and last frame.
+
+    Grey levels of the image before and after; empty before where the step made the channel.
+    """
+
+    step: Series[int] = pa.Field(ge=1, description="number of the step in the chain")
+    step_name: Series[str] = pa.Field(description="the step's class")
+    channel: Series[str]
+    frame: Series[int] = pa.Field(ge=0)
+    mean_before: Series[float] = pa.Field(nullable=True, description="mean of the pixels")
+    mean_after: Series[float] = pa.Field(description="mean of the pixels")
+    sd_before: Series[float] = pa.Field(nullable=True, description="their standard deviation")
+    sd_after: Series[float] = pa.Field(description="their standard deviation")
+    noise_before: Series[float] = pa.Field(nullable=True, description="sd of the white noise")
+    noise_after: Series[float] = pa.Field(description="sd of the white noise")
+    background_before: Series[float] = pa.Field(nullable=True, description="median of the pixels")
+    background_after: Series[float] = pa.Field(description="median of the pixels")
+    unevenness_before: Series[float] = pa.Field(
+        nullable=True, description="sd of the medians of 4 x 4 parts of the image"
+    )
+    unevenness_after: Series[float] = pa.Field(
+        description="sd of the medians of 4 x 4 parts of the image"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "step", "channel", "frame"]
+
+
+class Registration(PerFov):
+    """Shifts that registration found, and the region of the image that stays inside."""
+
+    step: Series[int] = pa.Field(ge=1, description="number of the step in the chain")
+    step_name: Series[str] = pa.Field(description="the step's class")
+    channel: Series[str] = pa.Field(
+        description="channel that drift was estimated on, or that was shifted onto the others"
+    )
+    frame: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, ge=0, description="frame that was shifted; empty: every frame"
+    )
+    shift_y_px: Series[float] = pa.Field(description="added to positions of that frame")
+    shift_x_px: Series[float] = pa.Field(description="added to positions of that frame")
+    shift_y_um: Series[float] = pa.Field(nullable=True, description="the same")
+    shift_x_um: Series[float] = pa.Field(nullable=True, description="the same")
+    jump: Series[bool] = pa.Field(description="a step too large to be believed, taken as no motion")
+    valid_y0_px: Series[int] = pa.Field(description="first row that is inside in all frames")
+    valid_x0_px: Series[int] = pa.Field(description="first column that is inside in all frames")
+    valid_y1_px: Series[int] = pa.Field(description="first row after the inside")
+    valid_x1_px: Series[int] = pa.Field(description="first column after the inside")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "step", "channel", "frame"]
+
+
 class Located(PerFov):
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)
@@ -406,6 +462,8 @@ TABLES: dict[str, type[Table]] = {
     "fields": Fields,
     "frames": Frames,
     "quality": Quality,
+    "effects": Effects,
+    "registration": Registration,
     "cells": Cells,
     "touches": Touches,
     "track_points": TrackPoints,

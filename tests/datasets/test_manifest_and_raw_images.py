@@ -102,7 +102,7 @@ def test_a_replaced_film_has_another_content(images: RawImages, tmp_path: Path) 
         f"a/red/{block}" for block in ("t0000-0001", "t0002-0003", "t0004-0004")
     }
     film.unlink()
-    assert after.content("a/red/t0000-0001") is None
+    assert images.load().content("a/red/t0000-0001") is None
 
 
 def test_the_preview_is_a_png(images: RawImages) -> None:

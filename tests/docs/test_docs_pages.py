@@ -21,7 +21,16 @@ from cyto_kedro.parameters import MODELS, Population, Raw
 from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ("your_data", "parameters", "tables", "features", "engines", "runs", "tracking")
+PAGES = (
+    "your_data",
+    "parameters",
+    "tables",
+    "features",
+    "engines",
+    "runs",
+    "tracking",
+    "preprocessing",
+)
 
 
 def page(name: str) -> str:
@@ -76,7 +85,9 @@ def test_every_meaning_is_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(make_tables.EXTRA) <= set(schemas.TABLES)
 
 
-@pytest.mark.parametrize(("name", "least"), [("your_data", 5), ("engines", 5), ("features", 1)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("your_data", 5), ("engines", 5), ("features", 1), ("preprocessing", 3)]
+)
 def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
     checked = 0
     for text in fences(name, "yaml"):

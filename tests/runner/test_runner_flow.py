@@ -7,7 +7,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from kedro.pipeline.node import Node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.partitions import Plan
+from cyto_kedro.partitions import Plan, Tiling
 from cyto_kedro.runner.flow import Flow, ready
 
 PLAN = Plan(
@@ -53,6 +53,32 @@ def test_a_group_needs_what_agrees_with_it(by: str, expected: set[str]) -> None:
     of_b = {"/".join(each.values()) for each in groups(by) if each.get("fov") == "B"}
     assert found == expected | of_b
     assert ready(taker, groups(by), {}) == groups(by)
+
+
+def test_a_block_needs_its_tiles_and_a_tile_its_block() -> None:
+    tiled = PLAN.model_copy(update={"tiling": Tiling(side_px=16, overlap_px=4)})
+    wide = {name: each.model_copy(update={"width_px": 24}) for name, each in PLAN.fovs.items()}
+    tiled = tiled.model_copy(update={"fovs": wide})
+    tiles = tiled.groups(("fov", "population", "tile"))
+    assert len(tiles) == 2 * len(groups("fov/population/block"))
+    segment = lifted("segment", "fov/population/tile", ["images"])
+    stitch = lifted("stitch", "fov/block", ["segment_out"])
+    found = ready(stitch, groups("fov/block"), {segment: [tiles[0]]})
+    assert [each for each in groups("fov/block") if each not in found] == [
+        {"fov": "A", "block": "t0000-0001"}
+    ]
+    images = node(lift(work, by="fov/block"), "manifest", "images", name="images")
+    found = ready(segment, tiles, {images: [{"fov": "A", "block": "t0000-0001"}]})
+    stopped = [each for each in tiles if each not in found]
+    assert len(stopped) == 4 and all(each["tile"].startswith("t0000-0001") for each in stopped)
+
+
+def test_a_wide_input_is_needed_for_all_blocks_of_the_field() -> None:
+    maker = node(lift(work, by="fov/block"), "manifest", "made", name="maker")
+    wide = lift(work, by="fov/block", wide=["made"])
+    taker = node(wide, ["manifest", "made"], "out", name="taker")
+    found = ready(taker, groups("fov/block"), {maker: [{"fov": "A", "block": "t0000-0001"}]})
+    assert {each["fov"] for each in found} == {"B"}
 
 
 def chain() -> tuple[Pipeline, dict[str, Node]]:

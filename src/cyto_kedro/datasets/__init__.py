@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.picture import PictureDataset, TextDataset
     from cyto_kedro.datasets.raw import RawFolderDataset
     from cyto_kedro.datasets.raw_images import RawImages
+    from cyto_kedro.datasets.reference import ReferenceImagesDataset
     from cyto_kedro.datasets.table import TableDataset
     from cyto_kedro.datasets.trackmate import TrackMateDataset
 
@@ -33,6 +34,7 @@ __all__ = [
     "PictureDataset",
     "RawFolderDataset",
     "RawImages",
+    "ReferenceImagesDataset",
     "TableDataset",
     "TextDataset",
     "TrackMateDataset",
@@ -49,6 +51,7 @@ _MODULES = {
     "PictureDataset": "picture",
     "RawFolderDataset": "raw",
     "RawImages": "raw_images",
+    "ReferenceImagesDataset": "reference",
     "TableDataset": "table",
     "TextDataset": "picture",
     "TrackMateDataset": "trackmate",

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from cyto_kedro.datasets.raw import RawChannel
 from cyto_kedro.partitions import Plan
+from cyto_kedro.view import View
 
 
 class Manifest(Plan):
@@ -26,6 +27,8 @@ class Manifest(Plan):
         Population -> populations taken out of its mask.
     markers
         Marker -> channel.
+    view
+        What of the raw films is analysed.
     raw
         Where each (fov, channel) lies in the raw files.
     """
@@ -37,6 +40,7 @@ class Manifest(Plan):
     combine: dict[str, str] = Field(default_factory=dict)
     subtract: dict[str, tuple[str, ...]]
     markers: dict[str, str]
+    view: View = View()
     raw: tuple[RawChannel, ...] = ()
 
     def for_group(self, group: Mapping[str, str]) -> Self:

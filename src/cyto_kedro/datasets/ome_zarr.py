@@ -15,6 +15,7 @@ from cyto_kedro.datasets.tiff import arrange
 from cyto_kedro.datasets.tiff_info import square
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
+from cyto_kedro.view import Projection, project
 
 LENGTHS = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
 TIMES = {
@@ -54,23 +55,42 @@ class ZarrHeader:
 class ZarrFrames:
     """The frames (T, Y, X) of one channel of an OME-Zarr; opened at each reading."""
 
-    def __init__(self, header: ZarrHeader, channel: int, options: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        header: ZarrHeader,
+        channel: int,
+        options: dict[str, Any],
+        project_z: Projection | None = None,
+    ) -> None:
         n_frames, _, height, width = header.shape
         self.shape = (n_frames, height, width)
-        self.dtype = np.dtype(header.dtype)
+        self.dtype = np.dtype(np.float32 if project_z == "mean" else header.dtype)
+        self._project = project_z
         self._header, self._channel, self._options = header, channel, options
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames `start` to `stop` (not included), (T, Y, X)."""
         array = _open(self._header.location, self._options)[self._header.array]
         axes = self._header.axes
+        depth = array.shape[axes.index("Z")] if "Z" in axes else 1
+        if depth == 1:
+            return self._planes(array, start, stop, 0).astype(self.dtype, copy=False)
+        frames = [
+            project((self._planes(array, t, t + 1, z)[0] for z in range(depth)), self._project)
+            for t in range(start, stop)
+        ]
+        return np.stack(frames).astype(self.dtype, copy=False)
+
+    def _planes(self, array: Any, start: int, stop: int, z: int) -> np.ndarray:
+        """Depth `z` of the frames `start` to `stop`, (T, Y, X)."""
+        axes = self._header.axes
         part = {"T": slice(start, stop), "Y": slice(None), "X": slice(None)}
-        chosen = tuple(part.get(a, self._channel if a == "C" else 0) for a in axes)
+        chosen = tuple(part.get(a, self._channel if a == "C" else z) for a in axes)
         pixels = np.asarray(array[chosen])
         kept = [a for a in axes if a in "TYX"]
         pixels = pixels if "T" in kept else pixels[None]
         kept = kept if "T" in kept else ["T", *kept]
-        return pixels.transpose([kept.index(a) for a in "TYX"]).astype(self.dtype, copy=False)
+        return pixels.transpose([kept.index(a) for a in "TYX"])
 
 
 def _open(location: str, options: dict[str, Any]) -> Any:
@@ -79,13 +99,13 @@ def _open(location: str, options: dict[str, Any]) -> Any:
     return zarr.open_group(location, mode="r", storage_options=options or None)
 
 
-def read_header(location: str, options: dict[str, Any]) -> ZarrHeader:
-    """Read the metadata of the OME-Zarr at `location`.
+def read_header(location: str, options: dict[str, Any], depth: bool = False) -> ZarrHeader:
+    """Read the metadata of the OME-Zarr at `location`; `depth` accepts z planes.
 
     Raises
     ------
     InputError
-        If it is not an OME-Zarr image, is a plate, or holds depth.
+        If it is not an OME-Zarr image, is a plate, or holds depth that is not asked for.
     """
     try:
         group = _open(location, options)
@@ -115,7 +135,7 @@ def read_header(location: str, options: dict[str, Any]) -> ZarrHeader:
             f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
             "again or export it again"
         ) from error
-    _, n_t, n_c = arrange(axes, sizes, None, location)
+    n_t, n_c, _ = arrange(axes, sizes, None, location, depth=depth).shape
     units = {
         a: (axis.get("unit", ""), s) for a, axis, s in zip(axes, described, scale, strict=True)
     }

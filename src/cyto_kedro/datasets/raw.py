@@ -14,6 +14,7 @@ from cyto_kedro.datasets import ome_zarr, tiff
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
 from cyto_kedro.errors import InputError
+from cyto_kedro.view import Projection
 
 __all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "open_raw", "scan"]
 
@@ -44,11 +45,13 @@ class _RawFrames:
         fs, path = url_to_fs(url, **self._options)
         source: Frames
         if path.endswith(".zarr"):
-            zarr_header = ome_zarr.read_header(url, self._options)
-            source = ome_zarr.ZarrFrames(zarr_header, raw.index, self._options)
+            zarr_header = ome_zarr.read_header(url, self._options, raw.project_z is not None)
+            source = ome_zarr.ZarrFrames(zarr_header, raw.index, self._options, raw.project_z)
         else:
-            header = tiff.read_header(fs, path, url, raw.n_channels)
-            source = tiff.TiffFrames(fs, path, header, raw.index)
+            header = tiff.read_header(
+                fs, path, url, raw.n_channels, depth=raw.project_z is not None
+            )
+            source = tiff.TiffFrames(fs, path, header, raw.index, raw.project_z)
         planned = raw.n_frames if len(raw.files) == 1 else 1
         if source.shape != (planned, *self.shape[1:]) or source.dtype != self.dtype:
             raise InputError(
@@ -95,11 +98,11 @@ class RawFolder:
         sidecar: str | None = None,
         exclude: Sequence[str] = (),
         skip_fovs: Collection[str] = (),
+        project_z: Projection | None = None,
     ) -> list[RawChannel]:
         """`scan` this folder."""
-        return scan(
-            self.folder, pattern, channels, sidecar, exclude, skip_fovs, self.storage_options
-        )
+        options = self.storage_options
+        return scan(self.folder, pattern, channels, sidecar, exclude, skip_fovs, options, project_z)
 
     def open(self, raw: RawChannel) -> da.Array:
         """`open_raw` with this folder's credentials."""

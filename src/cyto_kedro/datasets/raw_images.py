@@ -56,7 +56,7 @@ class RawImages(FileDataset[Any, Partitions]):
         """The middle frame of the first film."""
         source = _Opened(self._manifest())
         raw = next(iter(source.raw.values()))
-        return png(grey(middle(open_raw(raw))))
+        return png(grey(middle(source.open(raw))))
 
 
 class _Opened:
@@ -67,6 +67,7 @@ class _Opened:
 
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
+        self._stamps: dict[tuple[str, str], str] = {}
         self.raw: dict[tuple[str, str], RawChannel] = {
             (each.fov, each.channel): each for each in manifest.raw
         }
@@ -84,19 +85,30 @@ class _Opened:
     def load_one(self, identity: str) -> da.Array:
         """The frames of one block."""
         raw, block = self._find(identity)
-        return open_raw(raw)[block.start : block.stop]
+        return self.open(raw)[block.start : block.stop]
+
+    def open(self, raw: RawChannel) -> da.Array:
+        """The frames of a channel as the assay's view shows them."""
+        return self._manifest.view.stack(open_raw(raw))
 
     def list_ids(self) -> list[str]:
         """Every planned raw partition."""
         return self._manifest.ids(self.grain)
 
     def content(self, identity: str) -> str | None:
-        """A hash of the files' names, sizes and times: raw films are too large to hash whole."""
+        """A hash of the files' names, sizes and times: raw films are too large to hash whole.
+
+        Files are looked at once for all blocks: as they were when the run came to the film.
+        """
         raw, block = self._find(identity)
-        stamps = []
-        for url in raw.files:
-            fs, path = url_to_fs(url)
-            if not fs.exists(path):
-                return None
-            stamps.append([url, *stat(fs, path)])
-        return digest([stamps, raw.index, str(block)])
+        key = raw.fov, raw.channel
+        if key not in self._stamps:
+            stamps = []
+            for url in raw.files:
+                fs, path = url_to_fs(url)
+                if not fs.exists(path):
+                    return None
+                stamps.append([url, *stat(fs, path)])
+            view = self._manifest.view.model_dump(mode="json")
+            self._stamps[key] = digest([stamps, raw.index, raw.project_z, view])
+        return digest([self._stamps[key], str(block)])

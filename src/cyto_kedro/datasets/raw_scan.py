@@ -24,6 +24,7 @@ from cyto_kedro.datasets import ome_zarr, tiff
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.images import ImageInfo
+from cyto_kedro.view import Projection
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class RawChannel(BaseModel):
     time_s: tuple[float, ...] | None = Field(
         description="time of each frame from the film's first; null if the file does not say"
     )
+    project_z: Projection | None = Field(default=None, description="how z planes are flattened")
 
 
 class _Stack(BaseModel):
@@ -70,6 +72,7 @@ def scan(
     exclude: Sequence[str] = (),
     skip_fovs: Collection[str] = (),
     storage_options: dict[str, Any] | None = None,
+    project_z: Projection | None = None,
 ) -> list[RawChannel]:
     """Find the channels of every field of view in `folder`; reads headers, no pixels.
 
@@ -92,6 +95,8 @@ def scan(
         Fields whose files are not looked at, however broken they are.
     storage_options
         Of the fsspec file system.
+    project_z
+        How z planes are flattened; None: a film with depth is refused.
 
     Returns
     -------
@@ -126,7 +131,7 @@ def scan(
             groups[file.fov, file.channel].append(file)
     if "channel" in compiled.names:
         _check_channels(groups, names)
-    reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar)
+    reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar, project_z)
     found = [raw for key in sorted(groups, key=str) for raw in reader.read(*key, groups[key])]
     rank = {name: i for i, name in enumerate(names)}
     return sorted(found, key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
@@ -169,9 +174,10 @@ class _Scanner:
         options: dict[str, Any],
         channels: Channels,
         sidecar: str | None,
+        project_z: Projection | None,
     ) -> None:
         self._fs, self._root, self._folder, self._options = fs, root, folder, options
-        self._channels, self._sidecar = channels, sidecar
+        self._channels, self._sidecar, self._project = channels, sidecar, project_z
         self._names = _wanted(channels)
         self._renamed: tuple[str, tuple[str, ...]] | None = None
 
@@ -207,7 +213,8 @@ class _Scanner:
                 n_frames=n_frames,
                 height=height,
                 width=width,
-                dtype=first.dtype,
+                dtype="float32" if self._project == "mean" else first.dtype,
+                project_z=self._project,
                 pixel_size_um=pixel_size,
                 time_s=times,
             )
@@ -238,9 +245,11 @@ class _Scanner:
         url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
         try:
             header: Any = (
-                ome_zarr.read_header(url, self._options)
+                ome_zarr.read_header(url, self._options, self._project is not None)
                 if path.endswith(".zarr")
-                else tiff.read_header(self._fs, path, url, n_channels)
+                else tiff.read_header(
+                    self._fs, path, url, n_channels, depth=self._project is not None
+                )
             )
         except InputError as error:
             raise InputError(f"{place}: {error}") from error

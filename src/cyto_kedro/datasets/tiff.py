@@ -22,6 +22,7 @@ from fsspec import AbstractFileSystem
 from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixels_of
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
+from cyto_kedro.view import Projection, project
 
 BAND_BYTES = 8 * 2**20  # larger frames are read in bands of about so much
 # what tifffile raises on files that are damaged or of another kind
@@ -50,18 +51,21 @@ class TiffHeader:
     dtype
         NumPy's name of the pixel type, native byte order.
     offsets
-        Byte offset of plane (t, c) at ``t * C + c``: of its directory, or of its pixels if `bare`.
+        Byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its pixels
+        if `bare`.
     bare
         Pixels without a directory per plane, as ImageJ writes stacks above 4 GB; then the pixel
         type in the file's byte order, else "".
     info
         Channel names, pixel size, frame times (as stored; not shifted to start at 0).
     parts
-        Number of plane (t, c) in its page: above 0 only where a page holds several planes, as
+        Number of plane (t, c, z) in its page: above 0 only where a page holds several planes, as
         tifffile writes stacks of 3 or 4 frames.
     segment_rows
         Rows of a strip or row of tiles that is decoded by itself; the height where a plane is
         one piece.
+    n_z
+        Depth; 1 unless the reader is to flatten it.
     """
 
     location: str
@@ -72,6 +76,7 @@ class TiffHeader:
     info: ImageInfo
     parts: tuple[int, ...]
     segment_rows: int
+    n_z: int = 1
 
 
 class TiffFrames:
@@ -80,16 +85,25 @@ class TiffFrames:
     Small and picklable, so that any worker can read its own frames.
     """
 
-    def __init__(self, fs: AbstractFileSystem, path: str, header: TiffHeader, channel: int) -> None:
+    def __init__(
+        self,
+        fs: AbstractFileSystem,
+        path: str,
+        header: TiffHeader,
+        channel: int,
+        project_z: Projection | None = None,
+    ) -> None:
         n_frames, n_channels, height, width = header.shape
         self.shape = (n_frames, height, width)
-        self.dtype = np.dtype(header.dtype)
+        self._file_dtype = np.dtype(header.dtype)
+        self.dtype = np.dtype(np.float32) if project_z == "mean" else self._file_dtype
         self._fs, self._path, self._location = fs, path, header.location
-        self._offsets = header.offsets[channel::n_channels]
-        self._parts = header.parts[channel::n_channels]
-        self._bare = header.bare
+        planes = n_frames, n_channels, header.n_z
+        self._offsets = np.reshape(header.offsets, planes)[:, channel].tolist()
+        self._parts = np.reshape(header.parts, planes)[:, channel].tolist()
+        self._bare, self._project = header.bare, project_z
         # rows that can be read without the rest of a large frame, in whole segments
-        rows = max(1, BAND_BYTES // (width * self.dtype.itemsize))
+        rows = max(1, BAND_BYTES // (width * self._file_dtype.itemsize))
         self.band = max(1, rows // header.segment_rows) * header.segment_rows
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -98,16 +112,19 @@ class TiffFrames:
         with self._fs.open(self._path, "rb") as file:
             if self._bare:
                 for t in range(start, stop):
-                    out[t - start] = self._read_bare(file, t)
+                    planes = (self._read_bare(file, offset) for offset in self._offsets[t])
+                    out[t - start] = project(planes, self._project)
             else:
                 with tifffile.TiffFile(file, _multifile=False) as tif:
                     for t in range(start, stop):
-                        out[t - start] = self._read_page(tif, t)
+                        planes = (self._read_page(tif, t, z) for z in range(len(self._offsets[t])))
+                        out[t - start] = project(planes, self._project)
         return out
 
     def read_rows(self, frame: int, top: int, bottom: int) -> np.ndarray:
         """Rows `top` to `bottom` (not included) of a frame, decoding no more than they need."""
-        if self._bare or (top, bottom) == (0, self.shape[1]):
+        offsets = self._offsets[frame]
+        if self._bare or len(offsets) > 1 or (top, bottom) == (0, self.shape[1]):
             return self.read(frame, frame + 1)[0, top:bottom]
         out = np.empty((bottom - top, self.shape[2]), self.dtype)
         with (
@@ -115,7 +132,7 @@ class TiffFrames:
             tifffile.TiffFile(file, _multifile=False) as tif,
             self._decoding(frame),
         ):
-            tif.filehandle.seek(self._offsets[frame])
+            tif.filehandle.seek(offsets[0])
             page = tifffile.TiffPage(tif, index=frame)
             across = -(-self.shape[2] // page.chunks[1])
             chosen = slice(top // page.chunks[0] * across, -(-bottom // page.chunks[0]) * across)
@@ -130,17 +147,17 @@ class TiffFrames:
                 part[...] = 0 if pixels is None else pixels[0, above:below, : part.shape[1], 0]
         return out
 
-    def _read_bare(self, file: IO[bytes], frame: int) -> np.ndarray:
-        file.seek(self._offsets[frame])
+    def _read_bare(self, file: IO[bytes], offset: int) -> np.ndarray:
+        file.seek(offset)
         dtype = np.dtype(self._bare)
         n_pixels = self.shape[1] * self.shape[2]
         return np.frombuffer(file.read(n_pixels * dtype.itemsize), dtype).reshape(self.shape[1:])
 
-    def _read_page(self, tif: tifffile.TiffFile, frame: int) -> np.ndarray:
-        tif.filehandle.seek(self._offsets[frame])
+    def _read_page(self, tif: tifffile.TiffFile, frame: int, z: int) -> np.ndarray:
+        tif.filehandle.seek(self._offsets[frame][z])
         with self._decoding(frame):
             pixels = tifffile.TiffPage(tif, index=frame).asarray(maxworkers=1)
-            return pixels.reshape(-1, *self.shape[1:])[self._parts[frame]]
+            return pixels.reshape(-1, *self.shape[1:])[self._parts[frame][z]]
 
     @contextmanager
     def _decoding(self, frame: int) -> Iterator[None]:
@@ -159,6 +176,7 @@ def read_header(
     location: str,
     n_channels: int | None = None,
     any_axis_is_time: bool = False,
+    depth: bool = False,
 ) -> TiffHeader:
     """Read and check the header of the TIFF stack at `path`.
 
@@ -170,6 +188,8 @@ def read_header(
         Number of channels the user expects, where an axis has no name in the file.
     any_axis_is_time
         Take whatever third axis there is as time (labels saved by napari or Fiji say Z, Q or C).
+    depth
+        Accept z planes, for a reader that flattens them.
 
     Raises
     ------
@@ -178,7 +198,7 @@ def read_header(
         axes are ambiguous.
     """
     # the key changes with the file, so that what is remembered is never of an older one
-    return _read_header(fs, path, fs.ukey(path), location, n_channels, any_axis_is_time)
+    return _read_header(fs, path, fs.ukey(path), location, n_channels, any_axis_is_time, depth)
 
 
 @lru_cache(maxsize=16)
@@ -189,11 +209,12 @@ def _read_header(
     location: str,
     n_channels: int | None,
     any_axis_is_time: bool,
+    depth: bool,
 ) -> TiffHeader:
     """`read_header`, remembered: the blocks of one long film share its thousands of planes."""
     try:
         with fs.open(path, "rb") as file, tifffile.TiffFile(file, _multifile=False) as tif:
-            return _header(tif, location, n_channels, any_axis_is_time)
+            return _header(tif, location, n_channels, any_axis_is_time, depth)
     except InputError:
         raise
     except UNREADABLE as error:
@@ -204,7 +225,11 @@ def _read_header(
 
 
 def _header(
-    tif: tifffile.TiffFile, location: str, n_channels: int | None, any_axis_is_time: bool
+    tif: tifffile.TiffFile,
+    location: str,
+    n_channels: int | None,
+    any_axis_is_time: bool,
+    depth: bool,
 ) -> TiffHeader:
     _check_description(tif, location)
     ome = parse_ome(tif, location)
@@ -217,7 +242,8 @@ def _header(
         )
     series = found[0]
     axes, sizes = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    order, n_t, n_c = arrange(axes, sizes, n_channels, location, any_axis_is_time)
+    order = arrange(axes, sizes, n_channels, location, any_axis_is_time, depth)
+    n_t, n_c, n_z = order.shape
     height, width = (sizes[axes.index(axis)] for axis in "YX")
     dtype = np.dtype(series.dtype)
     pages = list(series.pages)
@@ -235,8 +261,8 @@ def _header(
         lost = [k for k, i in enumerate(where.flat) if i >= len(pages) or pages[i] is None]
         if lost:
             raise InputError(
-                f"{location}: frame {lost[0] // n_c} is not in the file. If the images are spread "
-                "over several files, name the part that varies in the pattern ({channel}, "
+                f"{location}: frame {lost[0] // (n_c * n_z)} is not in the file. If the images are "
+                "spread over several files, name the part that varies in the pattern ({channel}, "
                 "{frame}); else the file is cut short."
             )
         offsets = np.array([pages[i].offset for i in where.flat])
@@ -253,6 +279,7 @@ def _header(
         bare=np.dtype(dtype).newbyteorder(tif.byteorder).str if bare else "",
         info=ome_info(ome, n_t, n_c, location) if ome is not None else imagej_info(tif, n_t),
         segment_rows=first.chunks[0] if pieces else height,
+        n_z=n_z,
     )
 
 
@@ -262,16 +289,16 @@ def arrange(
     n_channels: int | None,
     location: str,
     any_axis_is_time: bool = False,
-) -> tuple[np.ndarray, int, int]:
-    """Order the planes of an image with `axes` (letters) and `sizes` as (T, C).
+    depth: bool = False,
+) -> np.ndarray:
+    """Plane numbers in file order, (T, C, Z), of an image with `axes` (letters) and `sizes`.
 
-    Returns the (T, C) array of plane numbers in file order, T and C. An axis without a meaning
-    (I, Q, …) is the channels if it has `n_channels` planes, else time.
+    An axis without a meaning (I, Q, …) is the channels if it has `n_channels` planes, else time.
 
     Raises
     ------
     InputError
-        If there is colour, depth, or more than one reading.
+        If there is colour, depth that is not asked for, or more than one reading.
     """
     # three or four planes written as "separate colours" are a stack more often than a colour image
     axes = axes.replace("SYX", "QYX")
@@ -283,14 +310,14 @@ def arrange(
     leading = [(a, n) for a, n in zip(axes, sizes, strict=True) if a not in "YXS" and n > 1]
     if any_axis_is_time and len(leading) == 1:
         leading = [("T", leading[0][1])]
-    if any(axis == "Z" for axis, _ in leading):
-        depth = dict(leading)["Z"]
+    if not depth and "Z" in dict(leading):
         raise InputError(
-            f"{location} has {depth} z planes; only flat films are analysed. Project them (Fiji: Z "
-            "Project), or, if they are time points, set that in Image > Properties."
+            f"{location} has {dict(leading)['Z']} z planes; only flat films are analysed. Set "
+            "assay.raw.project_z to max or mean, or, if they are time points, say so in the file "
+            "(Fiji: Image > Properties)."
         )
     names = [axis for axis, _ in leading]
-    unnamed = [i for i, axis in enumerate(names) if axis not in "TC"]
+    unnamed = [i for i, axis in enumerate(names) if axis not in "TCZ"]
     wanted = (n_channels or 1) > 1 and "C" not in names
     channel_like = [i for i in unnamed if wanted and leading[i][1] == n_channels]
     if len(channel_like) == 1:
@@ -305,11 +332,10 @@ def arrange(
         )
     shape = [n for _, n in leading]
     planes = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
-    for axis in "TC":
+    for axis in "TCZ":
         if axis not in names:
             planes, names = planes[..., None], [*names, axis]
-    planes = planes.transpose(names.index("T"), names.index("C"))
-    return planes, planes.shape[0], planes.shape[1]
+    return planes.transpose([names.index(axis) for axis in "TCZ"])
 
 
 def _check_complete(tif: tifffile.TiffFile, location: str, ome: Any) -> None:
@@ -380,5 +406,6 @@ def _planes_per_frame(tif: tifffile.TiffFile, ome: ElementTree.Element | None) -
             return int(pixels.get("SizeC", "1")) * int(pixels.get("SizeZ", "1"))
         return 1
     if tif.is_imagej:
-        return int((tif.imagej_metadata or {}).get("channels", 1))
+        described = tif.imagej_metadata or {}
+        return int(described.get("channels", 1)) * int(described.get("slices", 1))
     return 1

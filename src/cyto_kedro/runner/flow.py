@@ -16,6 +16,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from cyto_kedro.lift import is_lifted, spec_of
+from cyto_kedro.partitions import Tile
 from cyto_kedro.runner.backend import Submission
 from cyto_kedro.runner.planning import Group
 from cyto_kedro.runner.report import Failure, left
@@ -32,12 +33,28 @@ def ready(
     node: Node, groups: Sequence[Group], missing: Mapping[Node, Collection[Group]]
 ) -> list[Group]:
     """Those of a node's `groups` that need none of what is `missing` of its producers."""
-    found = list(groups)
+    spec, found = spec_of(node.func), list(groups)
     for maker, absent in missing.items():
-        shared = [key for key in spec_of(node.func).by if key in spec_of(maker.func).by]
-        gone = {tuple(group[key] for key in shared) for group in absent}
-        found = [group for group in found if tuple(group[key] for key in shared) not in gone]
+        seen = dict.fromkeys((*spec.by, "block"), "")
+        for name in {*node.inputs} & {*maker.outputs}:  # a wide input is seen for all blocks
+            seen = spec.seen(name, seen)
+        gone = [_with_block(group) for group in absent]
+        if not found or not gone:
+            continue
+        shared = [key for key in seen if key in gone[0] and key in _with_block(found[0])]
+        stops = {tuple(group[key] for key in shared) for group in gone}
+        held = [_with_block(group) for group in found]
+        found = [
+            group
+            for group, keys in zip(found, held, strict=True)
+            if tuple(keys[key] for key in shared) not in stops
+        ]
     return found
+
+
+def _with_block(group: Group) -> Group:
+    """A group of tiles is of a block, too."""
+    return {**group, "block": str(Tile.parse(group["tile"]).block)} if "tile" in group else group
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.base import FilmMoments
-from cyto_kedro.algorithms.preprocessing.chain import apply_chain, estimate_chain
+from cyto_kedro.algorithms.preprocessing.chain import apply_film, estimate_chain
 from cyto_kedro.algorithms.preprocessing.channels import (
     BleedThrough,
     ChannelMerge,
@@ -19,11 +19,13 @@ from cyto_kedro.algorithms.preprocessing.channels import (
 from cyto_kedro.algorithms.preprocessing.contrast import (
     FloatHistogram,
     Gamma,
-    GaussianSmooth,
     PercentileNormalisation,
 )
-from cyto_kedro.algorithms.preprocessing.field import Background, FlatField
-from cyto_kedro.algorithms.preprocessing.film import BleachCorrection, DriftRegistration
+from cyto_kedro.algorithms.preprocessing.denoise import GaussianSmooth, TemporalMedian
+from cyto_kedro.algorithms.preprocessing.field import Background
+from cyto_kedro.algorithms.preprocessing.film import BleachCorrection
+from cyto_kedro.algorithms.preprocessing.flat import FlatField
+from cyto_kedro.algorithms.preprocessing.registration import DriftRegistration
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.registry import build
 
@@ -54,6 +56,7 @@ CHAIN = [
     CrossChannelCorrelation(channels=["Alive", "Dead"], output="r"),
     PercentileNormalisation(channels=["Alive", "Dead", "CancerCell"]),
     Gamma(channels=["CancerCell"]),
+    TemporalMedian(radius_frames=2),
     GaussianSmooth(sigma_um=0.5),
 ]
 
@@ -64,7 +67,7 @@ def test_result_does_not_depend_on_block_length_or_pickling() -> None:
     for length in (1, 7, 9):
         states = estimate_chain(CHAIN, partial(blocks, image, length, 5))
         states = pickle.loads(pickle.dumps(states))
-        done = [apply_chain(CHAIN, states, data)["image"] for data in blocks(image, length, 5)]
+        done = [data["image"] for data in apply_film(CHAIN, states, blocks(image, length, 5))]
         results.append({name: np.concatenate([d[name] for d in done]) for name in done[0]})
     assert set(results[0]) == {"Alive", "Dead", "CancerCell", "r"}
     for other in results[1:]:

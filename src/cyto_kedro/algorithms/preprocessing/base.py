@@ -1,13 +1,15 @@
 """The contract of a preprocessing step: estimate over the whole film, apply block by block.
 
 Results do not depend on how a film is cut into blocks: what needs the whole film is estimated once
-from a stream of its blocks, one in memory at a time, and the rest is done frame by frame.
+from a stream of its blocks, one in memory at a time; a step that looks at neighbouring frames says
+how many (`Step.halo`) and is given them (`chain`); the rest is done frame by frame.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,6 +62,21 @@ def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, np.
             yield start + i, frame.astype(np.float32)
 
 
+def peek(blocks: Iterable[Data]) -> tuple[Data, Iterator[Data]]:
+    """The first block, and an iterator over all blocks with it.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    rest = iter(blocks)
+    first = next(rest, None)
+    if first is None:
+        raise InputError("the film has no blocks, so nothing can be estimated from it")
+    return first, chain([first], rest)
+
+
 class Step(Algorithm):
     """One step of preprocessing: ``{"image": {channel: (T, Y, X)}}`` -> the same keys.
 
@@ -76,8 +93,22 @@ class Step(Algorithm):
     )
 
     @property
+    def halo(self) -> int:
+        """Frames before and after a frame that its result depends on.
+
+        `apply` is given that many more at each side of a block, fewer at the film's ends only, and
+        returns all frames it was given; the chain cuts the added ones off again.
+        """
+        return 0
+
+    @property
     def makes(self) -> tuple[str, ...]:
         """Channels the step adds."""
+        return ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Names of given images that `estimate` finds in ``data["reference"]`` ({name: (Y, X)})."""
         return ()
 
     @property

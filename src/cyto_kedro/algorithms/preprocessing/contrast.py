@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Data, length_px
+from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step, iter_frames
 
 _KEPT_BITS = 20
@@ -20,14 +20,17 @@ class FloatHistogram:
 
     The bins are fixed (the bit pattern of a float32 grows with its value), so counts from any
     blocks add up to the same histogram. A percentile is exact for whole numbers up to 4096 and
-    within 0.05 % of the value otherwise; memory 8 MB.
+    within 0.05 % of the value otherwise, the 0th and the 100th always exact; memory 8 MB.
     """
 
     def __init__(self) -> None:
         self.counts = np.zeros(1 << _KEPT_BITS, np.int64)
+        self.least, self.greatest = np.inf, -np.inf
 
     def add(self, frame: np.ndarray) -> None:
         """Count the values of a frame."""
+        self.least = min(self.least, float(frame.min()))
+        self.greatest = max(self.greatest, float(frame.max()))
         # adding 0 turns -0.0 into 0.0; flipping the bits of negatives makes the order numeric
         bits = np.ascontiguousarray(frame + np.float32(0), np.float32).view(np.uint32)
         ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
@@ -37,6 +40,8 @@ class FloatHistogram:
 
     def percentile(self, percent: float) -> float:
         """Smallest value with at least `percent` % of the counts at or below it."""
+        if percent <= 0 or percent >= 100:
+            return self.least if percent <= 0 else self.greatest
         total = np.cumsum(self.counts)
         rank = max(1, int(np.ceil(percent / 100 * total[-1])))
         ordered = np.uint32(np.searchsorted(total, rank)) << np.uint32(32 - _KEPT_BITS)
@@ -46,30 +51,25 @@ class FloatHistogram:
         return float(np.array(bits, np.uint32).view(np.float32))
 
 
-class PercentileNormalisation(Step):
-    """Stretch contrast: the `low` percentile becomes 0 and the `high` one 1, clipped between.
+class Normalisation(Step):
+    """Rescale linearly: ``(image - zero) / unit``, both read off the quantiles of film or frame.
 
-    State (``over="film"``): ``{"range": {channel: [low, high]}}``, from a `FloatHistogram`.
-    A constant channel becomes 0.
+    State (``over="film"``): ``{"range": {channel: [zero, unit]}}``, from a `FloatHistogram`. A
+    constant channel becomes 0.
     """
 
     needs_estimate: ClassVar[bool] = True
 
-    low: float = Field(default=1.0, ge=0, lt=100, description="percentile that becomes 0")
-    high: float = Field(default=99.8, gt=0, le=100, description="percentile that becomes 1")
     over: Literal["film", "frame"] = Field(
         default="film", description="one range for the film, or one for each frame"
     )
-    clip: bool = Field(default=True, description="cut values to 0..1")
 
-    @model_validator(mode="after")
-    def _ordered(self) -> PercentileNormalisation:
-        if self.low >= self.high:
-            raise ValueError(f"low ({self.low}) must be less than high ({self.high})")
-        return self
+    @abstractmethod
+    def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
+        """The value that becomes 0, and the difference that becomes 1."""
 
     def estimate(self, blocks: Iterable[Data]) -> State:
-        """Percentiles of each chosen channel over the film."""
+        """Zero and unit of each chosen channel over the film."""
         if self.over == "frame":
             return {"range": {}}
         histograms: dict[str, FloatHistogram] = {}
@@ -80,7 +80,7 @@ class PercentileNormalisation(Step):
                     histogram.add(frame)
         return {
             "range": {
-                channel: [histogram.percentile(self.low), histogram.percentile(self.high)]
+                channel: list(self._zero_and_unit(histogram.percentile))
                 for channel, histogram in histograms.items()
             }
         }
@@ -90,15 +90,64 @@ class PercentileNormalisation(Step):
 
         def stretch(frame: np.ndarray, channel: str, _: int) -> np.ndarray:
             if self.over == "frame":
-                low, high = np.percentile(frame, (self.low, self.high))
+                zero, unit = self._zero_and_unit(lambda q: float(np.percentile(frame, q)))
             else:
-                low, high = state["range"][channel]
-            if high <= low:
-                return np.zeros_like(frame)
-            out = (frame - low) / (high - low)
-            return np.clip(out, 0, 1) if self.clip else out
+                zero, unit = state["range"][channel]
+            return self._cut((frame - zero) / unit if unit > 0 else np.zeros_like(frame))
 
         return self._map(data, stretch)
+
+    def _cut(self, frame: np.ndarray) -> np.ndarray:
+        return frame
+
+
+class PercentileNormalisation(Normalisation):
+    """Stretch contrast: the `low` percentile becomes 0 and the `high` one 1, clipped between.
+
+    A constant channel becomes 0.
+    """
+
+    version: ClassVar[int] = 2
+
+    low: float = Field(default=1.0, ge=0, lt=100, description="percentile that becomes 0")
+    high: float = Field(default=99.8, gt=0, le=100, description="percentile that becomes 1")
+    clip: bool = Field(default=True, description="cut values to 0..1")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> PercentileNormalisation:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be less than high ({self.high})")
+        return self
+
+    def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
+        zero = percentile(self.low)
+        return zero, percentile(self.high) - zero
+
+    def _cut(self, frame: np.ndarray) -> np.ndarray:
+        return np.clip(frame, 0, 1) if self.clip else frame
+
+
+class MinMaxNormalisation(Normalisation):
+    """Stretch contrast: the least value becomes 0 and the greatest 1. One hot pixel spoils it.
+
+    A constant channel becomes 0.
+    """
+
+    def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
+        zero = percentile(0)
+        return zero, percentile(100) - zero
+
+
+class RobustNormalisation(Normalisation):
+    """Centre on the median and divide by the spread: ``(image - median) / (IQR / 1.349)``.
+
+    The interquartile range over 1.349 is the standard deviation of a normal distribution, so where
+    background is most of the image, cells are given in standard deviations of the background. A
+    channel without spread (half of its pixels alike) becomes 0.
+    """
+
+    def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
+        return percentile(50), (percentile(75) - percentile(25)) / 1.3489795
 
 
 class Gamma(Step):
@@ -114,19 +163,41 @@ class Gamma(Step):
         return self._map(data, lambda x, *_: np.maximum(x, 0) ** np.float32(self.gamma))
 
 
-class GaussianSmooth(Step):
-    """Gaussian smoothing of each frame."""
+class HistogramMatching(Step):
+    """Give every frame the grey levels of the film's first: its quantiles become that frame's.
 
-    sigma_um: float | None = Field(default=None, gt=0, description="sigma, um")
-    sigma_px: float | None = Field(default=None, gt=0, description="sigma, pixels")
+    Undoes bleaching of whatever shape, and true changes of the cells with it (Miura 2020, *Bleach
+    correction ImageJ plugin*). Not linear, so for segmentation only; for images that intensities are
+    measured on use `BleachCorrection`. As `skimage.exposure.match_histograms`, on 1025 quantiles.
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> GaussianSmooth:
-        if (self.sigma_um is None) == (self.sigma_px is None):
-            raise ValueError("give exactly one of sigma_um and sigma_px")
-        return self
+    State: ``{"quantiles": {channel: (1025,) float64}}``.
+    """
+
+    needs_estimate: ClassVar[bool] = True
+
+    def estimate(self, blocks: Iterable[Data]) -> State:
+        """Quantiles of the first frame; only the first block is read."""
+        for data in blocks:
+            return {
+                "quantiles": {
+                    channel: np.quantile(next(iter_frames([data], channel))[1], _SHARES)
+                    for channel in self.chosen(data)
+                }
+            }
+        return {"quantiles": {}}
 
     def apply(self, data: Data, state: State) -> Data:
-        """Smooth every frame; reads ``pixel_size_um`` for `sigma_um`."""
-        sigma = length_px("sigma", self.sigma_um, self.sigma_px, data.get("pixel_size_um"))
-        return self._map(data, lambda x, *_: ndi.gaussian_filter(x, sigma))
+        """Map the quantiles of every frame."""
+
+        def match(frame: np.ndarray, channel: str, _: int) -> np.ndarray:
+            own, first = np.unique(np.quantile(frame, _SHARES), return_index=True)
+            # a value that holds several quantiles stands for the middle one of them
+            last = np.append(first[1:], _SHARES.size) - 1
+            share = (_SHARES[first] + _SHARES[last]) / 2
+            at = np.interp(frame, own, share)
+            return np.interp(at, _SHARES, state["quantiles"][channel]).astype(np.float32)
+
+        return self._map(data, match)
+
+
+_SHARES = np.linspace(0, 1, 1025)

@@ -1,9 +1,7 @@
-"""Flat and dark field, and background: what the microscope adds in space."""
+"""Background: the light that is there without cells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,79 +9,7 @@ from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.preprocessing.base import State, Step, channel_stack
-from cyto_kedro.errors import InputError
-
-
-def peek(blocks: Iterable[Data]) -> tuple[Data, Iterator[Data]]:
-    """The first block, and an iterator over all blocks with it.
-
-    Raises
-    ------
-    InputError
-        If there are none.
-    """
-    rest = iter(blocks)
-    first = next(rest, None)
-    if first is None:
-        raise InputError("the film has no blocks, so nothing can be estimated from it")
-    return first, chain([first], rest)
-
-
-class FlatField(Step):
-    """Correct uneven illumination and camera offset: ``(image - dark) / flat``.
-
-    The flat field is the film's mean image less the dark offset, smoothed by a wide Gaussian and
-    divided by its mean, so that total intensity is kept. It is right where cells have been
-    everywhere about equally often: many frames or fields, motile cells.
-
-    State: ``{"flat": {channel: (Y, X) float32, mean 1}}``.
-    """
-
-    measurement_safe: ClassVar[bool] = True
-    needs_estimate: ClassVar[bool] = True
-
-    dark: float = Field(default=0.0, ge=0, description="camera offset, grey levels")
-    flat: bool = Field(default=True, description="estimate and divide by the flat field")
-    smoothness: float = Field(
-        default=0.125, gt=0, le=1, description="sigma of the smoothing, in shorter image sides"
-    )
-
-    def estimate(self, blocks: Iterable[Data]) -> State:
-        """Mean image of each channel, smoothed and normalised.
-
-        Raises
-        ------
-        InputError
-            If a channel is nowhere above `dark`.
-        """
-        if not self.flat:
-            return {"flat": {}}
-        total: dict[str, np.ndarray] = {}
-        count = 0
-        for data in blocks:
-            for channel in self.chosen(data):
-                stack = channel_stack(data, channel)
-                for frame in stack:  # frame by frame: the sum is the same for any block length
-                    total[channel] = total.get(channel, 0.0) + frame.astype(np.float64)
-            count += len(stack)
-        flat = {}
-        for channel, summed in total.items():
-            sigma = self.smoothness * min(summed.shape)
-            field = ndi.gaussian_filter(summed / count - self.dark, sigma, mode="reflect")
-            if not field.mean() > 0:
-                raise InputError(
-                    f"FlatField: the mean of channel {channel} is {field.mean() + self.dark:.6g}, "
-                    f"not above dark={self.dark}: no flat field can be made; lower dark"
-                )
-            # an unlit corner must not be blown up without bound
-            flat[channel] = np.maximum(field / field.mean(), 0.05).astype(np.float32)
-        return {"flat": flat}
-
-    def apply(self, data: Data, state: State) -> Data:
-        """Subtract dark, divide by flat."""
-        flat = state["flat"]
-        return self._map(data, lambda x, channel, _: (x - self.dark) / flat.get(channel, 1.0))
+from cyto_kedro.algorithms.preprocessing.base import State, Step
 
 
 class Background(Step):
@@ -94,23 +20,27 @@ class Background(Step):
     - ``morphological``: grey opening with a square of side 2 `radius` + 1.
     - ``gaussian``: Gaussian mean with sigma = `radius`. Cells darken their surroundings.
     - ``percentile``: one value per frame, `percentile` of its pixels.
+    - ``polynomial``: a surface of `degree` in y and x fitted to the pixels that are not cells: those
+      brighter than the surface by 2 robust standard deviations are left out and the fit repeated.
 
-    For the first three, `radius` must exceed the radius of the largest cell.
+    For the first three, `radius` must exceed the radius of the largest cell; the last two need more
+    background than cells.
     """
 
     measurement_safe: ClassVar[bool] = True
 
-    method: Literal["rolling_ball", "morphological", "gaussian", "percentile"] = Field(
-        default="morphological", description="how the background is found"
+    method: Literal["rolling_ball", "morphological", "gaussian", "percentile", "polynomial"] = (
+        Field(default="morphological", description="how the background is found")
     )
     radius_um: float | None = Field(default=None, gt=0, description="radius, um")
     radius_px: float | None = Field(default=None, gt=0, description="radius, pixels")
     percentile: float = Field(default=10.0, ge=0, le=100, description="percentile of each frame")
+    degree: int = Field(default=2, ge=1, le=5, description="degree of the polynomial surface")
 
     @model_validator(mode="after")
     def _radius_where_needed(self) -> Background:
         given = (self.radius_um is not None) + (self.radius_px is not None)
-        needed = 0 if self.method == "percentile" else 1
+        needed = 0 if self.method in ("percentile", "polynomial") else 1
         if given != needed:
             raise ValueError(
                 f"method={self.method!r} needs "
@@ -122,6 +52,8 @@ class Background(Step):
         """Subtract the background of every frame; reads ``pixel_size_um`` for `radius_um`."""
         if self.method == "percentile":
             return self._map(data, lambda x, *_: x - np.percentile(x, self.percentile))
+        if self.method == "polynomial":
+            return self._map(data, lambda x, *_: x - _polynomial(x, self.degree))
         pixel = data.get("pixel_size_um")
         radius = length_px("radius", self.radius_um, self.radius_px, pixel)
         return self._map(data, lambda x, *_: x - self._surface(x, radius))
@@ -150,3 +82,40 @@ def _rolling_ball(frame: np.ndarray, radius: float) -> np.ndarray:
     ball = rolling_ball(small, radius=radius / factor)
     full = resize(ball, padded.shape, order=1, mode="edge", preserve_range=True)
     return full[: frame.shape[0], : frame.shape[1]]
+
+
+def _polynomial(frame: np.ndarray, degree: int, rounds: int = 20) -> np.ndarray:
+    """Polynomial surface (Y, X) float32 under the cells of `frame`, by least squares with rejection.
+
+    Fitted to block means of about 64 x 64 blocks, in Legendre polynomials, which keeps the system
+    well conditioned; a block with cells is brighter than the surface and is rejected.
+    """
+    from numpy.polynomial.legendre import legval, legvander2d
+
+    starts = [np.arange(0, size, max(1, size // 64)) for size in frame.shape]
+    counts = [np.diff(at, append=size) for at, size in zip(starts, frame.shape, strict=True)]
+    total = np.add.reduceat(np.add.reduceat(frame.astype(np.float64), starts[0], 0), starts[1], 1)
+    level = (total / np.outer(*counts)).ravel()
+    scaled = [np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in frame.shape]
+    centres = [
+        np.add.reduceat(axis, at) / n for axis, at, n in zip(scaled, starts, counts, strict=True)
+    ]
+    y, x = (each.ravel() for each in np.meshgrid(*centres, indexing="ij"))
+    of_degree = np.add.outer(np.arange(degree + 1), np.arange(degree + 1)).ravel() <= degree
+    terms = legvander2d(y, x, [degree, degree])[:, of_degree]
+    kept = np.ones(level.size, bool)
+    weights = np.zeros(of_degree.size)
+    for _ in range(rounds):
+        fitted = np.linalg.lstsq(terms[kept], level[kept], rcond=None)[0]
+        weights[of_degree] = fitted
+        excess = level - terms @ fitted
+        spread = 1.4826 * np.median(np.abs(excess[kept] - np.median(excess[kept])))
+        # rounding alone must not reject blocks of a surface that is met exactly
+        now = excess <= np.median(excess[kept]) + 2 * spread + 1e-9 * np.abs(level).max()
+        if (now == kept).all() or now.sum() <= of_degree.sum():
+            break
+        kept = now
+    grid = weights.reshape(degree + 1, degree + 1)
+    # legval along each axis: sum_ij w_ij P_i(y) P_j(x), without a design matrix of all pixels
+    vander = [legval(axis, np.eye(degree + 1)) for axis in scaled]
+    return np.asarray(vander[0].T @ grid @ vander[1], np.float32)

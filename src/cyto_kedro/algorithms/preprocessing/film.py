@@ -1,4 +1,4 @@
-"""Bleaching and drift: what changes over the film."""
+"""Bleaching: light that fades over the film."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step, at_frame, iter_frames
-from cyto_kedro.algorithms.preprocessing.field import peek
 from cyto_kedro.errors import InputError
 
 
@@ -99,90 +97,3 @@ class BleachCorrection(Step):
             return self.offset + (frame - self.offset) / factor
 
         return self._map(data, correct)
-
-
-class DriftRegistration(Step):
-    """Undo stage drift: shifts estimated on one channel, applied to all (or `channels`).
-
-    Sub-pixel cross-correlation (Guizar-Sicairos, Thurman and Fienup 2008) under a Hann window of each
-    frame with the one before, summed, or with the first frame. A step over `max_jump_px` is not
-    believed: it counts as no motion and is told in the state. Pixels moved in from outside repeat
-    the edge; `valid_yx` is the region free of them in all frames. Fractions of a pixel are
-    interpolated linearly, which keeps sums but smooths noise; `whole_pixels` avoids that.
-
-    State: ``{"first_frame": int, "shift_yx_px": (T, 2) float64, "warnings": [str],
-    "valid_yx": [y0, y1, x0, x1]}``; a shift is added to positions of that frame.
-    """
-
-    measurement_safe: ClassVar[bool] = True
-    needs_estimate: ClassVar[bool] = True
-
-    channel: str = Field(description="channel the drift is estimated on")
-    reference: Literal["previous", "first"] = Field(
-        default="previous", description="frame each frame is compared with"
-    )
-    max_jump_px: float = Field(default=50.0, gt=0, description="largest believed step, pixels")
-    precision: int = Field(default=20, ge=1, description="shifts are found to 1/precision pixel")
-    smoothing_px: float = Field(default=1.0, ge=0, description="Gaussian before correlation")
-    whole_pixels: bool = Field(default=False, description="round shifts; no interpolation")
-
-    @property
-    def reads(self) -> tuple[str, ...] | None:
-        """The estimated channel too."""
-        return tuple({self.channel, *(self.channels or ())})
-
-    def estimate(self, blocks: Iterable[Data]) -> State:
-        """Cumulative shift of every frame; memory holds one block and one frame."""
-        from skimage.registration import phase_cross_correlation
-
-        first_data, blocks = peek(blocks)
-        self.chosen(first_data)
-        shifts: list[np.ndarray] = []
-        warnings: list[str] = []
-        shape, first_frame, anchor = (0, 0), 0, None
-        for number, raw in iter_frames(blocks, self.channel):
-            frame = ndi.gaussian_filter(raw, self.smoothing_px)
-            # the taper keeps the edges, which do not move, from pulling shifts towards 0
-            frame = (frame - frame.mean()) * np.outer(*map(np.hanning, frame.shape))
-            if anchor is None:
-                shape, first_frame, anchor = frame.shape, number, frame
-                shifts.append(np.zeros(2))
-                continue
-            # a frame without structure correlates with nothing
-            if frame.any() and anchor.any():
-                found = phase_cross_correlation(
-                    anchor, frame, upsample_factor=self.precision, normalization=None
-                )[0]
-            else:
-                found = np.zeros(2)
-            base = shifts[-1] if self.reference == "previous" else np.zeros(2)
-            step = base + found - shifts[-1]
-            if np.hypot(*step) > self.max_jump_px:
-                warnings.append(
-                    f"frame {number}: a jump of {np.hypot(*step):.1f} px (over max_jump_px="
-                    f"{self.max_jump_px:g}) on channel {self.channel} was taken as no motion"
-                )
-                step = np.zeros(2)
-            shifts.append(shifts[-1] + step)
-            if self.reference == "previous":
-                anchor = frame
-        shift = np.array(shifts).reshape(-1, 2)
-        shift = np.rint(shift) if self.whole_pixels else shift
-        low = np.ceil(np.maximum(shift.max(0), 0)).astype(int)
-        high = np.array(shape) + np.floor(np.minimum(shift.min(0), 0)).astype(int)
-        return {
-            "first_frame": first_frame,
-            "shift_yx_px": shift,
-            "warnings": warnings,
-            "valid_yx": [int(low[0]), int(high[0]), int(low[1]), int(high[1])],
-        }
-
-    def apply(self, data: Data, state: State) -> Data:
-        """Shift every frame of the chosen channels."""
-        first = state["first_frame"]
-
-        def move(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
-            by = at_frame(state["shift_yx_px"], first, number, "DriftRegistration")
-            return ndi.shift(frame, by, order=1, mode="nearest") if by.any() else frame
-
-        return self._map(data, move)

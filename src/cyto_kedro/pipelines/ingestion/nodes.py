@@ -18,6 +18,7 @@ from cyto_kedro.parameters import Assay
 from cyto_kedro.partitions import Block, PlannedFov, check_name
 from cyto_kedro.pipelines.common import Group
 from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
+from cyto_kedro.view import View
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def plan_assay(
         sidecar=assay.raw.sidecar,
         exclude=assay.raw.exclude,
         skip_fovs=left_out,
+        project_z=assay.raw.project_z,
     )
     by_fov: dict[str, dict[str, RawChannel]] = {}
     for each in raw:
@@ -66,10 +68,12 @@ def plan_assay(
     for row in rows:
         fov = str(row["fov"])
         channels = _complete(fov, by_fov[fov], assay.channels)
-        planned[fov], time_s = _agree(fov, channels, assay)
+        whole, time_s = _agree(fov, channels, assay)
         kept += channels
+        table = _frames(fov, whole.n_frames, time_s, row)
+        planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
         fields.append({**row, **planned[fov].model_dump()})
-        frames.append(_frames(fov, planned[fov].n_frames, time_s, row))
+        frames.append(used)
     manifest = Manifest(
         fovs=planned,
         channels=assay.channels,
@@ -81,6 +85,7 @@ def plan_assay(
         combine={name: each.combine for name, each in assay.populations.items()},
         subtract={name: each.subtract for name, each in assay.populations.items()},
         markers=assay.markers,
+        view=assay.raw.view,
         raw=tuple(kept),
     )
     tiles = sum(len(manifest.windows(fov)) for fov in planned)  # refuses an overlap that cannot be
@@ -196,11 +201,31 @@ def _frames(
         {
             "fov": fov,
             "frame": np.arange(n_frames),
+            "source_frame": np.arange(n_frames),
             "time_s": np.nan if time_s is None else time_s + offset_s,
             "excluded": excluded,
             "exclude_reason": np.where(excluded, reason, ""),
         }
     )
+
+
+def _viewed(
+    fov: str, whole: PlannedFov, frames: pd.DataFrame, view: View
+) -> tuple[PlannedFov, pd.DataFrame]:
+    """A field and its frames as the view shows them; times stay those of the frames in the file."""
+    try:
+        used = view.frames(whole.n_frames)
+        height, width = view.shape(whole.height_px, whole.width_px)
+    except InputError as error:
+        raise InputError(f"field {fov!r}: {error}") from error
+    table = frames.iloc[list(used)].reset_index(drop=True)
+    planned = PlannedFov(
+        n_frames=len(used),
+        height_px=height,
+        width_px=width,
+        pixel_size_um=view.pixel_size_um(whole.pixel_size_um),
+    )
+    return planned, table.assign(frame=np.arange(len(used)))
 
 
 def assess_quality(group: Group, raw_images: Mapping[Any, Any], manifest: Manifest) -> pd.DataFrame:

@@ -13,48 +13,118 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.preprocessing.chain import apply_chain, estimate_chain
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.preprocessing.chain import (
+    apply_chain,
+    chain_halo,
+    estimate_chain,
+    trim,
+)
+from cyto_kedro.algorithms.preprocessing.effects import (
+    draw_effects,
+    effect_table,
+    shift_table,
+    step_effects,
+)
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.images import Image
+from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.images import Image, Picture
 from cyto_kedro.parameters import Preprocessing
-from cyto_kedro.partitions import Block
 from cyto_kedro.pipelines.common import Group, block_of, context
 
 log = logging.getLogger(__name__)
 
 
 def estimate_preprocessing(
-    group: Group, raw_images: Mapping[Any, Any], manifest: Manifest, preprocessing: Preprocessing
+    group: Group,
+    raw_images: Mapping[Any, Any],
+    reference_images: Mapping[str, np.ndarray],
+    manifest: Manifest,
+    preprocessing: Preprocessing,
 ) -> dict[str, Any]:
-    """Stream a field's film once per step that has to know all of it; return the steps' states."""
+    """Stream a field's film once per step that has to know all of it; return the steps' states.
+
+    Raises
+    ------
+    ConfigError
+        If a step names a reference image that is not there.
+    InputError
+        If a reference image is neither of the film's size nor, viewed as the film is, of it.
+    """
+    steps = preprocessing.steps()
+    names = {name for step in steps for name in step.references}
+    shown = {"reference": _references(names, reference_images, group["fov"], manifest)}
 
     def blocks() -> Iterator[dict[str, Any]]:
         for block in manifest.blocks(group["fov"]):
-            yield {
-                **context({**group, "block": str(block)}, manifest),
-                "image": _channels(raw_images, manifest, block),
-            }
+            found = _frames(raw_images, manifest, group["fov"], block.start, block.stop)
+            yield found | shown
 
-    states = estimate_chain(preprocessing.steps(), blocks)
-    for step, state in zip(preprocessing.steps(), states, strict=True):
+    states = estimate_chain(steps, blocks)
+    for step, state in zip(steps, states, strict=True):
         for warning in state.get("warnings", ()):
             log.warning("field %s, %s: %s", group["fov"], type(step).__name__, warning)
     return {"states": states}
 
 
-def _channels(raw_images: Mapping[Any, Any], manifest: Manifest, block: Block) -> dict[str, Any]:
-    return {channel: np.asarray(raw_images[channel, str(block)]) for channel in manifest.channels}
+def _references(
+    names: set[str], images: Mapping[str, np.ndarray], fov: str, manifest: Manifest
+) -> dict[str, np.ndarray]:
+    """The reference images asked for, in the film's view."""
+    planned = manifest.fovs[fov]
+    shape = planned.height_px, planned.width_px
+    found = {}
+    for name in sorted(names):
+        if name not in images:
+            raise ConfigError(
+                f"preprocessing: {unknown('reference image', name, images)} They are the TIFFs in the "
+                "folder of the catalog's reference_images (`reference` in globals.yml)"
+            )
+        image = images[name]
+        if image.shape != shape:
+            image = manifest.view.plane(image)
+        if image.shape != shape:
+            raise InputError(
+                f"preprocessing: reference image {name!r} has {images[name].shape} pixels (rows, "
+                f"columns), field {fov!r} {shape}; take it with the camera and binning of the film"
+            )
+        found[name] = image
+    return found
+
+
+def _frames(
+    raw_images: Mapping[Any, Any], manifest: Manifest, fov: str, start: int, stop: int
+) -> dict[str, Any]:
+    """The data dict of the frames `start` to `stop` (not included) of all channels.
+
+    `raw_images` is keyed by (channel, block) over the whole field; blocks are opened, not read whole.
+    """
+    image = {
+        channel: np.concatenate(
+            [
+                np.asarray(
+                    raw_images[channel, str(block)][
+                        max(start - block.start, 0) : min(stop, block.stop) - block.start
+                    ]
+                )
+                for block in manifest.blocks(fov)
+                if block.start < stop and block.stop > start
+            ]
+        )
+        for channel in manifest.channels
+    }
+    return {**context({"fov": fov}, manifest), "image": image, "frame_start": start}
 
 
 def apply_preprocessing(
     group: Group,
-    raw_images: Mapping[str, Any],
+    raw_images: Mapping[Any, Any],
     preprocessing_state: dict[str, Any],
     manifest: Manifest,
     frames: pd.DataFrame,
     preprocessing: Preprocessing,
 ) -> tuple[dict[str, Image], dict[str, Image]]:
-    """Correct one block.
+    """Correct one block, read with the frames beside it that the steps look at.
 
     Returns
     -------
@@ -63,31 +133,41 @@ def apply_preprocessing(
         channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them apart.
     """
     steps, states = preprocessing.steps(), preprocessing_state["states"]
-    n_safe = len(preprocessing.measurement)
-    data = {
-        **context(group, manifest),
-        "image": {channel: np.asarray(raw_images[channel]) for channel in manifest.channels},
-    }
-    safe = apply_chain(steps[:n_safe], states[:n_safe], data)
-    measured = {
-        channel: _image(safe["image"][channel], channel, group, manifest, frames)
-        for channel in manifest.channels
-    }
-    final = apply_chain(steps[n_safe:], states[n_safe:], safe)["image"]
-    segmented = {}
-    for population, sources in manifest.sources.items():
-        stack = [final[channel] for channel in sources]
-        if manifest.combine.get(population) == "separate":
-            mixed: Any = np.stack(stack, axis=1)
-        else:
-            mixed = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
-        segmented[population] = _image(mixed, population, group, manifest, frames)
-    return measured, segmented
+    n_safe, halo = len(preprocessing.measurement), chain_halo(steps)
+    block, n_frames = block_of(group, manifest), manifest.fovs[group["fov"]].n_frames
+    measured: dict[str, list[np.ndarray]] = {channel: [] for channel in manifest.channels}
+    segmented: dict[str, list[np.ndarray]] = {population: [] for population in manifest.sources}
+    # steps work in 32-bit floats and keep before and after: a few frames at a time, not a block
+    piece = max(1, 4 * halo)
+    for start in range(block.start, block.stop, piece):
+        stop = min(start + piece, block.stop)
+        opened = max(0, start - halo), min(n_frames, stop + halo)
+        data = _frames(raw_images, manifest, group["fov"], *opened)
+        safe = apply_chain(steps[:n_safe], states[:n_safe], data)
+        done = apply_chain(steps[n_safe:], states[n_safe:], safe)
+        own, final = (trim(each, start, stop)["image"] for each in (safe, done))
+        for channel, parts in measured.items():
+            parts.append(own[channel])
+        for population, sources in manifest.sources.items():
+            stack = [final[channel] for channel in sources]
+            if manifest.combine.get(population) == "separate":
+                mixed: Any = np.stack(stack, axis=1)
+            else:
+                mixed = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
+            segmented[population].append(mixed)
+    films = measured, segmented
+    first, second = (
+        {name: _image(parts, name, group, manifest, frames) for name, parts in film.items()}
+        for film in films
+    )
+    return first, second
 
 
 def _image(
-    array: np.ndarray, name: str, group: Group, manifest: Manifest, frames: pd.DataFrame
+    parts: list[np.ndarray], name: str, group: Group, manifest: Manifest, frames: pd.DataFrame
 ) -> Image:
+    array = np.concatenate(parts)
+    parts.clear()  # no more than one film is held twice
     block = block_of(group, manifest)
     time_s = frames.sort_values("frame")["time_s"].to_numpy(float)[block.start : block.stop]
     return Image(
@@ -96,3 +176,40 @@ def _image(
         time_s=None if np.isnan(time_s).any() else tuple(time_s.tolist()),
         channels=(name,) if array.ndim == 3 else manifest.sources[name],
     )
+
+
+def show_preprocessing(
+    group: Group,
+    raw_images: Mapping[Any, Any],
+    preprocessing_state: dict[str, Any],
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+) -> tuple[pd.DataFrame, pd.DataFrame, Picture]:
+    """What each step did to a field: numbers of its first, middle and last frame, shifts, pictures.
+
+    Returns
+    -------
+    effects, registration, picture
+        `schemas.Effects`, `schemas.Registration`, and the middle frame before and after each step.
+    """
+    fov = group["fov"]
+    film = manifest.fovs[fov]
+    steps, states = preprocessing.steps(), preprocessing_state["states"]
+
+    def open_frames(start: int, stop: int) -> dict[str, Any]:
+        return _frames(raw_images, manifest, fov, start, stop)
+
+    middle = film.n_frames // 2
+    shown = sorted({0, middle, film.n_frames - 1})
+    found = step_effects(steps, states, open_frames, film.n_frames, shown)
+    shifts = shift_table(steps, states, film.pixel_size_um)
+    registration = (
+        schemas.conform(schemas.Registration, shifts.assign(fov=fov))
+        if len(shifts)
+        else schemas.empty(schemas.Registration)
+    )
+    picture = draw_effects(
+        [each for each in found if each.frame == middle], f"{fov}: preprocessing"
+    )
+    effects = schemas.conform(schemas.Effects, effect_table(found).assign(fov=fov))
+    return effects, registration, picture

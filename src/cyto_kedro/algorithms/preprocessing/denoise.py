@@ -1,0 +1,123 @@
+"""Noise: filters in space and in time. All serve segmentation only, since they mix pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+from scipy import ndimage as ndi
+
+from cyto_kedro.algorithms.base import Data, length_px
+from cyto_kedro.algorithms.preprocessing.base import State, Step, channel_stack
+
+
+class GaussianSmooth(Step):
+    """Gaussian smoothing of each frame."""
+
+    sigma_um: float | None = Field(default=None, gt=0, description="sigma, um")
+    sigma_px: float | None = Field(default=None, gt=0, description="sigma, pixels")
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> GaussianSmooth:
+        if (self.sigma_um is None) == (self.sigma_px is None):
+            raise ValueError("give exactly one of sigma_um and sigma_px")
+        return self
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Smooth every frame; reads ``pixel_size_um`` for `sigma_um`."""
+        sigma = length_px("sigma", self.sigma_um, self.sigma_px, data.get("pixel_size_um"))
+        return self._map(data, lambda x, *_: ndi.gaussian_filter(x, sigma))
+
+
+class MedianFilter(Step):
+    """Median of each pixel's square neighbourhood: removes single hot pixels, keeps edges."""
+
+    radius_px: int = Field(
+        default=1, ge=1, le=20, description="the square has side 2 radius_px + 1 pixels"
+    )
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Filter every frame; edges are repeated."""
+        size = 2 * self.radius_px + 1
+        return self._map(data, lambda x, *_: ndi.median_filter(x, size, mode="nearest"))
+
+
+class TemporalMedian(Step):
+    """Median of each pixel over a frame and its neighbours: removes flicker and debris that floats by.
+
+    At the ends of the film over the frames that there are. What moves more than its own width
+    within the window is removed with the noise.
+    """
+
+    radius_frames: int = Field(
+        default=1, ge=1, le=25, description="frames before and after that are taken in"
+    )
+
+    @property
+    def halo(self) -> int:
+        """The window reaches this far."""
+        return self.radius_frames
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Filter every frame over its neighbours in `data`."""
+        image = dict(data["image"])
+        for channel in self.chosen(data):
+            stack = channel_stack(data, channel)
+            out = np.empty(stack.shape, np.float32)
+            for t in range(len(stack)):
+                near = stack[max(0, t - self.radius_frames) : t + self.radius_frames + 1]
+                out[t] = np.median(near, axis=0)
+            image[channel] = out
+        return {**data, "image": image}
+
+
+class NonLocalMeans(Step):
+    """Non-local means: each pixel becomes the mean of pixels whose surroundings look alike.
+
+    Buades, Coll and Morel (2005), in scikit-image's fast form. The noise level is estimated per
+    frame from its finest wavelet-like detail (`noise_sd`), so that the strength adapts to it.
+    """
+
+    strength: float = Field(
+        default=0.8, gt=0, description="how unlike patches may be, in noise standard deviations"
+    )
+    patch_px: int = Field(default=5, ge=3, description="side of a patch, pixels")
+    distance_px: int = Field(default=6, ge=1, description="how far alike patches are looked for")
+
+    def apply(self, data: Data, state: State) -> Data:
+        """Denoise every frame; a frame without noise is unchanged."""
+        from skimage.restoration import denoise_nl_means
+
+        def smooth(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
+            sigma = noise_sd(frame)
+            if sigma <= 0:
+                return frame
+            found: np.ndarray = denoise_nl_means(
+                frame,
+                h=self.strength * sigma,
+                sigma=sigma,
+                patch_size=self.patch_px,
+                patch_distance=self.distance_px,
+                fast_mode=True,
+                preserve_range=True,
+            )
+            return found
+
+        return self._map(data, smooth)
+
+
+# the mask of Immerkaer (1996), which no plane and no parabola answers to
+_DETAIL = np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])
+
+
+def noise_sd(frame: np.ndarray) -> float:
+    """Standard deviation of white noise in a frame (Y, X), in its grey levels.
+
+    Of the response to the mask of Immerkaer (Comput. Vis. Image Underst. 1996), which removes whatever
+    is smooth; by the median of its size, which edges of cells do not move. 0 for a frame of less
+    than 3 x 3 pixels.
+    """
+    if min(frame.shape) < 3:
+        return 0.0
+    response = ndi.convolve(frame.astype(np.float32), _DETAIL.astype(np.float32), mode="nearest")
+    # white noise of sd 1 answers with sd 6; the median of |x| of a normal is 0.6745 sd
+    return float(np.median(np.abs(response[1:-1, 1:-1])) / (6 * 0.6744898))

@@ -1,0 +1,89 @@
+"""Channel offset, and what registration reports."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from scipy import ndimage as ndi
+
+from cyto_kedro.algorithms.preprocessing.effects import shift_table
+from cyto_kedro.algorithms.preprocessing.registration import (
+    ChannelOffset,
+    DriftRegistration,
+    valid_yx,
+)
+
+SCENE = ndi.gaussian_filter(np.random.default_rng(2).random((120, 120)), 2) * 1e4
+
+
+def seen(shift: tuple[float, float], gain: float = 1.0) -> np.ndarray:
+    """(2, 80, 80) of the scene moved by `shift`, with fresh noise in each frame."""
+    rng = np.random.default_rng(4)
+    moved = gain * ndi.shift(SCENE, shift, order=3)[20:100, 20:100]
+    return moved + rng.normal(0, 10, (2, 80, 80))
+
+
+def test_a_known_offset_is_found_and_undone() -> None:
+    image = {"a": seen((0, 0)), "b": seen((3, -2), 0.2), "c": seen((1.5, 0.5), 3)}
+    step = ChannelOffset(reference="a")
+    parts = [{"image": {k: v[t : t + 1] for k, v in image.items()}} for t in range(2)]
+    state = step.estimate(parts)
+    np.testing.assert_allclose(state["shift_yx_px"]["a"], 0)
+    np.testing.assert_allclose(state["shift_yx_px"]["b"], [-3, 2], atol=0.3)
+    np.testing.assert_allclose(state["shift_yx_px"]["c"], [-1.5, -0.5], atol=0.3)
+    done = step.apply({"image": image}, state)["image"]
+    inner = np.s_[:, 6:-6, 6:-6]
+    r_before = np.corrcoef(image["a"][inner].ravel(), image["b"][inner].ravel())[0, 1]
+    r_after = np.corrcoef(image["a"][inner].ravel(), done["b"][inner].ravel())[0, 1]
+    assert r_after > 0.97 > r_before + 0.1
+    np.testing.assert_allclose(done["a"], image["a"], rtol=1e-6)
+
+
+def test_a_given_offset_is_applied_to_its_channel_alone() -> None:
+    image = {"a": np.arange(24.0).reshape(1, 4, 6), "b": np.arange(24.0).reshape(1, 4, 6)}
+    step = ChannelOffset(shift_yx_px={"b": (1, -2)})
+    assert step.reads == ("b",)
+    state = step.estimate([{"image": image}])
+    done = step.apply({"image": image}, state)["image"]
+    np.testing.assert_allclose(done["a"], image["a"])
+    np.testing.assert_allclose(done["b"][0, 1:, :-2], image["b"][0, :-1, 2:])
+    assert state["valid_yx"] == [1, 4, 0, 4]
+
+
+def test_an_offset_too_large_is_told_and_not_applied() -> None:
+    image = {"a": seen((0, 0)), "b": seen((12, 0))}
+    state = ChannelOffset(reference="a", max_offset_px=5).estimate([{"image": image}])
+    assert state["shift_yx_px"]["b"] == [0, 0]
+    assert len(state["warnings"]) == 1 and "channel b: an offset of 1" in state["warnings"][0]
+    for wrong in ({}, {"reference": "a", "shift_yx_px": {"b": (0, 1)}}):
+        with pytest.raises(ValidationError, match="give shift_yx_px, or a reference"):
+            ChannelOffset(**wrong)
+
+
+def test_valid_region_is_what_no_frame_moves_in_from_outside() -> None:
+    shifts = np.array([[0, 0], [2.5, -1], [-4, 0.2]])
+    y0, y1, x0, x1 = valid_yx(shifts, (30, 40))
+    inside = np.ones((30, 40), bool)
+    for shift in shifts:
+        inside &= ndi.shift(np.ones((30, 40)), shift, order=1, mode="constant") > 0.999
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    assert (y0, y1, x0, x1) == (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+
+
+def test_shifts_as_a_table() -> None:
+    film = np.concatenate([seen((0, 0))[:1], seen((2, 0))[:1], seen((30, 0))[:1]])
+    data = {"image": {"a": film, "b": film}, "frame_start": 4}
+    steps = [DriftRegistration(channel="a", max_jump_px=10), ChannelOffset(reference="a")]
+    states = [step.estimate([data]) for step in steps]
+    table = shift_table(steps, states, 0.5)
+    drift = table[table["step"] == 1]
+    assert drift["frame"].tolist() == [4, 5, 6]
+    assert drift["jump"].tolist() == [False, False, True]
+    assert drift["shift_y_px"].to_numpy() == pytest.approx([0, -2, -2], abs=0.3)
+    np.testing.assert_allclose(drift["shift_y_um"], drift["shift_y_px"] / 2)
+    assert (drift["valid_y1_px"] == 78).all() and (drift["valid_y0_px"] == 0).all()
+    offset = table[table["step"] == 2]
+    assert offset["channel"].tolist() == ["a", "b"] and offset["frame"].isna().all()
+    assert shift_table(steps, states, None)["shift_y_um"].isna().all()
+    assert shift_table([], [], None).empty
