@@ -45,9 +45,15 @@ def split_touching(
 
 
 def trim_to_height(
-    image: np.ndarray, label: np.ndarray, background: float, fraction: float
+    image: np.ndarray,
+    label: np.ndarray,
+    background: float,
+    fraction: float,
+    core: np.ndarray | None = None,
 ) -> np.ndarray:
     """Keep of each cell what is brighter than `fraction` of its median above background.
+
+    The median is over the cell's pixels in `core` (the same labels, smaller; default `label`).
 
     One threshold for all makes bright cells too large: blur spreads them. At half of its own height
     a blurred edge lies where the true edge was.
@@ -56,7 +62,8 @@ def trim_to_height(
     if count == 0:
         return label
     height = np.zeros(count + 1)
-    inside = label > 0
-    height[1:] = ndi.median(image[inside], label[inside], np.arange(1, count + 1))
+    core = label if core is None else core
+    inside = core > 0
+    height[1:] = ndi.median(image[inside], core[inside], np.arange(1, count + 1))
     keep = image - background >= fraction * (height[label] - background)
     return fill_label_holes(largest_parts(np.where(keep, label, 0)))
