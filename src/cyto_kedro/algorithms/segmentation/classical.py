@@ -86,7 +86,7 @@ class Classical(Algorithm):
         largest: float | None,
     ) -> np.ndarray:
         nothing = np.zeros(image.shape, np.uint32)
-        if image.size == 0 or image.min() == image.max():
+        if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
             return nothing
         diameter = diameter or typical_diameter(image)
         if diameter is None:

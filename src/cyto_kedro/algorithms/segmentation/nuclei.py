@@ -16,7 +16,7 @@ from cyto_kedro.algorithms.segmentation.tree import RegionTree
 
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
-_SPLIT_GAIN = 1.3  # a region is cut where its parts are better by this factor
+_SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
 _SPLIT_DEPTH = 0.07  # of the distance to the edge between two seeds, in radii
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
@@ -50,6 +50,9 @@ class Nuclei(Classical):
     there with a trained score.
     """
 
+    smoothing: float = Field(
+        default=0.035, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"
+    )
     min_height: float = Field(
         default=0.1,
         ge=0,
@@ -118,7 +121,9 @@ class Nuclei(Classical):
         possible &= (height >= frame.least_height) & (tree.level > 0)
         score = np.sqrt(area) * slope * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
         chosen = renumber(tree.best(np.where(possible, score, 0))).astype(np.int64)
-        return self._cut(frame, chosen) if chosen.any() else chosen
+        if not chosen.any():
+            return chosen
+        return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, self.edge_height))
 
     def _cut(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
         """Cut regions into parts that look more like cells."""

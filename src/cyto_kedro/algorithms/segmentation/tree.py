@@ -34,7 +34,7 @@ class RegionTree:
 
     @classmethod
     def of(cls, image: np.ndarray) -> RegionTree:
-        """Tree of `image` (Y, X), unsigned integers; regions are connected through edges."""
+        """Tree of `image` (Y, X), unsigned, at least 3 x 3; regions are connected through edges."""
         from skimage.morphology import max_tree
 
         flat, up = image.ravel(), max_tree(image, connectivity=1)[0].ravel()
