@@ -9,15 +9,14 @@ from pydantic import Field
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.classical import Classical
-from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, renumber
+from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.algorithms.segmentation.scale import background_level, smoothed_noise
-from cyto_kedro.algorithms.segmentation.split import trim_to_height
+from cyto_kedro.algorithms.segmentation.split import cut_by_distance, trim_to_height
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
 
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
-_SPLIT_DEPTH = 0.07  # of the distance to the edge between two seeds, in radii
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -127,22 +126,10 @@ class Nuclei(Classical):
 
     def _cut(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
         """Cut regions into parts that look more like cells."""
-        from skimage.measure import label as components
-        from skimage.morphology import local_maxima, reconstruction
-        from skimage.segmentation import watershed
-
-        same = (ndi.minimum_filter(label, 3) == label) & (ndi.maximum_filter(label, 3) == label)
-        holes = fill_label_holes(label) > 0
-        distance = ndi.distance_transform_edt((same & (label > 0)) | (holes & (label == 0)))
-        surface = ndi.gaussian_filter(2 * distance / frame.diameter, 0.05 * frame.diameter)
-        domes = np.round(reconstruction(surface - _SPLIT_DEPTH, surface, "dilation"), 6)
-        seeds = components(local_maxima(domes) & (label > 0))
-        part = watershed(-surface, seeds, mask=label > 0).astype(np.int64)
         count = int(label.max()) + 1
-        codes, part = np.unique(part * count + label, return_inverse=True)
-        part = part.reshape(label.shape)
+        part, owner = cut_by_distance(label, frame.diameter)
         whole = self._roundness(label, 1.0)
-        split = np.bincount(codes % count, self._roundness(part, frame.smallest), count)
+        split = np.bincount(owner, self._roundness(part, frame.smallest), count)
         better = split > _SPLIT_GAIN * whole
         better[0] = False
         return renumber(np.where(better[label], count + part, label)).astype(np.int64)
