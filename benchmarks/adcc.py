@@ -18,11 +18,12 @@ from run_folder import ROOT, RunFolder
 THRESHOLDS = (0.5, 0.75)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT / "data/adcc")
-    parser.add_argument("--raw", type=Path, default=ROOT / "../shared/data/celldetective_adcc_dev")
-    parser.add_argument("--population", default="Target")
+def main(env: str, raw: str, masks: str, population: str, text: str | None) -> None:
+    """Compare the labels of the run in ``data/<env>`` with the `masks` (a pattern) of `raw`."""
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / env)
+    parser.add_argument("--raw", type=Path, default=ROOT / "../shared/data" / raw)
+    parser.add_argument("--population", default=population)
     args = parser.parse_args()
     run = RunFolder(args.data)
     pooled = dict.fromkeys(THRESHOLDS, m.Score())
@@ -30,7 +31,7 @@ def main() -> None:
     print(f"{'field':<36}{'true':>6}{'found':>6}{head}{'SEG':>7}")
     covered, n_true = 0.0, 0
     for fov in run.fovs:
-        truth = tifffile.imread(args.raw / f"{fov}_labelled.tif")[None]
+        truth = tifffile.imread(args.raw / masks.format(fov=fov))[None]
         found = run.labels(fov, args.population)
         scores = {t: m.detection(truth, found, m.match_film(truth, found, t)) for t in THRESHOLDS}
         iou, n = m.seg(truth, found)
@@ -48,4 +49,4 @@ def row(name: str, scores: dict[float, m.Score], seg: float) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main("adcc", "celldetective_adcc_dev", "{fov}_labelled.tif", "Target", __doc__)

@@ -78,13 +78,16 @@ def write_truth(folder: Path, label: np.ndarray, lineage: Lineage) -> Path:
 
 
 def evaluate(result: Path, truth: Path) -> dict[str, float]:
-    """SEG, DET, TRA and LNK of a result folder against a truth folder (one process)."""
+    """SEG, DET, TRA, LNK and BC of a result folder against a truth folder (one process).
+
+    BC(i) is the F1 of divisions at most i frames off, NaN where there are none.
+    """
     from ctc_metrics.scripts.evaluate import evaluate_sequence
 
     with contextlib.redirect_stdout(io.StringIO()):
         found = evaluate_sequence(
-            str(result), str(truth), ["Valid", "SEG", "DET", "TRA", "LNK"], threads=1
+            str(result), str(truth), ["Valid", "SEG", "DET", "TRA", "LNK", "BC"], threads=1
         )
     if not found["Valid"]:
         raise ValueError(f"{result} is not a valid result by the challenge's rules")
-    return {key: float(value) for key, value in found.items()}
+    return {k: float("nan") if v is None else float(v) for k, v in found.items()}

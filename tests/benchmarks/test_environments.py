@@ -17,7 +17,7 @@ def load(root: Path, env: str) -> OmegaConfigLoader:
     return OmegaConfigLoader(conf_source=str(root / "conf"), base_env="base", default_run_env=env)
 
 
-@pytest.mark.parametrize("env", ["adcc", "gowt1"])
+@pytest.mark.parametrize("env", ["adcc", "dsb", "gowt1", "simplus"])
 def test_blocks_of_an_environment_fit_together(project_root: Path, env: str) -> None:
     blocks = load(project_root, env)["parameters"]
     check_together({name: blocks[name] for name in blocks if name != "simulation"})
@@ -26,7 +26,13 @@ def test_blocks_of_an_environment_fit_together(project_root: Path, env: str) -> 
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    ("env", "n_fields", "n_frames", "pixel_size"), [("adcc", 8, 1, 0.3112), ("gowt1", 1, 40, 0.24)]
+    ("env", "n_fields", "n_frames", "pixel_size"),
+    [
+        ("adcc", 8, 1, 0.3112),
+        ("dsb", 31, 1, None),
+        ("gowt1", 1, 40, 0.24),
+        ("simplus", 1, 65, 0.125),
+    ],
 )
 def test_an_environment_finds_its_films(
     project_root: Path,
@@ -34,7 +40,7 @@ def test_an_environment_finds_its_films(
     env: str,
     n_fields: int,
     n_frames: int,
-    pixel_size: float,
+    pixel_size: float | None,
 ) -> None:
     import pandas as pd
 
@@ -48,5 +54,7 @@ def test_an_environment_finds_its_films(
     manifest, fields, frames = plan_assay(RawFolder(str(folder)), sheet, assay)
     assert list(manifest.fovs) == sheet["fov"].tolist()
     assert len(frames) == n_fields * n_frames
-    assert fields["pixel_size_um"].tolist() == [pixel_size] * n_fields
+    assert set(
+        fields["pixel_size_um"].astype(object).where(fields["pixel_size_um"].notna(), None)
+    ) == {pixel_size}
     assert {each.channel for each in manifest.raw} == set(assay.channels)

@@ -116,3 +116,21 @@ def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]
     level = float(edges[i] + edges[i + 1]) / 2
     below = level - low[low <= level]
     return level, 1.4826 * float(np.median(below)) if below.size else 0.0
+
+
+def smoothed_noise(image: np.ndarray, sigma: float, threshold: float) -> float:
+    """Sd of the noise that a Gaussian of `sigma` pixels leaves of that in `image` (Y, X).
+
+    Of pixels at or below `threshold`, the median absolute second difference along both axes
+    (Immerkaer 1996, doi:10.1006/cviu.1996.0060): slow background, haze and most edges do not count.
+    Taken on block means near `sigma`, since noise of neighbouring pixels may be correlated. White
+    noise of sd s keeps s / (2 sqrt(pi) sigma).
+    """
+    factor = max(1, int(sigma))
+    fine = block_mean(image, factor)
+    second = np.array([1.0, -2.0, 1.0])
+    rough = ndi.convolve1d(ndi.convolve1d(fine, second, 0), second, 1)[1:-1, 1:-1] / 6
+    dark = rough[fine[1:-1, 1:-1] <= threshold]
+    if not dark.size:
+        return 0.0
+    return 1.4826 * float(np.median(np.abs(dark))) * factor / (2 * np.pi**0.5 * sigma)

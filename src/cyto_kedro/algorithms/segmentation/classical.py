@@ -1,0 +1,114 @@
+"""What the engines that need no weights share: lengths in units of the cells, areas, frames."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.segmentation.cleanup import (
+    area_px,
+    drop_border,
+    drop_by_area,
+    renumber,
+)
+from cyto_kedro.algorithms.segmentation.frames import segment_frames
+from cyto_kedro.algorithms.segmentation.scale import flatten, typical_diameter
+
+
+class Classical(Algorithm):
+    """``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``, frame by frame.
+
+    Lengths are relative to the cells' diameter where they can be, so that one configuration serves
+    several magnifications; results do not depend on block length.
+    """
+
+    diameter_um: float | None = Field(default=None, gt=0, description="typical cell diameter, um")
+    diameter_px: float | None = Field(
+        default=None, gt=0, description="the same in pixels; neither given: estimated per frame"
+    )
+    smoothing: float = Field(
+        default=0.05, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"
+    )
+    flatten: bool = Field(
+        default=True, description="subtract background that varies over > 4 diameters"
+    )
+    min_contrast: float = Field(
+        default=5.0, gt=0, description="smallest height over background, in sd of its noise"
+    )
+    edge_height: float = Field(
+        default=0.5, ge=0, lt=1, description="cut each cell at this share of its height; 0: do not"
+    )
+    min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")
+    min_area_px: float | None = Field(
+        default=None, ge=0, description="smallest cell, pixels; neither given: 0.1 typical areas"
+    )
+    max_area_um2: float | None = Field(default=None, gt=0, description="largest cell, um2")
+    max_area_px: float | None = Field(default=None, gt=0, description="largest cell, pixels")
+    clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
+
+    @model_validator(mode="after")
+    def _one_unit_each(self) -> Classical:
+        for um, px in (
+            ("diameter_um", "diameter_px"),
+            ("min_area_um2", "min_area_px"),
+            ("max_area_um2", "max_area_px"),
+        ):
+            if getattr(self, um) is not None and getattr(self, px) is not None:
+                raise ValueError(f"give {um} or {px}, not both")
+        return self
+
+    def __call__(self, data: Data) -> Data:
+        """Segment every frame of ``data["image"]``; reads ``pixel_size_um`` for um lengths.
+
+        Raises
+        ------
+        ConfigError
+            If a length is in um and the pixel size is unknown.
+        InputError
+            If a frame holds NaN or infinite values, or the image is not (T, Y, X).
+        """
+        pixel = data.get("pixel_size_um")
+        diameter = None
+        if self.diameter_um is not None or self.diameter_px is not None:
+            diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel)
+        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
+        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
+        return segment_frames(data, lambda x: self._frame(x, diameter, smallest, largest))
+
+    def _frame(
+        self,
+        image: np.ndarray,
+        diameter: float | None,
+        smallest: float | None,
+        largest: float | None,
+    ) -> np.ndarray:
+        nothing = np.zeros(image.shape, np.uint32)
+        if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
+            return nothing
+        diameter = diameter or typical_diameter(image)
+        if diameter is None:
+            return nothing
+        if self.flatten:
+            image = flatten(image, diameter)
+        smallest = 0.1 * np.pi / 4 * diameter**2 if smallest is None else smallest
+        label = drop_by_area(self.cells(image, diameter, smallest, largest), smallest, largest)
+        return renumber(drop_border(label) if self.clear_border else label)
+
+    @abstractmethod
+    def cells(
+        self, image: np.ndarray, diameter: float, smallest: float, largest: float | None
+    ) -> np.ndarray:
+        """Labels (Y, X) of one flattened frame; areas are checked afterwards.
+
+        Parameters
+        ----------
+        image : (Y, X) float32
+            Not constant, finite.
+        diameter
+            Typical cell diameter, pixels.
+        smallest, largest
+            Areas that cells may have, pixels.
+        """
