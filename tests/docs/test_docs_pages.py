@@ -13,11 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from kedro.io import AbstractDataset
 
 from cyto_kedro import registry, schemas
 from cyto_kedro.cli import cyto
 from cyto_kedro.datasets.patterns import Pattern
 from cyto_kedro.parameters import MODELS, Population, Raw
+from cyto_kedro.partitions import Tiling
 from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -92,12 +94,19 @@ def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
     checked = 0
     for text in fences(name, "yaml"):
         for key, value in yaml.safe_load(text).items():
-            if key in MODELS:
+            if key == "assay" and "raw" not in value:  # an excerpt
+                assert value.keys() <= {"populations", "tiles"}
+                Tiling.model_validate(value.get("tiles", {"side_px": 64}))
+                each = value.get("populations", {}).values()
+                assert all(Population.model_validate(one) for one in each)
+            elif key in MODELS:
                 MODELS[key].model_validate(value)
             elif key == "populations":
                 assert all(Population.model_validate(each) for each in value.values())
             elif key == "raw" and isinstance(value, dict):
                 Raw.model_validate(value)
+            elif isinstance(value, dict) and "type" in value:  # an entry of the catalog
+                AbstractDataset.from_config(key, value)
             else:
                 assert key in ("raw", "data", "simulated"), f"{key} is no block of parameters"
                 continue

@@ -94,7 +94,7 @@ def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Projec
     assert len(saved(project, "labels")) == 6
     assert "treated_1/TCell/t0007-0008" not in saved(project, "labels")
     (failed,) = [each for task in run["tasks"] for each in task["failed"]]
-    assert failed["group"] == {"fov": "treated_1", "population": "TCell", "block": "t0007-0008"}
+    assert failed["group"] == {"fov": "treated_1", "population": "TCell", "tile": "t0007-0008"}
     image.write_bytes(good)
     os.utime(image, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     project.run("segmentation", runner=local(), only_missing=True)
