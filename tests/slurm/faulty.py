@@ -65,6 +65,10 @@ class Faulty(Algorithm):
                 raise ValueError(f"the test wants {where} to fail")
             case "sleep":
                 time.sleep(fault["s"])
+            case "wait":  # until the test says go on
+                go_on = Path(self.folder) / "go_on"
+                while not go_on.exists():
+                    time.sleep(0.1)
             case "memory":
                 held = bytearray(fault["mb"] << 20)
                 held[::4096] = b"x" * len(held[::4096])  # touch every page
