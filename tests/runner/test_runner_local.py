@@ -102,6 +102,27 @@ def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Projec
     assert results(project, "03_primary") == before
 
 
+def test_tiles_are_groups_of_their_own(project: Project) -> None:
+    project.assay(tiles={"side_px": 64, "overlap_px": 30})
+    shutil.rmtree(project.path / "data/03_primary")
+    project.run("ingestion", "preprocessing", "segmentation")
+    before = results(project, "03_primary")
+    shutil.rmtree(project.path / "data/03_primary")
+    resources(project, default={"batch_size": 8}, nodes={"segment[TCell]": {"batch_size": 2}})
+    project.run("segmentation", runner=local())
+    assert results(project, "03_primary") == before
+    tiles = saved(project, "engine_labels")
+    assert len(tiles) == 4 * len(ALL)
+    assert f"treated_1/TCell/{BLOCKS[0]}.y0000-x0033" in tiles
+    path = "data/03_primary/engine_labels/treated_1/CancerCell"
+    (lost,) = (project.path / path).glob(f"{BLOCKS[1]}.y0033-x0000.tif")
+    lost.unlink()
+    project.run("segmentation", runner=local(), only_missing=True)
+    assert saved(project, "engine_labels") == {f"treated_1/CancerCell/{lost.stem}"}
+    assert saved(project, "labels") == set()  # the same bytes came out
+    assert results(project, "03_primary") == before
+
+
 def test_a_partition_that_cannot_be_saved_stops_no_other_of_its_batch(project: Project) -> None:
     before = results(project, "03_primary")
     path = project.path / "data/03_primary/engine_labels/control_1/CancerCell/t0000-0006.tif"
