@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 from fsspec.core import url_to_fs
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
+from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.label import LabelDataset
 from cyto_kedro.errors import ConfigError, InputError, PartitionError
 from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Block, Grain, Partitions, parse_grain, parse_id
 
 
-class LabelFilms(AbstractDataset[Any, Partitions]):
+class LabelFilms(ReadOnlyFolder[Partitions]):
     """Label films ``<path>/<pattern>``, read where they are and never copied or written.
 
     Stands in the catalog in place of ``labels``: all that comes after segmentation then works on
@@ -22,14 +23,12 @@ class LabelFilms(AbstractDataset[Any, Partitions]):
 
     Parameters
     ----------
-    path
-        Folder or URL.
     pattern
-        Path of a film in it, with ``{fov}`` and ``{population}``.
+        Path of a film in the folder, with ``{fov}`` and ``{population}``.
     grain
         Keys of a partition id; ``block`` is cut out of the film.
-    fs_args, credentials, metadata
-        As for every dataset.
+    path, fs_args, credentials, metadata
+        As for every folder that is read only.
 
     Examples
     --------
@@ -41,17 +40,21 @@ class LabelFilms(AbstractDataset[Any, Partitions]):
           pattern: "{fov}/{population}.tif"
     """
 
+    holds = (
+        "masks made elsewhere (leave segmentation out of the run: kedro run --pipelines "
+        "ingestion,preprocessing,tabulation,...)"
+    )
+
     def __init__(
         self,
         *,
         path: str,
         pattern: str = "{fov}/{population}.tif",
         grain: str | list[str] = "fov/population/block",
-        fs_args: dict[str, Any] | None = None,
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
-        self._folder, self._pattern = str(path).rstrip("/"), pattern
+        super().__init__(path=path, **options)
+        self._pattern = pattern
         self.name = self._folder.rsplit("/", 1)[-1]  # for messages
         self.grain: Grain = parse_grain(grain)
         if missing := [k for k in self.grain if k != "block" and f"{{{k}}}" not in pattern]:
@@ -59,26 +62,10 @@ class LabelFilms(AbstractDataset[Any, Partitions]):
                 f"LabelFilms: pattern {pattern!r} lacks {{{missing[0]}}}, so that several films "
                 f"would be one file"
             )
-        self._options = {**(credentials or {}), **(fs_args or {})}
-        self._fs, _ = url_to_fs(self._folder, **self._options)
-        self.metadata = metadata
 
     def load(self) -> Partitions:
         """The partitions, none of them opened yet."""
         return Partitions(self)
-
-    def save(self, data: Any) -> None:
-        """Refuse: these masks are input.
-
-        Raises
-        ------
-        DatasetError
-            Always.
-        """
-        raise DatasetError(
-            f"{self._folder} holds masks made elsewhere, which are never written: leave segmentation "
-            "out of the run (kedro run --pipelines ingestion,preprocessing,tabulation,...)"
-        )
 
     def _file(self, identity: str) -> tuple[str, Block | None]:
         keys = parse_id(self.grain, identity)
@@ -133,8 +120,5 @@ class LabelFilms(AbstractDataset[Any, Partitions]):
             return None
         return digest([[url, *stat(fs, path)], str(block)])
 
-    def _exists(self) -> bool:
-        return bool(self._fs.isdir(self._fs._strip_protocol(self._folder)))
-
     def _describe(self) -> dict[str, Any]:
-        return {"path": self._folder, "pattern": self._pattern, "grain": "/".join(self.grain)}
+        return {**super()._describe(), "pattern": self._pattern, "grain": "/".join(self.grain)}

@@ -8,9 +8,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 from fsspec.core import url_to_fs
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import DatasetError
 
 from cyto_kedro.datasets import ome_zarr, tiff
+from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
 from cyto_kedro.errors import InputError
@@ -109,42 +110,13 @@ class RawFolder:
         return open_raw(raw, self.storage_options)
 
 
-class RawFolderDataset(AbstractDataset[None, RawFolder]):
-    """The folder of the user's raw films; it is read only.
+class RawFolderDataset(ReadOnlyFolder[RawFolder]):
+    """The folder of the user's raw films; it is read only."""
 
-    Parameters
-    ----------
-    path
-        Path or URL.
-    fs_args, credentials, metadata
-        As for every dataset.
-    """
-
-    def __init__(
-        self,
-        *,
-        path: str,
-        fs_args: dict[str, Any] | None = None,
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        self._folder = str(path)
-        self._storage_options = {**(credentials or {}), **(fs_args or {})}
-        self.metadata = metadata
+    holds = "raw films"
 
     def load(self) -> RawFolder:
         """A handle to scan the folder with; nothing is read yet."""
         if not self._exists():
             raise DatasetError(f"the raw folder {self._folder} does not exist; correct its path")
-        return RawFolder(self._folder, self._storage_options)
-
-    def save(self, data: None) -> None:
-        """Refused: raw films are the user's."""
-        raise DatasetError(f"the raw folder {self._folder} is read only")
-
-    def _exists(self) -> bool:
-        fs, path = url_to_fs(self._folder, **self._storage_options)
-        return bool(fs.isdir(path))
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": self._folder}
+        return RawFolder(self._folder, self._options)

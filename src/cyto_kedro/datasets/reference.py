@@ -3,41 +3,23 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 from fsspec.core import url_to_fs
-from kedro.io import AbstractDataset, DatasetError
 
+from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.tiff import TiffFrames, read_header
 from cyto_kedro.errors import InputError
 
 
-class ReferenceImagesDataset(AbstractDataset[None, dict[str, np.ndarray]]):
+class ReferenceImagesDataset(ReadOnlyFolder[dict[str, np.ndarray]]):
     """A folder of TIFFs, read only: ``{file name without .tif or .ome.tif: (Y, X) float32}``.
 
     A file of several planes (frames or depths) is averaged, one plane in memory at a time. A folder
     that is not there holds no images: they are optional.
-
-    Parameters
-    ----------
-    path
-        Path or URL of the folder.
-    fs_args, credentials, metadata
-        As for every dataset.
     """
 
-    def __init__(
-        self,
-        *,
-        path: str,
-        fs_args: dict[str, Any] | None = None,
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        self._folder = str(path)
-        self._options = {**(credentials or {}), **(fs_args or {})}
-        self.metadata = metadata
+    holds = "reference images"
 
     def load(self) -> dict[str, np.ndarray]:
         """All images.
@@ -68,14 +50,3 @@ class ReferenceImagesDataset(AbstractDataset[None, dict[str, np.ndarray]]):
                 total += frames.read(t, t + 1)[0]
             found[stem] = (total / frames.shape[0]).astype(np.float32)
         return found
-
-    def save(self, data: None) -> None:
-        """Refused: these are the user's."""
-        raise DatasetError(f"the reference images in {self._folder} are read only")
-
-    def _exists(self) -> bool:
-        fs, path = url_to_fs(self._folder, **self._options)
-        return bool(fs.isdir(path))
-
-    def _describe(self) -> dict[str, Any]:
-        return {"path": self._folder}
