@@ -63,25 +63,29 @@ def subtract(
     group: Group,
     engine_labels: Mapping[tuple[str, str], np.ndarray],
     manifest: Manifest,
+    segmentation: Segmentation,
     subtraction: Subtraction,
 ) -> dict[str, np.ndarray]:
-    """Join the tiles of each population; take out of its mask those that the assay says."""
-    step, where = subtraction.make(), context(group, manifest)
+    """Join the tiles of each population, apply its steps, take out of its mask what the assay says.
+
+    Steps see the field in one piece: sizes and borders are the cells' and the field's, not a tile's.
+    """
+    minus, where = subtraction.make(), context(group, manifest)
     names: dict[str, list[str]] = {}
     for population, name in engine_labels:
         names.setdefault(population, []).append(name)
-    whole = {
-        population: _whole(
-            {name: engine_labels[population, name] for name in tiles}, where["shape"]
-        )
-        for population, tiles in names.items()
-    }
+    whole = {}
+    for population, tiles in names.items():
+        label = _whole({name: engine_labels[population, name] for name in tiles}, where["shape"])
+        for step in segmentation.root[population].steps:
+            label = step.make()({**where, "population": population, "label": label})["label"]
+        whole[population] = label
     found = {}
     for population, others in manifest.subtract.items():
         label = whole[population]
         if others:
             taken = [whole[other] for other in others]
-            label = step({**where, "label": label, "subtract": taken})["label"]
+            label = minus({**where, "label": label, "subtract": taken})["label"]
         found[population] = label
     return found
 
