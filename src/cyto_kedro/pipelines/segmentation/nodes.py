@@ -26,8 +26,9 @@ def segment(
     """Label one population in one block, or in one tile of it: only its pixels are read.
 
     Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
-    images of the whole field, lazily: an engine that scales by percentiles takes them from there, so
-    that all tiles are scaled alike. Channels that the assay keeps apart become a dict.
+    images of the whole field, lazily, and ``corner``, (y, x) of the tile therein: an engine takes its
+    percentiles and thresholds from there, so that all tiles are treated alike. Channels
+    that the assay keeps apart become a dict.
     """
     spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
     block = block_of(group, manifest)
@@ -39,7 +40,8 @@ def segment(
         image = {name: image[:, number] for number, name in enumerate(names)}
     data = {**context(group, manifest), "image": image}
     if not tile.whole:
-        data |= {"field": image, "image": _cut(image, rows, columns)}
+        tiled = {"field": image, "corner": (rows.start, columns.start)}
+        data |= tiled | {"image": _cut(image, rows, columns)}
     label = np.asarray(spec.make()(data)["label"])
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     if label.shape != shape:
