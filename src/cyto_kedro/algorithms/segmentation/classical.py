@@ -23,7 +23,12 @@ from cyto_kedro.algorithms.segmentation.frames import (
     stack_shape,
     with_margin,
 )
-from cyto_kedro.algorithms.segmentation.scale import flatten, flatten_factor, typical_diameter
+from cyto_kedro.algorithms.segmentation.scale import (
+    flatten,
+    flatten_factor,
+    typical_diameter,
+    wide_factor,
+)
 
 _COARSE_DIAMETER = 30  # pixels: larger cells may be sought in block means
 _MARGIN = 4.0  # around a tile, in diameters
@@ -112,8 +117,8 @@ class Classical(Algorithm):
         size = diameter or typical_diameter(*sample)
         if size is None:
             return nothing
-        multiple = math.lcm(flatten_factor(size), coarse_factor(size))
-        image, tile = with_margin(data, index, image, math.ceil(_MARGIN * size), multiple)
+        margin = math.ceil(_MARGIN * size)
+        image, tile = with_margin(data, index, image, margin, _grid(size, margin))
         if self.flatten:
             image, sample = of_both(lambda each: flatten(each, size), image, sample)
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
@@ -148,6 +153,14 @@ class Classical(Algorithm):
 def coarse_factor(diameter: float) -> int:
     """Side in pixels of the blocks whose means show cells of `diameter` well enough."""
     return max(1, int(diameter / _COARSE_DIAMETER))
+
+
+def _grid(diameter: float, margin: int) -> int:
+    """Pixels after which block means of all kinds begin anew, as far as that is within `margin`."""
+    grid = 1
+    for factor in (flatten_factor(diameter), coarse_factor(diameter), wide_factor(diameter)):
+        grid = math.lcm(grid, factor) if math.lcm(grid, factor) <= margin else grid
+    return grid
 
 
 def of_both(

@@ -12,7 +12,7 @@ from cyto_kedro.algorithms.base import Data
 from cyto_kedro.errors import InputError
 
 _WHOLE_PX = 2048**2
-_WINDOW_PX, _WINDOWS = 512, 16
+_WINDOW_PX, _WINDOWS = 512, 8
 
 
 def frame_of(data: Data, index: int, key: str = "image") -> np.ndarray:
@@ -49,7 +49,7 @@ def field_sample(data: Data, index: int, key: str = "image") -> np.ndarray:
 def field_windows(data: Data, index: int, image: np.ndarray) -> list[np.ndarray]:
     """Frame `index` of the whole field, float32, all of it or (over 2048²) windows of it.
 
-    For statistics that need neighbouring pixels, as sizes and noise do: 16 windows of 512², spread
+    For statistics that need neighbouring pixels, as sizes and noise do: 8 windows of 512², spread
     evenly. They are the same for all tiles of a field and for the field segmented whole. `image` is
     the frame of ``data["image"]``, the field where ``data["field"]`` is not given.
     """

@@ -33,9 +33,14 @@ def _upsample(coarse: np.ndarray, factor: int, shape: tuple[int, int]) -> np.nda
     return coarse
 
 
+def wide_factor(sigma: float) -> int:
+    """Side in pixels of the blocks of `wide_gaussian`: a power of 2, at most a quarter of `sigma`."""
+    return 2 ** int(np.log2(max(sigma / 4, 1)))
+
+
 def wide_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean with a large `sigma` (pixels), on block means of a quarter sigma and back."""
-    factor = max(1, int(sigma / 4))
+    """Gaussian mean with a large `sigma` (pixels), on block means (`wide_factor`) and back."""
+    factor = wide_factor(sigma)
     if factor == 1:
         return ndi.gaussian_filter(image, sigma)
     small = ndi.gaussian_filter(block_mean(image, factor), sigma / factor)
