@@ -35,10 +35,14 @@ from cyto_kedro.pipelines.segmentation.nodes import segment
 from cyto_kedro.registry import algorithms
 
 OVERLAP_PX = 96
+# all but Level estimate the diameter of the cells, unless their name says it
 ENGINES: dict[str, dict[str, Any]] = {
     "Level": {},
-    "LocalThreshold": {"diameter_px": 16},
-    "Otsu": {"diameter_px": 16},
+    "LocalThreshold": {},
+    "LocalThreshold-16": {"diameter_px": 16},
+    "Otsu": {},
+    "Li": {},
+    "Nuclei": {},
 }
 
 
@@ -86,7 +90,7 @@ def job(path: str, engine: str, size: int, side: int, out: Path) -> None:
     """Segment every tile in this process; save the stitched labels; print what it took."""
     algorithms("segmentation")["Level"] = Level
     manifest, frames = plan(size, side), pd.DataFrame({"frame": [0], "excluded": [False]})
-    spec: Any = SegmentationSpec(name=engine, args=ENGINES[engine])
+    spec: Any = SegmentationSpec(name=engine.split("-")[0], args=ENGINES[engine])
     names = [each["tile"] for each in manifest.groups(("fov", "population", "tile"))]
     before, began, tiles, most = peak_mb(), time.monotonic(), {}, 0.0
     for name in names:
@@ -125,7 +129,7 @@ def main() -> None:
         path = f"{temp}/field.ome.tif"
         ImageDataset(filepath=path).save(field(args.size))
         head = ("engine", "side", "tiles", "MB/job", "s", "stitch s", "whole", "tiled", "IoU<=.95")
-        print("".join(f"{each:>15}" if not i else f"{each:>10}" for i, each in enumerate(head)))
+        print("".join(f"{each:>18}" if not i else f"{each:>10}" for i, each in enumerate(head)))
         for engine in args.engines:
             for side in (0, *args.sides):
                 words = ["--size", str(args.size), "--job", path, engine, str(side)]
@@ -136,7 +140,7 @@ def main() -> None:
                     text=True,
                 )
                 count, most, seconds, stitching = json.loads(done.stdout)
-                line = f"{engine:>15}{side or 'whole':>10}{count:>10}{most:>10.0f}{seconds:>10.1f}"
+                line = f"{engine:>18}{side or 'whole':>10}{count:>10}{most:>10.0f}{seconds:>10.1f}"
                 same = compare(np.load(f"{temp}/0.npy")[0], np.load(f"{temp}/{side}.npy")[0])
                 print(
                     line + f"{stitching:>10.1f}" + "".join(f"{each:>10}" for each in same),

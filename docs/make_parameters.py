@@ -42,7 +42,7 @@ def main() -> str:
     """The page."""
     parts = [INTRO]
     parts += [text for name, model in MODELS.items() for text in _block(name, model)]
-    in_yaml = {each.stage for each in AlgorithmSpec.__subclasses__()}
+    in_yaml = {each.stage for each in AlgorithmSpec.__subclasses__() if hasattr(each, "stage")}
     for stage in STAGES:
         parts.append(f"## {stage.capitalize()} algorithms")
         if stage not in in_yaml:

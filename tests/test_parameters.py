@@ -8,7 +8,15 @@ import yaml
 from pydantic import ValidationError
 
 from cyto_kedro.errors import ConfigError
-from cyto_kedro.parameters import MODELS, Assay, Preprocessing, Segmentation, check_together
+from cyto_kedro.ledger import digest
+from cyto_kedro.parameters import (
+    MODELS,
+    Assay,
+    Preprocessing,
+    Segmentation,
+    check_together,
+    given_in,
+)
 
 
 @pytest.fixture
@@ -89,3 +97,44 @@ def test_a_group_sees_its_populations_part() -> None:
     block = Segmentation.model_validate({"T": {"name": "Otsu"}, "C": {"name": "LocalThreshold"}})
     assert block.for_group({"fov": "a", "population": "C"}).name == "LocalThreshold"
     assert block.for_group({"fov": "a"}) is block
+
+
+def test_a_tile_sees_the_engine_without_its_steps() -> None:
+    steps = [{"name": "CleanUp", "args": {"min_area_px": 9}}, {"name": "CleanUp"}]
+    block = Segmentation.model_validate({"T": {"name": "Otsu", "steps": steps}})
+    bare = Segmentation.model_validate({"T": {"name": "Otsu"}})
+    tile = {"fov": "a", "population": "T", "tile": "t0000-0004"}
+    assert block.for_group(tile) == bare.for_group(tile)
+    assert digest(block.for_group(tile)) == digest(bare.for_group(tile))
+    whole = {"fov": "a", "block": "t0000-0004"}
+    assert digest(block.for_group(whole)) != digest(bare.for_group(whole))
+    assert given_in("um", "px", {"segmentation": bare}) == []
+    um = {"T": {"name": "Otsu", "steps": [{"name": "SmoothOutlines", "args": {"radius_um": 2}}]}}
+    assert given_in("um", "px", {"segmentation": um}) == ["segmentation.T.steps[0].args.radius_um"]
+
+
+@pytest.mark.parametrize(
+    ("block", "value", "why"),
+    [
+        ("segmentation", {"name": "CleanUp"}, r"not an engine.*segmentation\.<population>\.steps"),
+        ("segmentation", {"name": "SubtractPopulation"}, r"no engine.*subtraction\.name"),
+        (
+            "segmentation",
+            {"steps": [{"name": "Otsu"}]},
+            r"no step.*segmentation\.<population>\.name",
+        ),
+        ("segmentation", {"steps": [{"name": "SubtractPopulation"}]}, r"subtraction\.name"),
+        ("segmentation", {"steps": [{"name": "CleenUp"}]}, "Did you mean 'CleanUp'"),
+        ("segmentation", {"steps": [{"name": "SplitTouching"}]}, "exactly one of diameter_um"),
+        ("tracking", {"name": "MinimumLength", "args": {"min_points": 3}}, "not a linker"),
+        ("tracking", {"name": "LAP", "steps": [{"name": "LAP"}]}, "a linker, not a step"),
+    ],
+)
+def test_engines_and_steps_stand_in_their_own_places(block: str, value: Any, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        MODELS[block].model_validate({"T": {"name": "Otsu"} | value})
+
+
+def test_only_a_subtraction_subtracts() -> None:
+    with pytest.raises(ValidationError, match="subtracts nothing"):
+        MODELS["subtraction"].model_validate({"name": "Otsu"})

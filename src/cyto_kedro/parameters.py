@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, m
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.algorithms.segmentation.cleanup import LabelStep, SubtractPopulation
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tracking.common import Linker
 from cyto_kedro.algorithms.tracking.steps import TrackStep
@@ -59,8 +60,68 @@ class PreprocessingSpec(AlgorithmSpec):
         return made
 
 
-class SegmentationSpec(AlgorithmSpec):
+class Stepped(AlgorithmSpec):
+    """An algorithm, and steps on what it made, in order."""
+
+    steps: tuple[AlgorithmSpec, ...] = ()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `AlgorithmSpec.fingerprint`."""
+        return super().fingerprint() | {"steps": [each.fingerprint() for each in self.steps]}
+
+
+class LabelStepSpec(AlgorithmSpec):
+    """A step on an engine's labels."""
+
     stage: ClassVar[str] = "segmentation"
+
+    def make(self) -> LabelStep:
+        """Make the step.
+
+        Raises
+        ------
+        ConfigError
+            If it is an algorithm of another kind.
+        """
+        step = super().make()
+        if not isinstance(step, LabelStep):
+            raise ConfigError(
+                f"{self.name} is no step on labels (such as CleanUp): "
+                + (
+                    "name it at subtraction.name"
+                    if isinstance(step, SubtractPopulation)
+                    else "an engine is named at segmentation.<population>.name"
+                )
+            )
+        return step
+
+
+class SegmentationSpec(Stepped):
+    """An engine, and what is done to its labels, in order."""
+
+    stage: ClassVar[str] = "segmentation"
+
+    steps: tuple[LabelStepSpec, ...] = Field(
+        default=(), description="steps on the labels of the whole field, before subtraction"
+    )
+
+    def make(self) -> Algorithm:
+        """Make the engine.
+
+        Raises
+        ------
+        ConfigError
+            If it is an algorithm of another kind.
+        """
+        engine = super().make()
+        if isinstance(engine, LabelStep):
+            raise ConfigError(
+                f"{self.name} is a step on labels, not an engine: name it under "
+                "segmentation.<population>.steps"
+            )
+        if isinstance(engine, SubtractPopulation):
+            raise ConfigError(f"{self.name} is no engine: name it at subtraction.name")
+        return engine
 
 
 class TabulationSpec(AlgorithmSpec):
@@ -92,7 +153,7 @@ class TrackStepSpec(AlgorithmSpec):
         return step
 
 
-class TrackingSpec(AlgorithmSpec):
+class TrackingSpec(Stepped):
     """A linker, and what is done to its tracks, in order."""
 
     stage: ClassVar[str] = "tracking"
@@ -108,10 +169,6 @@ class TrackingSpec(AlgorithmSpec):
                 "tracking.<population>.steps"
             )
         return linker
-
-    def fingerprint(self) -> dict[str, Any]:
-        """See `AlgorithmSpec.fingerprint`."""
-        return super().fingerprint() | {"steps": [each.fingerprint() for each in self.steps]}
 
 
 class ContactsSpec(AlgorithmSpec):
@@ -239,9 +296,17 @@ class ByPopulation(RootModel[dict[str, Any]]):
 
 
 class Segmentation(ByPopulation):
-    """``segmentation:`` population -> engine."""
+    """``segmentation:`` population -> engine, and ``steps``, a list of what is done to its labels."""
 
     root: dict[str, SegmentationSpec]
+
+    def for_group(self, group: Mapping[str, str]) -> Any:
+        """The part of the group's population; of a tile the engine alone.
+
+        Steps come after tiles are joined, so changing them makes no engine's labels stale.
+        """
+        part = super().for_group(group)
+        return part.model_copy(update={"steps": ()}) if "tile" in group else part
 
 
 class Tracking(ByPopulation):
@@ -250,8 +315,26 @@ class Tracking(ByPopulation):
     root: dict[str, TrackingSpec]
 
 
-class Subtraction(SegmentationSpec):
+class Subtraction(AlgorithmSpec):
     """``subtraction:`` how one population's mask is taken out of another's."""
+
+    stage: ClassVar[str] = "segmentation"
+
+    def make(self) -> SubtractPopulation:
+        """Make it.
+
+        Raises
+        ------
+        ConfigError
+            If it is an algorithm of another kind.
+        """
+        made = super().make()
+        if not isinstance(made, SubtractPopulation):
+            raise ConfigError(
+                f"{self.name} subtracts nothing: subtraction.name must be SubtractPopulation, or a "
+                "subclass of it"
+            )
+        return made
 
 
 class Tabulation(Strict):
@@ -406,7 +489,7 @@ def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
     """Every algorithm within a block of parameters, and the key where it stands."""
     if isinstance(value, AlgorithmSpec):
         yield from _algorithms(f"{path}.args", value.make())
-        if isinstance(value, TrackingSpec):
+        if isinstance(value, Stepped):
             yield from _algorithms(f"{path}.steps", value.steps)
     elif isinstance(value, tuple):
         for number, each in enumerate(value):

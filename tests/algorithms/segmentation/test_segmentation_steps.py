@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage as ndi
 from skimage.morphology import disk, opening
 
+from cyto_kedro.algorithms.base import construct
 from cyto_kedro.algorithms.segmentation.steps import SmoothOutlines, SplitTouching
 from cyto_kedro.errors import ConfigError
 
@@ -55,4 +56,4 @@ def test_empty_frames_and_units(step: SplitTouching | SmoothOutlines) -> None:
         assert result.shape == shape
         assert not result.any()
     with pytest.raises(ConfigError, match="exactly one"):
-        type(step)()({"label": np.zeros((1, 8, 8), np.uint32)})
+        construct(type(step))

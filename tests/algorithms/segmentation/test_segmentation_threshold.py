@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from scipy import ndimage as ndi
 
+from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
@@ -21,7 +22,7 @@ from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Ots
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.registry import build
 
-ALL = pytest.mark.parametrize("cls", [Otsu, Li, LocalThreshold, Nuclei])
+ALL = pytest.mark.parametrize("cls", [Otsu, Li, LocalThreshold, Nuclei, BlobSeeds])
 
 
 def scene(
@@ -77,8 +78,9 @@ def test_separates_touching_discs(cls: type) -> None:
     image += np.random.default_rng(0).normal(0, 5, image.shape)
     label = cls(diameter_px=20)({"image": image[None]})["label"][0]
     assert match(left + 2 * (right & ~left), label) == (2, 0, 0)
-    unsplit = {"tolerance": 5.0} if cls is Nuclei else {"split": False}
-    assert cls(diameter_px=20, **unsplit)({"image": image[None]})["label"][0].max() == 1
+    unsplit = {Nuclei: {"tolerance": 5.0}, BlobSeeds: {"smallest": 2.5, "largest": 2.5}}
+    args = unsplit.get(cls, {"split": False})
+    assert cls(diameter_px=20, **args)({"image": image[None]})["label"][0].max() == 1
 
 
 @ALL

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,16 +17,33 @@ from cyto_kedro.algorithms.segmentation.cleanup import (
     drop_by_area,
     renumber,
 )
-from cyto_kedro.algorithms.segmentation.frames import segment_frames
-from cyto_kedro.algorithms.segmentation.scale import flatten, typical_diameter
+from cyto_kedro.algorithms.segmentation.frames import (
+    field_windows,
+    frame_of,
+    stack_shape,
+    with_margin,
+)
+from cyto_kedro.algorithms.segmentation.scale import (
+    flatten,
+    flatten_factor,
+    typical_diameter,
+    wide_factor,
+)
+
+_COARSE_DIAMETER = 30  # pixels: larger cells may be sought in block means
+_MARGIN = 4.0  # around a tile, in diameters
 
 
 class Classical(Algorithm):
     """``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``, frame by frame.
 
     Lengths are relative to the cells' diameter where they can be, so that one configuration serves
-    several magnifications; results do not depend on block length.
+    several magnifications; results do not depend on block length. Neither do they on tiles: with
+    ``"field"`` (the whole images, lazy) and ``"corner"`` (y, x of ``"image"`` therein), diameter,
+    thresholds and noise are those of the field, and the surroundings of the tile are seen.
     """
+
+    version: ClassVar[int] = 2
 
     diameter_um: float | None = Field(default=None, gt=0, description="typical cell diameter, um")
     diameter_px: float | None = Field(
@@ -76,30 +96,44 @@ class Classical(Algorithm):
             diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel)
         smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
         largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
-        return segment_frames(data, lambda x: self._frame(x, diameter, smallest, largest))
+        label = np.zeros(stack_shape(data["image"]), np.uint32)
+        for index in range(len(label)):
+            label[index] = self._frame(data, index, diameter, smallest, largest)
+        return {"label": label}
 
     def _frame(
         self,
-        image: np.ndarray,
+        data: Data,
+        index: int,
         diameter: float | None,
         smallest: float | None,
         largest: float | None,
     ) -> np.ndarray:
+        image = frame_of(data, index)
         nothing = np.zeros(image.shape, np.uint32)
         if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
             return nothing
-        diameter = diameter or typical_diameter(image)
-        if diameter is None:
+        sample = field_windows(data, index, image)
+        size = diameter or typical_diameter(*sample)
+        if size is None:
             return nothing
+        margin = math.ceil(_MARGIN * size)
+        image, tile = with_margin(data, index, image, margin, _grid(size, margin))
         if self.flatten:
-            image = flatten(image, diameter)
-        smallest = 0.1 * np.pi / 4 * diameter**2 if smallest is None else smallest
-        label = drop_by_area(self.cells(image, diameter, smallest, largest), smallest, largest)
-        return renumber(drop_border(label) if self.clear_border else label)
+            image, sample = of_both(lambda each: flatten(each, size), image, sample)
+        smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
+        label = self.cells(image, sample, size, smallest, largest)
+        label = drop_by_area(label, smallest, largest)
+        return renumber((drop_border(label) if self.clear_border else label)[tile])
 
     @abstractmethod
     def cells(
-        self, image: np.ndarray, diameter: float, smallest: float, largest: float | None
+        self,
+        image: np.ndarray,
+        sample: Sequence[np.ndarray],
+        diameter: float,
+        smallest: float,
+        largest: float | None,
     ) -> np.ndarray:
         """Labels (Y, X) of one flattened frame; areas are checked afterwards.
 
@@ -107,8 +141,31 @@ class Classical(Algorithm):
         ----------
         image : (Y, X) float32
             Not constant, finite.
+        sample : (Y, X) float32 each
+            Parts of the field (or just `image`) that thresholds and noise are taken from.
         diameter
             Typical cell diameter, pixels.
         smallest, largest
             Areas that cells may have, pixels.
         """
+
+
+def coarse_factor(diameter: float) -> int:
+    """Side in pixels of the blocks whose means show cells of `diameter` well enough."""
+    return max(1, int(diameter / _COARSE_DIAMETER))
+
+
+def _grid(diameter: float, margin: int) -> int:
+    """Pixels after which block means of all kinds begin anew, as far as that is within `margin`."""
+    grid = 1
+    for factor in (flatten_factor(diameter), coarse_factor(diameter), wide_factor(diameter)):
+        grid = math.lcm(grid, factor) if math.lcm(grid, factor) <= margin else grid
+    return grid
+
+
+def of_both(
+    change: Callable[[np.ndarray], np.ndarray], image: np.ndarray, sample: Sequence[np.ndarray]
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """`change` of `image` and of each of `sample`; once where they are the same array."""
+    changed = change(image)
+    return changed, [changed if each is image else change(each) for each in sample]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -139,8 +140,30 @@ def area_px(
     return um2 / pixel_size_um**2
 
 
-class CleanUp(Algorithm):
-    """Clean a label stack: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
+class LabelStep(Algorithm):
+    """Changes labels frame by frame: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
+
+    @abstractmethod
+    def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
+        """Labels (Y, X) made of those of one frame, uint32; `label` is not changed.
+
+        Raises
+        ------
+        ConfigError
+            If a length or area is in um or um2 and the pixel size is unknown.
+        """
+
+    def __call__(self, data: Data) -> Data:
+        """Change ``data["label"]``; reads ``pixel_size_um``."""
+        stack_shape(data["label"], "label")
+        label = check_labels(data["label"], int(data.get("frame_start", 0)))
+        for index, frame in enumerate(label):
+            label[index] = self.edit(frame, data.get("pixel_size_um"))
+        return {"label": label}
+
+
+class CleanUp(LabelStep):
+    """Remove cells by size and at the border, fill holes, number anew."""
 
     min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")
     min_area_px: float | None = Field(default=None, ge=0, description="smallest cell, pixels")
@@ -151,23 +174,18 @@ class CleanUp(Algorithm):
     clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
     relabel: bool = Field(default=True, description="number labels 1..n in every frame")
 
-    def __call__(self, data: Data) -> Data:
-        """Clean ``data["label"]``; reads ``pixel_size_um`` where an area is in um2."""
-        pixel = data.get("pixel_size_um")
-        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
-        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
-        stack_shape(data["label"], "label")
-        label = check_labels(data["label"], int(data.get("frame_start", 0)))
-        for index, frame in enumerate(label):
-            if self.largest_part:
-                frame = largest_parts(frame)
-            if self.fill_holes:
-                frame = fill_label_holes(frame)
-            if self.clear_border:
-                frame = drop_border(frame)
-            frame = drop_by_area(frame, smallest, largest)
-            label[index] = renumber(frame) if self.relabel else frame
-        return {"label": label}
+    def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
+        """See `LabelStep.edit`."""
+        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel_size_um)
+        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel_size_um)
+        if self.largest_part:
+            label = largest_parts(label)
+        if self.fill_holes:
+            label = fill_label_holes(label)
+        if self.clear_border:
+            label = drop_border(label)
+        label = drop_by_area(label, smallest, largest)
+        return renumber(label) if self.relabel else label
 
 
 def subtract(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.errors import InputError
+
+_WHOLE_PX = 2048**2
+_WINDOW_PX, _WINDOWS = 512, 8
 
 
 def frame_of(data: Data, index: int, key: str = "image") -> np.ndarray:
@@ -38,9 +41,63 @@ def field_sample(data: Data, index: int, key: str = "image") -> np.ndarray:
     segmented whole. Where ``data["field"]`` is not given, ``data[key]`` is the field.
     """
     stack: Any = data["field"] if "field" in data else data[key]
-    step = math.ceil(math.sqrt(stack.shape[1] * stack.shape[2] / 2048**2))
+    step = math.ceil(math.sqrt(stack.shape[1] * stack.shape[2] / _WHOLE_PX))
     sample = np.asarray(stack[index, :: max(step, 1), :: max(step, 1)])
     return frame_of({**data, key: sample[None], "frame_start": _number(data, index)}, 0, key)
+
+
+def field_windows(data: Data, index: int, image: np.ndarray) -> list[np.ndarray]:
+    """Frame `index` of the whole field, float32, all of it or (over 2048²) windows of it.
+
+    For statistics that need neighbouring pixels, as sizes and noise do: 8 windows of 512², spread
+    evenly. They are the same for all tiles of a field and for the field segmented whole. `image` is
+    the frame of ``data["image"]``, the field where ``data["field"]`` is not given.
+    """
+    field: Any = data["field"][index] if "field" in data else image
+    height, width = field.shape
+    if height * width <= _WHOLE_PX:
+        windows = [(slice(None), slice(None))] if "field" in data else []
+    else:
+        corners = [
+            (y, x)
+            for y in range(0, max(height - _WINDOW_PX, 0) + 1, _WINDOW_PX)
+            for x in range(0, max(width - _WINDOW_PX, 0) + 1, _WINDOW_PX)
+        ]
+        chosen = np.unique(np.linspace(0, len(corners) - 1, _WINDOWS).astype(int))
+        windows = [tuple(slice(a, a + _WINDOW_PX) for a in corners[i]) for i in chosen]
+    start = _number(data, index)
+    return [
+        frame_of({"image": np.asarray(field[each])[None], "frame_start": start}, 0)
+        for each in windows
+    ] or [image]
+
+
+def with_margin(
+    data: Data, index: int, image: np.ndarray, margin: int, multiple: int
+) -> tuple[np.ndarray, tuple[slice, slice]]:
+    """A tile with what lies around it in its field, and where the tile is therein.
+
+    Parameters
+    ----------
+    image
+        (Y, X) frame `index` of ``data["image"]``; returned as it is where ``data["field"]`` or
+        ``data["corner"]``, the (y, x) of the tile in it, is not given.
+    margin
+        Pixels added on every side, fewer at the edge of the field.
+    multiple
+        Begin and end are multiples of it, so that block means fall alike in all tiles.
+    """
+    if "field" not in data or "corner" not in data:
+        return image, (slice(None), slice(None))
+    field, spans, inner = data["field"][index], [], []
+    for start, length, size in zip(data["corner"], image.shape, field.shape, strict=True):
+        first = max(start - margin, 0) // multiple * multiple
+        last = min(-(-(start + length + margin) // multiple) * multiple, size)
+        spans.append(slice(first, last))
+        inner.append(slice(start - first, start - first + length))
+    wide = np.asarray(field[tuple(spans)])[None]
+    number = _number(data, index)
+    return frame_of({"image": wide, "frame_start": number}, 0), (inner[0], inner[1])
 
 
 def channel_data(data: Data, channel: str) -> Data:
@@ -80,11 +137,3 @@ def stack_shape(stack: Any, key: str = "image") -> tuple[int, int, int]:
             f"put a length-1 time axis before a still image: image[None]"
         )
     return tuple(stack.shape)
-
-
-def segment_frames(data: Data, segment: Callable[[np.ndarray], np.ndarray]) -> Data:
-    """Apply `segment` ((Y, X) float32 -> (Y, X) labels) to every frame of ``data["image"]``."""
-    label = np.zeros(stack_shape(data["image"]), np.uint32)
-    for index in range(label.shape[0]):
-        label[index] = segment(frame_of(data, index))
-    return {"label": label}

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical
+from cyto_kedro.algorithms.segmentation.classical import Classical, coarse_factor, of_both
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
-from cyto_kedro.algorithms.segmentation.scale import background_level, block_mean, smoothed_noise
+from cyto_kedro.algorithms.segmentation.scale import (
+    background_level,
+    block_mean,
+    pool,
+    smoothed_noise,
+)
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance, trim_to_height
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
 
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
-_COARSE_DIAMETER = (
-    30  # pixels: larger cells are chosen in a smaller image, their edges found in this
-)
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -30,6 +33,7 @@ class _Frame:
     smooth: np.ndarray  # above the background's level
     root: np.ndarray  # its square root: equal steps stand out equally from photon noise
     slope: np.ndarray  # gradient of the root
+    high: float  # of the root, 99.9th percentile over the field
     floor: float  # least of `smooth` that can be a cell
     least_height: float
     diameter: float
@@ -71,13 +75,18 @@ class Nuclei(Classical):
     )
 
     def cells(
-        self, image: np.ndarray, diameter: float, smallest: float, largest: float | None
+        self,
+        image: np.ndarray,
+        sample: Sequence[np.ndarray],
+        diameter: float,
+        smallest: float,
+        largest: float | None,
     ) -> np.ndarray:
         """See `Classical.cells`."""
-        factor = max(1, int(diameter / _COARSE_DIAMETER))
+        factor = coarse_factor(diameter)  # chosen in a smaller image, edges found in this
         area = factor**2
         frame = self._measured(
-            block_mean(image, factor),
+            *of_both(lambda each: block_mean(each, factor), image, sample),
             diameter / factor,
             smallest / area,
             np.inf if largest is None else largest / area,
@@ -95,23 +104,30 @@ class Nuclei(Classical):
         if factor == 1:
             return cells
         label = label.repeat(factor, 0).repeat(factor, 1)[: image.shape[0], : image.shape[1]]
-        return self._grown(self._measured(image, diameter, smallest, np.inf), label)
+        return self._grown(self._measured(image, sample, diameter, smallest, np.inf), label)
 
     def _measured(
-        self, image: np.ndarray, diameter: float, smallest: float, largest: float
+        self,
+        image: np.ndarray,
+        sample: Sequence[np.ndarray],
+        diameter: float,
+        smallest: float,
+        largest: float,
     ) -> _Frame:
         from skimage.filters import threshold_otsu
 
         sigma = max(self.smoothing * diameter, 0.5)
-        smooth = ndi.gaussian_filter(image, sigma)
-        threshold = float(threshold_otsu(smooth))
-        level, _ = background_level(smooth, threshold)
-        noise = smoothed_noise(image, sigma, threshold)
+        smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
+        pixels = pool(parts)
+        threshold = float(threshold_otsu(pixels))
+        level, _ = background_level(pixels, threshold)
+        noise = float(np.median([smoothed_noise(each, sigma, threshold) for each in sample]))
         root = np.sqrt(np.maximum(smooth - level, 0))
         return _Frame(
             smooth=smooth - level,
             root=root,
             slope=np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8,
+            high=float(np.percentile(np.sqrt(np.maximum(pixels - level, 0)), 99.9)),
             floor=self.min_contrast * noise,
             least_height=max(
                 self.min_height * (threshold - level), 0.5 * self.min_contrast * noise
@@ -123,9 +139,8 @@ class Nuclei(Classical):
 
     def _look(self, frame: _Frame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:
         """Regions (Y, X) chosen where it is not `hidden`, numbered from 1."""
-        high = float(np.percentile(frame.root, 99.9))
-        low = min(frame.floor**0.5, high)
-        step = max(high - low, 1e-12) / (_LEVELS - 1)
+        low = min(frame.floor**0.5, frame.high)
+        step = max(frame.high - low, 1e-12) / (_LEVELS - 1)
         level = np.clip(1 + (frame.root - low) / step, 1, _LEVELS)
         open_ = frame.smooth > frame.floor
         if hidden is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage as ndi
 
@@ -31,26 +33,49 @@ def _upsample(coarse: np.ndarray, factor: int, shape: tuple[int, int]) -> np.nda
     return coarse
 
 
+def wide_factor(sigma: float) -> int:
+    """Side in pixels of the blocks of `wide_gaussian`: a power of 2, at most a quarter of `sigma`."""
+    return 2 ** int(np.log2(max(sigma / 4, 1)))
+
+
 def wide_gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean with a large `sigma` (pixels), on block means of a quarter sigma and back."""
-    factor = max(1, int(sigma / 4))
+    """Gaussian mean with a large `sigma` (pixels), on block means (`wide_factor`) and back."""
+    factor = wide_factor(sigma)
     if factor == 1:
         return ndi.gaussian_filter(image, sigma)
     small = ndi.gaussian_filter(block_mean(image, factor), sigma / factor)
     return _upsample(small, factor, image.shape).astype(np.float32)
 
 
-def typical_diameter(image: np.ndarray) -> float | None:
-    """Typical diameter in pixels of the bright blobs of `image` (Y, X); None if there are none.
+def pool(images: Sequence[np.ndarray]) -> np.ndarray:
+    """The pixels of all `images` for statistics; a single one stays as it is."""
+    return images[0] if len(images) == 1 else np.concatenate([each.ravel() for each in images])
+
+
+def typical_diameter(*images: np.ndarray) -> float | None:
+    """Typical diameter in pixels of the bright blobs of `images` (Y, X); None if there are none.
 
     Blobs are maxima over space and scale of the scale-normalised Laplacian of Gaussian (Lindeberg
     1998): a disc of diameter d answers most at sigma = d / (2 sqrt 2). The result is the median of
     the blobs' diameters, each weighted by area and squared contrast, so that neither fine texture
     nor a few bright specks decide it. Steps are a factor sqrt 2; scales up to a third of the image.
     """
+    parts = [_blobs(image) for image in images]
+    size, strength = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if not size.size:
+        return None
+    strong = strength >= 0.25 * np.percentile(strength, 99)
+    size, strength = size[strong], strength[strong]
+    order = np.argsort(size, kind="stable")
+    cumulated = np.cumsum((strength[order].astype(float) * size[order]) ** 2)
+    return float(size[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
+
+
+def _blobs(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Diameter (pixels) and response of every maximum over space and scale."""
     largest = min(image.shape) / 3
     if largest < _SMALLEST_DIAMETER_PX:
-        return None
+        return np.empty(0), np.empty(0, np.float32)
     count = int(np.ceil(2 * np.log2(largest / _SMALLEST_DIAMETER_PX))) + 1
     diameters = np.geomspace(_SMALLEST_DIAMETER_PX, largest, count)
     responses = []
@@ -74,14 +99,12 @@ def typical_diameter(image: np.ndarray) -> float | None:
             best &= value >= other[row, col]
         sizes.append(np.full(int(best.sum()), diameters[i]))
         strengths.append(value[best])
-    size, strength = np.concatenate(sizes), np.concatenate(strengths)
-    if not size.size:
-        return None
-    strong = strength >= 0.25 * np.percentile(strength, 99)
-    size, strength = size[strong], strength[strong]
-    order = np.argsort(size, kind="stable")
-    cumulated = np.cumsum((strength[order].astype(float) * size[order]) ** 2)
-    return float(size[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
+    return np.concatenate(sizes), np.concatenate(strengths)
+
+
+def flatten_factor(diameter: float) -> int:
+    """Side in pixels of the blocks that `flatten` averages."""
+    return max(1, int(diameter / 5))
 
 
 def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarray:
@@ -90,7 +113,7 @@ def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarra
     Computed on block means of a fifth of a diameter, so that noise does not pull the opening down
     and the cost does not grow with the cells.
     """
-    factor = max(1, int(diameter / 5))
+    factor = flatten_factor(diameter)
     coarse = ndi.gaussian_filter(block_mean(image, factor), 1)
     size = max(3, int(width * diameter / factor) | 1)
     low = ndi.minimum_filter(coarse, size, mode="nearest")

@@ -10,14 +10,15 @@ block length.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical
+from cyto_kedro.algorithms.segmentation.classical import Classical, of_both
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
-from cyto_kedro.algorithms.segmentation.scale import background_level, wide_gaussian
+from cyto_kedro.algorithms.segmentation.scale import background_level, pool, wide_gaussian
 from cyto_kedro.algorithms.segmentation.split import split_touching, trim_to_height
 
 
@@ -34,12 +35,20 @@ class ThresholdSegmentation(Classical):
 
     @abstractmethod
     def foreground(
-        self, image: np.ndarray, floor: float, level: float, threshold: float, diameter: float
+        self,
+        image: np.ndarray,
+        pixels: np.ndarray,
+        floor: float,
+        level: float,
+        threshold: float,
+        diameter: float,
     ) -> np.ndarray:
         """Mask (Y, X) of cells in the smoothed, flattened `image`.
 
         Parameters
         ----------
+        pixels
+            Those of the whole field, or of parts of it, alike: for global thresholds.
         floor
             Least value that stands out of the noise.
         level, threshold
@@ -49,16 +58,23 @@ class ThresholdSegmentation(Classical):
         """
 
     def cells(
-        self, image: np.ndarray, diameter: float, smallest: float, largest: float | None
+        self,
+        image: np.ndarray,
+        sample: Sequence[np.ndarray],
+        diameter: float,
+        smallest: float,
+        largest: float | None,
     ) -> np.ndarray:
         """See `Classical.cells`."""
         from skimage.filters import threshold_otsu
 
-        smooth = ndi.gaussian_filter(image, max(self.smoothing * diameter, 0.5))
-        threshold = float(threshold_otsu(smooth))
-        level, noise = background_level(smooth, threshold)
+        sigma = max(self.smoothing * diameter, 0.5)
+        smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
+        pixels = pool(parts)
+        threshold = float(threshold_otsu(pixels))
+        level, noise = background_level(pixels, threshold)
         floor = level + self.min_contrast * noise
-        mask = self.foreground(smooth, floor, level, threshold, diameter)
+        mask = self.foreground(smooth, pixels, floor, level, threshold, diameter)
         mask = fill_holes(mask, 0.3 * np.pi / 4 * diameter**2)
         if self.split:
             label = split_touching(
@@ -79,14 +95,20 @@ class Otsu(ThresholdSegmentation):
     square_root: bool = Field(default=True, description="threshold square roots of intensities")
 
     def foreground(
-        self, image: np.ndarray, floor: float, level: float, threshold: float, diameter: float
+        self,
+        image: np.ndarray,
+        pixels: np.ndarray,
+        floor: float,
+        level: float,
+        threshold: float,
+        diameter: float,
     ) -> np.ndarray:
         """Pixels above Otsu's threshold and the noise floor."""
         from skimage.filters import threshold_otsu
 
         if self.square_root:
-            dark = float(np.percentile(image, 1))
-            threshold = float(threshold_otsu(np.sqrt(np.maximum(image - dark, 0)))) ** 2 + dark
+            dark = float(np.percentile(pixels, 1))
+            threshold = float(threshold_otsu(np.sqrt(np.maximum(pixels - dark, 0)))) ** 2 + dark
         return image > max(threshold, floor)
 
 
@@ -98,12 +120,18 @@ class Li(ThresholdSegmentation):
     """
 
     def foreground(
-        self, image: np.ndarray, floor: float, level: float, threshold: float, diameter: float
+        self,
+        image: np.ndarray,
+        pixels: np.ndarray,
+        floor: float,
+        level: float,
+        threshold: float,
+        diameter: float,
     ) -> np.ndarray:
         """Pixels above Li's threshold and the noise floor."""
         from skimage.filters import threshold_li
 
-        return image > max(float(threshold_li(image)), floor)
+        return image > max(float(threshold_li(pixels)), floor)
 
 
 class LocalThreshold(ThresholdSegmentation):
@@ -121,7 +149,13 @@ class LocalThreshold(ThresholdSegmentation):
     )
 
     def foreground(
-        self, image: np.ndarray, floor: float, level: float, threshold: float, diameter: float
+        self,
+        image: np.ndarray,
+        pixels: np.ndarray,
+        floor: float,
+        level: float,
+        threshold: float,
+        diameter: float,
     ) -> np.ndarray:
         """Pixels above the local mean, the noise floor and the least height."""
         around = wide_gaussian(image, self.window * diameter / 2)

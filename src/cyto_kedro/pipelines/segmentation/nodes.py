@@ -26,8 +26,9 @@ def segment(
     """Label one population in one block, or in one tile of it: only its pixels are read.
 
     Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
-    images of the whole field, lazily: an engine that scales by percentiles takes them from there, so
-    that all tiles are scaled alike. Channels that the assay keeps apart become a dict.
+    images of the whole field, lazily, and ``corner``, (y, x) of the tile therein: an engine takes its
+    percentiles and thresholds from there, so that all tiles are treated alike. Channels
+    that the assay keeps apart become a dict.
     """
     spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
     block = block_of(group, manifest)
@@ -39,7 +40,8 @@ def segment(
         image = {name: image[:, number] for number, name in enumerate(names)}
     data = {**context(group, manifest), "image": image}
     if not tile.whole:
-        data |= {"field": image, "image": _cut(image, rows, columns)}
+        tiled = {"field": image, "corner": (rows.start, columns.start)}
+        data |= tiled | {"image": _cut(image, rows, columns)}
     label = np.asarray(spec.make()(data)["label"])
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     if label.shape != shape:
@@ -63,25 +65,29 @@ def subtract(
     group: Group,
     engine_labels: Mapping[tuple[str, str], np.ndarray],
     manifest: Manifest,
+    segmentation: Segmentation,
     subtraction: Subtraction,
 ) -> dict[str, np.ndarray]:
-    """Join the tiles of each population; take out of its mask those that the assay says."""
-    step, where = subtraction.make(), context(group, manifest)
+    """Join the tiles of each population, apply its steps, take out of its mask what the assay says.
+
+    Steps see the field in one piece: sizes and borders are the cells' and the field's, not a tile's.
+    """
+    minus, where = subtraction.make(), context(group, manifest)
     names: dict[str, list[str]] = {}
     for population, name in engine_labels:
         names.setdefault(population, []).append(name)
-    whole = {
-        population: _whole(
-            {name: engine_labels[population, name] for name in tiles}, where["shape"]
-        )
-        for population, tiles in names.items()
-    }
+    whole = {}
+    for population, tiles in names.items():
+        label = _whole({name: engine_labels[population, name] for name in tiles}, where["shape"])
+        for step in segmentation.root[population].steps:
+            label = step.make()({**where, "population": population, "label": label})["label"]
+        whole[population] = label
     found = {}
     for population, others in manifest.subtract.items():
         label = whole[population]
         if others:
             taken = [whole[other] for other in others]
-            label = step({**where, "label": label, "subtract": taken})["label"]
+            label = minus({**where, "label": label, "subtract": taken})["label"]
         found[population] = label
     return found
 

@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 lift(subtract, by="fov/block", out="fov/population/block"),
-                ["engine_labels", "manifest", "params:subtraction"],
+                ["engine_labels", "manifest", "params:segmentation", "params:subtraction"],
                 "labels",
                 name="subtract",
             ),
