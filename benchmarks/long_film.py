@@ -39,7 +39,7 @@ def frames(n: int, side: int, cells: int, radius: float = 7.0) -> Iterator[np.nd
     reach = int(2 * radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = 1 / (1 + np.exp((np.hypot(y, x) - radius) / 1.2))
-    at, step = rng.uniform(0, side, (cells, 2)), rng.normal(0, 1, (cells, 2))
+    at, step = rng.uniform(0, side - 1, (cells, 2)), rng.normal(0, 1, (cells, 2))
     height = rng.uniform(200, 900, cells)
     light = 300 + 80 * np.cos(np.linspace(-1, 1, side))[:, None]
     for _ in range(n):
