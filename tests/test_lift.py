@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import weakref
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -93,6 +95,28 @@ def test_kedros_own_runner_saves_group_by_group_and_fails_at_the_end() -> None:
     with pytest.raises(GroupsFailedError):
         SequentialRunner().run(pipeline, catalog)
     assert [next(iter(each)) for each in saved] == ["b/t0000-0003", "b/t0008-0008", "a/t0000-0003"]
+
+
+def test_kedros_own_runner_holds_one_group_of_a_node_with_two_outputs() -> None:
+    made: list[weakref.ref[Any]] = []
+    saved: list[str] = []
+
+    def two(group: Mapping[str, str], manifest: Plan) -> tuple[Any, Any]:
+        assert [each() for each in made] == [None] * len(made)
+        both = np.zeros(3), np.ones(3)
+        made.extend(weakref.ref(each) for each in both)
+        return both
+
+    class Sink(MemoryDataset):
+        def _save(self, data: Any) -> None:
+            saved.extend(f"{each} {array.sum():.0f}" for each, array in data.items())
+
+        save = _save
+
+    catalog = DataCatalog({"manifest": MemoryDataset(PLAN), "zeros": Sink(), "ones": Sink()})
+    lifted = lift(two, by="fov/block", out=["fov/block", "fov/block"])
+    SequentialRunner().run(Pipeline([node(lifted, "manifest", ["zeros", "ones"])]), catalog)
+    assert saved == [f"{each} {n}" for each in PLAN.ids(("fov", "block")) for n in (0, 3)]
 
 
 def test_finer_outputs_are_keyed_by_the_key_that_the_group_leaves_open() -> None:

@@ -88,8 +88,9 @@ def lift(
     -------
     callable
         A generator function with `func`'s signature less `group`, and its type hints (Kedro reads
-        them to validate parameters). It yields ``{partition id: result}``, or a tuple of these, goes
-        on past a group that fails, and raises one `GroupsFailedError` at the end.
+        them to validate parameters). It yields ``{partition id: result}``, or a tuple of these,
+        emptied when the next is asked for; it goes on past a group that fails, and raises one
+        `GroupsFailedError` at the end.
     """
     keys = parse_grain(by)
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
@@ -147,6 +148,11 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
                 failures.append((group, error))
                 continue
             yield chunk
+            if isinstance(chunk, tuple):
+                # saved by now: Kedro takes tuples apart by itertools.tee, which holds up to 57
+                # of them, blocks of a film with all their pixels
+                for part in chunk:
+                    part.clear()
             del chunk, result
             progress.done(where)
         if failures:

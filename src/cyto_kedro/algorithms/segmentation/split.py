@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, largest_parts
+from cyto_kedro.algorithms.segmentation.packing import Packing
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 
 
@@ -26,7 +27,6 @@ def split_touching(
     (Soille 2003, Morphological Image Analysis, 6.3.4).
     """
     from skimage.measure import label as components
-    from skimage.morphology import local_maxima, reconstruction
     from skimage.segmentation import watershed
 
     if not mask.any():
@@ -39,9 +39,22 @@ def split_touching(
         scale = np.maximum(wide - background, max(noise, 1e-9))
         surface += intensity_weight * np.clip((narrow - wide) / scale, -1, 1)
     surface = np.where(mask, surface, surface.min())
-    domes = np.round(reconstruction(surface - depth, surface, "dilation"), 6)
-    seeds = components(local_maxima(domes) & mask)
+    seeds = components(high_maxima(surface, depth) & mask)
     return watershed(-surface, seeds, mask=mask).astype(np.int32)
+
+
+def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
+    """Mask (Y, X) of the h-maxima of `surface`, h = `depth`; equal to 6 decimals is equal.
+
+    Reconstruction sorts all pixels: those at the lowest value, which no maximum holds, are left out.
+    """
+    from skimage.morphology import local_maxima, reconstruction
+
+    lowest = surface.min()
+    packing = Packing.of(surface > lowest)
+    small = packing.pack(surface, lowest)
+    domes = np.round(reconstruction(small - depth, small, "dilation"), 6)
+    return packing.unpack(local_maxima(domes), np.zeros(surface.shape, bool))
 
 
 def trim_to_height(
@@ -85,7 +98,6 @@ def cut_by_distance(
         By part: the label it was cut from.
     """
     from skimage.measure import label as components
-    from skimage.morphology import local_maxima, reconstruction
     from skimage.segmentation import watershed
 
     label = label.astype(np.int64)
@@ -93,8 +105,7 @@ def cut_by_distance(
     holes = fill_label_holes(label) > 0
     distance = ndi.distance_transform_edt((same & (label > 0)) | (holes & (label == 0)))
     surface = ndi.gaussian_filter(2 * distance / diameter, 0.05 * diameter)
-    domes = np.round(reconstruction(surface - depth, surface, "dilation"), 6)
-    seeds = components(local_maxima(domes) & (label > 0))
+    seeds = components(high_maxima(surface, depth) & (label > 0))
     part = watershed(-surface, seeds, mask=label > 0).astype(np.int64)
     count = int(label.max()) + 1
     codes, part = np.unique(part * count + label, return_inverse=True)

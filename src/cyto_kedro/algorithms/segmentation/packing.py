@@ -1,0 +1,75 @@
+"""The few pixels of a frame that a slow filter needs, moved together into a smaller image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Where each pixel of a mask lies in a smaller image that holds the mask's connected parts.
+
+    Parts (corner-sharing pixels) keep their form and are set apart by at least one pixel, in rows
+    of falling height. What looks at no more than neighbours, or no further than its own part, gives
+    the same in the small image as in the frame; its cost is that of the parts' bounding boxes.
+
+    Attributes
+    ----------
+    mask : (Y, X) bool
+        The frame's pixels that are packed.
+    at : (n,) int64
+        Their flat index in the small image, in raster order of the frame.
+    shape
+        Height and width of the small image.
+    """
+
+    mask: np.ndarray
+    at: np.ndarray
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, mask: np.ndarray) -> Packing:
+        """Pack `mask` (Y, X); as it is, with a rim, where packing would not make it smaller."""
+        from skimage.measure import label as components
+
+        y, x = np.nonzero(mask)
+        frame_shape = mask.shape[0] + 2, mask.shape[1] + 2
+        if not y.size:
+            return cls(mask, y, (3, 3))
+        number = components(mask, connectivity=2)[y, x] - 1
+        count = int(number.max()) + 1
+        top, left = np.full(count, mask.shape[0]), np.full(count, mask.shape[1])
+        bottom, right = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        np.minimum.at(top, number, y)
+        np.minimum.at(left, number, x)
+        np.maximum.at(bottom, number, y)
+        np.maximum.at(right, number, x)
+        height, width = bottom - top + 2, right - left + 2  # with the gap to the next
+        order = np.argsort(-height, kind="stable")
+        length = max(int(np.sqrt((height * width).sum())), 1)
+        start = np.cumsum(width[order]) - width[order]
+        row = start // length
+        first = np.flatnonzero(np.diff(row, prepend=-1))  # the highest part of each row
+        rows = height[order][first]
+        row_top = np.zeros(int(row[-1]) + 1, np.int64)
+        row_top[row[first]] = np.cumsum(rows) - rows
+        shape = int(rows.sum()) + 1, int(length + width.max()) + 1
+        if shape[0] * shape[1] >= frame_shape[0] * frame_shape[1]:
+            return cls(mask, (y + 1) * frame_shape[1] + x + 1, frame_shape)
+        new_top, new_left = np.empty(count, np.int64), np.empty(count, np.int64)
+        new_top[order], new_left[order] = row_top[row] + 1, start - row * length + 1
+        new_y, new_x = y + (new_top - top)[number], x + (new_left - left)[number]
+        return cls(mask, new_y * shape[1] + new_x, shape)
+
+    def pack(self, image: np.ndarray, fill: float) -> np.ndarray:
+        """The small image of `image` (Y, X), with `fill` between the parts."""
+        small = np.full(self.shape, fill, image.dtype)
+        small.ravel()[self.at] = image[self.mask]
+        return small
+
+    def unpack(self, small: np.ndarray, into: np.ndarray) -> np.ndarray:
+        """`into` (Y, X), changed: its masked pixels as in `small`."""
+        into[self.mask] = small.ravel()[self.at]
+        return into
