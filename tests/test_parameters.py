@@ -89,3 +89,27 @@ def test_a_group_sees_its_populations_part() -> None:
     block = Segmentation.model_validate({"T": {"name": "Otsu"}, "C": {"name": "LocalThreshold"}})
     assert block.for_group({"fov": "a", "population": "C"}).name == "LocalThreshold"
     assert block.for_group({"fov": "a"}) is block
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"name": "CleanUp"}, "CleanUp is a step on labels, not an engine"),
+        ({"name": "Otsu", "steps": [{"name": "Li"}]}, "Li is no step on labels"),
+        ({"name": "Otsu", "steps": [{"name": "SubtractPopulation"}]}, "is no step on labels"),
+    ],
+)
+def test_engines_and_steps_on_labels_are_told_apart(spec: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Segmentation.model_validate({"T": spec})
+
+
+def test_steps_on_labels_are_part_of_the_fingerprint() -> None:
+    step = {"name": "CleanUp", "args": {"min_area_px": 40}}
+    block = Segmentation.model_validate(
+        {"T": {"name": "Otsu"}, "C": {"name": "Otsu", "steps": [step]}}
+    )
+    without, given = (block.root[name].fingerprint() for name in "TC")
+    assert "steps" not in without
+    assert given["steps"][0]["args"]["min_area_px"] == 40
+    assert {**given, "steps": None} == {**without, "steps": None}

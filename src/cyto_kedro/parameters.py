@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator, m
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.algorithms.segmentation.cleanup import LabelStep
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tracking.common import Linker
 from cyto_kedro.algorithms.tracking.steps import TrackStep
@@ -59,8 +60,43 @@ class PreprocessingSpec(AlgorithmSpec):
         return made
 
 
-class SegmentationSpec(AlgorithmSpec):
+class LabelStepSpec(AlgorithmSpec):
+    """A step after an engine."""
+
     stage: ClassVar[str] = "segmentation"
+
+    def make(self) -> LabelStep:
+        """Make the step."""
+        step = super().make()
+        if not isinstance(step, LabelStep):
+            raise ConfigError(
+                f"{self.name} is no step on labels (CleanUp, SplitTouching, SmoothOutlines): an "
+                "engine is named at segmentation.<population>.name"
+            )
+        return step
+
+
+class SegmentationSpec(AlgorithmSpec):
+    """An engine, and what is done to its labels, in order."""
+
+    stage: ClassVar[str] = "segmentation"
+
+    steps: tuple[LabelStepSpec, ...] = Field(default=(), description="steps after the engine")
+
+    def make(self) -> Algorithm:
+        """Make the engine."""
+        engine = super().make()
+        if isinstance(engine, LabelStep):
+            raise ConfigError(
+                f"{self.name} is a step on labels, not an engine: name it under "
+                "segmentation.<population>.steps"
+            )
+        return engine
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `AlgorithmSpec.fingerprint`."""
+        steps = [each.fingerprint() for each in self.steps]
+        return super().fingerprint() | ({"steps": steps} if steps else {})
 
 
 class TabulationSpec(AlgorithmSpec):
@@ -239,7 +275,7 @@ class ByPopulation(RootModel[dict[str, Any]]):
 
 
 class Segmentation(ByPopulation):
-    """``segmentation:`` population -> engine."""
+    """``segmentation:`` population -> engine, and ``steps``, a list of what follows it."""
 
     root: dict[str, SegmentationSpec]
 
@@ -250,8 +286,10 @@ class Tracking(ByPopulation):
     root: dict[str, TrackingSpec]
 
 
-class Subtraction(SegmentationSpec):
+class Subtraction(AlgorithmSpec):
     """``subtraction:`` how one population's mask is taken out of another's."""
+
+    stage: ClassVar[str] = "segmentation"
 
 
 class Tabulation(Strict):
@@ -406,7 +444,7 @@ def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
     """Every algorithm within a block of parameters, and the key where it stands."""
     if isinstance(value, AlgorithmSpec):
         yield from _algorithms(f"{path}.args", value.make())
-        if isinstance(value, TrackingSpec):
+        if isinstance(value, (SegmentationSpec, TrackingSpec)):
             yield from _algorithms(f"{path}.steps", value.steps)
     elif isinstance(value, tuple):
         for number, each in enumerate(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Literal
 
 import numpy as np
@@ -139,7 +140,15 @@ def area_px(
     return um2 / pixel_size_um**2
 
 
-class CleanUp(Algorithm):
+class LabelStep(Algorithm):
+    """What may follow an engine: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
+
+    @abstractmethod
+    def __call__(self, data: Data) -> Data:
+        """Change ``data["label"]``; reads ``pixel_size_um`` for lengths in um."""
+
+
+class CleanUp(LabelStep):
     """Clean a label stack: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
 
     min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.segmentation.cleanup import check_labels, renumber
+from cyto_kedro.algorithms.base import Data, length_px
+from cyto_kedro.algorithms.segmentation.cleanup import LabelStep, check_labels, renumber
 from cyto_kedro.algorithms.segmentation.frames import stack_shape
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance
 
 
-class SplitTouching(Algorithm):
+class SplitTouching(LabelStep):
     """Cut labels at their waists: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``.
 
     Every label is cut along the watershed of the distance to its edge; labels are numbered anew.
@@ -42,7 +42,7 @@ class SplitTouching(Algorithm):
         return {"label": label}
 
 
-class SmoothOutlines(Algorithm):
+class SmoothOutlines(LabelStep):
     """Take thin spurs off cells: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``.
 
     A morphological opening of each label by a disc (Serra 1982). What is nowhere as wide as the disc

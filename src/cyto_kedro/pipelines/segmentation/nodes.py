@@ -27,7 +27,8 @@ def segment(
 
     Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
     images of the whole field, lazily: an engine that scales by percentiles takes them from there, so
-    that all tiles are scaled alike. Channels that the assay keeps apart become a dict.
+    that all tiles are scaled alike. Channels that the assay keeps apart become a dict. Steps on labels
+    follow the engine, tile by tile.
     """
     spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
     block = block_of(group, manifest)
@@ -41,6 +42,8 @@ def segment(
     if not tile.whole:
         data |= {"field": image, "image": _cut(image, rows, columns)}
     label = np.asarray(spec.make()(data)["label"])
+    for step in spec.steps:
+        label = step.make()({**data, "label": label})["label"]
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     if label.shape != shape:
         raise InputError(
