@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from tiny_project import Project
 
 from cyto_kedro.algorithms.segmentation.cleanup import CleanUp
+from tiny_project import Project
 
 
 def test_steps_follow_the_engine_and_make_its_labels_stale(project: Project) -> None:
