@@ -8,6 +8,7 @@ Precision, recall and F1 at two IoU thresholds, matched one to one; per field, a
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import tifffile
@@ -26,19 +27,27 @@ def main(env: str, raw: str, masks: str, population: str, text: str | None) -> N
     parser.add_argument("--population", default=population)
     args = parser.parse_args()
     run = RunFolder(args.data)
-    pooled = dict.fromkeys(THRESHOLDS, m.Score())
     head = "".join(f"   P@{t:<5} R@{t:<5} F1@{t:<4}" for t in THRESHOLDS)
     print(f"{'field':<36}{'true':>6}{'found':>6}{head}{'SEG':>7}")
+    for name, scores, seg in compare(run, args.raw / masks, args.population):
+        row(name, scores, seg)
+
+
+def compare(
+    run: RunFolder, masks: Path, population: str
+) -> Iterator[tuple[str, dict[float, m.Score], float]]:
+    """Each field's name, scores by threshold and SEG; at last those of all nuclei together."""
+    pooled = dict.fromkeys(THRESHOLDS, m.Score())
     covered, n_true = 0.0, 0
     for fov in run.fovs:
-        truth = tifffile.imread(args.raw / masks.format(fov=fov))[None]
-        found = run.labels(fov, args.population)
+        truth = tifffile.imread(str(masks).format(fov=fov))[None]
+        found = run.labels(fov, population)
         scores = {t: m.detection(truth, found, m.match_film(truth, found, t)) for t in THRESHOLDS}
         iou, n = m.seg(truth, found)
         covered, n_true = covered + iou, n_true + n
         pooled = {t: pooled[t] + scores[t] for t in THRESHOLDS}
-        row(fov, scores, iou / n)
-    row("all", pooled, covered / n_true)
+        yield fov, scores, iou / n
+    yield "all", pooled, covered / n_true
 
 
 def row(name: str, scores: dict[float, m.Score], seg: float) -> None:
