@@ -109,7 +109,7 @@ class BlobSeeds(Classical):
         least = max(self.min_contrast * noise, self.min_height * (threshold - level))
         count = int(np.ceil(np.log(self.largest / self.smallest) / np.log(_STEP))) + 1
         diameters = np.geomspace(self.smallest, self.largest, count) * diameter
-        at, scale, strength = blobs(image, diameters / 2 / 2**0.5, self.method)
+        at, scale, strength = blobs(image, list(diameters / 2 / 2**0.5), self.method)
         mask = fill_holes(smooth - level > least, 0.3 * np.pi / 4 * diameter**2)
         good = (strength >= least / 2) & mask[tuple(at.T)]
         at, scale, strength = at[good], scale[good], strength[good]
