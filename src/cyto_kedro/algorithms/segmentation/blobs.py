@@ -66,7 +66,7 @@ class BlobSeeds(Classical):
         description="Laplacian of Gaussian, or difference of Gaussians, its approximation",
     )
     smallest: float = Field(
-        default=0.6, gt=0, description="smallest scale, in typical cell diameters"
+        default=0.8, gt=0, description="smallest scale, in typical cell diameters"
     )
     largest: float = Field(default=1.4, gt=0, description="largest scale, in typical diameters")
     overlap: float = Field(
@@ -76,7 +76,7 @@ class BlobSeeds(Classical):
         description="of two blobs nearer than this share of the sum of their radii the stronger stays",
     )
     min_height: float = Field(
-        default=0.15,
+        default=0.3,
         ge=0,
         lt=1,
         description="least height of a cell's pixels and of its blob, as a share of the Otsu "
