@@ -42,6 +42,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "LocalThreshold-16": {"diameter_px": 16},
     "Otsu": {},
     "Li": {},
+    "BlobSeeds": {},
     "Nuclei": {},
 }
 

@@ -66,7 +66,7 @@ class BlobSeeds(Classical):
         description="Laplacian of Gaussian, or difference of Gaussians, its approximation",
     )
     smallest: float = Field(
-        default=0.6, gt=0, description="smallest scale, in typical cell diameters"
+        default=0.8, gt=0, description="smallest scale, in typical cell diameters"
     )
     largest: float = Field(default=1.4, gt=0, description="largest scale, in typical diameters")
     overlap: float = Field(
@@ -76,7 +76,7 @@ class BlobSeeds(Classical):
         description="of two blobs nearer than this share of the sum of their radii the stronger stays",
     )
     min_height: float = Field(
-        default=0.15,
+        default=0.3,
         ge=0,
         lt=1,
         description="least height of a cell's pixels and of its blob, as a share of the Otsu "
@@ -109,7 +109,7 @@ class BlobSeeds(Classical):
         least = max(self.min_contrast * noise, self.min_height * (threshold - level))
         count = int(np.ceil(np.log(self.largest / self.smallest) / np.log(_STEP))) + 1
         diameters = np.geomspace(self.smallest, self.largest, count) * diameter
-        at, scale, strength = blobs(image, diameters / 2 / 2**0.5, self.method)
+        at, scale, strength = blobs(image, list(diameters / 2 / 2**0.5), self.method)
         mask = fill_holes(smooth - level > least, 0.3 * np.pi / 4 * diameter**2)
         good = (strength >= least / 2) & mask[tuple(at.T)]
         at, scale, strength = at[good], scale[good], strength[good]

@@ -64,7 +64,10 @@ def field_windows(data: Data, index: int, image: np.ndarray) -> list[np.ndarray]
             for x in range(0, max(width - _WINDOW_PX, 0) + 1, _WINDOW_PX)
         ]
         chosen = np.unique(np.linspace(0, len(corners) - 1, _WINDOWS).astype(int))
-        windows = [tuple(slice(a, a + _WINDOW_PX) for a in corners[i]) for i in chosen]
+        windows = [
+            (slice(y, y + _WINDOW_PX), slice(x, x + _WINDOW_PX))
+            for y, x in (corners[i] for i in chosen)
+        ]
     start = _number(data, index)
     return [
         frame_of({"image": np.asarray(field[each])[None], "frame_start": start}, 0)
