@@ -256,7 +256,7 @@ def main() -> None:
     print("\n| CPU ms a frame | " + " | ".join(heads) + " |\n" + "|---" * (1 + len(heads)) + "|")
     for stage, name, arguments in asked:
         n = 10 if stage == "tracking" else 2
-        works = (make(stage, name, arguments, scene(10, *place), n) for place in places)
+        works = (make(stage, name, arguments, scene(n, *place), n) for place in places)
         row = " | ".join(f"{clock(work, n)[0]:.1f}" for work in works)
         print(f"| {words(name, arguments)} | {row} |", flush=True)
 
