@@ -16,10 +16,10 @@ from cyto_kedro.runner.adoption import take_over
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, may_retry, why
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
-from cyto_kedro.runner.flow import Flow, NodeRun, key_of, ready
+from cyto_kedro.runner.flow import Flow, NodeRun, ready
 from cyto_kedro.runner.graph import find_stale, groups_of, is_light, pipelines_of, sweep
 from cyto_kedro.runner.lease import Lease
-from cyto_kedro.runner.planning import Array, Group, again, plan_node
+from cyto_kedro.runner.planning import Array, Group, again, key_of, plan_node
 from cyto_kedro.runner.records import GroupRecord
 from cyto_kedro.runner.report import Failure, failure_table, resume_command, task_line
 from cyto_kedro.runner.resources import ResourceFile
@@ -176,13 +176,16 @@ class Driver:
         if groups:
             taken = {key_of(group) for group in groups}
             state.waiting = [each for each in state.waiting if key_of(each) not in taken]
-            try:
-                todo = node._copy(func=restrict(node.func, groups))
-                stale, reason = find_stale(todo, self._catalog, self._only_stale)
-            except Exception as error:  # noqa: BLE001 - as above
-                self._unplanned(state, error)
-                return
-            state.fresh += stale or []
+            stale, reason = groups, "all"
+            if self._only_stale:
+                try:
+                    todo = node._copy(func=restrict(node.func, groups))
+                    found, reason = find_stale(todo, self._catalog, True)
+                except Exception as error:  # noqa: BLE001 - as above
+                    self._unplanned(state, error)
+                    return
+                stale = found or []
+            state.fresh += stale
             run = {key_of(group) for group in state.fresh}
             for group in groups:
                 if key_of(group) not in run:  # it is current
@@ -310,12 +313,12 @@ class Driver:
         assert self._feed is not None
         self._feed.ended(sub.array.node)
         ends = ended.record.groups if ended.record else sub.folder.read_progress(index)
-        by_key = {tuple(sorted(each.group.items())): each for each in ends}
+        by_key = {key_of(each.group): each for each in ends}
         retry: dict[Cause, list[Group]] = {}
         lost: list[GroupRecord] = []
         done = 0
         for group in sub.array.batches[index]:
-            found = by_key.get(tuple(sorted(group.items())))
+            found = by_key.get(key_of(group))
             if found is not None and found.state == "done":
                 done += 1
                 self._flow.made(state.node, group)

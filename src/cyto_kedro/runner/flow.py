@@ -18,15 +18,8 @@ from kedro.pipeline.node import Node
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.partitions import Tile
 from cyto_kedro.runner.backend import Submission
-from cyto_kedro.runner.planning import Group
+from cyto_kedro.runner.planning import Group, Key, key_of
 from cyto_kedro.runner.report import Failure, left
-
-Key = tuple[tuple[str, str], ...]
-
-
-def key_of(group: Group) -> Key:
-    """A group as something that can be looked up."""
-    return tuple(sorted(group.items()))
 
 
 def ready(

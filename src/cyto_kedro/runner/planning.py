@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from cyto_kedro.runner.resources import ResourceFile, Resources
 
 Group = Mapping[str, str]
+Key = tuple[tuple[str, str], ...]
 SLOTS = 64  # tasks at once that `batch_size: auto` reckons with where max_parallel says nothing
+
+
+def key_of(group: Group) -> Key:
+    """A group as something that can be looked up."""
+    return tuple(sorted(group.items()))
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from kedro.runner.task import Task
 from cyto_kedro.currency import group_of
 from cyto_kedro.errors import ConfigError, GroupsFailedError
 from cyto_kedro.lift import is_lifted, restrict, spec_of
-from cyto_kedro.runner.flow import Key, key_of
 from cyto_kedro.runner.memory import peak_mb, reset_peak
+from cyto_kedro.runner.planning import Key, key_of
 from cyto_kedro.runner.records import (
     BatchRecord,
     GroupRecord,

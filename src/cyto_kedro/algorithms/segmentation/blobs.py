@@ -9,9 +9,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, of_both
+from cyto_kedro.algorithms.segmentation.classical import Classical, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
-from cyto_kedro.algorithms.segmentation.scale import background_level, pool
 from cyto_kedro.algorithms.segmentation.split import trim_to_height
 
 _STEP = 2**0.5  # between scales, at most
@@ -98,15 +97,11 @@ class BlobSeeds(Classical):
         largest: float | None,
     ) -> np.ndarray:
         """See `Classical.cells`."""
-        from skimage.filters import threshold_otsu
         from skimage.segmentation import watershed
 
-        sigma = max(self.smoothing * diameter, 0.5)
-        smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
-        pixels = pool(parts)
-        threshold = float(threshold_otsu(pixels))
-        level, noise = background_level(pixels, threshold)
-        least = max(self.min_contrast * noise, self.min_height * (threshold - level))
+        found = levels_of(image, sample, self.sigma(diameter))
+        smooth, level = found.smooth, found.level
+        least = max(self.min_contrast * found.noise, self.min_height * (found.threshold - level))
         count = int(np.ceil(np.log(self.largest / self.smallest) / np.log(_STEP))) + 1
         diameters = np.geomspace(self.smallest, self.largest, count) * diameter
         at, scale, strength = blobs(image, list(diameters / 2 / 2**0.5), self.method)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cleanup import (
@@ -24,8 +26,10 @@ from cyto_kedro.algorithms.segmentation.frames import (
     with_margin,
 )
 from cyto_kedro.algorithms.segmentation.scale import (
+    background_level,
     flatten,
     flatten_factor,
+    pool,
     typical_diameter,
     wide_factor,
 )
@@ -126,6 +130,10 @@ class Classical(Algorithm):
         label = drop_by_area(label, smallest, largest)
         return renumber((drop_border(label) if self.clear_border else label)[tile])
 
+    def sigma(self, diameter: float) -> float:
+        """Of the Gaussian, in pixels."""
+        return max(self.smoothing * diameter, 0.5)
+
     @abstractmethod
     def cells(
         self,
@@ -161,6 +169,27 @@ def _grid(diameter: float, margin: int) -> int:
     for factor in (flatten_factor(diameter), coarse_factor(diameter), wide_factor(diameter)):
         grid = math.lcm(grid, factor) if math.lcm(grid, factor) <= margin else grid
     return grid
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A smoothed frame, and what of its field thresholds are made of."""
+
+    smooth: np.ndarray  # (Y, X)
+    pixels: np.ndarray  # of the smoothed field, or of parts of it
+    threshold: float  # Otsu's
+    level: float  # of the background
+    noise: float  # its sd
+
+
+def levels_of(image: np.ndarray, sample: Sequence[np.ndarray], sigma: float) -> Levels:
+    """Smooth a frame and its field's `sample` by a Gaussian of `sigma` pixels, and find the levels."""
+    from skimage.filters import threshold_otsu
+
+    smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
+    pixels = pool(parts)
+    threshold = float(threshold_otsu(pixels))
+    return Levels(smooth, pixels, threshold, *background_level(pixels, threshold))
 
 
 def of_both(

@@ -9,14 +9,14 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, coarse_factor, of_both
-from cyto_kedro.algorithms.segmentation.cleanup import renumber
-from cyto_kedro.algorithms.segmentation.scale import (
-    background_level,
-    block_mean,
-    pool,
-    smoothed_noise,
+from cyto_kedro.algorithms.segmentation.classical import (
+    Classical,
+    coarse_factor,
+    levels_of,
+    of_both,
 )
+from cyto_kedro.algorithms.segmentation.cleanup import renumber
+from cyto_kedro.algorithms.segmentation.scale import block_mean, smoothed_noise
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance, trim_to_height
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
 
@@ -114,20 +114,16 @@ class Nuclei(Classical):
         smallest: float,
         largest: float,
     ) -> _Frame:
-        from skimage.filters import threshold_otsu
-
-        sigma = max(self.smoothing * diameter, 0.5)
-        smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
-        pixels = pool(parts)
-        threshold = float(threshold_otsu(pixels))
-        level, _ = background_level(pixels, threshold)
+        sigma = self.sigma(diameter)
+        found = levels_of(image, sample, sigma)
+        smooth, level, threshold = found.smooth, found.level, found.threshold
         noise = float(np.median([smoothed_noise(each, sigma, threshold) for each in sample]))
         root = np.sqrt(np.maximum(smooth - level, 0))
         return _Frame(
             smooth=smooth - level,
             root=root,
             slope=np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8,
-            high=float(np.percentile(np.sqrt(np.maximum(pixels - level, 0)), 99.9)),
+            high=float(np.percentile(np.sqrt(np.maximum(found.pixels - level, 0)), 99.9)),
             floor=self.min_contrast * noise,
             least_height=max(
                 self.min_height * (threshold - level), 0.5 * self.min_contrast * noise

@@ -16,9 +16,9 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, of_both
+from cyto_kedro.algorithms.segmentation.classical import Classical, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
-from cyto_kedro.algorithms.segmentation.scale import background_level, pool, wide_gaussian
+from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 from cyto_kedro.algorithms.segmentation.split import split_touching, trim_to_height
 
 
@@ -66,15 +66,10 @@ class ThresholdSegmentation(Classical):
         largest: float | None,
     ) -> np.ndarray:
         """See `Classical.cells`."""
-        from skimage.filters import threshold_otsu
-
-        sigma = max(self.smoothing * diameter, 0.5)
-        smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
-        pixels = pool(parts)
-        threshold = float(threshold_otsu(pixels))
-        level, noise = background_level(pixels, threshold)
+        found = levels_of(image, sample, self.sigma(diameter))
+        smooth, level, noise = found.smooth, found.level, found.noise
         floor = level + self.min_contrast * noise
-        mask = self.foreground(smooth, pixels, floor, level, threshold, diameter)
+        mask = self.foreground(smooth, found.pixels, floor, level, found.threshold, diameter)
         mask = fill_holes(mask, 0.3 * np.pi / 4 * diameter**2)
         if self.split:
             label = split_touching(
