@@ -1,0 +1,66 @@
+"""The parameters of each pipeline as typed models, which Kedro validates before a run.
+
+Each model stands for one block of ``parameters*.yml``. What one block cannot know of another (does
+segmentation name exactly the declared populations?) is checked by `check_together`, also before
+anything runs.
+"""
+
+from cyto_kedro.parameters.assay import Assay, Population, Raw, Role
+from cyto_kedro.parameters.base import Strict
+from cyto_kedro.parameters.blocks import (
+    MODELS,
+    ByPopulation,
+    Contacts,
+    Networks,
+    Preprocessing,
+    Reporting,
+    Segmentation,
+    Simulation,
+    Subtraction,
+    Tabulation,
+    Tracking,
+)
+from cyto_kedro.parameters.specs import (
+    ContactsSpec,
+    LabelStepSpec,
+    NetworksSpec,
+    PreprocessingSpec,
+    SegmentationSpec,
+    SimulationSpec,
+    Stepped,
+    TabulationSpec,
+    TrackingSpec,
+    TrackStepSpec,
+)
+from cyto_kedro.parameters.together import check_together, given_in
+
+__all__ = [
+    "MODELS",
+    "Assay",
+    "ByPopulation",
+    "Contacts",
+    "ContactsSpec",
+    "LabelStepSpec",
+    "Networks",
+    "NetworksSpec",
+    "Population",
+    "Preprocessing",
+    "PreprocessingSpec",
+    "Raw",
+    "Reporting",
+    "Role",
+    "Segmentation",
+    "SegmentationSpec",
+    "Simulation",
+    "SimulationSpec",
+    "Stepped",
+    "Strict",
+    "Subtraction",
+    "Tabulation",
+    "TabulationSpec",
+    "TrackStepSpec",
+    "Tracking",
+    "TrackingSpec",
+    "check_together",
+    "given_in",
+]

@@ -1,0 +1,109 @@
+"""Column names, dtypes, units and checks of every table, once.
+
+A unit is the last word of a column's name (``_px``, ``_um``, ``_um2``, ``_min``, ``_s``, ``_rad``,
+``_um_per_min``). Pixel and frame columns are always filled; micrometre and minute columns are null
+where calibration is unknown. Keys: ``(fov, population, frame, label)`` names a cell in a frame,
+``(fov, population, track_id)`` a cell through time. Positions are pixel centres: the centre of the
+top-left pixel is (0, 0).
+
+Schemas are pandera models used by the catalog's ``validator:`` through `EachPartition`, and by
+code that makes empty tables (`empty`) or puts a table in its final form (`conform`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.schemas import cells, contact, death, films, motion, network, result
+from cyto_kedro.schemas.base import (
+    END_REASONS,
+    ROLES,
+    STATS,
+    Table,
+    check,
+    conform,
+    dtypes,
+    empty,
+    from_columns,
+)
+from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
+from cyto_kedro.schemas.contact import Bouts, Contacts
+from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
+from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
+from cyto_kedro.schemas.motion import Motility, Steps
+from cyto_kedro.schemas.network import NetworkMeasures
+from cyto_kedro.schemas.result import Results
+
+__all__ = [
+    "END_REASONS",
+    "ROLES",
+    "STATS",
+    "TABLES",
+    "Bouts",
+    "Cells",
+    "Contacts",
+    "Deaths",
+    "EachPartition",
+    "Effects",
+    "Fates",
+    "Fields",
+    "Frames",
+    "Kills",
+    "Motility",
+    "NetworkMeasures",
+    "Quality",
+    "Registration",
+    "Results",
+    "Steps",
+    "Table",
+    "Touches",
+    "TrackPoints",
+    "Tracks",
+    "Viability",
+    "check",
+    "conform",
+    "dtypes",
+    "empty",
+    "from_columns",
+]
+
+TABLES: dict[str, type[Table]] = {
+    name: table
+    for room in (films, cells, motion, contact, death, network, result)
+    for name, table in room.TABLES.items()
+}
+
+
+class EachPartition:
+    """A catalog validator that checks each partition of a partitioned table as it passes.
+
+    On save Kedro hands over ``{partition_id: table}``, on load ``{partition_id: load function}``
+    (checked when called). A plain table is checked whole.
+    """
+
+    def __init__(self, table: str) -> None:
+        if table not in TABLES:
+            raise ConfigError(f"catalog validator: {unknown('table', table, TABLES)}")
+        self._table = TABLES[table]
+
+    def validate(self, data: Any) -> Any:
+        """Check `data`; load functions are wrapped and checked when they are called."""
+        if isinstance(data, pd.DataFrame):
+            return check(self._table, data)
+        if hasattr(data, "checked"):
+            return data.checked(self._one)
+        if isinstance(data, Mapping):
+            return {key: self._one(key, value) for key, value in data.items()}
+        raise InputError(
+            f"table {self._table.__name__}: expected a table, got {type(data).__name__}"
+        )
+
+    def _one(self, partition_id: str, value: Any) -> Any:
+        if callable(value):
+            load: Callable[[], Any] = value
+            return lambda: check(self._table, load(), partition_id)
+        return check(self._table, value, partition_id)

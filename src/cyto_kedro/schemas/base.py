@@ -1,0 +1,118 @@
+"""What all tables share: their base, and how one is made empty, put in form, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from cyto_kedro.errors import InputError, unknown
+
+STATS = ("sum", "mean", "median", "sd", "min", "max")
+END_REASONS = ("film_end", "border", "lost", "division", "merge")
+ROLES = ("effector", "target", "other")
+
+
+class Table(pa.DataFrameModel):
+    """Base: columns in any order, more columns than named are allowed."""
+
+    class Config:
+        strict = False
+        coerce = False
+
+    @classmethod
+    def key(cls) -> list[str]:
+        """Columns that together name a row; no two rows share them."""
+        return []
+
+
+class PerFov(Table):
+    fov: Series[str]
+
+
+@cache
+def _columns(table: type[Table]) -> dict[str, tuple[Any, bool]]:
+    """Column name -> pandas dtype of `table`, and whether it must be there."""
+    schema = table.to_schema()
+    return {name: (held.dtype.type, held.required) for name, held in schema.columns.items()}
+
+
+def dtypes(table: type[Table]) -> dict[str, Any]:
+    """Column name -> pandas dtype of `table`, in its order."""
+    return {name: dtype for name, (dtype, _) in _columns(table).items()}
+
+
+def empty(table: type[Table]) -> pd.DataFrame:
+    """A table without rows: every column of the schema, with its dtype."""
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes(table).items()})
+
+
+def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
+    """Column name -> dtype of those columns of `table` that are among `given`.
+
+    Raises
+    ------
+    InputError
+        If one that must be there is missing.
+    """
+    for name, (_, required) in _columns(table).items():
+        if required and name not in given:
+            raise InputError(f"table {table.__name__}: {unknown('column', name, given)}")
+    return {name: dtype for name, dtype in dtypes(table).items() if name in given}
+
+
+def conform(table: type[Table], frame: pd.DataFrame) -> pd.DataFrame:
+    """Put `frame` in the schema's dtypes, its columns first, others after; index reset.
+
+    Raises
+    ------
+    InputError
+        If a column of the schema is missing.
+    """
+    wanted = _present(table, frame.columns)
+    others = [name for name in frame.columns if name not in wanted]
+    return frame[[*wanted, *others]].astype(wanted).reset_index(drop=True)
+
+
+def from_columns(table: type[Table], columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The same from arrays of one length (texts as object arrays), at a tenth of the cost.
+
+    Raises
+    ------
+    InputError
+        If a column of the schema is missing.
+    """
+    wanted = _present(table, columns)
+    ordered = {
+        name: columns[name]
+        if columns[name].dtype == object
+        else columns[name].astype(dtype, copy=False)
+        for name, dtype in wanted.items()
+    }
+    return pd.DataFrame(ordered | {k: v for k, v in columns.items() if k not in wanted}, copy=False)
+
+
+def check(table: type[Table], frame: pd.DataFrame, where: str = "") -> pd.DataFrame:
+    """Return `frame` if it satisfies `table`.
+
+    Raises
+    ------
+    InputError
+        Naming the table, the partition (`where`), the column, the rule and the first bad value.
+    """
+    place = f"table {table.__name__}" + (f", partition {where}" if where else "")
+    try:
+        table.validate(frame, lazy=False)
+    except pa.errors.SchemaError as error:
+        raise InputError(f"{place}: {error}") from error
+    key = table.key()
+    twice = frame.duplicated(key) if key else pd.Series(False, index=frame.index)
+    if twice.any():
+        first = frame.loc[twice, key].iloc[0].to_dict()
+        raise InputError(f"{place}: {int(twice.sum())} rows repeat the key {key}; first: {first}")
+    return frame
