@@ -12,7 +12,8 @@ from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.lazy import lazy_bands
 from cyto_kedro.datasets.ome_tiff import write_ome
-from cyto_kedro.datasets.tiff import TiffFrames, TiffHeader, read_header
+from cyto_kedro.datasets.tiff import TiffFrames
+from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Image, ImageInfo
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cyto_kedro.datasets.tiff import arrange
+from cyto_kedro.datasets.tiff_header import arrange
 from cyto_kedro.datasets.tiff_info import square
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo

@@ -10,7 +10,7 @@ import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
-from cyto_kedro.datasets import ome_zarr, tiff
+from cyto_kedro.datasets import ome_zarr, tiff, tiff_header
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
@@ -49,7 +49,7 @@ class _RawFrames:
             zarr_header = ome_zarr.read_header(url, self._options, raw.project_z is not None)
             source = ome_zarr.ZarrFrames(zarr_header, raw.index, self._options, raw.project_z)
         else:
-            header = tiff.read_header(
+            header = tiff_header.read_header(
                 fs, path, url, raw.n_channels, depth=raw.project_z is not None
             )
             source = tiff.TiffFrames(fs, path, header, raw.index, raw.project_z)

@@ -20,7 +20,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from pydantic import BaseModel, ConfigDict, Field
 
-from cyto_kedro.datasets import ome_zarr, tiff
+from cyto_kedro.datasets import ome_zarr, tiff_header
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.images import ImageInfo
@@ -247,7 +247,7 @@ class _Scanner:
             header: Any = (
                 ome_zarr.read_header(url, self._options, self._project is not None)
                 if path.endswith(".zarr")
-                else tiff.read_header(
+                else tiff_header.read_header(
                     self._fs, path, url, n_channels, depth=self._project is not None
                 )
             )

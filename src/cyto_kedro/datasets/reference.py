@@ -8,7 +8,8 @@ import numpy as np
 from fsspec.core import url_to_fs
 
 from cyto_kedro.datasets.folder import ReadOnlyFolder
-from cyto_kedro.datasets.tiff import TiffFrames, read_header
+from cyto_kedro.datasets.tiff import TiffFrames
+from cyto_kedro.datasets.tiff_header import read_header
 from cyto_kedro.errors import InputError
 
 

@@ -27,7 +27,7 @@ class Cells(Located):
     bbox_x0_px: Series[int]
     bbox_y1_px: Series[int] = pa.Field(description="first row after the cell")
     bbox_x1_px: Series[int] = pa.Field(description="first column after the cell")
-    on_border: Series[bool] = pa.Field(description="the mask touches the edge of the image")
+    on_border: Series[bool] = pa.Field(description="the mask touches the edge of what was filmed")
     area_px: Series[float] = pa.Field(gt=0)
     area_um2: Series[float] = pa.Field(nullable=True)
     perimeter_px: Series[float] = pa.Field(ge=0)

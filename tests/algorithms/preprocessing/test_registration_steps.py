@@ -7,10 +7,12 @@ import pytest
 from pydantic import ValidationError
 from scipy import ndimage as ndi
 
+from cyto_kedro import schemas
 from cyto_kedro.algorithms.preprocessing.effects import shift_table
 from cyto_kedro.algorithms.preprocessing.registration import (
     ChannelOffset,
     DriftRegistration,
+    filmed_yx,
     valid_yx,
 )
 
@@ -87,3 +89,31 @@ def test_shifts_as_a_table() -> None:
     assert offset["channel"].tolist() == ["a", "b"] and offset["frame"].isna().all()
     assert shift_table(steps, states, None)["shift_y_um"].isna().all()
     assert shift_table([], [], None).empty
+
+
+def test_what_was_filmed_of_a_frame_follows_its_own_shift() -> None:
+    """Painting a film of ones with zeros outside shows the same region, steps and channels added."""
+    drift = {
+        "first_frame": 0,
+        "shift_yx_px": np.array([[0, 0], [2.5, 0], [-1, 3]]),
+        "jump": np.zeros(3, bool),
+        "valid_yx": [3, 39, 3, 60],
+    }
+    offset = {"shift_yx_px": {"b": [0.0, -4.0], "c": [1.0, 0.0]}, "valid_yx": [1, 40, 0, 56]}
+    steps = [DriftRegistration(channel="a"), ChannelOffset(shift_yx_px={"b": (0, -4), "c": (1, 0)})]
+    table = shift_table(steps, [drift, offset], None)
+    found = filmed_yx(table, range(1, 3), (40, 60))
+    for row, frame in zip(found, (1, 2), strict=True):
+        worst = np.ones((40, 60))
+        for by in (*offset["shift_yx_px"].values(), [0, 0]):
+            film = ndi.shift(np.ones((40, 60)), drift["shift_yx_px"][frame], order=1, cval=0)
+            film = ndi.shift(film, by, order=1, cval=0)
+            worst = np.minimum(worst, film)
+        inside = np.argwhere(worst > 0.999)
+        low, high = inside.min(0), inside.max(0) + 1
+        # steps add up, so never more is called filmed than was, and at most what steps undo is lost
+        assert (row[0] >= low[0]) and (row[1] <= high[0])
+        assert (row[2] >= low[1]) and (row[3] <= high[1])
+    np.testing.assert_array_equal(found, [[4, 40, 0, 56], [1, 39, 3, 56]])
+    whole = filmed_yx(schemas.empty(schemas.Registration), range(2), (40, 60))
+    np.testing.assert_array_equal(whole, [[0, 40, 0, 60]] * 2)

@@ -123,6 +123,14 @@ def test_on_border_is_touching_any_edge():
     assert measure(label)["on_border"].tolist() == [True, True, True, True, False]
 
 
+def test_on_border_is_where_registration_moved_the_edge_to():
+    label = np.zeros((2, 10, 10), np.uint32)
+    label[:, 2, 4], label[:, 6, 4], label[:, 4, 3], label[:, 4, 6] = range(1, 5)
+    found = measure(label, filmed_yx=np.array([[0, 10, 0, 10], [2, 7, 4, 6]]))
+    assert not found.loc[found["frame"] == 0, "on_border"].any()
+    assert found.loc[found["frame"] == 1, "on_border"].all()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
 def test_intensity_statistics_are_those_of_numpy(dtype):
     label = blobs(5, n_frames=2)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
@@ -42,6 +43,34 @@ def valid_yx(shift: np.ndarray, shape: tuple[int, ...]) -> list[int]:
     low = np.ceil(np.maximum(shift.max(0), 0)).astype(int)
     high = np.array(shape) + np.floor(np.minimum(shift.min(0), 0)).astype(int)
     return [int(low[0]), int(high[0]), int(low[1]), int(high[1])]
+
+
+def filmed_yx(registration: pd.DataFrame, frames: range, shape: tuple[int, int]) -> np.ndarray:
+    """Of every frame, what was filmed of it: (T, 4) y0, y1, x0, x1, ends not included.
+
+    Parameters
+    ----------
+    registration
+        `schemas.Registration` of one field; without rows, everything was filmed.
+    frames
+        Numbers of the frames asked for.
+    shape
+        (Y, X) of the film.
+
+    Notes
+    -----
+    The rest was moved in from outside by registration and repeats the edge. Steps that follow each
+    other add up, and of channels moved apart the most counts, so that no channel is worse.
+    """
+    region = np.tile([0, shape[0], 0, shape[1]], (len(frames), 1))
+    for _, rows in registration.groupby("step"):
+        of = rows["frame"].astype("Float64").to_numpy(float, na_value=np.nan)
+        shift = rows[["shift_y_px", "shift_x_px"]].to_numpy(float)
+        for row, frame in zip(region, frames, strict=True):
+            here = shift[np.isnan(of) | (of == frame)]
+            if len(here):
+                row += np.subtract(valid_yx(here, shape), [0, shape[0], 0, shape[1]])
+    return region
 
 
 class DriftRegistration(Step):

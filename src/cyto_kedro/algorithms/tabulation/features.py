@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,8 @@ class Features(Algorithm):
     ``"frame_start"``    number of the film's frame at index 0 (default 0).
     ``"pixel_size_um"``  micrometres per pixel, or None: the µm columns are then null.
     ``"time_min"``       (T,) minutes from the film's start, or None: `time_min` is then null.
+    ``"filmed_yx"``      (T, 4) y0, y1, x0, x1, ends not included: the part of each frame that was not
+                         moved in from outside by registration (default: all of it).
 
     Returns ``{"dataframe": Cells}`` with ``<channel>_<stat>`` for every channel and stat, and the
     columns of `groups`.
@@ -49,7 +52,7 @@ class Features(Algorithm):
         make the same column.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     groups: tuple[FeatureGroup, ...] = Field(
         default=(), description="further groups of features, each `{name: ..., args: {...}}`"
@@ -88,6 +91,8 @@ class Features(Algorithm):
         if times is not None and len(times) != len(label):
             raise InputError(f"{name}: {len(times)} times for {len(label)} frames of labels")
 
+        everything = [0, label.shape[1], 0, label.shape[2]]
+        filmed = data.get("filmed_yx", np.tile(everything, (len(label), 1)))
         # glibc hands freed arrays back to the system and takes them anew, page by page, at every
         # frame: a quarter of the time. Freeing one large block, never touched, stops it.
         np.empty(16 << 20, np.uint8)
@@ -99,7 +104,7 @@ class Features(Algorithm):
             if n == 0:
                 continue
             seen = {channel: np.asarray(image[index]) for channel, image in images.items()}
-            columns = self.measure(FrameCells(masks, seen, where, size))
+            columns = self.measure(FrameCells(masks, seen, where, size), filmed[index])
             columns["frame"] = np.full(n, start + index)
             columns["time_min"] = np.full(n, np.nan if times is None else float(times[index]))
             blocks.append(columns)
@@ -107,7 +112,11 @@ class Features(Algorithm):
             nothing = np.zeros((1, 1), np.uint8)
             none = FrameCells(read_masks(nothing), dict.fromkeys(images, nothing), name, size)
             blocks.append(
-                {**self.measure(none), "frame": np.zeros(0, int), "time_min": np.zeros(0)}
+                {
+                    **self.measure(none, everything),
+                    "frame": np.zeros(0, int),
+                    "time_min": np.zeros(0),
+                }
             )
         columns = {each: np.concatenate([b[each] for b in blocks]) for each in blocks[0]}
         n, scale = len(columns["label"]), np.nan if size is None else float(size)
@@ -117,9 +126,10 @@ class Features(Algorithm):
         columns["perimeter_um"] = columns["perimeter_px"] * scale
         return {"dataframe": schemas.from_columns(schemas.Cells, columns)}
 
-    def measure(self, cells: FrameCells) -> dict[str, np.ndarray]:
+    def measure(self, cells: FrameCells, filmed: Sequence[int]) -> dict[str, np.ndarray]:
         """All columns of one frame, pixel ones only."""
         columns = shape_measures(cells)
+        columns["on_border"] = _reaches(columns, filmed)
         for channel in cells.images:
             stats = intensity_measures(cells, channel)
             columns |= {f"{channel}_{stat}": stats[stat] for stat in schemas.STATS}
@@ -132,6 +142,13 @@ class Features(Algorithm):
                 )
             columns |= {name: column.astype(np.float64) for name, column in found.items()}
         return columns
+
+
+def _reaches(columns: dict[str, np.ndarray], region: Sequence[int]) -> np.ndarray:
+    """Whether each bounding box touches the edge of `region` (y0, y1, x0, x1) or goes beyond."""
+    y0, y1, x0, x1 = region
+    starts = (columns["bbox_y0_px"] <= y0) | (columns["bbox_x0_px"] <= x0)
+    return starts | (columns["bbox_y1_px"] >= y1) | (columns["bbox_x1_px"] >= x1)
 
 
 def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
@@ -166,7 +183,6 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
 
     hull, outlines = hull_measures(masks), cells.outlines
     perimeter, long_axis = outlines.perimeter_px, 4 * np.sqrt(major)
-    height, width = masks.shape
     return {
         "label": masks.labels,
         "x_px": x0 + sx / area,
@@ -175,7 +191,6 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
         "bbox_x0_px": x0,
         "bbox_y1_px": y1 + 1,
         "bbox_x1_px": x1 + 1,
-        "on_border": (y0 == 0) | (x0 == 0) | (y1 == height - 1) | (x1 == width - 1),
         "area_px": area,
         "perimeter_px": perimeter,
         "major_axis_px": long_axis,

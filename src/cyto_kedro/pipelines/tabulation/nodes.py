@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cyto_kedro.algorithms.preprocessing.registration import filmed_yx
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import TabulationSpec
 from cyto_kedro.pipelines.common import Group, context
@@ -16,13 +17,17 @@ def measure_cells(
     group: Group,
     labels: Any,
     measurement_images: Mapping[str, Any],
+    registration: pd.DataFrame,
     manifest: Manifest,
     frames: pd.DataFrame,
     features: TabulationSpec,
 ) -> pd.DataFrame:
     """One row per cell per frame of one population and block: `schemas.Cells`."""
     image = {channel: measurement_images[channel] for channel in manifest.channels}
-    data = {**context(group, manifest, frames), "label": labels, "image": image}
+    where = context(group, manifest, frames)
+    frames_of = range(where["frame_start"], where["frame_start"] + len(labels))
+    filmed = filmed_yx(registration, frames_of, where["shape"])
+    data = {**where, "label": labels, "image": image, "filmed_yx": filmed}
     return features.make()(data)["dataframe"]
 
 

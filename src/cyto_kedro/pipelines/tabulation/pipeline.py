@@ -15,6 +15,7 @@ def create_pipeline() -> Pipeline:
                 [
                     "labels",
                     "measurement_images",
+                    "registration",
                     "manifest",
                     "frames",
                     "params:tabulation.features",
