@@ -1,0 +1,152 @@
+"""Survival curves per condition and replicate, and what lost tracks could do to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, field_validator
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.comparison.design import clocked, of_design, strata, watched
+from cyto_kedro.algorithms.comparison.estimators import (
+    bands,
+    clustered_se,
+    joined,
+    kaplan_meier,
+    nelson_aalen,
+)
+from cyto_kedro.errors import unknown
+from cyto_kedro.schemas import END_REASONS
+
+
+class SurvivalCurves(Algorithm):
+    """Kaplan-Meier and Nelson-Aalen curves per population, condition and replicate.
+
+    Reads ``"fates"`` (`schemas.Fates`) of all fields and ``"design"`` (`comparison.design`). Returns
+    ``"survival_curves"`` (`schemas.SurvivalCurves`).
+
+    Notes
+    -----
+    Time runs from the start of the film (with the sample sheet's ``time_offset_min``); a cell that
+    is first seen later enters later. Cells dead at first sight, and those seen once, were never at
+    risk. Tracks that end otherwise than in death are censored, as if what ended them told nothing
+    of the cell's fate: see `LostBounds` for how far that could be wrong.
+
+    `low` and `high` take cells to be independent, which cells of one well are not;
+    `low_clustered` and `high_clustered` take replicates to be, and are null with fewer than two.
+    Formulas: `comparison.estimators`.
+    """
+
+    min_at_risk: int = Field(
+        default=10, ge=1, description="cells; a curve is marked where fewer are under observation"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        rows, unit = watched(data["fates"])
+        rows = of_design(rows, data["design"])
+        parts = [
+            both_kinds(one, self.min_at_risk).assign(**names)
+            for names, one in strata(rows, data["design"])
+        ]
+        table = clocked(pd.concat(parts), unit) if parts else schemas.empty(schemas.SurvivalCurves)
+        return {"survival_curves": schemas.conform(schemas.SurvivalCurves, table)}
+
+
+def both_kinds(rows: pd.DataFrame, min_at_risk: int) -> pd.DataFrame:
+    """Survival, then cumulative hazard, of `rows` (entry, leave, event, cluster) as one table."""
+    survival, hazard = with_bands(rows)
+    both = pd.concat(
+        [survival.assign(kind="survival"), hazard.assign(kind="cumulative_hazard")],
+        ignore_index=True,
+    )
+    return both.assign(few_at_risk=both["at_risk"] < min_at_risk)
+
+
+def with_bands(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Survival and cumulative hazard over `time`, with the columns of `schemas.BandedCurve`."""
+    entry, leave, event = (rows[name].to_numpy() for name in ("entry", "leave", "event"))
+    cluster = rows["cluster"].to_numpy()
+    curve = kaplan_meier(entry, leave, event)
+    time = curve["time"].to_numpy()
+    hazard = nelson_aalen(entry, leave, event, time)
+    se = clustered_se(entry, leave, event, cluster, time)
+    used = joined(entry, leave, event, cluster)[3]
+    limits = bands(curve.assign(hazard=hazard["hazard"]), se, len(np.unique(used)))
+    curve = curve.rename(columns={"survival": "estimate", "lower": "low", "upper": "high"})
+    # nothing is known of where a curve that has reached 0 or not left 1 lies
+    flat = ~curve["estimate"].between(0, 1, inclusive="neither")
+    curve.loc[flat, ["low", "high"]] = np.nan
+    shared = curve[["time", "at_risk", "events"]]
+    return (
+        curve.assign(low_clustered=limits["survival_low"], high_clustered=limits["survival_high"]),
+        shared.assign(
+            estimate=hazard["hazard"],
+            low=hazard["lower"],
+            high=hazard["upper"],
+            low_clustered=limits["hazard_low"],
+            high_clustered=limits["hazard_high"],
+        ),
+    )
+
+
+class LostBounds(Algorithm):
+    """How far a survival curve could be wrong because tracks were lost.
+
+    Reads ``"fates"``, ``"frames"`` (`schemas.Frames`) of all fields and ``"design"``. Returns
+    ``"survival_bounds"`` (`schemas.SurvivalBounds`).
+
+    Notes
+    -----
+    A dying cell shrinks, rounds up and fades, and its track is easily lost just then; Kaplan-Meier
+    takes it to fare like those still watched. The bounds are the two extremes: every lost cell died
+    when it was last seen; none died before the end of its film. The truth lies between them
+    whatever the reason of the loss. Bounds that are far apart say that tracking, not biology, decides
+    the curve. Of which ends of tracks this is assumed is the argument `lost`; leaving over the border,
+    division and the film's end stay censored.
+    """
+
+    lost: tuple[str, ...] = Field(
+        default=("lost", "merge"), description="end reasons that may hide a death"
+    )
+
+    @field_validator("lost")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for reason in value:
+            if reason not in END_REASONS:
+                raise ValueError(unknown("end reason", reason, END_REASONS))
+        return value
+
+    def __call__(self, data: Data) -> Data:
+        rows, unit = watched(data["fates"])
+        rows = of_design(rows, data["design"])
+        rows["lost"] = ~rows["event"] & rows["end_reason"].isin(self.lost)
+        frames = data["frames"]
+        ends = (frames["time_s"] / 60 if unit == "min" else frames["frame"]).groupby(frames["fov"])
+        rows["film_end"] = rows["fov"].map(ends.max()).astype(float)
+        parts = [_bounds(one).assign(**names) for names, one in strata(rows, data["design"])]
+        table = clocked(pd.concat(parts), unit) if parts else schemas.empty(schemas.SurvivalBounds)
+        return {"survival_bounds": schemas.conform(schemas.SurvivalBounds, table)}
+
+
+def _bounds(rows: pd.DataFrame) -> pd.DataFrame:
+    """The estimate, and the two extremes, at every time at which one of them changes."""
+    lost = rows["lost"].to_numpy()
+    entry, leave, event = (rows[name].to_numpy() for name in ("entry", "leave", "event"))
+    stayed = np.where(lost, np.maximum(leave, rows["film_end"]), leave)
+    curves = {
+        "estimate": kaplan_meier(entry, leave, event),
+        "all_lost_died": kaplan_meier(entry, leave, event | lost),
+        "none_lost_died": kaplan_meier(entry, stayed, event),
+    }
+    time = np.unique(np.concatenate([each["time"] for each in curves.values()]))
+    table = pd.DataFrame({"time": time})
+    for name, curve in curves.items():
+        place = np.searchsorted(curve["time"], time, side="right") - 1
+        # beyond the last one under observation a curve says nothing
+        inside = time <= curve["time"].max()
+        table[name] = np.where(inside, curve["survival"].to_numpy()[place], np.nan)
+    table["n_cells"] = len(rows)
+    table["n_lost"] = np.searchsorted(np.sort(leave[lost]), time, side="right")
+    return table
