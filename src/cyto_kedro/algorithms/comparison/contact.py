@@ -26,7 +26,7 @@ from cyto_kedro.algorithms.comparison.episodes import (
     spells,
 )
 from cyto_kedro.algorithms.comparison.estimators import risk
-from cyto_kedro.algorithms.comparison.survival import with_bands
+from cyto_kedro.algorithms.comparison.survival import survival_curve
 from cyto_kedro.algorithms.reporting.groups import of_role
 
 GROUPS = ("not_touched", "touched")
@@ -91,7 +91,7 @@ class ContactSurvival(Algorithm):
         return {"contact_survival": schemas.conform(schemas.ContactSurvival, table)}
 
     def _curve(self, rows: pd.DataFrame, method: str, group: str, landmark: float) -> pd.DataFrame:
-        curve, _ = with_bands(rows)
+        curve = survival_curve(rows)
         few = curve["at_risk"] < self.min_at_risk
         return curve.assign(method=method, group=group, landmark=landmark, few_at_risk=few)
 

@@ -188,35 +188,25 @@ def clustered_se(
     return pd.DataFrame(np.column_stack([np.zeros(2), se])[:, place].T, columns=[*CLUSTERED])
 
 
-def bands(
-    curve: pd.DataFrame, se: pd.DataFrame, n_clusters: int, level: float = 0.95
-) -> pd.DataFrame:
-    """Limits by replicate of both estimates: `survival_low`, `_high`, `hazard_low`, `_high`.
+def survival_limits(survival: np.ndarray, se_log: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Limits by replicate of survival, (2, times), on the log(-log) scale.
 
-    Survival on the log(-log) scale, the hazard on the log scale, with quantiles of Student's t with
-    one degree of freedom less than there are replicates. Null where the estimate is 0 or 1 (0 for
-    the hazard), and without a standard error.
-
-    Parameters
-    ----------
-    curve
-        `survival` and `hazard`.
-    se
-        `clustered_se` at the same times.
+    With the quantile of Student's t with one degree of freedom less than there are replicates. Null
+    where survival is 0 or 1, and without a standard error (of log survival).
     """
-    survival, hazard = curve["survival"].to_numpy(), curve["hazard"].to_numpy()
-    t = special.stdtrit(max(n_clusters - 1, 1), 0.5 + level / 2)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         log = np.log(survival)
-        inner = np.exp(t * se["survival"].to_numpy() / np.abs(log))
-        factor = np.exp(t * se["hazard"].to_numpy() / hazard)
-        table = pd.DataFrame(
-            {
-                "survival_low": np.exp(log * inner),
-                "survival_high": np.exp(log / inner),
-                "hazard_low": hazard / factor,
-                "hazard_high": hazard * factor,
-            }
-        )
-    table.loc[(survival <= 0) | (survival >= 1), ["survival_low", "survival_high"]] = np.nan
-    return table
+        factor = np.exp(_t(n_clusters) * se_log / np.abs(log))
+        found = np.exp(np.array([log * factor, log / factor]))
+    return np.where((survival > 0) & (survival < 1), found, np.nan)
+
+
+def hazard_limits(hazard: np.ndarray, se: np.ndarray, n_clusters: int) -> np.ndarray:
+    """The same of the cumulative hazard, on the log scale; null where it is 0."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        factor = np.exp(_t(n_clusters) * se / hazard)
+        return np.where(hazard > 0, np.array([hazard / factor, hazard * factor]), np.nan)
+
+
+def _t(n_clusters: int, level: float = 0.95) -> float:
+    return float(special.stdtrit(max(n_clusters - 1, 1), 0.5 + level / 2))

@@ -10,14 +10,17 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.comparison.design import clocked, of_design, strata, watched
 from cyto_kedro.algorithms.comparison.estimators import (
-    bands,
     clustered_se,
+    hazard_limits,
     joined,
     kaplan_meier,
     nelson_aalen,
+    survival_limits,
 )
 from cyto_kedro.errors import unknown
 from cyto_kedro.schemas import END_REASONS
+
+CELLS = ("entry", "leave", "event", "cluster")
 
 
 class SurvivalCurves(Algorithm):
@@ -55,7 +58,7 @@ class SurvivalCurves(Algorithm):
 
 def both_kinds(rows: pd.DataFrame, min_at_risk: int) -> pd.DataFrame:
     """Survival, then cumulative hazard, of `rows` (entry, leave, event, cluster) as one table."""
-    survival, hazard = with_bands(rows)
+    survival, hazard = survival_curve(rows), hazard_curve(rows)
     both = pd.concat(
         [survival.assign(kind="survival"), hazard.assign(kind="cumulative_hazard")],
         ignore_index=True,
@@ -63,31 +66,33 @@ def both_kinds(rows: pd.DataFrame, min_at_risk: int) -> pd.DataFrame:
     return both.assign(few_at_risk=both["at_risk"] < min_at_risk)
 
 
-def with_bands(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Survival and cumulative hazard over `time`, with the columns of `schemas.BandedCurve`."""
-    entry, leave, event = (rows[name].to_numpy() for name in ("entry", "leave", "event"))
-    cluster = rows["cluster"].to_numpy()
-    curve = kaplan_meier(entry, leave, event)
-    time = curve["time"].to_numpy()
-    hazard = nelson_aalen(entry, leave, event, time)
-    se = clustered_se(entry, leave, event, cluster, time)
-    used = joined(entry, leave, event, cluster)[3]
-    limits = bands(curve.assign(hazard=hazard["hazard"]), se, len(np.unique(used)))
+def survival_curve(rows: pd.DataFrame) -> pd.DataFrame:
+    """Kaplan-Meier over `time`, with the columns of `schemas.BandedCurve`."""
+    cells = [rows[name].to_numpy() for name in CELLS]
+    curve = kaplan_meier(*cells[:3])
+    se = clustered_se(*cells, curve["time"].to_numpy())["survival"].to_numpy()
+    low, high = survival_limits(curve["survival"].to_numpy(), se, _clusters(cells))
     curve = curve.rename(columns={"survival": "estimate", "lower": "low", "upper": "high"})
     # nothing is known of where a curve that has reached 0 or not left 1 lies
     flat = ~curve["estimate"].between(0, 1, inclusive="neither")
     curve.loc[flat, ["low", "high"]] = np.nan
-    shared = curve[["time", "at_risk", "events"]]
-    return (
-        curve.assign(low_clustered=limits["survival_low"], high_clustered=limits["survival_high"]),
-        shared.assign(
-            estimate=hazard["hazard"],
-            low=hazard["lower"],
-            high=hazard["upper"],
-            low_clustered=limits["hazard_low"],
-            high_clustered=limits["hazard_high"],
-        ),
-    )
+    return curve.assign(low_clustered=low, high_clustered=high)
+
+
+def hazard_curve(rows: pd.DataFrame) -> pd.DataFrame:
+    """Nelson-Aalen over `time`, with the columns of `schemas.BandedCurve`."""
+    cells = [rows[name].to_numpy() for name in CELLS]
+    curve = kaplan_meier(*cells[:3])[["time", "at_risk", "events"]]
+    time = curve["time"].to_numpy()
+    hazard = nelson_aalen(*cells[:3], time)
+    se = clustered_se(*cells, time)["hazard"].to_numpy()
+    low, high = hazard_limits(hazard["hazard"].to_numpy(), se, _clusters(cells))
+    hazard = hazard.rename(columns={"hazard": "estimate", "lower": "low", "upper": "high"})
+    return curve.join(hazard).assign(low_clustered=low, high_clustered=high)
+
+
+def _clusters(cells: list[np.ndarray]) -> int:
+    return len(np.unique(joined(*cells)[3]))
 
 
 class LostBounds(Algorithm):
