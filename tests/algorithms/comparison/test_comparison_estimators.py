@@ -137,7 +137,7 @@ def test_clustered_errors_are_the_jackknife_of_lifelines_weights() -> None:
     sums = np.array([influence[:, :, cluster == name].sum(axis=2) for name in range(5)])
     want = np.sqrt((sums**2).sum(axis=0) * 5 / 4)
     found = clustered_se(entry, leave, event, cluster, times)
-    assert found.to_numpy().T == pytest.approx(want, rel=1e-4)
+    assert pytest.approx(want, rel=1e-4) == found.to_numpy().T
 
 
 def test_hazard_with_late_entry_equals_the_definition() -> None:

@@ -74,7 +74,7 @@ def fit_cox(
             fit = CoxTimeVaryingFitter().fit(
                 data, event_col="event", start_col="start", stop_col="stop", strata=["stratum"]
             )
-        except (ConvergenceError, ConvergenceWarning) as error:
+        except (ConvergenceError, ConvergenceWarning, np.linalg.LinAlgError) as error:
             first = str(error).strip().splitlines()[0]
             return CoxFit(null, float("nan"), f"the fit did not converge: {first}")
     coefficient = fit.params_[[*names.values()]].to_numpy(float)
@@ -126,6 +126,8 @@ def _unfit(episodes: pd.DataFrame, terms: list[str]) -> str:
         if set(np.unique(value)) <= {0.0, 1.0} and np.ptp(among) == 0:
             where = "0" if among[0] == 1 else "1"
             return f"no death where {term} is {where}: the hazard ratio is zero or infinite"
+    if np.linalg.matrix_rank(episodes[terms] - episodes[terms].mean()) < len(terms):
+        return f"{', '.join(terms)} cannot be told apart: one follows from the others"
     return ""
 
 
