@@ -173,6 +173,27 @@ def test_clusters_that_are_copies_are_no_more_than_one_each() -> None:
     assert thin["upper"] - thin["lower"] < 0.6 * (wide["upper"] - wide["lower"])
 
 
+@pytest.mark.parametrize("n_wells", [3, 8])
+def test_band_by_replicate_covers_the_truth(n_wells: int) -> None:
+    """Survival at 100, averaged over wells that differ; cells taken as independent miss it."""
+    draws = np.random.default_rng(0).normal(0, 0.5, 100_000)
+    truth = np.exp(-0.4 * np.exp(draws)).mean()
+    inside = []
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        well = np.repeat(np.arange(n_wells), 40)
+        rate = 0.004 * np.exp(rng.normal(0, 0.5, n_wells))[well]
+        death = rng.exponential(1, len(well)) / rate
+        leave, event = np.minimum(death, 110), death <= 110
+        zero, time, share = np.zeros(len(well)), np.array([100.0]), (death > 100).mean()
+        for cluster, n in ((well, n_wells), (np.arange(len(well)), 10**6)):
+            se = clustered_se(zero, leave, event, cluster, time)["survival"].to_numpy()
+            low, high = survival_limits(np.array([share]), se, n)
+            inside.append(low[0] <= truth <= high[0])
+    clustered, independent = np.reshape(inside, (-1, 2)).mean(axis=0)
+    assert clustered >= 0.92 and independent < 0.8
+
+
 def test_limits_by_replicate_and_when_there_are_none() -> None:
     # t(2) = 4.302653; log(-log) scale: S ** exp(+- t se / |log S|)
     low, high = survival_limits(np.array([0.5, 1.0, 0.0]), np.array([0.1, 0.0, np.nan]), 3)

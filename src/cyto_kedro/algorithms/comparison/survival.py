@@ -58,7 +58,8 @@ class SurvivalCurves(Algorithm):
 
 def both_kinds(rows: pd.DataFrame, min_at_risk: int) -> pd.DataFrame:
     """Survival, then cumulative hazard, of `rows` (entry, leave, event, cluster) as one table."""
-    survival, hazard = survival_curve(rows), hazard_curve(rows)
+    survival = survival_curve(rows)
+    hazard = hazard_curve(rows, survival)
     both = pd.concat(
         [survival.assign(kind="survival"), hazard.assign(kind="cumulative_hazard")],
         ignore_index=True,
@@ -79,10 +80,10 @@ def survival_curve(rows: pd.DataFrame) -> pd.DataFrame:
     return curve.assign(low_clustered=low, high_clustered=high)
 
 
-def hazard_curve(rows: pd.DataFrame) -> pd.DataFrame:
-    """Nelson-Aalen over `time`, with the columns of `schemas.BandedCurve`."""
+def hazard_curve(rows: pd.DataFrame, survival: pd.DataFrame) -> pd.DataFrame:
+    """Nelson-Aalen at the times of `survival` (`survival_curve`), with the same columns."""
     cells = [rows[name].to_numpy() for name in CELLS]
-    curve = kaplan_meier(*cells[:3])[["time", "at_risk", "events"]]
+    curve = survival[["time", "at_risk", "events"]]
     time = curve["time"].to_numpy()
     hazard = nelson_aalen(*cells[:3], time)
     se = clustered_se(*cells, time)["hazard"].to_numpy()
