@@ -17,6 +17,7 @@ ANALYSIS = (
     "tracking",
     "contacts",
     "networks",
+    "comparison",
     "reporting",
 )
 

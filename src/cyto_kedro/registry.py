@@ -26,6 +26,7 @@ STAGES = (
     "tracking",
     "contacts",
     "networks",
+    "comparison",
     "simulation",
     "reporting",
 )

@@ -10,6 +10,7 @@ from cyto_kedro.parameters.base import Strict
 from cyto_kedro.parameters.blocks import (
     MODELS,
     ByPopulation,
+    Comparison,
     Contacts,
     Networks,
     Preprocessing,
@@ -21,6 +22,7 @@ from cyto_kedro.parameters.blocks import (
     Tracking,
 )
 from cyto_kedro.parameters.specs import (
+    ComparisonSpec,
     ContactsSpec,
     LabelStepSpec,
     NetworksSpec,
@@ -38,6 +40,8 @@ __all__ = [
     "MODELS",
     "Assay",
     "ByPopulation",
+    "Comparison",
+    "ComparisonSpec",
     "Contacts",
     "ContactsSpec",
     "LabelStepSpec",

@@ -13,6 +13,7 @@ from cyto_kedro.errors import ConfigError
 from cyto_kedro.parameters.assay import Assay
 from cyto_kedro.parameters.base import Strict
 from cyto_kedro.parameters.specs import (
+    ComparisonSpec,
     ContactsSpec,
     NetworksSpec,
     PreprocessingSpec,
@@ -131,6 +132,34 @@ class Networks(Strict):
     over_time: NetworksSpec = Field(description="contacts of the whole film as one graph")
 
 
+class Comparison(Strict):
+    """``comparison:`` survival, and conditions compared by their replicates."""
+
+    condition: str = Field(
+        default="condition", description="column of the sample sheet: what is compared"
+    )
+    replicate: str = Field(
+        default="replicate",
+        description="column of the sample sheet: what is independent of each other (donor, plate, …)",
+    )
+    reference: str | None = Field(
+        default=None,
+        description="condition that others are compared with; null: the sheet's control, else all "
+        "pairs",
+    )
+    paired: bool | None = Field(
+        default=None,
+        description="replicates of one name in two conditions belong together; null: yes where "
+        "each name stands in both",
+    )
+    survival: ComparisonSpec = Field(description="curves per condition and replicate")
+    bounds: ComparisonSpec = Field(description="what lost tracks could do to them")
+    contact: ComparisonSpec = Field(description="survival of targets by contact")
+    hazards: ComparisonSpec = Field(description="Cox regression on contact and condition")
+    replicates: ComparisonSpec = Field(description="one number per replicate and measure")
+    tests: ComparisonSpec = Field(description="comparison of conditions by those numbers")
+
+
 class Reporting(Strict):
     """``reporting:`` the report."""
 
@@ -159,6 +188,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "tracking": Tracking,
     "contacts": Contacts,
     "networks": Networks,
+    "comparison": Comparison,
     "reporting": Reporting,
     "simulation": Simulation,
 }

@@ -155,5 +155,9 @@ class NetworksSpec(AlgorithmSpec):
     stage: ClassVar[str] = "networks"
 
 
+class ComparisonSpec(AlgorithmSpec):
+    stage: ClassVar[str] = "comparison"
+
+
 class SimulationSpec(AlgorithmSpec):
     stage: ClassVar[str] = "simulation"

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from cyto_kedro.errors import ConfigError, InputError, unknown
-from cyto_kedro.schemas import cells, contact, death, films, motion, network, result
+from cyto_kedro.schemas import cells, comparison, contact, death, films, motion, network, result
 from cyto_kedro.schemas.base import (
     END_REASONS,
     ROLES,
@@ -31,6 +31,14 @@ from cyto_kedro.schemas.base import (
     from_columns,
 )
 from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
+from cyto_kedro.schemas.comparison import (
+    Comparisons,
+    ContactSurvival,
+    Hazards,
+    ReplicateSummaries,
+    SurvivalBounds,
+    SurvivalCurves,
+)
 from cyto_kedro.schemas.contact import Bouts, Contacts
 from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
@@ -45,6 +53,8 @@ __all__ = [
     "TABLES",
     "Bouts",
     "Cells",
+    "Comparisons",
+    "ContactSurvival",
     "Contacts",
     "Deaths",
     "EachPartition",
@@ -52,13 +62,17 @@ __all__ = [
     "Fates",
     "Fields",
     "Frames",
+    "Hazards",
     "Kills",
     "Motility",
     "NetworkMeasures",
     "Quality",
     "Registration",
+    "ReplicateSummaries",
     "Results",
     "Steps",
+    "SurvivalBounds",
+    "SurvivalCurves",
     "Table",
     "Touches",
     "TrackPoints",
@@ -73,7 +87,7 @@ __all__ = [
 
 TABLES: dict[str, type[Table]] = {
     name: table
-    for room in (films, cells, motion, contact, death, network, result)
+    for room in (films, cells, motion, contact, death, network, comparison, result)
     for name, table in room.TABLES.items()
 }
 

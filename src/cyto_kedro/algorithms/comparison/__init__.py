@@ -1,0 +1,1 @@
+"""Algorithms of the comparison stage; YAML names them by class name."""

@@ -1,0 +1,258 @@
+"""Does contact kill? Curves and hazards that do not give contact the time before it happened.
+
+A target has to live until it is touched. Who compares targets "ever touched" with those "never
+touched" therefore gives the touched a stretch of time in which they could not die (immortal time:
+Suissa 2008, *Am J Epidemiol* 167:492), and contact looks as if it protected. Here a target counts as
+not touched until its first contact, and as touched from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
+from cyto_kedro.algorithms.comparison.design import ALL, clocked, of_design, strata, watched
+from cyto_kedro.algorithms.comparison.episodes import (
+    CELL,
+    Term,
+    episodes,
+    first_contact,
+    spells,
+)
+from cyto_kedro.algorithms.comparison.estimators import risk
+from cyto_kedro.algorithms.comparison.survival import survival_curve
+from cyto_kedro.algorithms.reporting.groups import of_role
+
+GROUPS = ("not_touched", "touched")
+
+
+class ContactSurvival(Algorithm):
+    """Survival of targets by contact, without immortal time: Simon-Makuch and landmark curves.
+
+    Reads ``"fates"``, ``"bouts"`` of all fields, ``"design"`` and ``"populations"`` (name -> role).
+    Returns ``"contact_survival"`` (`schemas.ContactSurvival`): curves of the groups ``not_touched``
+    and ``touched``, per target population, condition and replicate.
+
+    Notes
+    -----
+    **Simon-Makuch** (Simon and Makuch 1984, *Stat Med* 3:35): a target is in the group
+    ``not_touched`` until its first contact with an effector and enters the group ``touched`` then;
+    each curve is Kaplan-Meier's with that late entry. Both begin at the first time at which
+    either group has `min_at_risk` cells under observation (or, where that never happens, any), which
+    stands in the column `landmark`: earlier steps would rest on a handful of cells.
+
+    **Landmark** (Anderson, Cain and Gelber 1983, *J Clin Oncol* 1:710): targets alive and watched at
+    the landmark are divided by what happened until then, and followed from there; contact after the
+    landmark does not change the group.
+
+    A Simon-Makuch curve is no share of a fixed group of cells, since cells change groups: compare
+    its slopes, or take the Cox model (`ContactHazards`). In neither is a causal effect proven: what
+    makes a target easy to meet may also make it easy to kill.
+    """
+
+    min_at_risk: int = Field(default=10, ge=1, description="cells in each group, see above")
+    landmarks_min: tuple[float, ...] | None = Field(
+        default=None, description="time of each landmark where times are known"
+    )
+    landmarks_frames: tuple[float, ...] | None = Field(
+        default=None,
+        description="the same where they are not; null: a quarter and half of the longest film",
+    )
+
+    def __call__(self, data: Data) -> Data:
+        roles = data["populations"]
+        rows, unit = _targets(data)
+        rows["contact"] = first_contact(rows, spells(rows, data["bouts"], roles, unit))
+        given = self.landmarks_min if unit == "min" else self.landmarks_frames
+        parts = []
+        for names, whole in _conditions(rows, data["design"]):
+            marks = given
+            if marks is None:
+                marks = tuple(rows["leave"].max() * np.array([0.25, 0.5]))
+            begin = self._begin(whole)
+            for replicate, one in _replicates(whole):
+                if begin is not None:
+                    for group, mine in _by_contact(one, begin):
+                        curve = self._curve(mine, "simon_makuch", group, begin)
+                        parts.append(curve.assign(**names, replicate=replicate))
+                for mark in marks:
+                    for group, mine in _at_landmark(one, mark):
+                        curve = self._curve(mine, "landmark", group, mark)
+                        parts.append(curve.assign(**names, replicate=replicate))
+        if not parts:
+            return {"contact_survival": schemas.empty(schemas.ContactSurvival)}
+        table = clocked(clocked(pd.concat(parts), unit), unit, "landmark")
+        return {"contact_survival": schemas.conform(schemas.ContactSurvival, table)}
+
+    def _curve(self, rows: pd.DataFrame, method: str, group: str, landmark: float) -> pd.DataFrame:
+        curve = survival_curve(rows)
+        few = curve["at_risk"] < self.min_at_risk
+        return curve.assign(method=method, group=group, landmark=landmark, few_at_risk=few)
+
+    def _begin(self, rows: pd.DataFrame) -> float | None:
+        """From when both groups have cells enough; None where one of them never has any."""
+        (_, before), (_, after) = _by_contact(rows, -np.inf)
+        times = np.unique(rows["entry"].to_numpy())
+        times = np.unique(np.concatenate([times, after["entry"].to_numpy()]))
+        # those who are there just after each time
+        there = np.minimum(*(_just_after(each, times) for each in (before, after)))
+        for enough in (self.min_at_risk, 1):
+            if (there >= enough).any():
+                return float(times[np.argmax(there >= enough)])
+        return None
+
+
+class ContactHazards(Algorithm):
+    """Hazard ratios of contact and of condition, by Cox regression with contact varying in time.
+
+    Reads ``"fates"``, ``"bouts"`` of all fields, ``"design"``, ``"populations"`` (name -> role) and
+    ``"reference"`` (a condition, or None: the first). Returns ``"hazards"`` (`schemas.Hazards`).
+
+    Notes
+    -----
+    Three models, for each population: ``contact`` (targets only), within each condition and over
+    all, where each condition keeps a baseline of its own (strata); ``condition``, each against the
+    reference; and ``condition + contact``: what is left of a condition's effect beyond how often its
+    effectors touch. A term's hazard ratio is for one unit of it: 1 against 0, or one effector more.
+
+    A contact counts from after the frame in which it was first seen, and `in_contact` and
+    `n_effectors` until `lasting` after it ended; a killed cell dies minutes after the hit, when the
+    effector may have left. Limits and p-values take replicates, not cells, as independent, with a
+    correction for their small number (`comparison.cox`); with fewer than two they are null, and `note`
+    says so. `se_model`, for independent cells, is there to show the difference.
+
+    The model takes a ratio to be the same at all times (proportional hazards): look at the curves.
+    """
+
+    terms: tuple[Term, ...] = Field(
+        default=("ever_touched",),
+        min_length=1,
+        description="of contact: ever_touched, in_contact, n_effectors (now), n_met (so far)",
+    )
+    lasting_min: float | None = Field(
+        default=None, ge=0, description="how long an ended contact still counts; null: not at all"
+    )
+    lasting_frames: float | None = Field(
+        default=None, ge=0, description="the same where times are not known"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        roles, design, terms = data["populations"], data["design"], list[str](self.terms)
+        rows, unit = _targets(data)
+        lasting = (self.lasting_min if unit == "min" else self.lasting_frames) or 0.0
+        found = episodes(rows, spells(rows, data["bouts"], roles, unit, lasting))
+        parts = []
+        for names, one in _conditions(found, design):
+            parts.append(_report(names, "contact", one.assign(stratum=""), terms))
+        for population, one in found.groupby("population"):
+            if len(one["condition"].unique()) > 1:
+                names = {"condition": ALL, "population": str(population)}
+                parts.append(_report(names, "contact", one.assign(stratum=one["condition"]), terms))
+        everyone = of_design(watched(data["fates"])[0], design)
+        everyone = everyone.rename(columns={"entry": "start", "leave": "stop"})
+        for model, table, more in (
+            ("condition", everyone, []),
+            ("condition + contact", found, terms),
+        ):
+            for population, one in table.groupby("population"):
+                here = [c for c in design["condition"].unique() if (one["condition"] == c).any()]
+                reference = data["reference"] if data["reference"] in here else here[0]
+                others = [name for name in here if name != reference]
+                if others:
+                    dummies = {name: (one["condition"] == name).astype(float) for name in others}
+                    whole = pd.concat([one.assign(stratum=""), pd.DataFrame(dummies)], axis=1)
+                    names = {"condition": ALL, "population": str(population)}
+                    report = _report(names, model, whole, [*others, *more])
+                    of_condition = report["term"].isin(others)
+                    report["reference"] = np.where(of_condition, reference, "")
+                    parts.append(report)
+        if not parts:
+            return {"hazards": schemas.empty(schemas.Hazards)}
+        return {"hazards": schemas.conform(schemas.Hazards, pd.concat(parts))}
+
+
+def _targets(data: Data) -> tuple[pd.DataFrame, str]:
+    """Targets under observation with their condition and replicate, and the unit of time."""
+    rows, unit = watched(data["fates"])
+    rows = rows[rows["population"].isin(of_role(data["populations"], "target"))]
+    return of_design(rows.reset_index(drop=True), data["design"]), unit
+
+
+def _conditions(
+    rows: pd.DataFrame, design: pd.DataFrame
+) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    for names, one in strata(rows, design):
+        if names["replicate"] == ALL:
+            yield {name: names[name] for name in ("condition", "population")}, one
+
+
+def _replicates(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield ALL, rows
+    for name, one in rows.groupby("replicate", sort=True):
+        yield str(name), one
+
+
+def _by_contact(rows: pd.DataFrame, begin: float) -> list[tuple[str, pd.DataFrame]]:
+    """Time before and after the first contact, from `begin` on (Simon-Makuch)."""
+    contact = rows["contact"].to_numpy()
+    before = rows.assign(
+        leave=np.minimum(rows["leave"], contact), event=rows["event"] & (rows["leave"] <= contact)
+    )
+    after = rows.assign(entry=np.maximum(rows["entry"], contact))
+    return [
+        (group, part.assign(entry=entry)[part["leave"] > entry])
+        for group, part in zip(GROUPS, (before, after), strict=True)
+        for entry in [np.maximum(part["entry"], begin)]
+    ]
+
+
+def _at_landmark(rows: pd.DataFrame, mark: float) -> list[tuple[str, pd.DataFrame]]:
+    """Those alive and watched at the landmark, by whether they had been touched."""
+    there = rows[(rows["entry"] <= mark) & (rows["leave"] > mark)].assign(entry=mark)
+    touched = there["contact"] <= mark
+    return [("not_touched", there[~touched]), ("touched", there[touched])]
+
+
+def _just_after(rows: pd.DataFrame, times: np.ndarray) -> np.ndarray:
+    """How many of `rows` are under observation just after each time: entry <= time < leave."""
+    return risk(rows["entry"].to_numpy(), rows["leave"].to_numpy(), np.nextafter(times, np.inf))
+
+
+def _report(
+    names: dict[str, str], model: str, table: pd.DataFrame, terms: list[str]
+) -> pd.DataFrame:
+    """Rows of `schemas.Hazards` of one fit."""
+    fit: CoxFit = fit_cox(table, terms)
+    with np.errstate(over="ignore"):
+        ratios = pd.DataFrame(
+            {
+                ratio: np.exp(fit.table[name])
+                for ratio, name in (
+                    ("hazard_ratio", "coefficient"),
+                    ("low", "low"),
+                    ("high", "high"),
+                )
+            }
+        )
+    return (
+        fit.table[["coefficient", "se_model", "se", "p"]]
+        .join(ratios)
+        .rename_axis("term")
+        .reset_index()
+        .assign(
+            **names,
+            model=model,
+            reference="",
+            n_cells=len(table[CELL].drop_duplicates()),
+            n_events=int(table["event"].sum()),
+            n_clusters=table["cluster"].nunique(),
+            df=fit.df,
+            note=fit.note,
+        )
+    )

@@ -1,0 +1,128 @@
+"""When each target was in contact with effectors, as stretches of time in which nothing changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.reporting.groups import of_role
+
+Term = Literal["ever_touched", "in_contact", "n_effectors", "n_met"]
+TERMS = ("ever_touched", "in_contact", "n_effectors", "n_met")
+CELL = ["fov", "population", "track_id"]
+
+
+def spells(
+    rows: pd.DataFrame,
+    bouts: pd.DataFrame,
+    roles: Mapping[str, str],
+    unit: str,
+    lasting: float = 0.0,
+) -> pd.DataFrame:
+    """Bouts of targets with effectors, one row each, joined where one effector's overlap.
+
+    Parameters
+    ----------
+    rows
+        Targets under observation (`design.watched`), numbered by their position.
+    bouts
+        `schemas.Bouts` of the same fields.
+    unit
+        ``min`` or ``frames``, as of `rows`.
+    lasting
+        How long after its end a bout still counts, in `unit`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `cell` (position in `rows`), `start`, `stop` (a bout's last frame stands for one interval,
+        as in its duration), `first` (the first with that effector).
+    """
+    effectors, targets = of_role(roles, "effector"), of_role(roles, "target")
+    start = bouts["start_min"] if unit == "min" else bouts["start_frame"].astype(float)
+    longer = bouts["duration_min"] if unit == "min" else bouts["n_frames"].astype(float)
+    timed = bouts.assign(start=start.astype(float), stop=(start + longer + lasting).astype(float))
+    parts = []
+    for target, effector in (("a", "b"), ("b", "a")):
+        mine = timed[
+            timed[f"population_{target}"].isin(targets)
+            & timed[f"population_{effector}"].isin(effectors)
+        ]
+        names = {f"population_{target}": "population", f"track_id_{target}": "track_id"}
+        names |= {f"population_{effector}": "by", f"track_id_{effector}": "by_id"}
+        parts.append(mine.rename(columns=names)[[*CELL, "by", "by_id", "start", "stop"]])
+    cells = rows[CELL].assign(cell=np.arange(len(rows)))
+    found = pd.concat(parts).merge(cells, on=CELL, how="inner")
+    pair = ["cell", "by", "by_id"]
+    found = found.sort_values([*pair, "start"], ignore_index=True)
+    ends = found.groupby(pair, sort=False)["stop"].cummax()
+    before = ends.groupby([found[name] for name in pair], sort=False).shift()
+    run = ((found["start"] > before) | before.isna()).cumsum()
+    joined = found.groupby(run).agg(
+        **{name: (name, "first") for name in pair}, start=("start", "min"), stop=("stop", "max")
+    )
+    joined["first"] = ~joined.duplicated(pair)
+    return joined[["cell", "start", "stop", "first"]].reset_index(drop=True)
+
+
+def first_contact(rows: pd.DataFrame, found: pd.DataFrame) -> np.ndarray:
+    """When each of `rows` was first seen in contact, infinity for never: (n,)."""
+    first = np.full(len(rows), np.inf)
+    np.minimum.at(first, found["cell"].to_numpy(int), found["start"].to_numpy(float))
+    return first
+
+
+def episodes(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Cut the time that each of `rows` was under observation where its contacts change.
+
+    A contact counts from after the frame in which it was first seen: where a target is first seen
+    in contact and dead in the same frame, nobody knows which came first, and the death is not
+    laid to the contact.
+
+    Parameters
+    ----------
+    rows
+        `entry`, `leave`, `event` of each cell; other columns are carried along.
+    found
+        `spells` of them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `rows` without `entry` and `leave`, with `start`, `stop`, `event` (at
+        `stop`), and as floats `TERMS`: `ever_touched` and `in_contact` (0 or 1), `n_effectors` (in
+        contact now), `n_met` (different ones so far).
+    """
+    entry, leave = rows["entry"].to_numpy(float), rows["leave"].to_numpy(float)
+    cell = found["cell"].to_numpy(int)
+    begin = np.maximum(found["start"].to_numpy(float), entry[cell])
+    end = np.maximum(found["stop"].to_numpy(float), entry[cell])
+    one = np.ones(len(cell))
+    changes = pd.DataFrame(
+        {
+            "cell": np.concatenate([np.arange(len(rows)), cell, cell]),
+            "start": np.concatenate([entry, begin, end]),
+            "n_effectors": np.concatenate([np.zeros(len(rows)), one, -one]),
+            "n_met": np.concatenate([np.zeros(len(rows)), found["first"].astype(float), 0 * one]),
+        }
+    )
+    changes = changes[changes["start"] < leave[changes["cell"]]]
+    # cells keep their order, times rise within each
+    state = changes.groupby(["cell", "start"])[["n_effectors", "n_met"]].sum()
+    state = state.groupby("cell").cumsum().reset_index()
+    at = state["cell"].to_numpy(int)
+    after = state.groupby("cell")["start"].shift(-1)
+    last = after.isna().to_numpy()
+    table = rows.drop(columns=["entry", "leave"]).iloc[at].reset_index(drop=True)
+    return table.assign(
+        start=state["start"],
+        stop=after.fillna(pd.Series(leave[at])),
+        event=table["event"].to_numpy(bool) & last,
+        ever_touched=(state["n_met"] > 0).astype(float),
+        in_contact=(state["n_effectors"] > 0).astype(float),
+        n_effectors=state["n_effectors"],
+        n_met=state["n_met"],
+    )

@@ -1,0 +1,215 @@
+"""One number per replicate and measure: what a comparison of conditions rests on.
+
+Cells of one well share its medium, its donor and its day, so a thousand cells of one well are one
+experiment and not a thousand (Lord et al. 2020, *J Cell Biol* 219:e202001064, superplots).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.comparison.design import of_design, watched
+from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
+from cyto_kedro.algorithms.comparison.estimators import at, kaplan_meier, median, restricted_mean
+from cyto_kedro.algorithms.reporting.groups import known, of_role
+from cyto_kedro.algorithms.reporting.summary import effector_hours
+from cyto_kedro.algorithms.reporting.survival import contact_intervals
+from cyto_kedro.errors import ConfigError, unknown
+
+GROUP = ["condition", "population", "replicate", "cluster"]
+# the unit of a column by the end of its name, and the end that its uncalibrated twin has
+UNITS = {
+    "_um_per_min": ("µm/min", "_px_per_frame"),
+    "_px_per_frame": ("px/frame", "_px_per_frame"),
+    "_um": ("µm", "_px"),
+    "_px": ("px", "_px"),
+    "_min": ("min", "_frames"),
+    "_frames": ("frames", "_frames"),
+    "_rad": ("rad", "_rad"),
+}
+Rows = Iterator[dict[str, Any]]
+
+
+class ReplicateValues(Algorithm):
+    """Headline measures of each population, replicate by replicate.
+
+    Reads ``"fields"``, ``"frames"``, ``"fates"``, ``"motility"``, ``"bouts"``, ``"kills"``,
+    ``"track_points"`` of all fields, ``"design"`` and ``"populations"`` (name -> role). Returns
+    ``"replicate_summaries"`` (`schemas.ReplicateSummaries`): the column `value` is what
+    `ReplicateTests` compares.
+
+    Notes
+    -----
+    Of tracks, in the columns of `schemas.Motility` that `motility` names: mean, median, sd and
+    quartiles over all tracks of the replicate. Of populations whose deaths are known: **survival**,
+    Kaplan-Meier's share alive at the horizon; **restricted_mean_survival**, the area under that
+    curve, the mean time lived until the horizon; both of the cells alive when the last replicate
+    comes into view; **death_rate**, deaths per cell and hour of watching. Of targets:
+    **first_contact_rate**, first contacts per hour of a target not touched yet;
+    **contact_duration**, Kaplan-Meier's median. Of effectors: **kills_per_effector_per_hour**,
+    attributed deaths over the effectors' time in view.
+    The horizon is the last time that every replicate reaches, unless given.
+    """
+
+    motility: tuple[str, ...] = Field(
+        default=("mean_speed_um_per_min", "straightness", "arrest_coefficient"),
+        description="columns of the table motility; their px twins where a field is uncalibrated",
+    )
+    cell_statistic: Literal["mean", "median"] = Field(
+        default="mean", description="over the tracks of a replicate: what is compared"
+    )
+    horizon_min: float | None = Field(
+        default=None, gt=0, description="survival is read here; null: the last common time"
+    )
+    horizon_frames: float | None = Field(
+        default=None, gt=0, description="the same where times are not known"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"replicate_summaries"}``.
+
+        Raises
+        ------
+        ConfigError
+            If `motility` names a column that the table does not have.
+        """
+        rows = [
+            *self._of_tracks(data),
+            *self._of_survival(data),
+            *self._of_contact(data),
+            *_of_kills(data),
+        ]
+        if not rows:
+            return {"replicate_summaries": schemas.empty(schemas.ReplicateSummaries)}
+        table = pd.DataFrame(rows).reindex(columns=[*schemas.dtypes(schemas.ReplicateSummaries)])
+        return {"replicate_summaries": schemas.conform(schemas.ReplicateSummaries, table)}
+
+    def _of_tracks(self, data: Data) -> Rows:
+        motility = of_design(data["motility"], data["design"])
+        calibrated = known(data["fields"]["pixel_size_um"], data["frames"]["time_s"])
+        for asked in self.motility:
+            end = next((each for each in UNITS if asked.endswith(each)), "")
+            unit, twin = UNITS.get(end, ("", ""))
+            column = asked if calibrated or not end else asked.removesuffix(end) + twin
+            if column not in motility.columns:
+                numbers = motility.select_dtypes("number").columns
+                raise ConfigError(
+                    f"comparison.replicates.args.motility: {unknown('column', column, numbers)}"
+                )
+            if not calibrated and end:
+                unit = UNITS[twin][0]
+            measure = column.removesuffix(end if calibrated else twin)
+            for group, one in motility[motility[column].notna()].groupby(GROUP, sort=False):
+                value = one[column].astype(float)
+                found = {
+                    "mean": value.mean(),
+                    "median": value.median(),
+                    "sd": value.std(),
+                    "q25": value.quantile(0.25),
+                    "q75": value.quantile(0.75),
+                }
+                yield {
+                    **_row(group, one, measure, unit, f"{self.cell_statistic} of tracks"),
+                    **found,
+                    "value": found[self.cell_statistic],
+                }
+
+    def _of_survival(self, data: Data) -> Rows:
+        rows, unit = watched(data["fates"])
+        rows = of_design(rows, data["design"])
+        given = self.horizon_min if unit == "min" else self.horizon_frames
+        hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
+        for _, whole in rows.groupby("population"):
+            groups = whole.groupby(GROUP, sort=False)
+            start = float(groups["entry"].min().max())
+            stop = given or float(groups["leave"].max().min())
+            span = f"from {start:g} to {stop:g} {unit}"
+            for group, one in groups:
+                curve = kaplan_meier(
+                    *(one[name].to_numpy() for name in ("entry", "leave", "event"))
+                )
+                # past the last cell under observation a curve says nothing, unless all have died
+                told = start < stop <= curve["time"].max() or curve["survival"].iloc[-1] == 0
+                alive = at(curve, start)
+                share = at(curve, stop) / alive if told and alive > 0 else np.nan
+                lived = restricted_mean(curve, start, stop) if told else np.nan
+                shown = f"Kaplan-Meier, {span}"
+                yield {**_row(group, one, "survival", "share", shown), "value": share}
+                yield {
+                    **_row(group, one, "restricted_mean_survival", unit, shown),
+                    "value": lived,
+                }
+                time = float((one["leave"] - one["entry"]).sum()) / hour
+                shown = "deaths over time watched"
+                rate = float(one["event"].sum()) / time
+                yield {**_row(group, one, "death_rate", per, shown), "value": rate}
+
+    def _of_contact(self, data: Data) -> Rows:
+        roles, bouts = data["populations"], data["bouts"]
+        targets = of_role(roles, "target")
+        rows, unit = watched(data["fates"])
+        rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
+        rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit))
+        hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
+        for group, one in of_design(rows, data["design"]).groupby(GROUP, sort=False):
+            free = one[one["contact"] > one["entry"]]
+            time = float((np.minimum(free["leave"], free["contact"]) - free["entry"]).sum()) / hour
+            met = float((free["contact"] <= free["leave"]).sum())
+            shown = "first contacts over time not touched"
+            yield {
+                **_row(group, one, "first_contact_rate", per, shown),
+                "value": met / time if time > 0 else np.nan,
+            }
+        for target in targets:
+            mine = bouts[(bouts["population_a"] == target) | (bouts["population_b"] == target)]
+            lasted, unit = contact_intervals(mine, roles)
+            lasted = of_design(lasted.assign(population=target), data["design"])
+            for group, one in lasted.groupby(GROUP, sort=False):
+                lasting, ended = one["duration"].to_numpy(), one["event"].to_numpy()
+                curve = kaplan_meier(np.zeros(len(one)), lasting, ended)
+                shown = "Kaplan-Meier median"
+                yield {
+                    **_row(group, one, "contact_duration", unit, shown),
+                    "value": median(curve),
+                }
+
+
+def _of_kills(data: Data) -> Rows:
+    design, kills = data["design"], data["kills"]
+    for effector in of_role(data["populations"], "effector"):
+        hours = effector_hours(data["track_points"], data["frames"], [effector])
+        mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
+        tracks = data["motility"][data["motility"]["population"] == effector].groupby("fov").size()
+        rows = design.assign(
+            population=effector,
+            hours=design["fov"].map(hours).astype(float),
+            kills=design["fov"].map(mine).fillna(0.0).astype(float),
+            tracks=design["fov"].map(tracks).fillna(0).astype(int),
+        )
+        for group, one in rows.groupby(GROUP, sort=False):
+            time = one["hours"].sum(skipna=False)
+            shown = "attributed deaths over time in view"
+            yield {
+                **_row(group, one, "kills_per_effector_per_hour", "per h", shown),
+                "n_cells": int(one["tracks"].sum()),
+                "value": one["kills"].sum() / time if time > 0 else np.nan,
+            }
+
+
+def _row(group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str) -> dict[str, Any]:
+    """A row of `schemas.ReplicateSummaries` without its value."""
+    return {
+        **dict(zip(GROUP, group, strict=True)),
+        "measure": measure,
+        "unit": unit,
+        "statistic": statistic,
+        "n_fovs": rows["fov"].nunique(),
+        "n_cells": len(rows),
+    }

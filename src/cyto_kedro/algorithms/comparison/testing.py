@@ -1,0 +1,221 @@
+"""Conditions compared by their replicates, not by their cells."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy import optimize, special
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+
+LEVEL = 0.95
+
+
+class ReplicateTests(Algorithm):
+    """Compare the replicates' values of two conditions, for every measure and population.
+
+    Reads ``"replicate_summaries"`` (`schemas.ReplicateSummaries`), ``"design"`` (for the order of
+    conditions), ``"reference"`` (a condition, or None: every pair is compared) and ``"paired"`` (True,
+    False or None). Returns ``"comparisons"`` (`schemas.Comparisons`).
+
+    Notes
+    -----
+    n is the number of replicates. Where every replicate's name stands in both conditions (or where
+    ``paired`` says so), replicates of one name are one experiment and are compared pair by pair.
+
+    **auto**: Welch's t test, or the paired t test. **student**: equal variances. **wilcoxon**:
+    Mann-Whitney's, or the signed-rank test; with few replicates neither can be small.
+    **permutation**: all relabellings of the difference of means, or all changes of sign of the paired
+    differences (a random 9999 of them where there are more). The permutation's p is given beside
+    the others', with the smallest that it could have been: with 3 against 3 that is 0.1.
+
+    `low` and `high` are of the difference of means, by Welch's or the paired t distribution. The
+    effect size is Hedges' g, with pooled standard deviation and exact small-sample factor, of
+    paired differences with theirs; its limits come from the noncentral t distribution (Hedges
+    1981, *J Educ Stat* 6:107; Cumming and Finch 2001, *Educ Psychol Meas* 61:532). `p_holm` is
+    Holm's correction (1979, *Scand J Stat* 6:65) over all comparisons of the table, or over those
+    of one measure. With fewer than two replicates on a side there is no p-value.
+    """
+
+    test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
+        default="auto", description="that gives `p`"
+    )
+    correct_over: Literal["all", "measure"] = Field(
+        default="all", description="Holm's correction over all comparisons, or measure by measure"
+    )
+    permutations: int = Field(default=9999, ge=99, description="where there are more than these")
+
+    def __call__(self, data: Data) -> Data:
+        table, asked = data["replicate_summaries"], data["reference"]
+        order = list(data["design"]["condition"].unique())
+        rows = []
+        for (measure, population, unit), whole in table.groupby(
+            ["measure", "population", "unit"], sort=False
+        ):
+            here = {str(name): one for name, one in whole.groupby("condition")}
+            names = [name for name in order if name in here]
+            for first, second in combinations(names, 2):
+                if asked is not None and asked not in (first, second):
+                    continue
+                a, b = (second, first) if second == asked else (first, second)
+                rows.append(
+                    {"measure": measure, "population": population, "unit": unit}
+                    | {"reference": a, "condition": b}
+                    | self._compare(here[a], here[b], data["paired"])
+                )
+        if not rows:
+            return {"comparisons": schemas.empty(schemas.Comparisons)}
+        found = pd.DataFrame(rows)
+        family = found["measure"] if self.correct_over == "measure" else pd.Series(0, found.index)
+        found["p_holm"] = found.groupby(family)["p"].transform(lambda p: holm(p.to_numpy(float)))
+        return {"comparisons": schemas.conform(schemas.Comparisons, found)}
+
+    def _compare(self, a: pd.DataFrame, b: pd.DataFrame, given: bool | None) -> dict[str, Any]:
+        """One row's numbers."""
+        names = set(a["replicate"]), set(b["replicate"])
+        paired = names[0] == names[1] if given is None else given
+        notes = []
+        x, y = (each.set_index("replicate")["value"].dropna().astype(float) for each in (a, b))
+        missing = len(a) + len(b) - len(x) - len(y)
+        if missing:
+            notes.append(f"{missing} replicate{'s' * (missing > 1)} without a value")
+        if paired:
+            both = x.index.intersection(y.index)
+            if len(both) < max(len(x), len(y)):
+                notes.append("replicates without a partner were left out")
+            x, y = x[both], y[both]
+        return {
+            "paired": paired,
+            **two_samples(x.to_numpy(), y.to_numpy(), paired, self.test, self.permutations, notes),
+        }
+
+
+def two_samples(
+    x: np.ndarray,
+    y: np.ndarray,
+    paired: bool,
+    test: str = "auto",
+    permutations: int = 9999,
+    notes: list[str] | None = None,
+) -> dict[str, Any]:
+    """Compare `y` with `x`, (n,) and (m,) values of replicates; paired: in the same order.
+
+    Returns
+    -------
+    dict
+        The columns of `schemas.Comparisons` from `n_reference` on, without `p_holm`.
+    """
+    from scipy import stats
+
+    null = float("nan")
+    notes = [*(notes or [])]
+    row: dict[str, Any] = {
+        "n_reference": len(x),
+        "n_condition": len(y),
+        "mean_reference": np.mean(x) if len(x) else null,
+        "mean_condition": np.mean(y) if len(y) else null,
+        **dict.fromkeys(("low", "high", "effect_size", "effect_low", "effect_high"), null),
+        **dict.fromkeys(("p", "p_permutation", "smallest_p"), null),
+        "test": "",
+    }
+    row["difference"] = row["mean_condition"] - row["mean_reference"]
+    if min(len(x), len(y)) < 2:
+        notes.append(
+            f"{len(x)} and {len(y)} replicates where each condition needs two: no p-value; cells of "
+            "one replicate are not independent and cannot stand in"
+        )
+        return row | {"note": "; ".join(notes)}
+    row |= _permuted(x, y, paired, permutations)
+    spread = np.std(y - x) if paired else max(np.std(x), np.std(y))
+    # below rounding of the values themselves
+    if spread <= 1e-12 * max(np.abs(x).max(), np.abs(y).max()):
+        notes.append("no spread between replicates: no t test, no effect size")
+        return row | {"note": "; ".join(notes)}
+    done: Any = stats.ttest_rel(y, x) if paired else stats.ttest_ind(y, x, equal_var=False)
+    limits = done.confidence_interval(LEVEL)
+    row |= {"low": limits.low, "high": limits.high} | _effect(x, y, paired)
+    name = "paired t" if paired else "Welch t"
+    if test == "student" and not paired:
+        done, name = stats.ttest_ind(y, x), "Student t"
+    elif test == "wilcoxon" and paired:
+        done, name = stats.wilcoxon(y, x), "Wilcoxon signed-rank"
+    elif test == "wilcoxon":
+        done, name = stats.mannwhitneyu(y, x), "Mann-Whitney"
+    row |= {"p": float(done.pvalue), "test": name}
+    if test == "permutation":
+        row |= {"p": row["p_permutation"], "test": "permutation"}
+    return row | {"note": "; ".join(notes)}
+
+
+def _permuted(x: np.ndarray, y: np.ndarray, paired: bool, count: int) -> dict[str, float]:
+    """Permutation's two-sided p for the difference of means, and the smallest it could be."""
+    from scipy import stats
+
+    def statistic(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(one, axis=axis) - np.mean(other, axis=axis)
+
+    kind: Any = "samples" if paired else "independent"
+    found = stats.permutation_test(
+        (y, x),
+        statistic,
+        permutation_type=kind,
+        vectorized=True,
+        n_resamples=count,
+        rng=np.random.default_rng(0),
+    )
+    ways = 2 ** len(x) if paired else comb(len(x) + len(y), len(x))
+    # a random choice of relabellings counts the one observed, which scipy adds
+    smallest = 2 / ways if ways <= count else 2 / (count + 1)
+    return {"p_permutation": float(found.pvalue), "smallest_p": min(smallest, 1.0)}
+
+
+def _effect(x: np.ndarray, y: np.ndarray, paired: bool) -> dict[str, float]:
+    """Hedges' g of `y` against `x` with its limits."""
+    if paired:
+        change = y - x
+        df, root = len(change) - 1, float(np.sqrt(1 / len(change)))
+        d = float(np.mean(change) / np.std(change, ddof=1))
+    else:
+        df, root = len(x) + len(y) - 2, float(np.sqrt(1 / len(x) + 1 / len(y)))
+        sum_of_squares = np.var(x) * len(x) + np.var(y) * len(y)
+        d = float((np.mean(y) - np.mean(x)) / np.sqrt(sum_of_squares / df))
+    log_factor = special.gammaln(df / 2) - special.gammaln((df - 1) / 2)
+    factor = float(np.exp(log_factor) / np.sqrt(df / 2)) if df > 1 else float("nan")
+    low, high = noncentrality(d / root, df)
+    return {
+        "effect_size": factor * d,
+        "effect_low": factor * low * root,
+        "effect_high": factor * high * root,
+    }
+
+
+def noncentrality(t: float, df: int, level: float = LEVEL) -> tuple[float, float]:
+    """Limits of the noncentrality that could have given `t`."""
+    reach = 10 + 10 * abs(t)
+
+    def limit(share: float) -> float:
+        def excess(nc: float) -> float:
+            return float(special.nctdtr(df, nc, t)) - share
+
+        try:
+            return float(optimize.brentq(excess, t - reach, t + reach))
+        except ValueError:  # beyond what the distribution can be computed for
+            return float("nan")
+
+    return limit(0.5 + level / 2), limit(0.5 - level / 2)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p-values; nulls stay null and do not count."""
+    found = np.full(len(p), np.nan)
+    some = np.flatnonzero(~np.isnan(p))
+    order = some[np.argsort(p[some], kind="stable")]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return found

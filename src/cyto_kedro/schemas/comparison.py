@@ -1,0 +1,186 @@
+"""Survival and the comparison of conditions: tables over the whole assay."""
+
+from __future__ import annotations
+
+import pandera.pandas as pa
+from pandera.typing import Series
+
+from cyto_kedro.schemas.base import Table
+
+KINDS = ("survival", "cumulative_hazard")
+METHODS = ("simon_makuch", "landmark")
+MODELS = ("contact", "condition", "condition + contact")
+
+
+class Grouped(Table):
+    condition: Series[str] = pa.Field(description="from the sample sheet")
+    population: Series[str]
+
+
+class Curve(Grouped):
+    replicate: Series[str] = pa.Field(description="(all): the condition's replicates together")
+    time_min: Series[float] = pa.Field(
+        nullable=True, description="since the film's start; empty where any field lacks times"
+    )
+    time_frames: Series[float] = pa.Field(
+        nullable=True, description="the same in frames, filled only where `time_min` is empty"
+    )
+
+
+class BandedCurve(Curve):
+    estimate: Series[float]
+    low: Series[float] = pa.Field(nullable=True, description="95 %, cells independent: too narrow")
+    high: Series[float] = pa.Field(nullable=True, description="the same")
+    low_clustered: Series[float] = pa.Field(
+        nullable=True, description="95 %, replicates independent; empty with fewer than two"
+    )
+    high_clustered: Series[float] = pa.Field(nullable=True, description="the same")
+    at_risk: Series[float] = pa.Field(ge=0, description="cells under observation")
+    events: Series[float] = pa.Field(ge=0, description="deaths at this time")
+    few_at_risk: Series[bool] = pa.Field(description="too few cells to read the curve here")
+
+
+class SurvivalCurves(BandedCurve):
+    """Kaplan-Meier and Nelson-Aalen curves: one row per time at which something changed."""
+
+    kind: Series[str] = pa.Field(isin=KINDS)
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["condition", "population", "replicate", "kind", "time_min", "time_frames"]
+
+
+class SurvivalBounds(Curve):
+    """Survival if every lost track had ended in death, and if none had."""
+
+    estimate: Series[float] = pa.Field(nullable=True, description="lost tracks censored")
+    all_lost_died: Series[float] = pa.Field(
+        nullable=True, description="all died when they were last seen"
+    )
+    none_lost_died: Series[float] = pa.Field(
+        nullable=True, description="all lived to the end of the film"
+    )
+    n_cells: Series[int] = pa.Field(ge=1, description="cells ever under observation")
+    n_lost: Series[int] = pa.Field(ge=0, description="of them lost so far")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["condition", "population", "replicate", "time_min", "time_frames"]
+
+
+class ContactSurvival(BandedCurve):
+    """Survival of targets by contact with effectors, without immortal time."""
+
+    method: Series[str] = pa.Field(isin=METHODS)
+    landmark_min: Series[float] = pa.Field(
+        nullable=True, description="the curve begins here; of simon_makuch too"
+    )
+    landmark_frames: Series[float] = pa.Field(
+        nullable=True, description="the same in frames, filled only where `landmark_min` is empty"
+    )
+    group: Series[str] = pa.Field(
+        isin=("not_touched", "touched"),
+        description="landmark: until the landmark; simon_makuch: so far, cells change groups",
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        own = ["method", "landmark_min", "landmark_frames", "group"]
+        return ["condition", "population", "replicate", *own, "time_min", "time_frames"]
+
+
+class Hazards(Grouped):
+    """Cox regression: one row per model and term."""
+
+    model: Series[str] = pa.Field(isin=MODELS)
+    term: Series[str] = pa.Field(description="of contact, or the condition that is compared")
+    reference: Series[str] = pa.Field(description="condition it is compared with; else blank")
+    hazard_ratio: Series[float] = pa.Field(nullable=True, description="exp(coefficient)")
+    low: Series[float] = pa.Field(nullable=True, description="of the ratio, 95 %, by replicate")
+    high: Series[float] = pa.Field(nullable=True, description="the same")
+    p: Series[float] = pa.Field(nullable=True, description="by replicate; empty with too few")
+    coefficient: Series[float] = pa.Field(nullable=True, description="log hazard ratio")
+    se: Series[float] = pa.Field(nullable=True, description="of the coefficient, by replicate")
+    se_model: Series[float] = pa.Field(
+        nullable=True, description="the same if cells were independent: too small"
+    )
+    df: Series[float] = pa.Field(nullable=True, description="degrees of freedom of limits and p")
+    n_cells: Series[int] = pa.Field(ge=0)
+    n_events: Series[int] = pa.Field(ge=0, description="deaths")
+    n_clusters: Series[int] = pa.Field(ge=0, description="replicates")
+    note: Series[str] = pa.Field(description="why something is empty")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["model", "condition", "population", "term"]
+
+
+class ReplicateSummaries(Grouped):
+    """One number per replicate and measure: what a comparison of conditions rests on."""
+
+    replicate: Series[str]
+    cluster: Series[str] = pa.Field(description="replicates of one cluster belong together")
+    measure: Series[str]
+    unit: Series[str]
+    statistic: Series[str] = pa.Field(description="what `value` is")
+    value: Series[float] = pa.Field(nullable=True, description="what is compared")
+    n_fovs: Series[int] = pa.Field(ge=1)
+    n_cells: Series[int] = pa.Field(ge=0, description="tracks, or contacts, that it rests on")
+    mean: Series[float] = pa.Field(nullable=True, description="of cells, where they have a value")
+    median: Series[float] = pa.Field(nullable=True, description="the same")
+    sd: Series[float] = pa.Field(nullable=True, description="the same")
+    q25: Series[float] = pa.Field(nullable=True, description="the same, lower quartile")
+    q75: Series[float] = pa.Field(nullable=True, description="the same, upper quartile")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["condition", "population", "replicate", "measure"]
+
+
+class Comparisons(Table):
+    """Two conditions compared by their replicates' values."""
+
+    measure: Series[str]
+    population: Series[str]
+    unit: Series[str]
+    reference: Series[str] = pa.Field(description="condition a")
+    condition: Series[str] = pa.Field(description="condition b")
+    paired: Series[bool] = pa.Field(description="replicates of one name belong together")
+    n_reference: Series[int] = pa.Field(ge=0, description="replicates")
+    n_condition: Series[int] = pa.Field(ge=0, description="replicates")
+    mean_reference: Series[float] = pa.Field(nullable=True, description="over replicates")
+    mean_condition: Series[float] = pa.Field(nullable=True, description="over replicates")
+    difference: Series[float] = pa.Field(nullable=True, description="condition less reference")
+    low: Series[float] = pa.Field(nullable=True, description="of the difference, 95 %")
+    high: Series[float] = pa.Field(nullable=True, description="the same")
+    effect_size: Series[float] = pa.Field(
+        nullable=True, description="Hedges' g; of the differences where paired"
+    )
+    effect_low: Series[float] = pa.Field(nullable=True, description="of the effect size, 95 %")
+    effect_high: Series[float] = pa.Field(nullable=True, description="the same")
+    test: Series[str] = pa.Field(description="that gave `p`; blank without one")
+    p: Series[float] = pa.Field(nullable=True, ge=0, le=1)
+    p_holm: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="corrected for the number of comparisons"
+    )
+    p_permutation: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="of the difference of means, by permutation"
+    )
+    smallest_p: Series[float] = pa.Field(
+        nullable=True, description="that permutation can reach with so many replicates"
+    )
+    note: Series[str] = pa.Field(description="why something is empty, or weak")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["measure", "population", "reference", "condition"]
+
+
+TABLES: dict[str, type[Table]] = {
+    "survival_curves": SurvivalCurves,
+    "survival_bounds": SurvivalBounds,
+    "contact_survival": ContactSurvival,
+    "hazards": Hazards,
+    "replicate_summaries": ReplicateSummaries,
+    "comparisons": Comparisons,
+}
