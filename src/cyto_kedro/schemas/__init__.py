@@ -34,7 +34,16 @@ from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
 from cyto_kedro.schemas.contact import Bouts, Contacts
 from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
-from cyto_kedro.schemas.motion import Motility, Steps
+from cyto_kedro.schemas.motion import (
+    Drift,
+    Motility,
+    MotionFits,
+    Msd,
+    SmoothedSteps,
+    Steps,
+    TrackFits,
+    VelocityAutocorrelation,
+)
 from cyto_kedro.schemas.network import NetworkMeasures
 from cyto_kedro.schemas.result import Results
 
@@ -47,6 +56,7 @@ __all__ = [
     "Cells",
     "Contacts",
     "Deaths",
+    "Drift",
     "EachPartition",
     "Effects",
     "Fates",
@@ -54,15 +64,20 @@ __all__ = [
     "Frames",
     "Kills",
     "Motility",
+    "MotionFits",
+    "Msd",
     "NetworkMeasures",
     "Quality",
     "Registration",
     "Results",
+    "SmoothedSteps",
     "Steps",
     "Table",
     "Touches",
+    "TrackFits",
     "TrackPoints",
     "Tracks",
+    "VelocityAutocorrelation",
     "Viability",
     "check",
     "conform",
