@@ -69,15 +69,17 @@ class CommonDrift(Algorithm):
         found: dict[str, object] = {
             "fov": fov,
             "frame": np.arange(n),
-            "n_cells": _spread(n, at, count),
+            "n_cells": _placed(n, at, count),
         }
         for unit in UNITS:
             moved = tracks.previous(tracks.xy[unit])[step, :2]
             for a, axis in enumerate("xy"):
                 into, error = self._centre(moved[:, a], first, count)
-                placed = _spread(n, at, into)
+                placed = _placed(n, at, into)
+                if unit == "um" and not tracks.calibrated:
+                    placed[:] = np.nan
                 found[f"drift_{axis}_{unit}"] = placed
-                found[f"drift_error_{axis}_{unit}"] = _spread(n, at, error, np.nan)
+                found[f"drift_error_{axis}_{unit}"] = _placed(n, at, error, np.nan)
                 found[f"total_drift_{axis}_{unit}"] = np.cumsum(placed)
         found["reference"] = self.population or "all"
         found["subtracted"] = self.subtract
@@ -100,9 +102,9 @@ class CommonDrift(Algorithm):
         return (ordered[first + (count - 1) // 2] + ordered[first + count // 2]) / 2, error
 
 
-def _spread(n: int, at: np.ndarray, values: np.ndarray, empty: float = 0) -> np.ndarray:
-    """(n,) `values` at the frames `at`, `empty` at all others."""
-    out = np.full(n, empty, dtype=values.dtype if empty == 0 else float)
+def _placed(n: int, at: np.ndarray, values: np.ndarray, otherwise: float = 0.0) -> np.ndarray:
+    """(n,) float64: `values` at the frames `at`, `otherwise` at all others."""
+    out = np.full(n, otherwise)
     out[at] = values
     return out
 
