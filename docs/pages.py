@@ -9,11 +9,18 @@ from collections.abc import Iterable, Sequence
 
 # the last words of a name, longest first -> unit
 _UNITS = {
+    "_um2_per_min2": "µm²/min²",
+    "_px2_per_frame2": "px²/frame²",
+    "_um2_per_min": "µm²/min",
+    "_px2_per_frame": "px²/frame",
+    "_rad_per_frame": "rad/frame",
+    "_rad_per_min": "rad/min",
     "_um_per_min": "µm/min",
     "_px_per_frame": "px/frame",
     "_per_min": "1/min",
     "_per_h": "1/h",
     "_um2": "µm²",
+    "_px2": "px²",
     "_um": "µm",
     "_px": "px",
     "_min": "min",

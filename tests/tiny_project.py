@@ -28,7 +28,8 @@ BLOCKS = ("t0000-0006", "t0007-0008")
 TABLES = (
     *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
     *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
-    *("contact_measures", "results"),
+    *("contact_measures", "results", "drift", "msd", "track_fits", "motion_fits"),
+    *("velocity_autocorrelation", "smoothed_steps"),
 )
 
 

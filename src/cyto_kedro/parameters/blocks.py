@@ -116,7 +116,11 @@ class Tabulation(Strict):
 class Contacts(Strict):
     """``contacts:`` motion, contact, death, kill."""
 
+    drift: ContactsSpec = Field(description="common motion of all cells, and whether it counts")
     kinematics: ContactsSpec = Field(description="motion per step and per track")
+    msd: ContactsSpec = Field(description="mean squared displacement and its fits")
+    autocorrelation: ContactsSpec = Field(description="how long cells keep their direction")
+    smoothing: ContactsSpec = Field(description="columns smoothed along each track")
     contacts: ContactsSpec = Field(description="touches joined to tracks")
     bouts: ContactsSpec = Field(description="runs of contact of one pair")
     viability: ContactsSpec = Field(description="alive or dead, per cell and frame")

@@ -42,7 +42,16 @@ from cyto_kedro.schemas.comparison import (
 from cyto_kedro.schemas.contact import Bouts, Contacts
 from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
-from cyto_kedro.schemas.motion import Motility, Steps
+from cyto_kedro.schemas.motion import (
+    Drift,
+    Motility,
+    MotionFits,
+    Msd,
+    SmoothedSteps,
+    Steps,
+    TrackFits,
+    VelocityAutocorrelation,
+)
 from cyto_kedro.schemas.network import NetworkMeasures
 from cyto_kedro.schemas.result import Results
 
@@ -57,6 +66,7 @@ __all__ = [
     "ContactSurvival",
     "Contacts",
     "Deaths",
+    "Drift",
     "EachPartition",
     "Effects",
     "Fates",
@@ -65,18 +75,23 @@ __all__ = [
     "Hazards",
     "Kills",
     "Motility",
+    "MotionFits",
+    "Msd",
     "NetworkMeasures",
     "Quality",
     "Registration",
     "ReplicateSummaries",
     "Results",
+    "SmoothedSteps",
     "Steps",
     "SurvivalBounds",
     "SurvivalCurves",
     "Table",
     "Touches",
+    "TrackFits",
     "TrackPoints",
     "Tracks",
+    "VelocityAutocorrelation",
     "Viability",
     "check",
     "conform",

@@ -16,26 +16,49 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.contacts.common import divide, fov_of, need, run_ids, starts_of
-from cyto_kedro.errors import InputError
+from cyto_kedro.algorithms.contacts.trajectories import (
+    KEYS,
+    UNITS,
+    Trajectories,
+    coordinates,
+    length,
+    trajectories,
+)
+
+PER_TIME = {"px": "px_per_frame", "um": "um_per_min"}
 
 
 class Kinematics(Algorithm):
-    """Displacements, velocities, turning angles; path, straightness, arrest of whole tracks.
+    """Displacements, velocities, turning angles; path, straightness, arrest, shape of whole tracks.
 
-    Reads ``"dataframe"``: `schemas.TrackPoints` of one field, one or more populations.
+    Reads ``"dataframe"``: `schemas.TrackPoints` of one field, one or more populations; with a column
+    `z_um` (or `z_px`) µm (or pixel) measures are in 3-D.
     Returns ``"steps"``: `schemas.Steps` with the extra column `interpolated`, and ``"motility"``:
     `schemas.Motility`, both sorted by population, track and frame.
 
     Notes
     -----
-    Velocity is the displacement from the previous measured point over the time between. The
-    turning angle of a point is the unsigned angle, 0 to pi, between the step into it and the step
-    out of it; null at a track's ends and beside a step of length 0. Of a track: path length is the
-    sum of its steps, straightness is net displacement over path (celltrackR's `straightness`),
-    mean speed is path over duration, so that it weighs a step by its time, and the arrest
-    coefficient is the share of the track's time spent in steps slower than the threshold
-    (Beltman et al. 2009, Nat. Rev. Immunol. 9:789).
+    Per point: velocity is the displacement from the previous measured point over the time between;
+    `central_speed` is the distance from the previous to the next point over the time between these
+    (at a track's ends, of its one step), which is what Imaris calls Speed. The turning angle is the
+    unsigned angle, 0 to pi, between the step into the point and the step out of it; null at a
+    track's ends and beside a step of length 0.
+
+    Per track: path is the sum of the steps, straightness net displacement over path (celltrackR's
+    `straightness`, TrackMate's confinement ratio), mean speed path over duration, so that a step
+    weighs by its time; the statistics of step speed (mean, median, sd, min, max) weigh steps alike,
+    as TrackMate's. The arrest coefficient is the share of the track's time spent in steps slower
+    than the threshold (Beltman et al. 2009, Nat. Rev. Immunol. 9:789). The largest displacement is
+    the largest distance from the first point; displacement ratio is net over largest displacement,
+    outreach ratio largest displacement over path, asphericity ``sum((e - m)²) / (D (D - 1) m²)``
+    of the D variances e of the positions along their principal axes, with mean m (Mokhtari et al.
+    2013, PLoS ONE 8:e80808; as in celltrackR, but null below three points); the radius of gyration
+    is ``sqrt(sum e)``, the root mean square distance from the mean position. Directional
+    persistence is the mean cosine of the turning angles: 1 straight on, 0 no memory of direction,
+    -1 back and forth.
     """
+
+    version = 2
 
     arrest_speed_um_per_min: float | None = Field(
         default=2.0, gt=0, description="slower is arrested; used where µm and minutes are known"
@@ -57,140 +80,172 @@ class Kinematics(Algorithm):
         if not len(points):
             steps = schemas.empty(schemas.Steps).assign(interpolated=pd.Series(dtype=bool))
             return {"steps": steps, "motility": schemas.empty(schemas.Motility)}
-        points = points.sort_values(["population", "track_id", "frame"], ignore_index=True)
-        measured = np.flatnonzero(~points["interpolated"].to_numpy(bool))
-        steps = _steps(points, measured)
+        points = points.sort_values([*KEYS, "frame"], ignore_index=True)
+        tracks = trajectories(points)
+        measures = _steps(tracks)
         return {
-            "steps": schemas.conform(schemas.Steps, steps),
-            "motility": schemas.conform(schemas.Motility, self._motility(steps.iloc[measured])),
+            "steps": schemas.from_columns(schemas.Steps, _placed(points, measures)),
+            "motility": schemas.from_columns(schemas.Motility, self._motility(tracks, measures)),
         }
 
-    def _motility(self, steps: pd.DataFrame) -> pd.DataFrame:
-        frame = steps["frame"].to_numpy(np.int64)
-        time = steps["time_min"].to_numpy(float)
-        first = starts_of(steps["population"].to_numpy(), steps["track_id"].to_numpy())
-        last = np.append(first[1:], len(steps)) - 1
-        run = run_ids(first, len(steps))
-
-        def total(values: np.ndarray) -> np.ndarray:
-            return np.bincount(run, weights=values, minlength=len(first))
-
-        step_px = steps["displacement_from_previous_px"].to_numpy(float)
-        step_um = steps["displacement_from_previous_um"].to_numpy(float)
-        net_um = steps["net_displacement_um"].to_numpy(float)[last]
-        path_px = total(np.nan_to_num(step_px))
-        path_um = np.where(np.isnan(net_um), np.nan, total(np.nan_to_num(step_um)))
-        frames, minutes = frame[last] - frame[first], time[last] - time[first]
-        net_px = steps["net_displacement_px"].to_numpy(float)[last]
-        return pd.DataFrame(
-            {
-                "fov": steps["fov"].to_numpy()[first],
-                "population": steps["population"].to_numpy()[first],
-                "track_id": steps["track_id"].to_numpy()[first],
-                "n_points": last - first + 1,
-                "duration_frames": frames,
-                "duration_min": minutes,
-                "path_length_px": path_px,
-                "path_length_um": path_um,
-                "net_displacement_px": net_px,
-                "net_displacement_um": net_um,
-                # rounding can put the net of a straight line above its path
-                "straightness": np.minimum(divide(net_px, path_px), 1.0),
-                "mean_speed_px_per_frame": divide(path_px, frames),
-                "mean_speed_um_per_min": divide(path_um, minutes),
-                "arrest_coefficient": self._arrest(steps, total),
+    def _motility(self, tracks: Trajectories, steps: dict[str, np.ndarray]) -> dict:
+        first, last, keys = tracks.first, tracks.last, tracks.keys
+        n_points = last - first + 1
+        frames = tracks.frame[last] - tracks.frame[first]
+        minutes = tracks.time_min[last] - tracks.time_min[first]
+        found: dict[str, np.ndarray] = {
+            **{key: keys[key].to_numpy() for key in keys},
+            "n_points": n_points,
+            "duration_frames": frames,
+            "duration_min": minutes,
+        }
+        # ratios are of isotropic coordinates: pixels in the plane, µm where there is a depth
+        unit = "um" if tracks.xy["um"].shape[1] > 2 else "px"
+        for each, duration in zip(UNITS, (frames, minutes), strict=True):
+            far = length(tracks.xy[each] - tracks.xy[each][first][tracks.run])
+            step = steps[f"displacement_from_previous_{each}"]
+            net, path = far[last], tracks.sums(np.nan_to_num(step))
+            path[np.isnan(net)] = np.nan
+            largest = np.maximum.reduceat(far, first)
+            found |= {
+                f"path_length_{each}": path,
+                f"net_displacement_{each}": net,
+                f"max_displacement_{each}": largest,
+                f"mean_speed_{PER_TIME[each]}": divide(path, duration),
+                **_speeds(tracks, steps[f"speed_{PER_TIME[each]}"], PER_TIME[each]),
             }
-        )
+            if each == unit:
+                found |= {
+                    # rounding can put the net of a straight line above its path
+                    "straightness": np.minimum(divide(net, path), 1.0),
+                    "displacement_ratio": divide(net, largest),
+                    "outreach_ratio": np.minimum(divide(largest, path), 1.0),
+                }
+            found |= _spread(tracks, each, shape=each == unit)
+        turn = steps["turning_angle_rad"]
+        for time, name in ((tracks.frame, "frame"), (tracks.time_min, "min")):
+            rate = turn / tracks.following(tracks.previous(time))
+            found[f"mean_directional_change_rad_per_{name}"] = _mean(tracks, rate)
+        found["mean_turning_angle_rad"] = _mean(tracks, turn)
+        found["directional_persistence"] = _mean(tracks, np.cos(turn))
+        found["arrest_coefficient"] = self._arrest(tracks, steps)
+        return found
 
-    def _arrest(self, steps: pd.DataFrame, total) -> np.ndarray:  # type: ignore[no-untyped-def]
-        speed_um = steps["speed_um_per_min"].to_numpy(float)
+    def _arrest(self, tracks: Trajectories, steps: dict[str, np.ndarray]) -> np.ndarray:
+        speed_um = steps["speed_um_per_min"]
         if self.arrest_speed_um_per_min is not None and not np.isnan(speed_um).all():
             speed, limit = speed_um, self.arrest_speed_um_per_min
-            dt = steps["dt_from_previous_min"].to_numpy(float)
+            dt = steps["dt_from_previous_min"]
         else:
-            speed = steps["speed_px_per_frame"].to_numpy(float)
-            dt = steps["dt_frames_from_previous"].to_numpy(float)
+            speed, dt = steps["speed_px_per_frame"], steps["dt_frames_from_previous"]
             limit = self.arrest_speed_px_per_frame or np.nan
         known = ~np.isnan(speed) & ~np.isnan(limit)
-        return divide(
-            total(np.where(known & (speed < limit), dt, 0)), total(np.where(known, dt, 0))
-        )
+        slow = tracks.sums(np.where(known & (speed < limit), dt, 0))
+        return divide(slow, tracks.sums(np.where(known, dt, 0)))
 
 
-def _steps(points: pd.DataFrame, measured: np.ndarray) -> pd.DataFrame:
-    """The steps table of sorted `points`; `measured` are the positions of measured rows."""
-    n = len(points)
-    frame = points["frame"].to_numpy(float)
-    time = points["time_min"].to_numpy(float)
-    tracks = [points["population"].to_numpy(), points["track_id"].to_numpy()]
-    first = starts_of(*tracks)
-    run = run_ids(first, n)
-
-    # previous measured point of every measured point (within its track), else none
-    has = np.zeros(n, bool)
-    previous = np.zeros(n, np.int64)
-    same = run[measured[1:]] == run[measured[:-1]]
-    has[measured[1:][same]] = True
-    previous[measured[1:][same]] = measured[:-1][same]
-
-    def back(values: np.ndarray) -> np.ndarray:
-        return np.where(has, values - values[previous], np.nan)
-
-    xy = {unit: _xy(points, unit) for unit in ("px", "um")}
-    d = {unit: (back(x), back(y)) for unit, (x, y) in xy.items()}
-    length = {unit: np.hypot(*d[unit]) for unit in d}
-    dt_frames, dt_min = back(frame), back(time)
-    _check_times(points, dt_frames, dt_min)
-
-    to_next = np.full(n, np.nan)
-    turn = np.full(n, np.nan)
-    here, after = previous[has], np.flatnonzero(has)
-    to_next[here] = length["px"][after]
-    dx, dy = d["px"]
-    cross = dx[here] * dy[after] - dy[here] * dx[after]
-    dot = dx[here] * dx[after] + dy[here] * dy[after]
-    moved = length["px"][here] * length["px"][after] > 0
-    turn[here] = np.where(moved, np.arctan2(np.abs(cross), dot), np.nan)
-
-    # net displacement is from the first measured point; a track never starts interpolated
-    start = first[run]
-    net = {unit: np.hypot(x - x[start], y - y[start]) for unit, (x, y) in xy.items()}
-    return pd.DataFrame(
-        {
-            "fov": points["fov"],
-            "population": points["population"],
-            "track_id": points["track_id"],
-            "frame": points["frame"],
-            "time_min": time,
-            "dt_frames_from_previous": dt_frames,
-            "dt_from_previous_min": dt_min,
-            "displacement_from_previous_px": length["px"],
-            "displacement_from_previous_um": length["um"],
-            "displacement_to_next_px": to_next,
-            "velocity_x_px_per_frame": dx / dt_frames,
-            "velocity_y_px_per_frame": dy / dt_frames,
-            "velocity_x_um_per_min": d["um"][0] / dt_min,
-            "velocity_y_um_per_min": d["um"][1] / dt_min,
-            "speed_px_per_frame": length["px"] / dt_frames,
-            "speed_um_per_min": length["um"] / dt_min,
-            "turning_angle_rad": turn,
-            "net_displacement_px": net["px"],
-            "net_displacement_um": net["um"],
-            "interpolated": points["interpolated"],
+def _steps(tracks: Trajectories) -> dict[str, np.ndarray]:
+    """Step measures of the measured points, (n,) float64 each."""
+    dt = {"px": tracks.previous(tracks.frame), "um": tracks.previous(tracks.time_min)}
+    found = {"dt_frames_from_previous": dt["px"], "dt_from_previous_min": dt["um"]}
+    rows = np.arange(len(tracks.run))
+    before = np.maximum(rows - 1, tracks.first[tracks.run])
+    after = np.minimum(rows + 1, tracks.last[tracks.run])
+    for unit, time in zip(UNITS, (tracks.frame, tracks.time_min), strict=True):
+        xy, rate = tracks.xy[unit], PER_TIME[unit]
+        moved = tracks.previous(xy)
+        step = length(moved)
+        found |= {
+            f"displacement_from_previous_{unit}": step,
+            f"displacement_to_next_{unit}": tracks.following(step),
+            **{f"velocity_{a}_{rate}": d / dt[unit] for a, d in zip("xyz", moved.T, strict=False)},
+            f"speed_{rate}": step / dt[unit],
+            f"central_speed_{rate}": divide(
+                length(xy[after] - xy[before]), time[after] - time[before]
+            ),
+            f"path_length_{unit}": _path(tracks, step, xy),
         }
-    )
+    deep = "um" if tracks.xy["um"].shape[1] > 2 else "px"
+    found["turning_angle_rad"] = turning_angles(tracks, tracks.previous(tracks.xy[deep]))
+    return found
 
 
-def _xy(points: pd.DataFrame, unit: str) -> tuple[np.ndarray, np.ndarray]:
-    return points[f"x_{unit}"].to_numpy(float), points[f"y_{unit}"].to_numpy(float)
+def _path(tracks: Trajectories, step: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """(n,) length of each track up to each point; null where coordinates are."""
+    total = np.cumsum(np.nan_to_num(step))
+    path = total - total[tracks.first][tracks.run]
+    return np.where(np.isnan(xy).any(axis=1), np.nan, path)
 
 
-def _check_times(points: pd.DataFrame, dt_frames: np.ndarray, dt_min: np.ndarray) -> None:
-    bad = (dt_frames <= 0) | (dt_min <= 0)
-    if bad.any():
-        row = points.iloc[int(np.flatnonzero(bad)[0])]
-        raise InputError(
-            f"field {row['fov']!r}, {row['population']} track {row['track_id']}, frame "
-            f"{row['frame']}: time does not rise from the track's previous point, so no speed can "
-            f"be computed; correct the frame times of this field, or give frame_interval_s"
-        )
+def turning_angles(tracks: Trajectories, moved: np.ndarray) -> np.ndarray:
+    """(n,) angle, 0 to pi, between the steps into and out of each point, in any dimension.
+
+    By Kahan's formula ``2 atan2(|a|b| - b|a||, |a|b| + b|a||)``, exact also near 0 and pi.
+    """
+    into, out = moved, tracks.following(moved)
+    a, b = length(into)[:, None], length(out)[:, None]
+    turn = 2 * np.arctan2(length(into * b - out * a), length(into * b + out * a))
+    return np.where((a * b)[:, 0] > 0, turn, np.nan)
+
+
+def _mean(tracks: Trajectories, values: np.ndarray) -> np.ndarray:
+    """(k,) mean over each track of the values that are known."""
+    known = ~np.isnan(values)
+    return divide(tracks.sums(np.where(known, values, 0.0)), tracks.sums(known.astype(float)))
+
+
+def _speeds(tracks: Trajectories, speed: np.ndarray, rate: str) -> dict[str, np.ndarray]:
+    """Statistics of step speed over each track; null without steps."""
+    mean = _mean(tracks, speed)
+    n = tracks.last - tracks.first  # steps
+    square = np.nan_to_num((speed - mean[tracks.run]) ** 2)
+    # the first point of a track has no step; NaN sorts to the end of its track
+    ordered = speed[np.lexsort((speed, tracks.run))]
+    half = tracks.first + n // 2
+    low = ordered[tracks.first + np.maximum(n - 1, 0) // 2]
+    none = n == 0
+    found = {
+        "mean_step": mean,
+        "median": np.where(n % 2 == 1, ordered[half], (low + ordered[half]) / 2),
+        "sd": np.sqrt(divide(tracks.sums(square), n - 1)),
+        "min": ordered[tracks.first],
+        "max": ordered[tracks.first + np.maximum(n - 1, 0)],
+    }
+    return {
+        f"{name}_speed_{rate}": np.where(none | np.isnan(mean), np.nan, value)
+        for name, value in found.items()
+    }
+
+
+def _spread(tracks: Trajectories, unit: str, shape: bool) -> dict[str, np.ndarray]:
+    """Radius of gyration, and with `shape` the asphericity, from the covariance of positions."""
+    xy = tracks.xy[unit]
+    n = (tracks.last - tracks.first + 1)[:, None]
+    off = xy - (tracks.sums(xy) / n)[tracks.run]
+    covariance = tracks.sums(off[:, :, None] * off[:, None, :]) / n[:, :, None]
+    trace = np.trace(covariance, axis1=1, axis2=2)
+    found = {f"radius_of_gyration_{unit}": np.sqrt(trace)}
+    if shape:
+        # sum of squared eigenvalues is the trace of the square: no eigenvalues are needed
+        d = xy.shape[1]
+        squares = np.einsum("kij,kij->k", covariance, covariance)
+        ratio = (d * divide(squares, trace**2) - 1) / (d - 1)
+        found["asphericity"] = np.where(n[:, 0] < 3, np.nan, np.clip(ratio, 0, 1))
+    return found
+
+
+def _placed(points: pd.DataFrame, measures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns of the steps table: keys of all points, measures where a point was measured."""
+    measured = ~points["interpolated"].to_numpy(bool)
+    keys = ("fov", *KEYS, "frame", "time_min")
+    found = {key: points[key].to_numpy() for key in keys}
+    for name, values in measures.items():
+        found[name] = np.full(len(points), np.nan)
+        found[name][measured] = values
+    first = starts_of(*(points[key].to_numpy() for key in KEYS))
+    start = first[run_ids(first, len(points))]
+    for unit in UNITS:
+        # from the first measured point; a track never starts interpolated
+        xy = coordinates(points, unit)
+        found[f"net_displacement_{unit}"] = length(xy - xy[start])
+    return {**found, "interpolated": points["interpolated"].to_numpy(bool)}

@@ -16,14 +16,6 @@ ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
 
 
-def measure_motion(
-    group: Group, track_points: pd.DataFrame, manifest: Manifest, kinematics: ContactsSpec
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Steps` and `schemas.Motility` of one population."""
-    found = kinematics.make()({**context(group, manifest), "dataframe": track_points})
-    return found["steps"], found["motility"]
-
-
 def join_contacts(
     group: Group,
     touches: ByBlock,

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import nodes
+from cyto_kedro.pipelines.contacts import motion_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -11,10 +11,34 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                lift(nodes.measure_motion, by="fov/population", out=["fov/population"] * 2),
-                ["track_points", "manifest", "params:contacts.kinematics"],
+                lift(motion_nodes.estimate_drift, by="fov"),
+                ["track_points", "manifest", "params:contacts.drift"],
+                "drift",
+                name="estimate_drift",
+            ),
+            node(
+                lift(motion_nodes.measure_motion, by="fov/population", out=["fov/population"] * 2),
+                ["track_points", "drift", "manifest", "params:contacts.kinematics"],
                 ["steps", "motility"],
                 name="measure_motion",
+            ),
+            node(
+                lift(motion_nodes.describe_motion, by="fov/population", out=["fov/population"] * 4),
+                [
+                    "track_points",
+                    "drift",
+                    "manifest",
+                    "params:contacts.msd",
+                    "params:contacts.autocorrelation",
+                ],
+                ["msd", "track_fits", "motion_fits", "velocity_autocorrelation"],
+                name="describe_motion",
+            ),
+            node(
+                lift(motion_nodes.smooth_tracks, by="fov/population"),
+                ["steps", "track_points", "cells", "manifest", "params:contacts.smoothing"],
+                "smoothed_steps",
+                name="smooth_tracks",
             ),
             node(
                 lift(nodes.join_contacts, by="fov"),
