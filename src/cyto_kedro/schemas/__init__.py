@@ -35,7 +35,14 @@ from cyto_kedro.schemas.contact import Bouts, Contacts
 from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.motion import Motility, Steps
-from cyto_kedro.schemas.network import NetworkMeasures
+from cyto_kedro.schemas.network import (
+    Clusters,
+    DeathSpread,
+    NearestNeighbours,
+    NetworkMeasures,
+    NetworkNodes,
+    SpatialStatistics,
+)
 from cyto_kedro.schemas.result import Results
 
 __all__ = [
@@ -45,7 +52,9 @@ __all__ = [
     "TABLES",
     "Bouts",
     "Cells",
+    "Clusters",
     "Contacts",
+    "DeathSpread",
     "Deaths",
     "EachPartition",
     "Effects",
@@ -54,10 +63,13 @@ __all__ = [
     "Frames",
     "Kills",
     "Motility",
+    "NearestNeighbours",
     "NetworkMeasures",
+    "NetworkNodes",
     "Quality",
     "Registration",
     "Results",
+    "SpatialStatistics",
     "Steps",
     "Table",
     "Touches",
