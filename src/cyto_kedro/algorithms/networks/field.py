@@ -80,6 +80,17 @@ class FieldCells:
         for first, stop in zip(self.starts[:-1], self.starts[1:], strict=True):
             yield self.xy[first:stop]
 
+    def rows_of(self, table: pd.DataFrame, side: str = "") -> np.ndarray:
+        """Row (C,) of the cell that each row of `table` names, `MISSING` where it has no point."""
+        keys = self._keys
+        cell = keys.pack(self.population, self.track, self.frame)
+        order = np.argsort(cell)
+        code = keys.code(table[f"population{side}"])
+        track, frame = (table[name].to_numpy() for name in (f"track_id{side}", "frame"))
+        at = find(cell[order], keys.pack(code, track, frame))
+        beyond = (code == MISSING) | (track >= keys.n_a) | (frame >= keys.n_b)
+        return np.where(beyond | (at == MISSING), MISSING, order[at] if len(order) else at)
+
     def ends_of(self, contacts: pd.DataFrame) -> np.ndarray:
         """Rows (C, 2) of the two cells of each contact.
 
@@ -88,24 +99,14 @@ class FieldCells:
         InputError
             If one of them has no point in that frame.
         """
-        keys = self._keys
-        cell = keys.pack(self.population, self.track, self.frame)
-        order = np.argsort(cell)
-        rows = np.empty((len(contacts), 2), np.int64)
-        frame = contacts["frame"].to_numpy()
-        for column, side in enumerate("ab"):
-            code = keys.code(contacts[f"population_{side}"])
-            track = contacts[f"track_id_{side}"].to_numpy()
-            at = find(cell[order], keys.pack(code, track, frame))
-            beyond = (code == MISSING) | (track >= keys.n_a) | (frame >= keys.n_b)
-            if (lost := (at == MISSING) | beyond).any():
-                bad = contacts.iloc[int(np.flatnonzero(lost)[0])]
-                raise InputError(
-                    f"field {bad['fov']!r}, frame {bad['frame']}: a contact names "
-                    f"{bad[f'population_{side}']} track {bad[f'track_id_{side}']}, which has no "
-                    f"point there; rerun contacts on these tracks"
-                )
-            rows[:, column] = order[at]
+        rows = np.stack([self.rows_of(contacts, side) for side in ("_a", "_b")], axis=1)
+        for at, side in np.argwhere(rows == MISSING)[:1]:
+            bad = contacts.iloc[at]
+            population, track = (bad[f"{each}_{'ab'[side]}"] for each in ("population", "track_id"))
+            raise InputError(
+                f"field {bad['fov']!r}, frame {bad['frame']}: a contact names {population} track "
+                f"{track}, which has no point there; rerun contacts on these tracks"
+            )
         return rows
 
     def result(
