@@ -98,7 +98,7 @@ class Pairs:
 
         ``K_ab(r) = A / (n_a n_b) sum_i sum_j w_ij 1{d_ij <= r}``, within a label over
         ``n_a (n_a - 1)``; with border correction ``n_a`` is the number of centres at least r from
-        the edge. Null where there are none.
+        the edge (a ratio of counts, so off by the order of 1 / n). Null where there are none.
         """
         n = np.bincount(label, minlength=n_labels)
         code = (label[self.one] * n_labels + label[self.other]) * self.n_radii + self.bin
