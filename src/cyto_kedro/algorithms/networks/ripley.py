@@ -128,7 +128,7 @@ def hanisch_g(
     weight = divide(1, (size[None, :] - 2 * distance[:, None]).prod(axis=1))
     weight = np.nan_to_num(weight)
     added = np.bincount(np.searchsorted(radii, distance), weight, len(radii) + 1)
-    return divide(added[:-1].cumsum(), added.sum())
+    return np.minimum(divide(added[:-1].cumsum(), added.sum()), 1)  # sums round
 
 
 def clark_evans(mean_nearest: float, n: int, size: np.ndarray) -> tuple[float, float]:
