@@ -19,7 +19,10 @@ NAMED_IN_CONF = {
     "tabulation": {"Features", "Touches"},
     "tracking": {"LAP"},
     "contacts": {"Kinematics", "ContactJoin", "Bouts", "MarkerThreshold", "KillShares"},
-    "networks": {"Delaunay", "ContactNetwork", "AggregateContacts"},
+    "networks": {
+        *("Delaunay", "RadiusGraph", "NearestGraph", "ContactNetwork", "AggregateContacts"),
+        *("SpaceTimeGraph", "Clusters", "SpatialStatistics", "DeathSpread"),
+    },
     "simulation": {"SimulatedAssay"},
 }
 HEAVY = (

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import pickle
+from xml.etree import ElementTree
 
 import networkx as nx
 import numpy as np
@@ -16,6 +17,7 @@ from kedro.io import DatasetError
 from cyto_kedro.datasets.graph import GraphDataset
 from cyto_kedro.datasets.object_ import ObjectDataset
 from cyto_kedro.errors import ConfigError, UnsafePickleError
+from cyto_kedro.graphs import FrameGraphs
 
 
 def graph(n=3):
@@ -53,6 +55,68 @@ def test_graphml_is_read_by_networkx(tmp_path):
     assert back.nodes["TCell:1"] == {"x_px": 1.0, "y_px": 2.0, "dead": True}
     assert back.edges["CancerCell:0", "TCell:1"]["length_px"] == 2.5
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.graphml", "a.pkl"]
+
+
+def frames_of_graphs():
+    """Three frames: two cells in contact, none, one."""
+    return FrameGraphs(
+        head={"fov": "A", "network": "contact"},
+        frames=np.array([0, 1, 2]),
+        node_starts=np.array([0, 2, 2, 3]),
+        edge_starts=np.array([0, 1, 1, 1]),
+        nodes={
+            "population": np.array(["N", "T", "T"], object),
+            "track_id": np.array([4, 1, 1]),
+            "x_px": np.array([1.0, 2.0, 3.5]),
+            "dead": np.array([False, None, True], object),
+        },
+        edges=np.array([[0, 1]]),
+        edge_values={"distance_px": np.array([0.5])},
+    )
+
+
+def test_graphs_of_frames_are_stored_as_arrays(tmp_path):
+    made = frames_of_graphs()
+    folders = [tmp_path / name for name in ("arrays", "graphs")]
+    for folder, data in zip(folders, (made, dict(made)), strict=True):
+        dataset = GraphDataset(filepath=folder / "a.pkl", export=["graphml", "tables"])
+        dataset.save(data)
+        back = dataset.load()
+        assert list(back) == [0, 1, 2]
+        for frame in range(3):
+            assert nx.utils.graphs_equal(back[frame], made[frame])
+        assert base64.b64decode(dataset.preview()).startswith(b"\x89PNG")
+    assert made[0].nodes["T", 1] == {"population": "T", "track_id": 1, "x_px": 2.0, "dead": None}
+    assert made[0].edges[("N", 4), ("T", 1)] == {"distance_px": 0.5}
+    names = sorted(path.name for path in folders[0].iterdir())
+    assert names == sorted(path.name for path in folders[1].iterdir())
+    for name in names:
+        one, other = (folder / name for folder in folders)
+        if name.endswith("parquet"):
+            pd.testing.assert_frame_equal(pd.read_parquet(one), pd.read_parquet(other))
+        elif name.endswith("graphml"):
+            assert one.read_bytes() == other.read_bytes()
+    state = made.state() | {"edges": np.array([[0, 9]])}
+    ObjectDataset(filepath=tmp_path / "b.pkl").save(state)
+    with pytest.raises(DatasetError, match=r"b\.pkl: the graphs in it are not whole"):
+        GraphDataset(filepath=tmp_path / "b.pkl").load()
+
+
+def test_edges_of_a_multigraph_have_ids_of_their_own(tmp_path):
+    many = nx.MultiDiGraph()
+    many.add_edge("a", "b", "kill", kind="kill")
+    many.add_edge("a", "b", "contact", kind="contact")
+    many.add_edge("b", "a", "contact", kind="contact")
+    dataset = GraphDataset(filepath=tmp_path / "a.pkl", export=["graphml"])
+    dataset.save(many)
+    assert nx.utils.graphs_equal(dataset.load(), many)
+    root = ElementTree.parse(tmp_path / "a.graphml").getroot()
+    space = "{http://graphml.graphdrawing.org/xmlns}"
+    ids = [edge.get("id") for edge in root.iter(f"{space}edge")]
+    assert len(ids) == len(set(ids)) == 3
+    back = nx.read_graphml(tmp_path / "a.graphml", force_multigraph=True)
+    kinds = sorted((a, b, kept["kind"]) for a, b, kept in back.edges(data=True))
+    assert kinds == [("a", "b", "contact"), ("a", "b", "kill"), ("b", "a", "contact")]
 
 
 def test_empty_graphs(tmp_path):

@@ -183,7 +183,15 @@ class TestCalibration:
         )
         linker = {"name": "LAP", "args": {"max_distance_px": 15.0}}
         uncalibrated.block("tracking", TCell=linker, CancerCell=linker)
-        uncalibrated.block("networks", delaunay={"name": "Delaunay", "args": {"max_edge_px": 60}})
+        uncalibrated.block(
+            "networks",
+            delaunay={"name": "Delaunay", "args": {"max_edge_px": 60}},
+            spatial={"name": "SpatialStatistics", "args": {"radii_px": [10, 20]}},
+            death_spread={
+                "name": "DeathSpread",
+                "args": {"max_distances_px": [30], "window_frames": 30},
+            },
+        )
         refused(
             uncalibrated,
             *("frame times of 2 of 2 fields", "'control_1'", "assay.frame_interval_s", "_frames"),

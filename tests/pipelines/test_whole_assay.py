@@ -21,6 +21,8 @@ SCHEMA = {
     "observed_deaths": "deaths",
     "delaunay_measures": "network_measures",
     "contact_measures": "network_measures",
+    "delaunay_nodes": "network_nodes",
+    "contact_nodes": "network_nodes",
 }
 
 

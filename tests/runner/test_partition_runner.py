@@ -30,6 +30,8 @@ OVER_ALL_FIELDS = {
     *("viability", "observed_deaths", "fates", "kills", "deaths"),
     *("delaunay_graphs", "delaunay_measures"),
     *("contact_graphs", "contact_graph_over_time", "contact_measures"),
+    *("delaunay_nodes", "contact_nodes", "space_time_graph", "clusters"),
+    *("spatial_statistics", "nearest_neighbours", "death_spread"),
 }
 
 
@@ -93,6 +95,7 @@ def test_a_parameter_of_one_node_touches_no_other(project: Project) -> None:
     assert {name for name, _ in set(project.resume(*STAGES)) - ALWAYS} == {
         "delaunay_graphs",
         "delaunay_measures",
+        "delaunay_nodes",
     }
 
 

@@ -17,6 +17,7 @@ from cyto_kedro.datasets import safe_pickle
 from cyto_kedro.datasets.atomic import FileDataset, write_bytes
 from cyto_kedro.datasets.table import to_arrow
 from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.graphs import KIND, FrameGraphs
 
 EXPORTS = ("graphml", "tables")
 DRAWN = 400
@@ -24,6 +25,8 @@ DRAWN = 400
 
 class GraphDataset(FileDataset[Any, Any]):
     """A graph, or a dict or list of graphs, in one pickle that loads safely.
+
+    Graphs of frames (`FrameGraphs`) are stored as arrays and loaded as such.
 
     Parameters
     ----------
@@ -68,21 +71,30 @@ class GraphDataset(FileDataset[Any, Any]):
         with self._read() as file:
             content = file.read()
         data = safe_pickle.loads(content, self.location)
+        if isinstance(data, dict) and data.get("kind") == KIND:
+            try:
+                return FrameGraphs.from_state(data)
+            except (TypeError, LookupError, ValueError, AttributeError) as error:
+                raise InputError(
+                    f"{self.location}: the graphs in it are not whole ({error!r}). Delete it and "
+                    "run the pipeline that writes it."
+                ) from error
         _graphs(data, self.location)
         return data
 
     def save(self, data: Any) -> None:
         """Write the graph or graphs; the pickle last, so that it stands for all files."""
         graphs = _graphs(data, self.location)
-        content = safe_pickle.dumps(data)
+        content = safe_pickle.dumps(data.state() if isinstance(data, FrameGraphs) else data)
         stem = str(self._filepath.with_suffix(""))
         files: dict[str, bytes] = {}
         if "graphml" in self._export:
             for key, graph in graphs.items():
-                name = f".{key}.graphml" if key else ".graphml"
+                name = ".graphml" if key == "" else f".{key}.graphml"
                 files[stem + name.replace("/", "_")] = graphml(graph)
         if "tables" in self._export:
-            for part, table in zip(("nodes", "edges"), tables(graphs), strict=True):
+            made = _frame_tables(data) if isinstance(data, FrameGraphs) else tables(graphs)
+            for part, table in zip(("nodes", "edges"), made, strict=True):
                 buffer = BytesIO()
                 pq.write_table(to_arrow(table), buffer)
                 files[f"{stem}.{part}.parquet"] = buffer.getvalue()
@@ -92,12 +104,14 @@ class GraphDataset(FileDataset[Any, Any]):
 
     def preview(self) -> ImagePreview:
         """The first graph with an edge, drawn at its cells' positions."""
-        graphs = list(_graphs(self.load(), self.location).values())
+        graphs = _graphs(self.load(), self.location).values()
         return picture(next((g for g in graphs if g.number_of_edges()), nx.Graph()))
 
 
-def _graphs(data: Any, location: str) -> dict[str, nx.Graph]:
+def _graphs(data: Any, location: str) -> Mapping[Any, nx.Graph]:
     """Key -> graph, "" for a single one; raise unless `data` is graphs."""
+    if isinstance(data, FrameGraphs):
+        return data
     if isinstance(data, nx.Graph):
         return {"": data}
     if isinstance(data, Mapping):
@@ -134,18 +148,24 @@ def _attributes(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def graphml(graph: nx.Graph) -> bytes:
-    """`graph` as GraphML, missing attributes left out, others that GraphML lacks as text."""
+    """`graph` as GraphML, missing attributes left out, others that GraphML lacks as text.
+
+    Edges of a multigraph are numbered: an edge's id may stand only once in GraphML, and NetworkX
+    would write its key there.
+    """
     plain = graph.__class__(**_attributes(graph.graph))
     plain.add_nodes_from((node_name(n), _attributes(a)) for n, a in graph.nodes(data=True))
-    plain.add_edges_from(
-        (node_name(a), node_name(b), _attributes(kept)) for a, b, kept in graph.edges(data=True)
-    )
+    ends = ((node_name(a), node_name(b), _attributes(kept)) for a, b, kept in graph.edges(data=True))
+    if graph.is_multigraph():
+        plain.add_edges_from((a, b, f"e{i}", kept) for i, (a, b, kept) in enumerate(ends))
+    else:
+        plain.add_edges_from(ends)
     buffer = BytesIO()
     nx.write_graphml_xml(plain, buffer)
     return buffer.getvalue()
 
 
-def tables(graphs: Mapping[str, nx.Graph]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def tables(graphs: Mapping[Any, nx.Graph]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Nodes (graph, node, attributes) and edges (graph, source, target, attributes)."""
     nodes = [
         {"graph": key, "node": node_name(node), **_attributes(kept)}
@@ -158,6 +178,18 @@ def tables(graphs: Mapping[str, nx.Graph]) -> tuple[pd.DataFrame, pd.DataFrame]:
         for a, b, kept in graph.edges(data=True)
     ]
     return _table(nodes, ["graph", "node"]), _table(edges, ["graph", "source", "target"])
+
+
+def _frame_tables(graphs: FrameGraphs) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The same of graphs of frames, without making them."""
+    nodes, edges = graphs.node_table(), graphs.edge_table()
+    for table, made in ((nodes, {"node": ""}), (edges, {"source": "_a", "target": "_b"})):
+        table.insert(0, "graph", table.pop("frame").astype(str))
+        for at, (name, side) in enumerate(made.items(), 1):
+            track = table[f"track_id{side}"].astype(str)
+            table.insert(at, name, table[f"population{side}"].astype(object) + ":" + track)
+    ends = [f"{name}_{side}" for side in "ab" for name in ("population", "track_id")]
+    return nodes, edges.drop(columns=ends)
 
 
 def _table(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:

@@ -129,11 +129,17 @@ class Contacts(Strict):
 
 
 class Networks(Strict):
-    """``networks:`` cell graphs."""
+    """``networks:`` cell graphs, and how cells and deaths lie in space."""
 
-    delaunay: NetworksSpec = Field(description="neighbours by triangulation, per frame")
+    delaunay: NetworksSpec = Field(
+        description="neighbours by position, per frame: Delaunay, RadiusGraph or NearestGraph"
+    )
     contact: NetworksSpec = Field(description="cells in contact, per frame")
     over_time: NetworksSpec = Field(description="contacts of the whole film as one graph")
+    space_time: NetworksSpec = Field(description="tracks, contacts, deaths, kills as one graph")
+    clusters: NetworksSpec = Field(description="groups of cells in contact, followed over time")
+    spatial: NetworksSpec = Field(description="clustering and attraction against chance, per frame")
+    death_spread: NetworksSpec = Field(description="whether deaths make deaths near them likelier")
 
 
 class Comparison(Strict):

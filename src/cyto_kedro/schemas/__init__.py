@@ -52,7 +52,14 @@ from cyto_kedro.schemas.motion import (
     TrackFits,
     VelocityAutocorrelation,
 )
-from cyto_kedro.schemas.network import NetworkMeasures
+from cyto_kedro.schemas.network import (
+    Clusters,
+    DeathSpread,
+    NearestNeighbours,
+    NetworkMeasures,
+    NetworkNodes,
+    SpatialStatistics,
+)
 from cyto_kedro.schemas.result import Results
 
 __all__ = [
@@ -62,9 +69,11 @@ __all__ = [
     "TABLES",
     "Bouts",
     "Cells",
+    "Clusters",
     "Comparisons",
     "ContactSurvival",
     "Contacts",
+    "DeathSpread",
     "Deaths",
     "Drift",
     "EachPartition",
@@ -77,12 +86,15 @@ __all__ = [
     "Motility",
     "MotionFits",
     "Msd",
+    "NearestNeighbours",
     "NetworkMeasures",
+    "NetworkNodes",
     "Quality",
     "Registration",
     "ReplicateSummaries",
     "Results",
     "SmoothedSteps",
+    "SpatialStatistics",
     "Steps",
     "SurvivalBounds",
     "SurvivalCurves",

@@ -1,7 +1,8 @@
-"""Cell graphs."""
+"""Cell graphs, and how cells and deaths lie in space."""
 
 from __future__ import annotations
 
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
@@ -9,9 +10,10 @@ from cyto_kedro.schemas.base import PerFov, Table
 
 
 class NetworkMeasures(PerFov):
-    """Measures of one cell graph; `network` says which (delaunay or contact)."""
+    """Measures of one cell graph; `network` says which (delaunay, radius, nearest, contact)."""
 
     frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
     network: Series[str]
     n_nodes: Series[int] = pa.Field(ge=0)
     n_edges: Series[int] = pa.Field(ge=0)
@@ -20,8 +22,16 @@ class NetworkMeasures(PerFov):
     mean_degree: Series[float] = pa.Field(nullable=True)
     mean_clustering: Series[float] = pa.Field(nullable=True)
     mean_edge_px: Series[float] = pa.Field(nullable=True)
+    mean_edge_um: Series[float] = pa.Field(nullable=True, description="the same")
     connecting_radius_px: Series[float] = pa.Field(
         nullable=True, description="smallest radius that connects all cells"
+    )
+    connecting_radius_um: Series[float] = pa.Field(nullable=True, description="the same")
+    population_assortativity: Series[float] = pa.Field(
+        nullable=True, description="homophily: 1 like joins like, 0 as at random, below 0 unlike"
+    )
+    dead_assortativity: Series[float] = pa.Field(
+        nullable=True, description="the same of dead and living cells"
     )
 
     @classmethod
@@ -29,6 +39,186 @@ class NetworkMeasures(PerFov):
         return ["fov", "frame", "network"]
 
 
+class NetworkNodes(PerFov):
+    """One cell in the graph of one frame; adds ``degree_<population>`` for every population."""
+
+    frame: Series[int] = pa.Field(ge=0)
+    network: Series[str]
+    population: Series[str]
+    track_id: Series[int] = pa.Field(ge=1)
+    degree: Series[int] = pa.Field(ge=0, description="neighbours")
+    clustering: Series[float] = pa.Field(
+        ge=0, le=1, description="share of its pairs of neighbours that are neighbours"
+    )
+    component: Series[int] = pa.Field(ge=1, description="number of its group in this frame")
+    component_size: Series[int] = pa.Field(ge=1, description="cells in that group")
+    closeness: Series[float] = pa.Field(
+        nullable=True, description="nearness to all others, in steps; where asked for"
+    )
+    betweenness: Series[float] = pa.Field(
+        nullable=True, description="share of shortest paths through it; where asked for"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "frame", "network", "population", "track_id"]
+
+
+class Clusters(PerFov):
+    """A group of cells that hang together, in one frame; `cluster_id` follows it through time.
+
+    `begin` is filled in the first frame of a cluster, `end` in its last.
+    """
+
+    network: Series[str]
+    cluster_id: Series[int] = pa.Field(ge=1)
+    frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
+    component: Series[int] = pa.Field(ge=1, description="its number in this frame, see nodes")
+    n_cells: Series[int] = pa.Field(ge=1)
+    x_px: Series[float] = pa.Field(description="mean of its cells")
+    y_px: Series[float] = pa.Field(description="mean of its cells")
+    gyration_px: Series[float] = pa.Field(
+        ge=0, description="root of the mean squared distance of its cells from their mean"
+    )
+    gyration_um: Series[float] = pa.Field(nullable=True, description="the same")
+    n_stayed: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, description="of its cells when last seen, those still in it"
+    )
+    n_merged: Series[int] = pa.Field(ge=0, description="other clusters that became part of it here")
+    begin: Series[str] = pa.Field(
+        nullable=True, isin=("film_start", "birth", "split"), description="how it came about"
+    )
+    split_from: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, description="cluster that most of its cells come from"
+    )
+    end: Series[str] = pa.Field(
+        nullable=True, isin=("film_end", "death", "merge"), description="what became of it"
+    )
+    merged_into: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, description="cluster that most of its cells go to"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "network", "cluster_id", "frame"]
+
+
+class _Pairs(PerFov):
+    population_a: Series[str] = pa.Field(description="cells looked from")
+    population_b: Series[str] = pa.Field(description="cells looked for")
+
+
+class SpatialStatistics(_Pairs):
+    """Ripley's K and the nearest-neighbour distribution G, from cells a to cells b in one frame.
+
+    `_low` and `_high` bound the middle 95 % of what shuffled population labels give.
+    """
+
+    frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
+    radius_px: Series[float] = pa.Field(gt=0)
+    radius_um: Series[float] = pa.Field(nullable=True, description="the same")
+    n_a: Series[int] = pa.Field(ge=0)
+    n_b: Series[int] = pa.Field(ge=0)
+    correction: Series[str] = pa.Field(description="of K, for what lies outside of the field")
+    k_px2: Series[float] = pa.Field(
+        nullable=True, description="Ripley's K: cells b within the radius, over their density"
+    )
+    k_um2: Series[float] = pa.Field(nullable=True, description="the same")
+    l_px: Series[float] = pa.Field(
+        nullable=True, description="root of K / pi: the radius where positions are random"
+    )
+    l_um: Series[float] = pa.Field(nullable=True, description="the same")
+    l_low_px: Series[float] = pa.Field(nullable=True, description="of L, labels shuffled")
+    l_high_px: Series[float] = pa.Field(nullable=True, description="of L, labels shuffled")
+    p_value: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="of this radius alone, two-sided, labels shuffled"
+    )
+    p_all_radii: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="one test over all radii of this frame and pair"
+    )
+    g: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="share of a with a nearest b within the radius"
+    )
+    g_random: Series[float] = pa.Field(
+        nullable=True, description="the same where b lies at random: 1 - exp(-density pi r²)"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "frame", "population_a", "population_b", "radius_px"]
+
+
+class NearestNeighbours(_Pairs):
+    """Distance of cells a to the nearest cell b in one frame, beside what chance gives."""
+
+    frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
+    n_a: Series[int] = pa.Field(ge=0)
+    n_b: Series[int] = pa.Field(ge=0)
+    mean_nearest_px: Series[float] = pa.Field(nullable=True, description="mean distance")
+    mean_nearest_um: Series[float] = pa.Field(nullable=True, description="the same")
+    clark_evans: Series[float] = pa.Field(
+        nullable=True, description="over that of random positions: < 1 clustered, > 1 regular"
+    )
+    clark_evans_z: Series[float] = pa.Field(nullable=True, description="in standard errors")
+    clark_evans_p: Series[float] = pa.Field(nullable=True, ge=0, le=1, description="two-sided")
+    shuffled_nearest_px: Series[float] = pa.Field(
+        nullable=True, description="mean distance where labels are shuffled"
+    )
+    shuffled_ratio: Series[float] = pa.Field(
+        nullable=True, description="over it: < 1 a seeks b, > 1 avoids b"
+    )
+    shuffled_p: Series[float] = pa.Field(nullable=True, ge=0, le=1, description="two-sided")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "frame", "population_a", "population_b"]
+
+
+class DeathSpread(_Pairs):
+    """Whether deaths of a make later deaths of b near them likelier, over the whole film."""
+
+    compared_within: Series[str] = pa.Field(
+        isin=("frame", "frame and contact"),
+        description="cells at risk that a death is held against",
+    )
+    max_distance_px: Series[float] = pa.Field(gt=0, description="reach of a death")
+    max_distance_um: Series[float] = pa.Field(nullable=True, description="the same")
+    window_frames: Series[float] = pa.Field(nullable=True, description="how long a death acts")
+    window_min: Series[float] = pa.Field(nullable=True, description="the same")
+    n_sources: Series[int] = pa.Field(ge=0, description="deaths of a")
+    n_deaths: Series[int] = pa.Field(ge=0, description="deaths of b that others were at risk of")
+    n_exposed: Series[int] = pa.Field(ge=0, description="of these, after a death of a near them")
+    expected_exposed: Series[float] = pa.Field(description="the same where deaths do not spread")
+    ratio: Series[float] = pa.Field(nullable=True, description="n_exposed over it")
+    hazard_ratio: Series[float] = pa.Field(
+        nullable=True, description="rate of death with a death near over that without"
+    )
+    hazard_ratio_low: Series[float] = pa.Field(nullable=True, description="95 % confidence")
+    hazard_ratio_high: Series[float] = pa.Field(nullable=True, description="95 % confidence")
+    p_value: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="that as many are exposed by chance; exact"
+    )
+    knox_pairs: Series[int] = pa.Field(ge=0, description="pairs of deaths near in space and time")
+    knox_expected: Series[float] = pa.Field(description="the same where deaths do not spread")
+    knox_ratio: Series[float] = pa.Field(nullable=True, description="knox_pairs over it")
+    knox_p: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="that as many pairs arise by chance; permutation"
+    )
+    note: Series[str] = pa.Field(description="why numbers are empty, or not to be trusted")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population_a", "population_b", "max_distance_px", "compared_within"]
+
+
 TABLES: dict[str, type[Table]] = {
     "network_measures": NetworkMeasures,
+    "network_nodes": NetworkNodes,
+    "clusters": Clusters,
+    "spatial_statistics": SpatialStatistics,
+    "nearest_neighbours": NearestNeighbours,
+    "death_spread": DeathSpread,
 }

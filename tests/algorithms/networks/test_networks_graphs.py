@@ -13,13 +13,22 @@ from scipy.spatial import Delaunay as SciPyDelaunay
 from scipy.spatial.distance import cdist
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.networks.graphs import AggregateContacts, ContactNetwork, Delaunay
+from cyto_kedro.algorithms.networks.graphs import (
+    ContactNetwork,
+    Delaunay,
+    NearestGraph,
+    RadiusGraph,
+)
 from cyto_kedro.algorithms.networks.measures import (
-    connecting_radius,
+    assortativity,
+    centralities,
+    connecting_radii,
+    frame_measures,
     lengths,
-    measures,
+    node_measures,
     triangulate,
 )
+from cyto_kedro.algorithms.networks.over_time import AggregateContacts
 from cyto_kedro.algorithms.networks.tables import edge_table, node_table
 from cyto_kedro.errors import ConfigError, InputError
 
@@ -105,7 +114,7 @@ def test_triangulation_connects_and_holds_the_connecting_radius(n, seed, grid):
     assert (edges[:, 0] < edges[:, 1]).all()
     assert len(np.unique(edges, axis=0)) == len(edges)
     length = lengths(xy, edges)
-    radius = connecting_radius(n, edges, length)
+    radius = connecting_radii(np.array([0, n]), edges, length)[0]
     if n < 2:
         assert np.isnan(radius) and len(edges) == 0
         return
@@ -116,12 +125,49 @@ def test_triangulation_connects_and_holds_the_connecting_radius(n, seed, grid):
     assert radius == pytest.approx(connects[0])
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 30), st.integers(0, 2**32 - 1), st.floats(0, 1))
-def test_measures_of_any_graph_are_networkx_s(n, seed, p):
-    graph = nx.gnp_random_graph(n, p, seed=seed)
-    edges = np.array(list(graph.edges), np.int64).reshape(-1, 2)
-    as_networkx(pd.Series(measures(n, edges, np.ones(len(edges)))), graph)
+graphs_of_frames = st.lists(
+    st.tuples(st.integers(0, 18), st.integers(0, 2**32 - 1), st.floats(0, 1)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs_of_frames, st.integers(0, 2**32 - 1))
+def test_measures_of_any_graphs_are_networkx_s(frames, seed):
+    """Several frames at once, empty ones among them."""
+    made = [nx.gnp_random_graph(n, p, seed=s) for n, s, p in frames]
+    starts = np.cumsum([0, *(len(graph) for graph in made)])
+    parts = [np.array(graph.edges, np.int64).reshape(-1, 2) for graph in made]
+    edges = np.concatenate([part + at for part, at in zip(parts, starts, strict=False)])
+    kind = np.random.default_rng(seed).integers(-1, 3, starts[-1])
+    nodes = node_measures(starts, edges)
+    whole = frame_measures(starts, edges, np.ones(len(edges)), nodes)
+    mixed = assortativity(starts, edges, kind)
+    central = centralities(starts, edges)
+    for i, graph in enumerate(made):
+        at = slice(starts[i], starts[i + 1])
+        if not len(graph):
+            assert whole["n_components"][i] == whole["largest_component"][i] == 0
+            assert np.isnan(whole["mean_degree"][i]) and np.isnan(mixed[i])
+            continue
+        as_networkx(pd.Series({name: values[i] for name, values in whole.items()}), graph)
+        assert dict(enumerate(nodes["clustering"][at])) == pytest.approx(nx.clustering(graph))
+        for part in nx.connected_components(graph):
+            rows = starts[i] + np.array(sorted(part))
+            assert len(set(nodes["component"][rows])) == 1
+            assert (nodes["component_size"][rows] == len(part)).all()
+        assert set(nodes["component"][at]) == set(range(1, whole["n_components"][i] + 1))
+        for name in ("closeness", "betweenness"):
+            expected = getattr(nx, f"{name}_centrality")(graph)
+            assert dict(enumerate(central[name][at])) == pytest.approx(expected)
+        known = graph.subgraph(np.flatnonzero(kind[at] >= 0).tolist())
+        nx.set_node_attributes(graph, dict(enumerate(kind[at].tolist())), "kind")
+        kinds = {kind[at][node] for edge in known.edges for node in edge}
+        if len(kinds) < 2:
+            assert np.isnan(mixed[i])
+        else:
+            assert mixed[i] == pytest.approx(nx.attribute_assortativity_coefficient(known, "kind"))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +202,10 @@ def test_cut_off_drops_long_edges_and_keeps_the_radius():
     assert cut["connecting_radius_px"].tolist() == whole["connecting_radius_px"].tolist() == [90]
     assert graphs[0].degree["T", 4] == 0
     _, um = run(Delaunay(max_edge_um=10), dataframe=points, pixel_size_um=0.5)
-    pd.testing.assert_frame_equal(um, cut)
+    in_um = ["mean_edge_um", "connecting_radius_um"]
+    pd.testing.assert_frame_equal(um.drop(columns=in_um), cut.drop(columns=in_um))
+    assert um["connecting_radius_um"].tolist() == [45] and cut[in_um].isna().all(axis=None)
+    assert um["mean_edge_um"].iloc[0] == pytest.approx(cut["mean_edge_px"].iloc[0] / 2)
     with pytest.raises(ConfigError, match="pixel size"):
         run(Delaunay(max_edge_um=10), dataframe=points)
     with pytest.raises(ValueError, match="not both"):
@@ -173,9 +222,106 @@ def test_frames_and_fields_without_cells():
     assert run(Delaunay(), dataframe=points_of([]))[0] == {}
     graphs, table = run(Delaunay(graphs=False), dataframe=points)
     assert graphs == {} and len(table) == 1
+    with pytest.raises(KeyError):
+        run(Delaunay(), dataframe=points)[0][0]
     bad = points.assign(x_px=np.nan)
     with pytest.raises(InputError, match="'A', T track 1, frame 1: its position"):
         run(Delaunay(), dataframe=bad)
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+@pytest.mark.parametrize("n", [0, 1, 2, 30])
+def test_radius_and_nearest_graphs_are_those_of_all_distances(n, mutual):
+    """Also where many cells share a position."""
+    rng = np.random.default_rng(n)
+    frames = [np.round(rng.random((n, 2)) * 9), rng.random((n, 2)) * 9]
+    points = pd.concat([points_of(xy, frame=i) for i, xy in enumerate(frames)])
+    near, table = run(RadiusGraph(max_distance_px=2), dataframe=points, n_frames=2)
+    spec = NearestGraph(k=3, mutual=mutual)
+    chosen, _ = run(spec, dataframe=points, n_frames=2)
+    cut, _ = run(NearestGraph(k=3, max_distance_um=1), dataframe=points, pixel_size_um=0.5)
+    assert table["network"].tolist() == ["radius"] * 2
+    assert table["connecting_radius_px"].isna().all()
+    for frame, xy in enumerate(frames):
+        distance = cdist(xy, xy) if n else np.zeros((0, 0))
+        expected = {frozenset((a, b)) for a, b in np.argwhere(distance <= 2) + 1 if a != b}
+        assert {frozenset((a[1], b[1])) for a, b in near[frame].edges} == expected
+        if n < 2:
+            assert chosen[frame].number_of_edges() == 0
+            continue
+        np.fill_diagonal(distance, -1)
+        order = np.argsort(distance, axis=1)[:, 1 : spec.k + 1]
+        rank = np.zeros((n, n), bool)
+        np.put_along_axis(rank, order, True, axis=1)
+        wanted = rank & rank.T if mutual else rank | rank.T
+        found = chosen[frame]
+        assert all(attributes["distance_px"] <= 2 for *_, attributes in cut[frame].edges(data=True))
+        if frame == 1:  # no ties
+            pairs = {frozenset((a, b)) for a, b in np.argwhere(wanted) + 1}
+            assert {frozenset((a[1], b[1])) for a, b in found.edges} == pairs
+        elif not mutual and n > spec.k:
+            assert min(degree for _, degree in found.degree) >= spec.k
+
+
+def test_nodes_count_their_neighbours_by_population():
+    rng = np.random.default_rng(1)
+    first = pd.concat([points_of(rng.random((9, 2)) * 99, population=p) for p in "TN"])
+    points = pd.concat([first, points_of(rng.random((4, 2)) * 99, frame=2)])
+    data = {"dataframe": points.assign(dead=points["track_id"] < 4), "populations": ["N", "Q", "T"]}
+    found = Delaunay(centrality=["betweenness"])(data)
+    nodes = schemas.check(schemas.NetworkNodes, found["nodes"]).set_index(
+        ["frame", "population", "track_id"]
+    )
+    assert len(nodes) == 22 and (nodes["degree_Q"] == 0).all()
+    assert nodes["closeness"].isna().all()
+    for frame, graph in found["network"].items():
+        central = nx.betweenness_centrality(graph)
+        for node in graph:
+            row = nodes.loc[(frame, *node)]
+            assert row["degree"] == graph.degree[node]
+            for name in "NT":
+                assert row[f"degree_{name}"] == sum(each[0] == name for each in graph[node])
+            assert row["betweenness"] == pytest.approx(central[node])
+        row = found["measures"].set_index("frame").loc[frame]
+        if frame == 0:
+            for column, name in (("population", "population"), ("dead", "dead")):
+                r = nx.attribute_assortativity_coefficient(graph, name)
+                assert row[f"{column}_assortativity"] == pytest.approx(r)
+    assert np.isnan(found["measures"]["population_assortativity"].iloc[1])
+    empty = Delaunay()({"dataframe": points_of([]), "fov": "A", "populations": ["T"]})
+    assert len(schemas.check(schemas.NetworkNodes, empty["nodes"])) == 0
+    assert "degree_T" in empty["nodes"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(2, 25),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(
+        [
+            Delaunay(max_edge_px=30),
+            RadiusGraph(max_distance_px=20),
+            NearestGraph(k=2),
+            NearestGraph(k=3, mutual=True),
+        ]
+    ),
+)
+def test_moved_turned_renumbered_or_thinned_films_have_the_same_graphs(n, seed, algorithm):
+    """Translation, a quarter turn, new track numbers, and every second frame of the film."""
+    rng = np.random.default_rng(seed)
+    points = pd.concat([points_of(rng.random((n, 2)) * 100, frame=i) for i in range(3)])
+    points["population"] = np.where(points["track_id"] % 3, "T", "N")
+    whole = algorithm({"dataframe": points})
+    new = rng.permutation(n) + 1
+    x, y = points["x_px"].to_numpy(), points["y_px"].to_numpy()
+    moved = points.assign(x_px=50 - y, y_px=x + 7, track_id=new[points["track_id"] - 1])
+    again = algorithm({"dataframe": moved[moved["frame"] % 2 == 0]})
+    left = whole["measures"].query("frame % 2 == 0").reset_index(drop=True)
+    pd.testing.assert_frame_equal(again["measures"], left)
+    back = np.argsort(new) + 1
+    for frame, graph in again["network"].items():
+        renamed = {frozenset((p, int(back[i - 1])) for p, i in edge) for edge in graph.edges}
+        assert renamed == set(map(frozenset, whole["network"][frame].edges))
 
 
 def test_contact_network():
@@ -254,6 +400,8 @@ def test_tables_rebuild_the_graphs():
     points = pd.concat([points_of(rng.random((9, 2)) * 99, frame=f) for f in (0, 1)])
     graphs, table = run(Delaunay(), dataframe=points)
     nodes, edges = node_table(graphs), edge_table(graphs)
+    pd.testing.assert_frame_equal(nodes, node_table(dict(graphs)))  # made of NetworkX graphs
+    pd.testing.assert_frame_equal(edges, edge_table(dict(graphs)))
     assert nodes.columns[:7].tolist() == [
         "fov", "frame", "network", "population", "track_id", "x_px", "y_px",
     ]  # fmt: skip

@@ -1,13 +1,20 @@
-"""Edges and measures of cell graphs on plain arrays: quick, and independent of NetworkX."""
+"""Edges and measures of cell graphs on plain arrays: quick, and independent of NetworkX.
+
+Graphs of many frames are measured at once, as one graph whose parts are not joined: node numbers run
+on from frame to frame, and ``starts`` (F + 1,) says where each frame's nodes begin.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from scipy import sparse
 
-from cyto_kedro.algorithms.contacts.common import divide, starts_of
+from cyto_kedro.algorithms.contacts.common import divide
+
+# (sources at a time) x nodes of the arrays in `centralities`
+_CHUNK = 4_000_000
 
 
 def lengths(xy: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -31,13 +38,14 @@ def triangulate(xy: np.ndarray) -> np.ndarray:
         triangulation = Delaunay(xy)
     except QhullError:
         return _along_line(xy)
-    corners = triangulation.simplices
-    pairs = np.concatenate([corners[:, :2], corners[:, 1:], corners[:, ::2]]).astype(np.int64)
-    if len(triangulation.coplanar):
-        pairs = np.concatenate([pairs, triangulation.coplanar[:, [0, 2]]])
-    code = np.sort(pairs.min(axis=1) * n + pairs.max(axis=1))
-    code = code[starts_of(code)]  # each inner edge is a side of two triangles
-    return np.stack(np.divmod(code, n), axis=1)
+    corners, across = triangulation.simplices, triangulation.neighbors
+    # side k lies opposite corner k; of the two triangles at an inner side the later one gives it
+    mine = across < np.arange(len(corners))[:, None]
+    pairs = np.concatenate(
+        [corners[mine[:, k]][:, [(k + 1) % 3, (k + 2) % 3]] for k in range(3)]
+        + [triangulation.coplanar[:, [0, 2]]]
+    ).astype(np.int64)
+    return np.stack([pairs.min(axis=1), pairs.max(axis=1)], axis=1)
 
 
 def _along_line(xy: np.ndarray) -> np.ndarray:
@@ -47,61 +55,161 @@ def _along_line(xy: np.ndarray) -> np.ndarray:
     return np.sort(np.stack([order[:-1], order[1:]], axis=1), axis=1)
 
 
-def connecting_radius(n: int, edges: np.ndarray, length: np.ndarray) -> float:
-    """Smallest distance at which linking all pairs of points no further apart connects them all.
+def join_frames(parts: Iterable[np.ndarray], starts: np.ndarray) -> np.ndarray:
+    """Edges (E, 2) of all frames, sorted, from those (a < b) of each, numbered within it."""
+    moved = [edges + start for start, edges in zip(starts[:-1], parts, strict=True)]
+    edges = np.concatenate([np.zeros((0, 2), np.int64), *moved])
+    return edges[np.argsort(edges @ [max(int(starts[-1]), 1), 1])]
+
+
+def connecting_radii(starts: np.ndarray, edges: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Per frame (F,), the smallest distance at which linking all closer pairs connects all cells.
 
     It is the longest edge of the minimum spanning tree, which lies within the Delaunay
-    triangulation (Preparata & Shamos 1985, section 6.1). Null for fewer than two points.
+    triangulation (Preparata & Shamos 1985, section 6.1): `edges` must hold that of each frame. Null
+    for fewer than two points.
     """
     from scipy.sparse.csgraph import minimum_spanning_tree
 
-    if n < 2:
-        return float("nan")
+    radius = np.full(len(starts) - 1, np.nan)
+    if not len(edges):
+        return radius
     # ranks and not lengths as weights: csgraph takes a weight of 0 for no edge
     order = np.argsort(length, kind="stable")
     rank = np.empty(len(length))
     rank[order] = np.arange(1, len(length) + 1)
+    n = int(starts[-1])
     tree = minimum_spanning_tree(sparse.csr_array((rank, (edges[:, 0], edges[:, 1])), (n, n)))
-    return float(length[order[int(tree.data.max()) - 1]])
+    sides = sparse.coo_array(tree)
+    frame = np.searchsorted(starts, sides.coords[0], side="right") - 1
+    longest = np.zeros(len(radius), np.int64)
+    np.maximum.at(longest, frame, sides.data.astype(np.int64))
+    found = longest > 0
+    radius[found] = length[order[longest[found] - 1]]
+    return radius
 
 
-def measures(n: int, edges: np.ndarray, length: np.ndarray) -> dict[str, Any]:
-    """Counts, components, mean degree, clustering and edge length of a simple graph.
+def adjacency(n: int, edges: np.ndarray) -> sparse.csr_array:
+    """The (n, n) matrix of ones at both ends of each edge, each undirected edge given once."""
+    a, b = edges.T
+    ones = np.ones(2 * len(edges))
+    return sparse.csr_array((ones, (np.concatenate([a, b]), np.concatenate([b, a]))), (n, n))
 
-    Parameters
-    ----------
-    n
-        Number of nodes.
-    edges
-        (E, 2) node numbers, each undirected edge once.
-    length
-        (E,) in pixels.
 
-    Returns
-    -------
-    dict
-        Columns of `schemas.NetworkMeasures`. `mean_clustering` is the mean over all nodes of the
-        local clustering coefficient (Watts & Strogatz 1998), 0 for nodes of degree below 2.
+def node_measures(starts: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Per node: degree, clustering, component (from 1 in each frame), component_size.
+
+    `clustering` is the local clustering coefficient (Watts & Strogatz 1998): of the pairs of
+    neighbours, the share that are neighbours of each other; 0 for nodes of degree below 2.
     """
     from scipy.sparse.csgraph import connected_components
 
-    degree = np.bincount(edges.ravel(), minlength=n)
-    code = np.sort(np.concatenate([edges @ [n, 1], edges @ [1, n]]))
-    rows = np.concatenate([[0], np.cumsum(degree)])
-    adjacency = sparse.csr_array((np.ones(len(code)), code % max(n, 1), rows), (n, n))
+    n = int(starts[-1])
+    matrix = adjacency(n, edges)
+    degree = np.diff(matrix.indptr).astype(np.int64)
+    clustering = np.zeros(n)
     if len(edges):
         # walks of two steps that a third closes: twice the triangles at each node
-        closed = (adjacency @ adjacency).multiply(adjacency).sum(axis=1)
+        closed = (matrix @ matrix).multiply(matrix).sum(axis=1)
         clustering = np.nan_to_num(divide(closed, degree * (degree - 1)))
-    else:
-        clustering = np.zeros(n)
-    n_components, component = connected_components(adjacency, directed=False)
+    component = connected_components(matrix, directed=False)[1].astype(np.int64)
+    held = np.flatnonzero(np.diff(starts))  # frames with cells
+    first = np.minimum.reduceat(component, starts[held]) if n else component
+    return {
+        "degree": degree,
+        "clustering": clustering,
+        "component": component - np.repeat(first, np.diff(starts)[held]) + 1,
+        "component_size": np.bincount(component, minlength=1)[component],
+    }
+
+
+def frame_measures(
+    starts: np.ndarray, edges: np.ndarray, length: np.ndarray, nodes: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Per frame (F,): the counts and means of `schemas.NetworkMeasures`; `nodes` by node_measures."""
+    n = np.diff(starts)
+    n_frames = len(n)
+    frame = np.repeat(np.arange(n_frames), n)
+    of_edge = frame[edges[:, 0]]
+    n_edges = np.bincount(of_edge, minlength=n_frames)
+    parts, largest = np.zeros((2, n_frames), np.int64)
+    np.maximum.at(parts, frame, nodes["component"])
+    np.maximum.at(largest, frame, nodes["component_size"])
     return {
         "n_nodes": n,
-        "n_edges": len(edges),
-        "n_components": n_components if n else 0,
-        "largest_component": int(np.bincount(component).max()) if n else 0,
-        "mean_degree": float(degree.mean()) if n else np.nan,
-        "mean_clustering": float(clustering.mean()) if n else np.nan,
-        "mean_edge_px": float(length.mean()) if len(edges) else np.nan,
+        "n_edges": n_edges,
+        "n_components": parts,
+        "largest_component": largest,
+        "mean_degree": divide(2 * n_edges, n),
+        "mean_clustering": divide(np.bincount(frame, nodes["clustering"], n_frames), n),
+        "mean_edge_px": divide(np.bincount(of_edge, length, n_frames), n_edges),
     }
+
+
+def assortativity(starts: np.ndarray, edges: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Homophily per frame (F,): the assortativity coefficient of the nodes' kinds.
+
+    ``r = (sum_k e_kk - sum_k a_k^2) / (1 - sum_k a_k^2)``, e the share of edge ends that join two
+    kinds, a its row sums (Newman 2003, Phys. Rev. E 67, 026126, eq. 2). 1: only like join like, 0:
+    as at random, negative: unlike join. Edges at a node of kind -1 (unknown) do not count. Null
+    without edges, or where all ends are of one kind.
+    """
+    known = (kind[edges] >= 0).all(axis=1)
+    a, b = kind[edges[known]].T
+    n_frames, n_kinds = len(starts) - 1, int(kind.max(initial=0)) + 1
+    frame = np.searchsorted(starts, edges[known, 0], side="right") - 1
+    one_way = np.bincount((frame * n_kinds + a) * n_kinds + b, minlength=n_frames * n_kinds**2)
+    mixing = one_way.reshape(n_frames, n_kinds, n_kinds)
+    mixing = mixing + mixing.swapaxes(1, 2)
+    ends = mixing.sum(axis=(1, 2))
+    like = divide(np.trace(mixing, axis1=1, axis2=2), ends)
+    chance = (divide(mixing.sum(axis=2), ends[:, None]) ** 2).sum(axis=1)
+    return np.where(np.isclose(chance, 1), np.nan, divide(like - chance, 1 - chance))
+
+
+def centralities(starts: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
+    """Closeness and betweenness of every node, in steps along edges.
+
+    `closeness` is ``(r - 1) / (sum of distances) * (r - 1) / (n - 1)``, r the nodes that can be
+    reached, itself among them (Wasserman & Faust 1994, eq. 5.22, for graphs in parts); 0 for a node
+    alone. `betweenness` is the share of shortest paths between two others that pass through, over
+    all ``(n - 1) (n - 2) / 2`` pairs, by Brandes' (2001) accumulation, for many sources at once: a
+    step of the search from all of them is one sparse product. Work grows as nodes times edges.
+    """
+    closeness, betweenness = np.zeros(int(starts[-1])), np.zeros(int(starts[-1]))
+    frame = np.searchsorted(starts, edges[:, 0], side="right") - 1
+    for i in np.unique(frame):
+        first, n = int(starts[i]), int(starts[i + 1] - starts[i])
+        matrix = adjacency(n, edges[frame == i] - first)
+        passed = np.zeros(n)
+        for sources in np.array_split(np.arange(n), -(-n * n // _CHUNK)):
+            distance, through = _shortest_paths(matrix, sources)
+            reached = (distance >= 0).sum(axis=0) - 1
+            total = np.where(distance > 0, distance, 0).sum(axis=0)
+            closeness[first + sources] = np.nan_to_num(divide(reached**2, total * (n - 1)))
+            passed += through
+        if n > 2:
+            betweenness[first : first + n] = passed / ((n - 1) * (n - 2))
+    return {"closeness": closeness, "betweenness": betweenness}
+
+
+def _shortest_paths(
+    matrix: sparse.csr_array, sources: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Steps from each source to each node (n, S), -1 where there is no way; dependencies (n,)."""
+    n, columns = matrix.shape[0], np.arange(len(sources))
+    distance = np.full((n, len(sources)), -1)
+    paths = np.zeros((n, len(sources)))
+    distance[sources, columns], paths[sources, columns] = 0, 1
+    level, front = 0, paths.copy()
+    while front.any():
+        level += 1
+        front = (matrix @ front) * (distance < 0)
+        distance[front > 0] = level
+        paths += front
+    dependency = np.zeros_like(paths)
+    for here in range(level - 1, 0, -1):
+        share = np.where(distance == here, divide(1 + dependency, paths), 0)
+        dependency += np.where(distance == here - 1, paths * (matrix @ share), 0)
+    dependency[sources, columns] = 0
+    return distance, dependency.sum(axis=1)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from cyto_kedro.graphs import FrameGraphs
+
 _GRAPH = ("fov", "frame", "network")
 _NODE = ("population", "track_id", "x_px", "y_px")
 _EDGE = ("population_a", "track_id_a", "population_b", "track_id_b", "distance_px")
@@ -35,12 +37,14 @@ def node_table(network: Any) -> pd.DataFrame:
         fov, frame (null for a graph over time), network, population, track_id, x_px, y_px, then
         any other node attribute.
     """
+    if isinstance(network, FrameGraphs):
+        return _table(network.node_table().assign(**network.head), _NODE)
     rows = [
         {**_head(graph), **attributes}
         for graph in _graphs(network)
         for _, attributes in graph.nodes(data=True)
     ]
-    return _table(rows, _NODE)
+    return _table(pd.DataFrame(rows), _NODE)
 
 
 def edge_table(network: Any) -> pd.DataFrame:
@@ -52,12 +56,14 @@ def edge_table(network: Any) -> pd.DataFrame:
         fov, frame (null for a graph over time), network, population_a, track_id_a, population_b,
         track_id_b, distance_px (null where edges have none), then any other edge attribute.
     """
+    if isinstance(network, FrameGraphs):
+        return _table(network.edge_table().assign(**network.head), _EDGE)
     rows = [
         {**_head(graph), **dict(zip(_EDGE, (*a, *b), strict=False)), **attributes}
         for graph in _graphs(network)
         for a, b, attributes in graph.edges(data=True)
     ]
-    return _table(rows, _EDGE)
+    return _table(pd.DataFrame(rows), _EDGE)
 
 
 def _graphs(network: Any) -> Iterable[Any]:
@@ -68,9 +74,8 @@ def _head(graph: Any) -> dict[str, Any]:
     return {name: graph.graph.get(name) for name in _GRAPH}
 
 
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+def _table(table: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     first = [*_GRAPH, *columns]
-    table = pd.DataFrame(rows)
     others = [name for name in table.columns if name not in first]
     table = table.reindex(columns=[*first, *others])
     return table.astype({name: _DTYPES[name] for name in first})

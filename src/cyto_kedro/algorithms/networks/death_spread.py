@@ -1,0 +1,301 @@
+"""Does a death make deaths near it likelier? Deaths held against the cells at risk beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.contacts.common import MISSING, Clock, divide, fov_of, need
+from cyto_kedro.algorithms.networks.field import FieldCells
+from cyto_kedro.errors import ConfigError
+
+# fewer deaths than this say next to nothing
+_FEW = 10
+
+
+class DeathSpread(Algorithm):
+    """Whether cells near a death die sooner than others, against chance among cells at risk.
+
+    Reads ``"fates"`` (`schemas.Fates`) and ``"dataframe"`` (`schemas.TrackPoints`) of one field, all
+    populations; optional ``"contacts"`` (`schemas.Contacts`) and ``"roles"`` (population -> role),
+    ``"fov"``, ``"pixel_size_um"``. Returns ``"death_spread"`` (`schemas.DeathSpread`), one row per
+    pair of populations with fates, distance and kind of comparison.
+
+    Notes
+    -----
+    A cell is exposed from the frame after a death of population a within `max_distance` of it,
+    centre to centre in the frame of that death, until the window has passed. At each frame with
+    deaths of population b, those that die are held against all of b at risk: alive, seen before, not
+    yet lost. If deaths do not spread, each of these is as likely to be the one, so the number of
+    exposed among D deaths is hypergeometric, and their sum over frames has an exact distribution,
+    from which `p_value` comes (one-sided; the permutation of deaths among cells at risk, all of them
+    counted). `hazard_ratio` is Mantel & Haenszel's over the frames, with the interval of Robins,
+    Breslow & Greenland (1986). `knox_pairs` counts pairs of deaths near in space and time (Knox
+    1964); its p-value is by `n_permutations` drawn ones.
+
+    Deaths also cluster where the killers are. Compared within "frame and contact", a death is held
+    against cells that are alike in having been touched by an effector in the window before, or not.
+    What else differs from place to place is not made up for, and deaths in one frame, whose order is
+    unknown, do not expose each other.
+    """
+
+    max_distances_um: tuple[float, ...] | None = Field(default=None, description="reach, µm")
+    max_distances_px: tuple[float, ...] | None = Field(default=None, description="the same in pixels")
+    window_min: float | None = Field(default=None, gt=0, description="how long a death acts, min")
+    window_frames: int | None = Field(default=None, ge=1, description="the same in frames")
+    n_permutations: int = Field(default=999, ge=1, description="for the Knox test")
+    seed: int = Field(default=0, ge=0, description="of these")
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> DeathSpread:
+        if (self.max_distances_um is None) == (self.max_distances_px is None):
+            raise ValueError("give exactly one of max_distances_um and max_distances_px")
+        if not all(each > 0 for each in self.max_distances_um or self.max_distances_px or (0,)):
+            raise ValueError("max_distances must be above 0, and at least one")
+        if (self.window_min is None) == (self.window_frames is None):
+            raise ValueError("give exactly one of window_min and window_frames")
+        return self
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"death_spread"}``.
+
+        Raises
+        ------
+        InputError
+            If tables of several fields are given.
+        ConfigError
+            If distances are in µm and the field is not calibrated, or the window is in minutes and
+            times are unknown.
+        """
+        points, fates = need(data, "dataframe", "fates")
+        fov_of(points, fates)
+        cells = FieldCells(points, data)
+        pixel = data.get("pixel_size_um")
+        reach = [
+            *(length_px("max_distances", each, None, pixel) for each in self.max_distances_um or ()),
+            *(self.max_distances_px or ()),
+        ]
+        film = _Film(cells, fates, self._back(cells, points))
+        groups = {"frame": np.zeros((len(film.frames), len(film.track)), bool)}
+        roles = data.get("roles", {})
+        if "contacts" in data and "effector" in roles.values():
+            groups["frame and contact"] = film.touched(data["contacts"], roles)
+        rows = [
+            {
+                "population_a": a,
+                "population_b": b,
+                "max_distance_px": limit,
+                "compared_within": within,
+                **self._compare(film, film.exposed(a, b, limit), group, a, b),
+            }
+            for a in film.populations
+            for b in film.populations
+            for limit in reach
+            for within, group in groups.items()
+        ]
+        if not rows:
+            return {"death_spread": schemas.empty(schemas.DeathSpread)}
+        table = pd.DataFrame(rows).assign(
+            fov=cells.fov,
+            window_frames=self.window_frames,
+            window_min=self.window_min,
+            max_distance_um=lambda t: t["max_distance_px"] * cells.pixel_size_um,
+        )
+        return {"death_spread": schemas.conform(schemas.DeathSpread, table)}
+
+    def _back(self, cells: FieldCells, points: pd.DataFrame) -> Any:
+        """A function of frames: the first one that is no more than the window before each."""
+        if self.window_frames is not None:
+            back = self.window_frames
+            return lambda frame: np.maximum(frame - back, 0)
+        time = Clock(points)(np.arange(int(cells.frame.max(initial=-1)) + 1))
+        known = np.flatnonzero(~np.isnan(time))
+        if np.isnan(time[cells.frame]).any():
+            raise ConfigError(
+                f"field {cells.fov!r}: window_min={self.window_min} needs frame times, which are "
+                f"unknown: give frame_interval_s in the assay, or window_frames"
+            )
+
+        def first(frame: np.ndarray) -> np.ndarray:
+            earliest = time[frame] - self.window_min - 1e-9
+            return known[np.searchsorted(time[known], earliest)]
+
+        return first
+
+    def _compare(
+        self, film: _Film, exposure: np.ndarray, group: np.ndarray, a: str, b: str
+    ) -> dict[str, Any]:
+        """All numbers of one row; `exposure` and `group` are (death frames, tracks)."""
+        risk, dies = film.risk & (film.population == b), film.dies & (film.population == b)
+        # one 2 x 2 table for each frame and each of the two kinds of cells in it
+        kinds = np.stack([risk & ~group, risk & group])
+        n = kinds.sum(axis=2).ravel()
+        m = (kinds & (exposure > 0)).sum(axis=2).ravel()
+        d = (kinds & dies).sum(axis=2).ravel()
+        x = (kinds & dies & (exposure > 0)).sum(axis=2).ravel()
+        held = (d > 0) & (n > d)
+        n, m, d, x = n[held], m[held], d[held], x[held]
+        kinds = kinds.reshape(-1, len(film.track))[held]
+        counts = np.tile(exposure, (2, 1))[held]
+        knox = [row[kind & die] for row, kind, die in
+                zip(counts, kinds, np.tile(dies, (2, 1))[held], strict=True)]
+        pairs = int(sum(each.sum() for each in knox))
+        at_risk = [row[kind] for row, kind in zip(counts, kinds, strict=True)]
+        knox_expected = float(sum(k * each.mean() for k, each in zip(d, at_risk, strict=True)))
+        expected = float((d * m / n).sum())
+        ratio, low, high = _mantel_haenszel(x, m - x, d - x, n - m - d + x)
+        informative = bool(((m > 0) & (m < n)).any())
+        sources, deaths = int((film.died & (film.population == a)).sum()), int(d.sum())
+        return {
+            "n_sources": sources,
+            "n_deaths": deaths,
+            "n_exposed": int(x.sum()),
+            "expected_exposed": expected,
+            "ratio": float(divide(x.sum(), expected)),
+            "hazard_ratio": ratio,
+            "hazard_ratio_low": low,
+            "hazard_ratio_high": high,
+            "p_value": _exact_p(x, n, m, d) if informative else np.nan,
+            "knox_pairs": pairs,
+            "knox_expected": knox_expected,
+            "knox_ratio": float(divide(pairs, knox_expected)),
+            "knox_p": self._drawn_p(pairs, at_risk, d) if informative else np.nan,
+            "note": _note(sources, deaths, informative),
+        }
+
+    def _drawn_p(self, pairs: int, at_risk: list[np.ndarray], d: np.ndarray) -> float:
+        """Share of permutations, the real one among them, with at least as many pairs."""
+        rng = np.random.default_rng(self.seed)
+        total = np.zeros(self.n_permutations, np.int64)
+        for counts, k in zip(at_risk, d.tolist(), strict=True):
+            if not counts.any():
+                continue
+            if k == 1:
+                total += counts[rng.integers(len(counts), size=len(total))]
+            else:
+                order = rng.random((len(total), len(counts))).argpartition(k - 1, axis=1)[:, :k]
+                total += counts[order].sum(axis=1)
+        return float((1 + (total >= pairs).sum()) / (1 + len(total)))
+
+
+class _Film:
+    """Tracks with a fate, and who was at risk and who died at each frame with deaths.
+
+    Attributes
+    ----------
+    frames
+        (F,) frames with deaths.
+    track, population, died
+        (N,) of each track.
+    risk, dies
+        (F, N) truth values.
+    """
+
+    def __init__(self, cells: FieldCells, fates: pd.DataFrame, back: Any) -> None:
+        fates = fates.sort_values(["population", "track_id"], ignore_index=True)
+        self.cells = cells
+        self.population = fates["population"].to_numpy(object)
+        self.populations: list[str] = sorted(set(self.population))
+        self.track = fates["track_id"].to_numpy(np.int64)
+        self.died = fates["died"].to_numpy(bool)
+        death = fates["death_frame"].astype("Int64").fillna(MISSING).to_numpy(np.int64)
+        self.death = np.where(self.died, death, MISSING)
+        first = fates["first_frame"].to_numpy(np.int64)
+        last = np.where(self.died, self.death, fates["last_frame"].to_numpy(np.int64))
+        alive = ~fates["dead_at_first_sight"].to_numpy(bool)
+        self.frames = np.unique(self.death[self.died])
+        now = self.frames[:, None]
+        # who dies at `now` was seen alive before it
+        self.risk = alive & (first < now) & (now <= last)
+        self.dies = self.risk & (self.death == now)
+        self.first = back(self.frames) if len(self.frames) else self.frames
+
+    def exposed(self, a: str, b: str, limit: float) -> np.ndarray:
+        """Number (F, N) of deaths of a near each track of b in the window before each frame."""
+        from scipy.spatial import cKDTree
+
+        found = np.zeros((len(self.frames), len(self.track)), np.int64)
+        here = self._rows()
+        for i, frame in enumerate(self.frames):
+            at = here[i]
+            dying = np.flatnonzero((self.death == frame) & (self.population == a) & (at != MISSING))
+            others = np.flatnonzero((self.population == b) & (at != MISSING))
+            if not len(dying) or not len(others):
+                continue
+            xy = self.cells.xy
+            near = cKDTree(xy[at[others]]).query_ball_point(xy[at[dying]], limit)
+            hit = np.bincount(
+                np.concatenate([others[np.array(each, np.int64)] for each in near]),
+                minlength=len(self.track),
+            )
+            hit[dying] -= self.population[dying] == b  # none is near itself
+            later = (self.frames > frame) & (self.first <= frame)
+            found[later] += hit
+        return found
+
+    def touched(self, contacts: pd.DataFrame, roles: dict[str, str]) -> np.ndarray:
+        """(F, N) whether an effector touched the track in the window up to each frame."""
+        found = np.zeros((len(self.frames), len(self.track)), bool)
+        place = pd.MultiIndex.from_arrays([self.population, self.track])
+        for one, other in ("ab", "ba"):
+            by = contacts[contacts[f"population_{other}"].map(roles) == "effector"]
+            at = place.get_indexer(
+                pd.MultiIndex.from_arrays([by[f"population_{one}"], by[f"track_id_{one}"]])
+            )
+            frame = by["frame"].to_numpy()
+            for i, (first, now) in enumerate(zip(self.first, self.frames, strict=True)):
+                found[i, at[(at != MISSING) & (frame >= first) & (frame <= now)]] = True
+        return found
+
+    def _rows(self) -> np.ndarray:
+        """Row (F, N) of each track among the cells, at each frame with deaths."""
+        wanted = pd.DataFrame(
+            {
+                "population": np.tile(self.population, len(self.frames)),
+                "track_id": np.tile(self.track, len(self.frames)),
+                "frame": np.repeat(self.frames, len(self.track)),
+            }
+        )
+        return self.cells.rows_of(wanted).reshape(len(self.frames), len(self.track))
+
+
+def _exact_p(x: np.ndarray, n: np.ndarray, m: np.ndarray, d: np.ndarray) -> float:
+    """Chance that sums of hypergeometric numbers reach ``x.sum()``, by convolution."""
+    from scipy.stats import hypergeom
+
+    whole = np.ones(1)
+    for size, marked, drawn in zip(n, m, d, strict=True):
+        whole = np.convolve(whole, hypergeom.pmf(np.arange(drawn + 1), size, marked, drawn))
+    return float(np.clip(whole[int(x.sum()) :].sum(), 0, 1))
+
+
+def _mantel_haenszel(
+    a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray
+) -> tuple[float, float, float]:
+    """Common odds ratio of 2 x 2 tables, and its 95 % interval; null where it cannot be known."""
+    n = a + b + c + d
+    r, s = a * d / n, b * c / n
+    if not r.sum() or not s.sum():
+        return (0.0 if s.sum() else float("nan")), float("nan"), float("nan")
+    p, q = (a + d) / n, (b + c) / n
+    ratio = float(r.sum() / s.sum())
+    variance = (
+        (p * r).sum() / (2 * r.sum() ** 2)
+        + (p * s + q * r).sum() / (2 * r.sum() * s.sum())
+        + (q * s).sum() / (2 * s.sum() ** 2)
+    )
+    width = float(np.exp(1.959964 * np.sqrt(variance)))
+    return ratio, ratio / width, ratio * width
+
+
+def _note(sources: int, deaths: int, informative: bool) -> str:
+    if not sources or not deaths:
+        return "no deaths that could spread" if not sources else "no deaths with others at risk"
+    if not informative:
+        return "at no death were cells both with and without an earlier death near them at risk"
+    return f"fewer than {_FEW} deaths" if deaths < _FEW else ""
