@@ -31,7 +31,15 @@ from cyto_kedro.schemas.base import (
     from_columns,
 )
 from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
-from cyto_kedro.schemas.contact import Bouts, Contacts
+from cyto_kedro.schemas.contact import (
+    Bouts,
+    Conjugation,
+    ConjugationTiles,
+    Contacts,
+    Dwell,
+    Encounters,
+    Neighbours,
+)
 from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.motion import Motility, Steps
@@ -45,15 +53,20 @@ __all__ = [
     "TABLES",
     "Bouts",
     "Cells",
+    "Conjugation",
+    "ConjugationTiles",
     "Contacts",
     "Deaths",
+    "Dwell",
     "EachPartition",
     "Effects",
+    "Encounters",
     "Fates",
     "Fields",
     "Frames",
     "Kills",
     "Motility",
+    "Neighbours",
     "NetworkMeasures",
     "Quality",
     "Registration",
