@@ -116,8 +116,12 @@ class Contacts(Strict):
     """``contacts:`` motion, contact, death, kill."""
 
     kinematics: ContactsSpec = Field(description="motion per step and per track")
-    contacts: ContactsSpec = Field(description="touches joined to tracks")
+    contacts: ContactsSpec = Field(description="touches joined to tracks, or by position")
     bouts: ContactsSpec = Field(description="runs of contact of one pair")
+    encounters: ContactsSpec = Field(description="all bouts of a pair together")
+    neighbours: ContactsSpec = Field(description="what is around each cell")
+    conjugation: ContactsSpec = Field(description="effectors to targets, and shares in contact")
+    dwell: ContactsSpec = Field(description="how long contacts last, over the assay")
     viability: ContactsSpec = Field(description="alive or dead, per cell and frame")
     deaths: ContactsSpec = Field(description="when a track turns from alive to dead")
     kills: ContactsSpec = Field(description="which effectors a death is attributed to")

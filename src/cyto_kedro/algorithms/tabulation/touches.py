@@ -88,11 +88,9 @@ class MaskTouches(Algorithm):
                 for population, label in labels.items()
             ]
             lines = reader.outlines(frames)
-            blocks.append(
-                _measures(lines, self.select(lines, frame_touches(lines, reach), size))
-                | {"frame": start + index}
-            )
-        blocks = [each | {"frame": np.full(len(each["a"]), each["frame"])} for each in blocks]
+            found = _measures(lines, self.select(lines, frame_touches(lines, reach), size))
+            found["frame"] = np.full(len(found["a"]), start + index)
+            blocks.append(found)
         if not any(len(block["a"]) for block in blocks):
             return {"dataframe": schemas.empty(schemas.Touches)}
         table = {c: np.concatenate([b[c] for b in blocks]) for c in blocks[0]}
