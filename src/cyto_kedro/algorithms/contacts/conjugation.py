@@ -42,7 +42,7 @@ class Conjugation(Algorithm):
     """
 
     tile_um: float = Field(
-        default=100.0, gt=0, description="side of a tile; the image is cut into equal ones near it"
+        default=50.0, gt=0, description="side of a tile; the image is cut into equal ones near it"
     )
 
     def __call__(self, data: Data) -> Data:

@@ -63,40 +63,29 @@ class Neighbours(Algorithm):
         points = points.assign(code=points["population"].map({p: i for i, p in enumerate(names)}))
         points = points.sort_values(["frame", "code", "track_id"], ignore_index=True)
         radius = np.nan if pixel is None else self.radius_um / float(pixel)
-        around = _around(points, len(names), radius)
-        met = _partners(contacts, points, names)
-        hidden = points["interpolated"].to_numpy(bool)
-        xy = points[["x_px", "y_px"]].to_numpy(float)
-        inside = inside_share(xy, radius, shape)
-        area = np.pi * self.radius_um**2 * inside / 1000 if pixel is not None else inside
-        scale = np.nan if pixel is None else float(pixel)
-        track = points["track_id"].to_numpy(np.int64)
-        tables = []
-        for code, name in enumerate(names):
-            number, partners = met[code]
-            at, distance, n_near = (each[:, code] for each in around)
-            alone = at == MISSING
-            tables.append(
-                points[
-                    ["fov", "frame", "time_min", "population", "track_id", "interpolated"]
-                ].assign(
-                    order=np.arange(len(points)),
-                    neighbour_population=name,
-                    neighbour_role=roles[name],
-                    n_contacts=pd.array(number, "Int64"),
-                    partner_track_ids=partners,
-                    nearest_track_id=_masked(track[np.maximum(at, 0)], alone),
-                    nearest_distance_px=distance,
-                    nearest_distance_um=distance * scale,
-                    radius_um=np.nan if pixel is None else self.radius_um,
-                    n_within_radius=_masked(n_near, np.full(len(points), pixel is None)),
-                    inside_share=inside,
-                    density_per_1000um2=divide(n_near, area),
-                )
-            )
-            tables[-1].loc[hidden, ["n_contacts", "partner_track_ids"]] = None
-        table = pd.concat(tables).sort_values("order", kind="stable").drop(columns="order")
-        return {"neighbours": schemas.conform(schemas.Neighbours, table)}
+        at, distance, n_near = _around(points, len(names), radius)
+        n_contacts, partners = _partners(contacts, points, names)
+        partners[points["interpolated"].to_numpy(bool)] = None
+        hidden = np.repeat(points["interpolated"].to_numpy(bool), len(names))
+        inside = inside_share(points[["x_px", "y_px"]].to_numpy(float), radius, shape)
+        inside = np.repeat(inside, len(names))
+        n_near, scale = n_near.ravel(), np.nan if pixel is None else float(pixel)
+        r_um = self.radius_um if pixel is not None else np.nan
+        point = ["fov", "frame", "time_min", "population", "track_id", "interpolated"]
+        columns = {name: np.repeat(points[name].to_numpy(), len(names)) for name in point} | {
+            "neighbour_population": np.tile(np.array(names, object), len(points)),
+            "neighbour_role": np.tile(np.array([*roles.values()], object), len(points)),
+            "n_contacts": _masked(n_contacts.ravel(), hidden),
+            "partner_track_ids": partners.ravel(),
+            "nearest_track_id": _masked(points["track_id"].to_numpy()[at.ravel()], at.ravel() < 0),
+            "nearest_distance_px": distance.ravel(),
+            "nearest_distance_um": distance.ravel() * scale,
+            "radius_um": np.full(n_near.shape, r_um),
+            "n_within_radius": _masked(n_near, np.full(n_near.shape, pixel is None)),
+            "inside_share": inside,
+            "density_per_1000um2": divide(1000 * n_near, np.pi * r_um**2 * inside),
+        }
+        return {"neighbours": schemas.from_columns(schemas.Neighbours, columns)}
 
 
 def inside_share(xy: np.ndarray, radius: float, shape: tuple[int, int]) -> np.ndarray:
@@ -174,8 +163,8 @@ def _around(points: pd.DataFrame, n: int, radius: float) -> tuple[np.ndarray, ..
 
 def _partners(
     contacts: pd.DataFrame, points: pd.DataFrame, names: list[str]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each population, the number of contacts of each of `points`, and whom with, as text."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number of contacts of each of `points` with each population, and whom with, as text."""
     n_track = size(points["track_id"], contacts["track_id_a"], contacts["track_id_b"])
     n_frame = size(points["frame"], contacts["frame"])
     keys = Keys(
@@ -190,24 +179,26 @@ def _partners(
     own, other = (np.concatenate(two, axis=1) for two in (sides, sides[::-1]))
     wanted = keys.pack(keys.code(pd.Series(own[0])), np.tile(frame, 2), own[1].astype(np.int64))
     at = find(key[order], wanted)
-    result = []
-    for name in names:
+    number = np.zeros((len(points), len(names)), np.int64)
+    text = np.full(number.shape, "", object)
+    for column, name in enumerate(names):
         mine = (other[0] == name) & (at != MISSING)
         cell, track = order[at[mine]], other[1][mine].astype(np.int64)
         by = np.lexsort((track, cell))
-        result.append(_listed(cell[by], track[by], len(points)))
-    return result
+        number[:, column] = np.bincount(cell, minlength=len(points))
+        text[:, column] = _listed(cell[by], track[by], len(points))
+    return number, text
 
 
-def _listed(cell: np.ndarray, track: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of tracks of each of `n` cells, and their ids joined by semicolons; sorted by cell."""
-    number, text = np.bincount(cell, minlength=n), np.full(n, "", object)
+def _listed(cell: np.ndarray, track: np.ndarray, n: int) -> np.ndarray:
+    """The tracks of each of `n` cells joined by semicolons; rows are sorted by cell."""
+    text = np.full(n, "", object)
     start, name = starts_of(cell), track.astype(str).astype(object)
     many = np.diff(np.append(start, len(cell)))
     for place in range(int(many.max(initial=0))):
         here = start[many > place]
         text[cell[here]] += (";" if place else "") + name[here + place]
-    return number, text
+    return text
 
 
 def _masked(values: np.ndarray, missing: np.ndarray) -> pd.api.extensions.ExtensionArray:
