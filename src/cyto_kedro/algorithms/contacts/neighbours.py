@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from pydantic import Field
@@ -72,7 +74,8 @@ class Neighbours(Algorithm):
         n_near, scale = n_near.ravel(), np.nan if pixel is None else float(pixel)
         r_um = self.radius_um if pixel is not None else np.nan
         point = ["fov", "frame", "time_min", "population", "track_id", "interpolated"]
-        columns = {name: np.repeat(points[name].to_numpy(), len(names)) for name in point} | {
+        columns: dict[str, Any] = {n: np.repeat(points[n].to_numpy(), len(names)) for n in point}
+        columns |= {
             "neighbour_population": np.tile(np.array(names, object), len(points)),
             "neighbour_role": np.tile(np.array([*roles.values()], object), len(points)),
             "n_contacts": _masked(n_contacts.ravel(), hidden),

@@ -19,8 +19,7 @@ from cyto_kedro.algorithms.tabulation.masks import by_cell, compact, index_of, r
 _CHUNK = 2_000_000
 # A lookup of a pixel costs about as much as comparing this many pairs.
 _LOOKUP_COST = 4
-# Centres are one pixel further apart than masks; the small term keeps sqrt(2) - 1 in reach of a
-# distance written with few digits.
+# Keeps sqrt(2) - 1 in reach of a distance written with few digits.
 _SLACK = 1e-9
 
 
@@ -47,6 +46,14 @@ class Outlines:
     def offsets(self) -> np.ndarray:
         """First cell of every population."""
         return np.searchsorted(self.population, np.arange(len(self.frames)))
+
+    def in_mask(self, cell: np.ndarray, pixel: np.ndarray) -> np.ndarray:
+        """Whether each of `pixel` (places in a raveled frame) lies in the mask of its `cell`."""
+        inside = np.zeros(len(pixel), bool)
+        for population, frame in enumerate(self.frames):
+            its = np.flatnonzero(self.population[cell] == population)
+            inside[its] = frame[pixel[its]] == self.label[cell[its]]
+        return inside
 
 
 class Reader:
@@ -129,7 +136,9 @@ def where(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([block[found >> 3] * 8 + (found & 7), rest])
 
 
-def frame_touches(lines: Outlines, reach_px: float) -> dict[str, np.ndarray]:
+def frame_touches(
+    lines: Outlines, reach_px: float, apart: float = 1.0, look_around: bool = True
+) -> dict[str, np.ndarray]:
     """Touches in one frame.
 
     Parameters
@@ -138,6 +147,11 @@ def frame_touches(lines: Outlines, reach_px: float) -> dict[str, np.ndarray]:
         Outlines of the frame.
     reach_px
         Largest distance between masks.
+    apart
+        How far the points of two outlines are apart where the distance is 0: pixel centres of
+        masks that share an edge are one pixel apart.
+    look_around
+        False for points that are not in the centre of pixels.
 
     Returns
     -------
@@ -145,14 +159,13 @@ def frame_touches(lines: Outlines, reach_px: float) -> dict[str, np.ndarray]:
     ``near_b`` (outline pixels of each within reach of the other), ``overlap_px``; in order of
     (a, b).
     """
-    radius = reach_px + 1.0 + _SLACK
+    radius = reach_px + apart + _SLACK
     first, second = near_boxes(lines.box, radius)
     limit = radius * radius
     n_lookups = len(lines.flat) * len(lines.frames) * np.pi * limit
-    if _expected_pairs(lines, first, second, radius) <= _LOOKUP_COST * n_lookups:
-        square, near_a, near_b = _compare(lines, first, second, limit)
-    else:
-        square, near_a, near_b = _look_around(lines, first, second, limit)
+    longer = _expected_pairs(lines, first, second, radius) > _LOOKUP_COST * n_lookups
+    way = _look_around if look_around and longer else _compare
+    square, near_a, near_b = way(lines, first, second, limit)
     overlap = _overlaps(lines, first, second)
     square[overlap > 0] = 0
     near = np.flatnonzero(square <= limit)
@@ -160,7 +173,7 @@ def frame_touches(lines: Outlines, reach_px: float) -> dict[str, np.ndarray]:
     return {
         "a": first[order],
         "b": second[order],
-        "distance_px": np.maximum(np.sqrt(square[order]) - 1.0, 0.0),
+        "distance_px": np.maximum(np.sqrt(square[order]) - apart, 0.0),
         "near_a": near_a[order],
         "near_b": near_b[order],
         "overlap_px": overlap[order].astype(np.float64),
@@ -306,7 +319,7 @@ def _close_to_box(
     dx = np.maximum(np.maximum(x0[pair] - x, x - x1[pair]), 0)
     near = dy * dy + dx * dx <= limit
     pair, pixel = pair[near], pixel[near]
-    return pair, pixel, _in_mask(lines, other[pair], lines.flat[pixel])
+    return pair, pixel, lines.in_mask(other[pair], lines.flat[pixel])
 
 
 def _overlaps(lines: Outlines, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -355,7 +368,7 @@ def dilated_overlap(
             rings.append(np.unique(code[inside]))
         code = np.union1d(*rings)
         at, pixel = np.divmod(code, n_pixels)
-        masks = [_in_mask(lines, cell[at], pixel) for cell in pair]
+        masks = [lines.in_mask(cell[at], pixel) for cell in pair]
         # the ring around an outline, and the mask itself however far from its outline
         dilated = [
             mask | np.isin(code, ring, assume_unique=True)
@@ -365,12 +378,3 @@ def dilated_overlap(
         counted = np.bincount(at, masks[0] & masks[1], len(pair[0]))
         result[cut] = shared + overlap[cut] - counted
     return result
-
-
-def _in_mask(lines: Outlines, cell: np.ndarray, pixel: np.ndarray) -> np.ndarray:
-    """Whether each of `pixel` (places in a raveled frame) lies in the mask of its `cell`."""
-    inside = np.zeros(len(pixel), bool)
-    for population, frame in enumerate(lines.frames):
-        its = np.flatnonzero(lines.population[cell] == population)
-        inside[its] = frame[pixel[its]] == lines.label[cell[its]]
-    return inside

@@ -52,9 +52,9 @@ class MaskTouches(Algorithm):
     def reach_px(self, pixel_size_um: float | None) -> float:
         """Largest gap of masks that can meet, in pixels."""
 
-    def select(self, lines: Outlines, found: Columns, pixel_size_um: float | None) -> Columns:
-        """Keep what meets among all pairs within reach (all, unless a definition says more)."""
-        return found
+    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
+        """The pairs of one frame that meet: the columns of `frame_touches`, and perhaps more."""
+        return frame_touches(lines, self.reach_px(pixel_size_um))
 
     def __call__(self, data: Data) -> Data:
         """Find the touches of a film.
@@ -76,7 +76,7 @@ class MaskTouches(Algorithm):
             If shapes disagree or labels are not integers.
         """
         fov, size = str(data["fov"]), data.get("pixel_size_um")
-        reach = self.reach_px(size)
+        self.reach_px(size)  # a length that cannot be resolved is told before pixels are read
         labels: dict[str, Any] = dict(data["label"])
         shape = _shape(labels, fov)
         start = int(data.get("frame_start") or 0)
@@ -88,7 +88,7 @@ class MaskTouches(Algorithm):
                 for population, label in labels.items()
             ]
             lines = reader.outlines(frames)
-            found = _measures(lines, self.select(lines, frame_touches(lines, reach), size))
+            found = _measures(lines, self.find(lines, size))
             found["frame"] = np.full(len(found["a"]), start + index)
             blocks.append(found)
         if not any(len(block["a"]) for block in blocks):
@@ -118,7 +118,7 @@ class Touches(MaskTouches):
     @property
     def definition(self) -> str:
         """See `MaskTouches.definition`."""
-        return "mask distance <= " + _said(self.max_distance_um, self.max_distance_px)
+        return "mask distance <= " + said(self.max_distance_um, self.max_distance_px)
 
     def reach_px(self, pixel_size_um: float | None) -> float:
         """See `MaskTouches.reach_px`."""
@@ -160,8 +160,9 @@ class OverlappingMasks(MaskTouches):
         """See `MaskTouches.reach_px`."""
         return 0.0
 
-    def select(self, lines: Outlines, found: Columns, pixel_size_um: float | None) -> Columns:
-        """See `MaskTouches.select`."""
+    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
+        """See `MaskTouches.find`."""
+        found = super().find(lines, pixel_size_um)
         return _rows(found, found["overlap_px"] >= self.min_overlap_px)
 
 
@@ -182,7 +183,7 @@ class DilatedOverlap(MaskTouches):
     def definition(self) -> str:
         """See `MaskTouches.definition`."""
         return (
-            f"masks dilated by {_said(self.radius_um, self.radius_px)} overlap by >= "
+            f"masks dilated by {said(self.radius_um, self.radius_px)} overlap by >= "
             f"{self.min_overlap_px} px"
         )
 
@@ -190,8 +191,9 @@ class DilatedOverlap(MaskTouches):
         """See `MaskTouches.reach_px`."""
         return max(2 * self._radius(pixel_size_um) - 1.0, 0.0)
 
-    def select(self, lines: Outlines, found: Columns, pixel_size_um: float | None) -> Columns:
-        """See `MaskTouches.select`."""
+    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
+        """See `MaskTouches.find`."""
+        found = super().find(lines, pixel_size_um)
         shared = dilated_overlap(
             lines, found["a"], found["b"], found["overlap_px"], self._radius(pixel_size_um)
         )
@@ -202,7 +204,8 @@ class DilatedOverlap(MaskTouches):
         return length_px("radius", self.radius_um, self.radius_px, pixel_size_um)
 
 
-def _said(um: float | None, px: float | None) -> str:
+def said(um: float | None, px: float | None) -> str:
+    """A length in words, in the unit that it was given in."""
     return f"{um:g} um" if um is not None else f"{px:g} px" if px is not None else "?"
 
 
