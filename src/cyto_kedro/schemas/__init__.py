@@ -39,7 +39,15 @@ from cyto_kedro.schemas.comparison import (
     SurvivalBounds,
     SurvivalCurves,
 )
-from cyto_kedro.schemas.contact import Bouts, Contacts
+from cyto_kedro.schemas.contact import (
+    Bouts,
+    Conjugation,
+    ConjugationTiles,
+    Contacts,
+    Dwell,
+    Encounters,
+    Neighbours,
+)
 from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.motion import (
@@ -71,13 +79,17 @@ __all__ = [
     "Cells",
     "Clusters",
     "Comparisons",
+    "Conjugation",
+    "ConjugationTiles",
     "ContactSurvival",
     "Contacts",
     "DeathSpread",
     "Deaths",
     "Drift",
+    "Dwell",
     "EachPartition",
     "Effects",
+    "Encounters",
     "Fates",
     "Fields",
     "Frames",
@@ -87,6 +99,7 @@ __all__ = [
     "MotionFits",
     "Msd",
     "NearestNeighbours",
+    "Neighbours",
     "NetworkMeasures",
     "NetworkNodes",
     "Quality",

@@ -81,6 +81,14 @@ class Touches(PerFov):
     contact_length_px: Series[float] = pa.Field(ge=0)
     contact_length_um: Series[float] = pa.Field(nullable=True)
     overlap_px: Series[float] = pa.Field(ge=0)
+    # Tables made by hand, or by another tool, may lack these.
+    perimeter_share_a: Series[float] | None = pa.Field(
+        nullable=True, ge=0, le=1, description="share of the outline of a within reach of b"
+    )
+    perimeter_share_b: Series[float] | None = pa.Field(
+        nullable=True, ge=0, le=1, description="share of the outline of b within reach of a"
+    )
+    definition: Series[str] | None = pa.Field(description="what counts as a touch")
 
     @classmethod
     def key(cls) -> list[str]:

@@ -1,40 +1,66 @@
-"""Contacts between tracked cells, and bouts."""
+"""Contacts between tracked cells, bouts, and what is told of them by cell, pair and frame."""
 
 from __future__ import annotations
 
+import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table
+from cyto_kedro.schemas.base import ROLES, PerFov, Table
+
+# why a bout is seen to start or end where it does, see `Bouts`
+BOUT_CAUSES = ("seen", "unseen", "film", "track_a", "track_b", "tracks")
+_PAIR = ["population_a", "track_id_a", "population_b", "track_id_b"]
 
 
-class Contacts(PerFov):
-    """A touch between two tracked cells, one row per frame and pair (sides as in `Touches`)."""
+class Pair(PerFov):
+    population_a: Series[str]
+    track_id_a: Series[int] = pa.Field(ge=1)
+    population_b: Series[str]
+    track_id_b: Series[int] = pa.Field(ge=1)
+
+
+class Contacts(Pair):
+    """A touch between two tracked cells, one row per frame and pair (sides as in `Touches`).
+
+    Columns measured on masks are empty where a definition by position (centroid distance, k
+    nearest) finds a pair whose masks are not within reach of each other.
+    """
 
     frame: Series[int] = pa.Field(ge=0)
     time_min: Series[float] = pa.Field(nullable=True)
-    population_a: Series[str]
-    track_id_a: Series[int] = pa.Field(ge=1)
-    population_b: Series[str]
-    track_id_b: Series[int] = pa.Field(ge=1)
-    distance_px: Series[float] = pa.Field(ge=0)
+    distance_px: Series[float] = pa.Field(nullable=True, ge=0)
     distance_um: Series[float] = pa.Field(nullable=True)
-    contact_length_px: Series[float] = pa.Field(ge=0)
+    contact_length_px: Series[float] = pa.Field(nullable=True, ge=0)
     contact_length_um: Series[float] = pa.Field(nullable=True)
-    overlap_px: Series[float] = pa.Field(ge=0)
+    overlap_px: Series[float] = pa.Field(nullable=True, ge=0)
+    # Tables made by hand, or by another tool, may lack these.
+    perimeter_share_a: Series[float] | None = pa.Field(
+        nullable=True, ge=0, le=1, description="share of the outline of a within reach of b"
+    )
+    perimeter_share_b: Series[float] | None = pa.Field(
+        nullable=True, ge=0, le=1, description="share of the outline of b within reach of a"
+    )
+    centre_distance_px: Series[float] | None = pa.Field(
+        nullable=True, ge=0, description="distance of the two positions, centre to centre"
+    )
+    centre_distance_um: Series[float] | None = pa.Field(nullable=True, description="the same")
+    definition: Series[str] | None = pa.Field(description="what counts as a contact")
 
     @classmethod
     def key(cls) -> list[str]:
-        return ["fov", "frame", "population_a", "track_id_a", "population_b", "track_id_b"]
+        return ["fov", "frame", *_PAIR]
 
 
-class Bouts(PerFov):
-    """A run of contact of one pair. Frames are inclusive; bridged gaps count to `n_frames`."""
+class Bouts(Pair):
+    """A run of contact of one pair. Frames are inclusive; bridged gaps count to `n_frames`.
 
-    population_a: Series[str]
-    track_id_a: Series[int] = pa.Field(ge=1)
-    population_b: Series[str]
-    track_id_b: Series[int] = pa.Field(ge=1)
+    `start_cause` and `end_cause` say what stands before and after it: ``seen``, both cells were
+    seen, apart; ``unseen``, one of them was not detected, so contact may have begun earlier or
+    lasted longer; ``film``, the film begins or ends; ``track_a``, ``track_b``, ``tracks``, the
+    track of that side, or of both, begins or ends.
+    """
+
     bout: Series[int] = pa.Field(ge=1, description="1 for the pair's first bout")
     start_frame: Series[int] = pa.Field(ge=0)
     end_frame: Series[int] = pa.Field(ge=0)
@@ -44,13 +70,181 @@ class Bouts(PerFov):
     duration_min: Series[float] = pa.Field(nullable=True)
     censored_start: Series[bool]
     censored_end: Series[bool]
+    # Tables made by hand, or by another tool, may lack these.
+    start_cause: Series[str] | None = pa.Field(
+        isin=BOUT_CAUSES, description="what stands before the bout: see above"
+    )
+    end_cause: Series[str] | None = pa.Field(
+        isin=BOUT_CAUSES, description="what stands after the bout: see above"
+    )
+    recontact_frames: Series[float] | None = pa.Field(
+        nullable=True, ge=1, description="frames since the pair's bout before ended; empty: first"
+    )
+    recontact_min: Series[float] | None = pa.Field(nullable=True, description="the same")
 
     @classmethod
     def key(cls) -> list[str]:
-        return ["fov", "population_a", "track_id_a", "population_b", "track_id_b", "bout"]
+        return ["fov", *_PAIR, "bout"]
+
+
+class Encounters(Pair):
+    """One row per pair that was ever in contact: how often, how long, how soon again."""
+
+    first_contact_frame: Series[int] = pa.Field(ge=0)
+    first_contact_min: Series[float] = pa.Field(nullable=True)
+    first_contact_censored: Series[bool] = pa.Field(
+        description="in contact when both were first seen, so it may have begun before"
+    )
+    last_contact_frame: Series[int] = pa.Field(ge=0)
+    n_bouts: Series[int] = pa.Field(ge=1)
+    contact_frames: Series[int] = pa.Field(ge=1, description="frames in contact, gaps left out")
+    contact_min: Series[float] = pa.Field(
+        nullable=True, description="durations of the bouts added up, bridged gaps included"
+    )
+    mean_recontact_frames: Series[float] = pa.Field(
+        nullable=True, ge=1, description="mean from the end of a bout to the start of the next"
+    )
+    mean_recontact_min: Series[float] = pa.Field(nullable=True, description="the same")
+    joint_frames: Series[int] = pa.Field(ge=1, description="frames in which both cells were seen")
+    joint_min: Series[float] = pa.Field(
+        nullable=True, description="the same: a frame lasts the median interval of the film"
+    )
+    contact_share: Series[float] = pa.Field(
+        gt=0, le=1, description="contact frames over joint frames"
+    )
+    bouts_per_hour: Series[float] = pa.Field(
+        nullable=True, description="bouts per hour in which both cells were seen"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", *_PAIR]
+
+
+class Neighbours(PerFov):
+    """What is around a cell in a frame: one row per track point and population of neighbours."""
+
+    frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
+    population: Series[str]
+    track_id: Series[int] = pa.Field(ge=1)
+    interpolated: Series[bool]
+    neighbour_population: Series[str] = pa.Field(description="population looked for around it")
+    neighbour_role: Series[str] = pa.Field(isin=ROLES, description="role of that population")
+    n_contacts: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, ge=0, description="its contacts; empty where the cell was interpolated"
+    )
+    partner_track_ids: Series[str] = pa.Field(
+        nullable=True, description="whom it is in contact with, track ids joined by `;`"
+    )
+    nearest_track_id: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, description="nearest other cell; empty without one"
+    )
+    nearest_distance_px: Series[float] = pa.Field(
+        nullable=True, ge=0, description="its distance, centre to centre"
+    )
+    nearest_distance_um: Series[float] = pa.Field(nullable=True, description="the same")
+    radius_um: Series[float] = pa.Field(
+        nullable=True, description="radius of the surroundings; empty without a pixel size"
+    )
+    n_within_radius: Series[pd.Int64Dtype] = pa.Field(
+        nullable=True, ge=0, description="other cells whose centre is within the radius"
+    )
+    inside_share: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="share of the surroundings inside the image"
+    )
+    density_per_1000um2: Series[float] = pa.Field(
+        nullable=True, description="cells within the radius per 1000 µm² inside the image"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "frame", "population", "track_id", "neighbour_population"]
+
+
+class Conjugation(PerFov):
+    """Effectors and targets of one frame, and how many of them are in contact with the other.
+
+    Only cells that were detected in the frame, and only living ones where `dead_left_out`.
+    """
+
+    frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
+    dead_left_out: Series[bool] = pa.Field(description="dead cells were known and do not count")
+    n_effectors: Series[int] = pa.Field(ge=0)
+    n_targets: Series[int] = pa.Field(ge=0)
+    effector_target_ratio: Series[float] = pa.Field(
+        nullable=True, description="effectors over targets; empty without a target"
+    )
+    n_effectors_in_contact: Series[int] = pa.Field(
+        ge=0, description="effectors in contact with a target"
+    )
+    n_targets_in_contact: Series[int] = pa.Field(
+        ge=0, description="targets in contact with an effector"
+    )
+    effector_contact_share: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="of all effectors; empty without one"
+    )
+    target_contact_share: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="of all targets; empty without one"
+    )
+    n_conjugates: Series[int] = pa.Field(ge=0, description="pairs of an effector and a target")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "frame"]
+
+
+class ConjugationTiles(Conjugation):
+    """`Conjugation` in equal tiles of the image; a cell is in the tile of its position."""
+
+    tile_row: Series[int] = pa.Field(ge=0)
+    tile_column: Series[int] = pa.Field(ge=0)
+    tile_y0_px: Series[float] = pa.Field(description="upper edge of the tile")
+    tile_x0_px: Series[float] = pa.Field(description="left edge of the tile")
+    tile_height_um: Series[float] = pa.Field(gt=0)
+    tile_width_um: Series[float] = pa.Field(gt=0)
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "frame", "tile_row", "tile_column"]
+
+
+class Dwell(Table):
+    """Survival of contacts: share of bouts that last longer than a time, by Kaplan and Meier."""
+
+    level: Series[str] = pa.Field(
+        isin=("condition", "fov"), description="what bouts are pooled over"
+    )
+    group: Series[str] = pa.Field(description="name of the condition or field")
+    population_a: Series[str]
+    population_b: Series[str]
+    time_min: Series[float] = pa.Field(
+        nullable=True, ge=0, description="time since contact began; empty where times are unknown"
+    )
+    time_frames: Series[float] = pa.Field(
+        nullable=True, ge=0, description="the same in frames, only where times are unknown"
+    )
+    n_at_risk: Series[int] = pa.Field(ge=0, description="bouts that last at least this long")
+    n_ended: Series[int] = pa.Field(ge=0, description="of them, seen to end at this time")
+    n_censored: Series[int] = pa.Field(ge=0, description="of them, lost from view at this time")
+    survival: Series[float] = pa.Field(ge=0, le=1, description="share that lasts longer")
+    survival_low: Series[float] = pa.Field(nullable=True, description="lower confidence limit")
+    survival_high: Series[float] = pa.Field(nullable=True, description="upper confidence limit")
+    n_bouts: Series[int] = pa.Field(ge=0, description="bouts that the curve is of")
+    n_left_out: Series[int] = pa.Field(ge=0, description="bouts whose start was not seen")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["level", "group", "population_a", "population_b", "time_min", "time_frames"]
 
 
 TABLES: dict[str, type[Table]] = {
     "contacts": Contacts,
     "bouts": Bouts,
+    "encounters": Encounters,
+    "neighbours": Neighbours,
+    "conjugation": Conjugation,
+    "conjugation_tiles": ConjugationTiles,
+    "dwell": Dwell,
 }

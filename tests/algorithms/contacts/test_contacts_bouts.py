@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.contacts import Bouts, ContactJoin
+from cyto_kedro.algorithms.contacts.bouts import Bouts
+from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.errors import ConfigError, InputError
 
 STILL = (5.0, 5.0)
@@ -155,6 +156,60 @@ def test_bouts_without_times_or_contacts(make_points, make_contacts):
     assert bouts["censored_start"].all() and bouts["censored_end"].all()
     empty = Bouts()({"contacts": make_contacts([]), "dataframe": make_points({})})["bouts"]
     assert len(schemas.check(schemas.Bouts, empty)) == 0
+
+
+def causes(bouts):
+    return list(zip(bouts["start_cause"], bouts["end_cause"], strict=True))
+
+
+def test_why_a_bout_is_censored(make_points, make_contacts):
+    points = make_points(
+        {("T", 1): dict.fromkeys(range(4, 9), STILL), ("N", 1): dict.fromkeys(range(20), STILL)}
+    )
+    found = bouts_of(make_contacts, points, [4, 6, 8], max_gap_frames=0)
+    assert causes(found) == [("track_a", "seen"), ("seen", "seen"), ("seen", "track_a")]
+    both = make_points({(p, 1): dict.fromkeys(range(4, 9), STILL) for p in "TN"})
+    assert causes(bouts_of(make_contacts, both, [4, 8])) == [("tracks", "seen"), ("seen", "film")]
+    whole = film(make_points, 5)
+    assert causes(bouts_of(make_contacts, whole, range(5))) == [("film", "film")]
+    # T1 is not detected in frames 4 to 7: whether contact lasted is not known
+    hidden = film(make_points, 12, missing=(4, 5, 6, 7))
+    for rule, censored in (("unknown", False), ("break", True)):
+        found = bouts_of(make_contacts, hidden, [3], missing_partner=rule)
+        assert causes(found) == [("seen", "unseen")]
+        assert found["censored_end"].tolist() == [censored]
+    # the first frame in which both are seen is not the first of either track
+    late = make_points(
+        {("T", 1): {0: STILL, 3: STILL, 4: STILL}, ("N", 1): dict.fromkeys(range(2, 9), STILL)}
+    )
+    found = bouts_of(make_contacts, late, [3])
+    assert causes(found) == [("unseen", "seen")] and found["censored_start"].tolist() == [True]
+
+
+def test_intervals_until_contact_again(make_points, make_contacts):
+    bouts = bouts_of(make_contacts, film(make_points, 20), [3, 4, 8, 15], max_gap_frames=0)
+    assert bouts["recontact_frames"].fillna(-1).tolist() == [-1, 4, 7]
+    assert bouts["recontact_min"].fillna(-1).tolist() == [-1, 8, 14]
+
+
+def test_limits_in_minutes_do_not_depend_on_the_frame_rate(make_points, make_contacts):
+    limits = {"max_gap_min": 4.0, "min_duration_min": 6.0}
+    slow = [3, 4, 7, 12, 16, 17, 18]  # frames of 2 min; 2 frames apart are bridged
+    fast = [f for at in slow for f in (2 * at, 2 * at + 1)]  # the same film in frames of 1 min
+    found = []
+    for frames, interval in ((slow, 2.0), (fast, 1.0)):
+        points = make_points(
+            {(p, 1): dict.fromkeys(range(int(60 / interval)), STILL) for p in "TN"},
+            interval_min=interval,
+        )
+        contacts = make_contacts([(f, "T", 1, "N", 1) for f in frames], interval)
+        bouts = Bouts(**limits)({"contacts": contacts, "dataframe": points})["bouts"]
+        found.append(bouts[["start_min", "duration_min"]].to_numpy().tolist())
+    assert found[0] == found[1] == [[6, 10], [32, 6]]
+    points = make_points({("T", 1): {0: STILL}, ("N", 1): {0: STILL}}, interval_min=None)
+    for name in limits:
+        with pytest.raises(ConfigError, match=f"{name}=.*frame times"):
+            bouts_of(make_contacts, points, [0], **{name: 4.0})
 
 
 def slow_bouts(contact: set[int], both: set[int], max_gap: int, mode: str) -> list[tuple[int, int]]:

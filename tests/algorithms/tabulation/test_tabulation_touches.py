@@ -5,12 +5,19 @@ from __future__ import annotations
 import dask.array as da
 import numpy as np
 import pytest
-from scipy.ndimage import binary_erosion
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial.distance import cdist
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.tabulation import touches as module
-from cyto_kedro.algorithms.tabulation.touches import Touches
+from cyto_kedro.algorithms.tabulation import proximity as module
+from cyto_kedro.algorithms.tabulation.touches import (
+    DilatedOverlap,
+    OverlappingMasks,
+    Touches,
+    TouchingMasks,
+)
 from cyto_kedro.errors import ConfigError, InputError
 
 CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
@@ -152,5 +159,109 @@ def test_micrometres_are_resolved_by_pixel_size():
     t = boxes(3, 9, 9)
     data = {"label": {"T": t}, "fov": "f1", "pixel_size_um": 0.5}
     by_um = Touches(max_distance_um=2)(data)["dataframe"]
-    assert by_um.equals(touch({"T": t}, 4, pixel_size_um=0.5))
+    by_px = touch({"T": t}, 4, pixel_size_um=0.5)
+    assert by_um.drop(columns="definition").equals(by_px.drop(columns="definition"))
+    assert set(by_um["definition"]) == {"mask distance <= 2 um"}
     np.testing.assert_allclose(by_um["distance_um"], by_um["distance_px"] / 2)
+
+
+def pairs(table):
+    return set(as_dict(table))
+
+
+def test_shares_of_the_perimeter():
+    t = np.zeros((1, 12, 12), np.uint32)
+    t[0, 2:6, 2:6], t[0, 2:6, 6:8] = 1, 2  # outlines of 12 and 8 pixels share an edge of 4
+    row = touch({"T": t}, 0).iloc[0]
+    assert row["perimeter_share_a"] == 4 / 12
+    assert row["perimeter_share_b"] == 4 / 8
+
+
+def found(algorithm, labels):
+    data = {"label": labels, "fov": "f1", "pixel_size_um": 0.5}
+    return schemas.check(schemas.Touches, algorithm(data)["dataframe"])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_touching_is_a_shared_edge(seed):
+    labels = {"T": boxes(seed, 12, 9), "C": boxes(seed + 50, 6, 16)}
+    for corners, structure in ((False, CROSS), (True, np.ones((3, 3), bool))):
+        truth = set()
+        for t in range(2):
+            cells = [(p, n, labels[p][t] == n) for p in labels for n in np.unique(labels[p][t])[1:]]
+            for i, (p, a, mask) in enumerate(cells):
+                wide = binary_dilation(mask, structure)
+                truth |= {(t, p, a, q, b) for q, b, other in cells[i + 1 :] if (wide & other).any()}
+        table = found(TouchingMasks(corners=corners), labels)
+        assert pairs(table) == truth
+        assert set(table["definition"]) == {"masks share a pixel edge" + " or corner" * corners}
+
+
+def test_overlap_needs_pixels_in_common():
+    labels = {"T": boxes(3, 9, 12), "C": boxes(4, 6, 16)}
+    truth = {k: v[2] for k, v in brute(labels, 0).items() if v[2]}
+    assert len(truth) > 3
+    assert {k: v[2] for k, v in as_dict(found(OverlappingMasks(), labels)).items()} == truth
+    least = sorted(truth.values())[1] + 1
+    some = pairs(found(OverlappingMasks(min_overlap_px=least), labels))
+    assert some == {k for k, shared in truth.items() if shared >= least}
+
+
+@pytest.mark.parametrize("radius", [1, 1.5, 2.3, 4])
+@pytest.mark.parametrize("chunk", [3000, 10**6])
+def test_dilated_masks_overlap(radius, chunk, monkeypatch):
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    labels = {"T": boxes(5, 9, 9), "C": boxes(6, 4, 25)}
+    y, x = np.mgrid[-4:5, -4:5]
+    disk = y * y + x * x <= radius * radius
+    truth = {}
+    for t in range(2):
+        cells = [
+            (p, n, binary_dilation(labels[p][t] == n, disk))
+            for p in labels
+            for n in np.unique(labels[p][t])[1:]
+        ]
+        for i, (p, a, mask) in enumerate(cells):
+            shared = {(t, p, a, q, b): (mask & other).sum() for q, b, other in cells[i + 1 :]}
+            truth |= {key: n for key, n in shared.items() if n}
+    table = found(DilatedOverlap(radius_px=radius), labels)
+    assert dict(zip(as_dict(table), table["dilated_overlap_px"], strict=True)) == truth
+    by_um = found(DilatedOverlap(radius_um=radius / 2, min_overlap_px=3), labels)
+    assert pairs(by_um) == {k for k, n in truth.items() if n >= 3}
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(
+        [
+            Touches(max_distance_px=3),
+            TouchingMasks(),
+            TouchingMasks(corners=True),
+            OverlappingMasks(),
+            DilatedOverlap(radius_px=2),
+        ]
+    ),
+)
+def test_moved_turned_relabelled_or_swapped_touches_are_the_same(seed, algorithm):
+    labels = {"T": boxes(seed, 6, 8, (1, 24, 24)), "C": boxes(seed + 1, 4, 12, (1, 24, 24))}
+    rng = np.random.default_rng(seed)
+    truth = as_dict(found(algorithm, labels))
+
+    def changed(change):
+        return as_dict(found(algorithm, {p: change(each) for p, each in labels.items()}))
+
+    shift = tuple(rng.integers(0, 9, 2))
+    assert changed(lambda f: np.pad(f, ((0, 0), (shift[0], 2), (3, shift[1])))) == truth
+    assert changed(lambda f: np.rot90(f, axes=(1, 2))) == truth
+    new = np.concatenate([[0], rng.permutation(900) + 1]).astype(np.uint32)
+    relabelled = {
+        tuple(sorted([(p, new[a]), (q, new[b])])): value for (_, p, a, q, b), value in truth.items()
+    }
+    again = {
+        tuple(sorted([(p, a), (q, b)])): v
+        for (_, p, a, q, b), v in changed(new.__getitem__).items()
+    }
+    assert again == relabelled
+    swapped = as_dict(found(algorithm, dict(reversed(labels.items()))))
+    assert {(k[0], *k[3:], *k[1:3]) if k[1] != k[3] else k: v for k, v in swapped.items()} == truth

@@ -15,6 +15,7 @@ import pandas as pd
 from cyto_kedro.errors import InputError, unknown
 
 MISSING = -1
+PAIR = ["population_a", "track_id_a", "population_b", "track_id_b"]
 
 
 def need(data: dict[str, Any], *names: str) -> list[Any]:

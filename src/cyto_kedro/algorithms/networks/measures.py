@@ -193,9 +193,7 @@ def centralities(starts: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]
     return {"closeness": closeness, "betweenness": betweenness}
 
 
-def _shortest_paths(
-    matrix: sparse.csr_array, sources: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _shortest_paths(matrix: sparse.csr_array, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Steps from each source to each node (n, S), -1 where there is no way; dependencies (n,)."""
     n, columns = matrix.shape[0], np.arange(len(sources))
     distance = np.full((n, len(sources)), -1)

@@ -254,5 +254,3 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     ]
     names = list(table.columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-

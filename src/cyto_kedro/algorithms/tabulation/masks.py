@@ -67,7 +67,7 @@ def read_masks(frame: np.ndarray) -> Masks:
     cut = np.flatnonzero(step)
     value = flat[cut]
     start = np.flatnonzero(value)
-    labels, run_cell = _compact(value[start])
+    labels, run_cell = compact(value[start])
     order = by_cell(run_cell, len(labels))
     start, run_cell = start[order], run_cell[order]
     outline_cell = index_of(labels, flat[outline])
@@ -93,7 +93,7 @@ def by_cell(cell: np.ndarray, n: int) -> np.ndarray:
     return np.argsort(cell.astype(np.min_scalar_type(n)), kind="stable")
 
 
-def _compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def compact(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct `values`, ascending, as int64, and the index of every value among them."""
     if len(values) == 0 or values.max() >= _TABLE_SIZE:
         labels, index = np.unique(values, return_inverse=True)

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import motion_nodes, nodes
+from cyto_kedro.pipelines.contacts import contact_nodes, motion_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -75,6 +75,37 @@ def create_pipeline() -> Pipeline:
                 ["observed_deaths", "contacts", "manifest", "params:contacts.kills"],
                 ["kills", "deaths"],
                 name="attribute_kills",
+            ),
+            node(
+                lift(contact_nodes.sum_encounters, by="fov"),
+                ["bouts", "track_points", "manifest", "params:contacts.encounters"],
+                "encounters",
+                name="sum_encounters",
+            ),
+            node(
+                lift(contact_nodes.look_around, by="fov"),
+                ["contacts", "track_points", "manifest", "params:contacts.neighbours"],
+                "neighbours",
+                name="look_around",
+            ),
+            node(
+                lift(contact_nodes.count_conjugates, by="fov", out=["fov"] * 2),
+                [
+                    "contacts",
+                    "track_points",
+                    "viability",
+                    "frames",
+                    "manifest",
+                    "params:contacts.conjugation",
+                ],
+                ["conjugation", "conjugation_tiles"],
+                name="count_conjugates",
+            ),
+            node(
+                contact_nodes.estimate_dwell,
+                ["bouts", "fields", "manifest", "params:contacts.dwell"],
+                "dwell",
+                name="estimate_dwell",
             ),
         ],
         tags="contacts",

@@ -1,0 +1,191 @@
+"""Conjugation: how many effectors and targets there are, and how many are in contact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.contacts.common import (
+    MISSING,
+    Clock,
+    Keys,
+    divide,
+    find,
+    fov_of,
+    need,
+    size,
+)
+
+_ROLES = ("effector", "target")
+
+
+class Conjugation(Algorithm):
+    """Effector-to-target ratio and share of cells in contact, per frame and per tile of the image.
+
+    Reads ``"contacts"`` (`schemas.Contacts`) and ``"dataframe"`` (`schemas.TrackPoints`, all
+    populations) of one field, ``"fov"``, ``"populations"`` (``{name: role}``), ``"n_frames"``,
+    ``"shape"`` (rows and columns of the image), ``"pixel_size_um"`` (None where unknown); optional
+    ``"viability"`` (`schemas.Viability`), ``"frames"`` (`schemas.Frames`: excluded frames have no
+    row, and the others their times). Returns ``"conjugation"`` (`schemas.Conjugation`) and
+    ``"tiles"`` (`schemas.ConjugationTiles`, empty without a pixel size).
+
+    Notes
+    -----
+    Cells count that were detected in the frame; where viability is known only the living, of which
+    the ratio is what effectors face. The conjugation rate of a population is the share of its cells
+    that are in contact with at least one cell of the other role (as flow cytometry counts doublets;
+    there of all events, here of each population apart). A pair counts in the tile of each of its
+    cells for their shares, and in that of the target as a conjugate.
+    """
+
+    tile_um: float = Field(
+        default=50.0, gt=0, description="side of a tile; the image is cut into equal ones near it"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"conjugation", "tiles"}``.
+
+        Raises
+        ------
+        InputError
+            If tables of several fields are given.
+        """
+        contacts, points, roles = need(data, "contacts", "dataframe", "populations")
+        fov, n_frames, shape, pixel = need(data, "fov", "n_frames", "shape", "pixel_size_um")
+        fov_of(contacts, points)
+        viability = data.get("viability")
+        cells = points[points["label"].notna()]
+        cells = cells.assign(role=cells["population"].map(roles))
+        cells = cells[cells["role"].isin(_ROLES)].reset_index(drop=True)
+        if viability is not None:
+            cells = cells[~_dead(cells, viability)].reset_index(drop=True)
+        effector, target = _pairs(contacts, cells)
+        kept = _frames(data.get("frames"), int(n_frames))
+        clock = Clock(points, contacts)
+        times = _times(data.get("frames"), clock, kept)
+        base = pd.DataFrame({"fov": fov, "frame": kept, "time_min": times})
+        base["dead_left_out"] = viability is not None
+        slot = np.full(int(n_frames), MISSING)
+        slot[kept] = np.arange(len(kept))
+        place = slot[cells["frame"].to_numpy(np.int64)]
+        whole = base.assign(**_counts(cells, place, len(kept), effector, target))
+        if pixel is None:
+            tiles = schemas.empty(schemas.ConjugationTiles)
+        else:
+            tiles = self._tiles(base, cells, place, (effector, target), shape, float(pixel))
+        return {"conjugation": schemas.conform(schemas.Conjugation, whole), "tiles": tiles}
+
+    def _tiles(
+        self,
+        base: pd.DataFrame,
+        cells: pd.DataFrame,
+        place: np.ndarray,
+        pairs: tuple[np.ndarray, np.ndarray],
+        shape: tuple[int, int],
+        pixel: float,
+    ) -> pd.DataFrame:
+        rows, columns = (max(1, round(n * pixel / self.tile_um)) for n in shape)
+        side = shape[0] / rows, shape[1] / columns
+        at = [
+            np.clip((cells[name].to_numpy(float) + 0.5) // length, 0, n - 1).astype(np.int64)
+            for name, length, n in zip(("y_px", "x_px"), side, (rows, columns), strict=True)
+        ]
+        n_tiles = rows * columns
+        table = base.loc[np.repeat(base.index, n_tiles)].reset_index(drop=True)
+        row, column = (np.tile(each.ravel(), len(base)) for each in np.indices((rows, columns)))
+        counted = _counts(
+            cells,
+            np.where(place == MISSING, MISSING, place * n_tiles + at[0] * columns + at[1]),
+            len(table),
+            *pairs,
+        )
+        table = table.assign(
+            tile_row=row,
+            tile_column=column,
+            tile_y0_px=row * side[0] - 0.5,
+            tile_x0_px=column * side[1] - 0.5,
+            tile_height_um=side[0] * pixel,
+            tile_width_um=side[1] * pixel,
+            **counted,
+        )
+        return schemas.conform(schemas.ConjugationTiles, table)
+
+
+def _dead(cells: pd.DataFrame, viability: pd.DataFrame) -> np.ndarray:
+    """Whether each of `cells` is called dead."""
+    dead = viability[viability["dead"].to_numpy(bool)]
+    label = cells["label"].to_numpy(np.int64)
+    keys = Keys(
+        (cells["population"], dead["population"]),
+        size(cells["frame"], dead["frame"]),
+        size(label, dead["label"]),
+    )
+    code = keys.code(dead["population"])
+    known = keys.pack(code, dead["frame"].to_numpy(), dead["label"].to_numpy())
+    wanted = keys.pack(keys.code(cells["population"]), cells["frame"].to_numpy(), label)
+    return find(np.sort(known), wanted) != MISSING
+
+
+def _pairs(contacts: pd.DataFrame, cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Rows in `cells` of the effector and the target of each contact between the two roles."""
+    names = (cells["population"], contacts["population_a"], contacts["population_b"])
+    n_track = size(cells["track_id"], contacts["track_id_a"], contacts["track_id_b"])
+    keys = Keys(names, size(cells["frame"], contacts["frame"]), n_track)
+    frame = contacts["frame"].to_numpy()
+    key = keys.pack(
+        keys.code(cells["population"]), cells["frame"].to_numpy(), cells["track_id"].to_numpy()
+    )
+    order = np.argsort(key)
+    is_effector = (cells["role"] == "effector").to_numpy()
+    sides = []
+    for side in "ab":
+        code = keys.code(contacts[f"population_{side}"])
+        at = find(key[order], keys.pack(code, frame, contacts[f"track_id_{side}"].to_numpy()))
+        sides.append(np.where(at == MISSING, MISSING, order[at] if len(order) else MISSING))
+    a, b = sides
+    known = (a != MISSING) & (b != MISSING)
+    a, b = a[known], b[known]
+    mixed = is_effector[a] != is_effector[b]
+    a, b = a[mixed], b[mixed]
+    return np.where(is_effector[a], a, b), np.where(is_effector[a], b, a)
+
+
+def _counts(
+    cells: pd.DataFrame, place: np.ndarray, n: int, effector: np.ndarray, target: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The counts of `schemas.Conjugation` in each of `n` places; `MISSING` is none of them."""
+
+    def count(rows: np.ndarray) -> np.ndarray:
+        at = place[rows]
+        return np.bincount(at[at != MISSING], minlength=n)
+
+    role = cells["role"].to_numpy()
+    all_of = {name: count(np.flatnonzero(role == name)) for name in _ROLES}
+    busy = {"effector": count(np.unique(effector)), "target": count(np.unique(target))}
+    return {
+        "n_effectors": all_of["effector"],
+        "n_targets": all_of["target"],
+        "effector_target_ratio": divide(all_of["effector"], all_of["target"]),
+        "n_effectors_in_contact": busy["effector"],
+        "n_targets_in_contact": busy["target"],
+        "effector_contact_share": divide(busy["effector"], all_of["effector"]),
+        "target_contact_share": divide(busy["target"], all_of["target"]),
+        "n_conjugates": count(target),
+    }
+
+
+def _frames(frames: pd.DataFrame | None, n_frames: int) -> np.ndarray:
+    """The film's frames without excluded ones."""
+    if frames is None:
+        return np.arange(n_frames)
+    return np.sort(frames.loc[~frames["excluded"].to_numpy(bool), "frame"].to_numpy(np.int64))
+
+
+def _times(frames: pd.DataFrame | None, clock: Clock, kept: np.ndarray) -> np.ndarray:
+    """Minutes at each of the frames `kept`."""
+    if frames is None:
+        return clock(kept)
+    return frames.set_index("frame")["time_s"].reindex(kept).to_numpy(float) / 60

@@ -1,0 +1,142 @@
+"""Encounters: all bouts of a pair together, and how long contacts last."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.contacts.common import PAIR, Clock, divide, fov_of, need
+from cyto_kedro.algorithms.contacts.joint import Joint
+
+
+class Encounters(Algorithm):
+    """Sum the bouts of each pair: first contact, how often, how long, how soon again.
+
+    Reads ``"bouts"`` (`schemas.Bouts`) and ``"dataframe"`` (`schemas.TrackPoints`) of one field.
+    Returns ``"encounters"`` (`schemas.Encounters`).
+
+    Notes
+    -----
+    The two cells are *under joint observation* in the frames in which both were detected; a frame
+    lasts the median interval of the film. ``bouts_per_hour = bouts / hours of joint observation``,
+    so a pair seen together for long weighs like one seen briefly. An interval until contact again
+    runs from the last frame of a bout to the first frame of the next. Pairs that never met have no
+    row: a rate over all pairs needs their joint time too.
+    """
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"encounters"}``.
+
+        Raises
+        ------
+        InputError
+            If tables of several fields are given.
+        """
+        bouts, points = need(data, "bouts", "dataframe")
+        fov_of(bouts, points)
+        if not len(bouts):
+            return {"encounters": schemas.empty(schemas.Encounters)}
+        bouts = bouts.sort_values([*PAIR, "bout"])
+        pairs = bouts.groupby(["fov", *PAIR], as_index=False, sort=False)
+        table = pairs.agg(
+            first_contact_frame=("start_frame", "first"),
+            first_contact_censored=("censored_start", "first"),
+            last_contact_frame=("end_frame", "last"),
+            n_bouts=("bout", "size"),
+            contact_frames=("n_contact_frames", "sum"),
+            mean_recontact_frames=("recontact_frames", "mean"),
+            mean_recontact_min=("recontact_min", "mean"),
+        )
+        clock, joint = Clock(points), Joint(points, table[PAIR])
+        joint_min = joint.frames * clock.interval_min
+        table = table.assign(
+            first_contact_min=clock(table["first_contact_frame"].to_numpy()),
+            contact_min=pairs["duration_min"].sum(min_count=1)["duration_min"],
+            joint_frames=joint.frames,
+            joint_min=joint_min,
+            contact_share=divide(table["contact_frames"], joint.frames),
+            bouts_per_hour=divide(table["n_bouts"], joint_min / 60),
+        )
+        return {"encounters": schemas.conform(schemas.Encounters, table)}
+
+
+class DwellSurvival(Algorithm):
+    """How long contacts last: Kaplan-Meier curves of bouts, per pair of populations.
+
+    Reads ``"bouts"`` (`schemas.Bouts`, all fields) and ``"fields"`` (with a column `fov`, and
+    `condition` where the sample sheet names one). Returns ``"dwell"`` (`schemas.Dwell`): the curve
+    of each condition over all its bouts, and of each field apart, by lifelines.
+
+    Notes
+    -----
+    A bout whose end was not seen is censored. One whose *start* was not seen has an unknown age:
+    delayed entry would need that age, and to count it from where it was first seen as if it were
+    new gives too many long ones, since long bouts are more often under way when a film begins. By
+    default such bouts are left out and counted (`n_left_out`): those that begin in view are a fair
+    sample of all, if the film is stationary. Bouts that `Bouts.min_frames` left out are no part of
+    the curve: it is then of bouts of at least that length.
+
+    The limits (Greenwood, log-log) take bouts as independent, which those of one well are not: they
+    are too narrow for a comparison of conditions. Look at how the curves of the fields spread.
+    Times are minutes, or frames where any bout of the group has no duration.
+    """
+
+    unseen_start: Literal["leave_out", "count_as_new"] = Field(
+        default="leave_out", description="what becomes of bouts whose start was not seen"
+    )
+    confidence: float = Field(default=0.95, gt=0, lt=1, description="level of the limits")
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"dwell"}``."""
+        bouts, fields = need(data, "bouts", "fields")
+        table = bouts.assign(fov=bouts["fov"].astype(str))
+        groups = [("fov", table["fov"])]
+        if "condition" in fields:
+            condition = fields.set_index("fov")["condition"]
+            groups.insert(0, ("condition", table["fov"].map(condition)))
+        curves = [
+            self._curve(rows).assign(level=level, group=name, population_a=a, population_b=b)
+            for level, by in groups
+            for (name, a, b), rows in table.groupby([by, "population_a", "population_b"])
+        ]
+        if not curves:
+            return {"dwell": schemas.empty(schemas.Dwell)}
+        return {"dwell": schemas.conform(schemas.Dwell, pd.concat(curves, ignore_index=True))}
+
+    def _curve(self, bouts: pd.DataFrame) -> pd.DataFrame:
+        """The curve of one group of bouts, from time 0 on."""
+        from lifelines import KaplanMeierFitter
+
+        kept = bouts
+        if self.unseen_start == "leave_out":
+            kept = bouts[~bouts["censored_start"].to_numpy(bool)]
+        timed = bool(bouts["duration_min"].notna().all())
+        counts: dict[str, Any] = {"n_bouts": len(kept), "n_left_out": len(bouts) - len(kept)}
+        if not len(kept):
+            none = {"time": [0.0], "n_at_risk": 0, "n_ended": 0, "n_censored": 0, "survival": 1.0}
+            table = pd.DataFrame(none).assign(survival_low=np.nan, survival_high=np.nan)
+        else:
+            fit = KaplanMeierFitter(alpha=1 - self.confidence)
+            duration = kept["duration_min" if timed else "n_frames"].to_numpy(float)
+            fit.fit(duration, ~kept["censored_end"].to_numpy(bool))
+            events, limits = fit.event_table, fit.confidence_interval_
+            table = pd.DataFrame(
+                {
+                    "time": events.index.to_numpy(float),
+                    "n_at_risk": events["at_risk"].to_numpy(),
+                    "n_ended": events["observed"].to_numpy(),
+                    "n_censored": events["censored"].to_numpy(),
+                    "survival": fit.survival_function_.iloc[:, 0].to_numpy(),
+                    "survival_low": limits.iloc[:, 0].to_numpy(),
+                    "survival_high": limits.iloc[:, 1].to_numpy(),
+                }
+            )
+        time = table.pop("time")
+        return table.assign(
+            time_min=time if timed else np.nan, time_frames=np.nan if timed else time, **counts
+        )
