@@ -32,7 +32,15 @@ from cyto_kedro.schemas.base import (
 )
 from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
 from cyto_kedro.schemas.contact import Bouts, Contacts
-from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
+from cyto_kedro.schemas.death import (
+    AttackModels,
+    Deaths,
+    EffectorTallies,
+    Fates,
+    Kills,
+    TargetTallies,
+    Viability,
+)
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.motion import Motility, Steps
 from cyto_kedro.schemas.network import NetworkMeasures
@@ -43,11 +51,13 @@ __all__ = [
     "ROLES",
     "STATS",
     "TABLES",
+    "AttackModels",
     "Bouts",
     "Cells",
     "Contacts",
     "Deaths",
     "EachPartition",
+    "EffectorTallies",
     "Effects",
     "Fates",
     "Fields",
@@ -60,6 +70,7 @@ __all__ = [
     "Results",
     "Steps",
     "Table",
+    "TargetTallies",
     "Touches",
     "TrackPoints",
     "Tracks",
