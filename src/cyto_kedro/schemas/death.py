@@ -10,7 +10,7 @@ from cyto_kedro.schemas.base import END_REASONS, PerFov, Table
 
 
 EVIDENCE = ("marker", "body")
-VERDICTS = ("kill", "background", "no_contact", "not_a_target", "not_judged")
+VERDICTS = ("kill", "background", "no_contact", "not_a_target")
 START_REASONS = ("film_start", "division", "entered")
 BACKGROUND_SOURCES = ("control", "same_fields", "assumed")
 TARGET_FATES = ("killed", "background", "no_contact", "died", "dead_at_first_sight", "alive")

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.contacts.common import MISSING, divide, fov_of, need, starts_of
-from cyto_kedro.algorithms.contacts.exposure import rows_of, turned
+from cyto_kedro.algorithms.contacts.exposure import roles_of, rows_of, turned
 from cyto_kedro.errors import ConfigError
 
 
@@ -89,7 +89,11 @@ class KillShares(Algorithm):
             weight = np.where(rising, weight * self.rise_weight, weight)
         kills = per_pair(attacks.assign(weight=weight))
         kills["share"] = self._shares(kills)
-        return finished(kills.assign(p_background=np.nan, credit=np.nan), deaths)
+        result = finished(kills.assign(p_background=np.nan, credit=np.nan), deaths)
+        verdict = np.where(result["deaths"]["n_killers"] > 0, "kill", "no_contact").astype(object)
+        verdict[roles_of(deaths["population"], roles) != "target"] = "not_a_target"
+        result["deaths"] = result["deaths"].assign(p_background=np.nan, verdict=verdict)
+        return result
 
     def _window(
         self, attacks: pd.DataFrame, death: np.ndarray, deaths: pd.DataFrame

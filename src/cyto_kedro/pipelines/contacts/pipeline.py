@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import nodes
+from cyto_kedro.pipelines.contacts import death_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -47,10 +47,48 @@ def create_pipeline() -> Pipeline:
                 name="call_deaths",
             ),
             node(
+                death_nodes.learn_killing,
+                [
+                    "observed_deaths",
+                    "fates",
+                    "contacts",
+                    "fields",
+                    "frames",
+                    "manifest",
+                    "params:contacts.kills",
+                ],
+                "attack_models",
+                name="learn_killing",
+            ),
+            node(
                 lift(nodes.attribute_kills, by="fov", out=["fov", "fov"]),
-                ["observed_deaths", "contacts", "manifest", "params:contacts.kills"],
+                [
+                    "observed_deaths",
+                    "fates",
+                    "contacts",
+                    "attack_models",
+                    "fields",
+                    "frames",
+                    "manifest",
+                    "params:contacts.kills",
+                ],
                 ["kills", "deaths"],
                 name="attribute_kills",
+            ),
+            node(
+                lift(death_nodes.tally_cells, by="fov", out=["fov", "fov"]),
+                [
+                    "fates",
+                    "deaths",
+                    "kills",
+                    "contacts",
+                    "bouts",
+                    "frames",
+                    "manifest",
+                    "params:contacts.tallies",
+                ],
+                ["effectors", "targets"],
+                name="tally_cells",
             ),
         ],
         tags="contacts",
