@@ -242,3 +242,41 @@ def guess_score(true: pd.DataFrame, candidates: pd.DataFrame) -> Score:
     drawn = candidates.assign(weight=1 / n).merge(share, on=["target", "effector"])
     hits = float((drawn["weight"] * drawn["share"]).sum())
     return Score(hits, float(candidates["death"].nunique()), float(true["share"].sum()))
+
+
+def main_killer_score(true: pd.DataFrame, found: pd.DataFrame) -> Score:
+    """How often the right one is named, of deaths that both sides attribute to someone.
+
+    Each side's main killer of a death is the one with the largest share (ties share the point); columns
+    as for `kill_score`. Deaths that only one side attributes do not count: whether a death has a
+    killer at all is another question.
+    """
+    sides = []
+    for table in (true, found):
+        table = table.groupby(["target", "effector"], as_index=False)["share"].sum()
+        most = table[table["share"] >= table.groupby("target")["share"].transform("max") - 1e-9]
+        sides.append(most.assign(point=1 / most.groupby("target")["share"].transform("size")))
+    theirs, ours = sides
+    theirs = theirs[theirs["target"].isin(ours["target"])]
+    ours = ours[ours["target"].isin(theirs["target"])]
+    both = theirs.merge(ours, on=["target", "effector"])
+    hits = float(np.minimum(both["point_x"], both["point_y"]).sum())
+    return Score(hits, ours["target"].nunique(), theirs["target"].nunique())
+
+
+def bout_errors(true: pd.DataFrame, found: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Frames by which found bouts start and end late, each against the true bout it overlaps most.
+
+    Both have `schemas.Bouts`' columns with true tracks (0 for none). Bouts without any counterpart
+    are not counted here: contact F1 counts them.
+    """
+    names = ["population_a", "track_id_a", "population_b", "track_id_b"]
+    columns = [*names, "start_frame", "end_frame"]
+    pairs = found[columns].reset_index(names="row").merge(true[columns], on=names)
+    shared = pairs[["end_frame_x", "end_frame_y"]].min(axis=1) - (
+        pairs[["start_frame_x", "start_frame_y"]].max(axis=1)
+    )
+    pairs = pairs.assign(shared=shared)[shared >= 0].sort_values("shared", ascending=False)
+    pairs = pairs.drop_duplicates("row").drop_duplicates([*names, "start_frame_y"])
+    start = pairs["start_frame_x"] - pairs["start_frame_y"]
+    return start.to_numpy(int), (pairs["end_frame_x"] - pairs["end_frame_y"]).to_numpy(int)

@@ -91,7 +91,8 @@ def _same_channels(segmentation: Segmentation, assay: Assay) -> None:
 def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:
     """Keys of parameters given in `unit` (``um``, ``min``) that have a twin in `instead` (``px``).
 
-    They need a calibrated film; defaults count too.
+    They need a calibrated film; defaults count too. One whose twin is given as well does not: the
+    twin is used where the film is not calibrated.
     """
     return [
         f"{path}.{field}"
@@ -99,7 +100,7 @@ def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:
         for path, algorithm in _algorithms(name, MODELS[name].model_validate(value))
         for field in type(algorithm).model_fields
         if field.endswith(f"_{unit}")
-        and f"{field.removesuffix(unit)}{instead}" in type(algorithm).model_fields
+        and getattr(algorithm, f"{field.removesuffix(unit)}{instead}", field) is None
         and getattr(algorithm, field) is not None
     ]
 

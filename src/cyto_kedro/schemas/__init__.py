@@ -48,7 +48,15 @@ from cyto_kedro.schemas.contact import (
     Encounters,
     Neighbours,
 )
-from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
+from cyto_kedro.schemas.death import (
+    AttackModels,
+    Deaths,
+    EffectorTallies,
+    Fates,
+    Kills,
+    TargetTallies,
+    Viability,
+)
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.motion import (
     Drift,
@@ -75,6 +83,7 @@ __all__ = [
     "ROLES",
     "STATS",
     "TABLES",
+    "AttackModels",
     "Bouts",
     "Cells",
     "Clusters",
@@ -88,6 +97,7 @@ __all__ = [
     "Drift",
     "Dwell",
     "EachPartition",
+    "EffectorTallies",
     "Effects",
     "Encounters",
     "Fates",
@@ -112,6 +122,7 @@ __all__ = [
     "SurvivalBounds",
     "SurvivalCurves",
     "Table",
+    "TargetTallies",
     "Touches",
     "TrackFits",
     "TrackPoints",

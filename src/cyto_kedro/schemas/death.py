@@ -8,6 +8,12 @@ from pandera.typing import Series
 
 from cyto_kedro.schemas.base import END_REASONS, PerFov, Table
 
+EVIDENCE = ("marker", "body")
+VERDICTS = ("kill", "background", "no_contact", "not_a_target")
+START_REASONS = ("film_start", "division", "entered")
+BACKGROUND_SOURCES = ("control", "same_fields", "assumed")
+TARGET_FATES = ("killed", "background", "no_contact", "died", "dead_at_first_sight", "alive")
+
 
 class Viability(PerFov):
     """Death-marker reading of a cell in a frame; needs no time, works on stills."""
@@ -37,6 +43,9 @@ class Fates(PerFov):
     entry_min: Series[float] = pa.Field(nullable=True)
     exit_min: Series[float] = pa.Field(nullable=True, description="death, or last frame seen")
     end_reason: Series[str] = pa.Field(isin=END_REASONS)
+    start_reason: Series[str] | None = pa.Field(
+        isin=START_REASONS, description="when its clock starts: a daughter's at the division"
+    )
 
     @classmethod
     def key(cls) -> list[str]:
@@ -51,6 +60,20 @@ class Deaths(PerFov):
     frame: Series[int] = pa.Field(ge=0, description="first frame called dead")
     time_min: Series[float] = pa.Field(nullable=True)
     n_killers: Series[int] = pa.Field(ge=0, description="effectors the death is attributed to")
+    # Tables made by hand, or truth, may lack these.
+    last_alive_frame: Series[int] | None = pa.Field(
+        ge=0, description="last frame seen before the death: it lies between the two"
+    )
+    evidence: Series[str] | None = pa.Field(
+        isin=EVIDENCE, description="marker: its rise was seen; body: track lost, dead cell there"
+    )
+    body_track_id: Series[pd.Int64Dtype] | None = pa.Field(
+        nullable=True, description="the dead cell's track, where evidence is body"
+    )
+    p_background: Series[float] | None = pa.Field(
+        nullable=True, ge=0, le=1, description="chance that no effector did it; null: not estimated"
+    )
+    verdict: Series[str] | None = pa.Field(isin=VERDICTS, description="what the death is put to")
 
     @classmethod
     def key(cls) -> list[str]:
@@ -70,6 +93,22 @@ class Kills(PerFov):
     contact_frames: Series[int] = pa.Field(ge=1, description="in the window before death")
     first_contact_frame: Series[int] = pa.Field(ge=0)
     last_contact_frame: Series[int] = pa.Field(ge=0)
+    # Truth lacks these.
+    p_background: Series[float] | None = pa.Field(
+        nullable=True, ge=0, le=1, description="chance that no effector did it; null: not estimated"
+    )
+    credit: Series[float] | None = pa.Field(
+        nullable=True,
+        ge=0,
+        le=1,
+        description="expected part in the death, (1 - p_background) times the posterior share",
+    )
+    delay_min: Series[float] | None = pa.Field(
+        nullable=True, description="from the first contact to the death"
+    )
+    since_last_contact_min: Series[float] | None = pa.Field(
+        nullable=True, description="from the last contact to the death; 0: still in contact"
+    )
 
     @classmethod
     def key(cls) -> list[str]:
@@ -82,9 +121,109 @@ class Kills(PerFov):
         ]
 
 
+class AttackModels(Table):
+    """What was learnt of killing: per target population, of all fields and of each condition.
+
+    The law is in `cyto_kedro.algorithms.contacts.attack_model`. Frames are of the median interval.
+    """
+
+    target_population: Series[str]
+    condition: Series[str] = pa.Field(description="empty: all fields together")
+    lethal_frames: Series[float] = pa.Field(gt=0, description="mean contact time that dooms")
+    lethal_min: Series[float] = pa.Field(nullable=True, gt=0)
+    hits: Series[float] = pa.Field(gt=0, description="1: any minute may kill; more: damage adds up")
+    delay_frames: Series[float] = pa.Field(gt=0, description="mean time from doom to death")
+    delay_min: Series[float] = pa.Field(nullable=True, gt=0)
+    delay_cv: Series[float] = pa.Field(gt=0, description="sd over mean of that time")
+    background_per_frame: Series[float] = pa.Field(ge=0, description="deaths per target and frame")
+    background_per_h: Series[float] = pa.Field(nullable=True, ge=0)
+    background_source: Series[str] = pa.Field(isin=BACKGROUND_SOURCES)
+    gain: Series[float] = pa.Field(
+        description="log likelihood over that of no killing at all; below about 3: no evidence"
+    )
+    n_targets: Series[int] = pa.Field(ge=0)
+    n_deaths: Series[int] = pa.Field(ge=0)
+    risk_frames: Series[float] = pa.Field(ge=0, description="frames of targets at risk")
+    contact_frames: Series[float] = pa.Field(ge=0, description="summed over effectors")
+    expected_background: Series[float] = pa.Field(ge=0, description="deaths by themselves")
+    control_deaths: Series[int] = pa.Field(ge=0, description="in effector-free control fields")
+    control_frames: Series[float] = pa.Field(ge=0, description="frames at risk there")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["target_population", "condition"]
+
+
+class EffectorTallies(PerFov):
+    """One row per effector: what it touched and killed."""
+
+    population: Series[str]
+    track_id: Series[int] = pa.Field(ge=1)
+    first_frame: Series[int] = pa.Field(ge=0)
+    last_frame: Series[int] = pa.Field(ge=0, description="alive; its death ends its row")
+    observed_min: Series[float] = pa.Field(nullable=True)
+    died: Series[bool]
+    n_targets: Series[int] = pa.Field(ge=0, description="different targets touched")
+    n_bouts: Series[int] = pa.Field(ge=0, description="bouts with targets")
+    contact_frames: Series[int] = pa.Field(ge=0, description="summed over targets")
+    contact_min: Series[float] = pa.Field(nullable=True, description="summed over targets")
+    kills: Series[float] = pa.Field(ge=0, description="sum of its shares")
+    expected_kills: Series[float] = pa.Field(nullable=True, ge=0, description="sum of its credits")
+    n_victims: Series[int] = pa.Field(
+        ge=0, description="deaths of which its share is at least half"
+    )
+    serial_killer: Series[bool] = pa.Field(description="two victims or more")
+    bouts_per_kill: Series[float] = pa.Field(nullable=True)
+    first_contact_to_death_min: Series[float] = pa.Field(
+        nullable=True, description="mean over its victims"
+    )
+    search_min: Series[float] = pa.Field(
+        nullable=True,
+        description="mean time from its last contact with a victim to its first with the next",
+    )
+    kills_per_h: Series[float] = pa.Field(nullable=True, description="kills over observed time")
+    kills_per_contact_h: Series[float] = pa.Field(
+        nullable=True, description="killing capacity: kills over contact time"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population", "track_id"]
+
+
+class TargetTallies(PerFov):
+    """One row per target: what happened to it."""
+
+    population: Series[str]
+    track_id: Series[int] = pa.Field(ge=1)
+    fate: Series[str] = pa.Field(isin=TARGET_FATES)
+    end_reason: Series[str] = pa.Field(isin=END_REASONS)
+    death_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    observed_min: Series[float] = pa.Field(nullable=True, description="alive")
+    n_effectors: Series[int] = pa.Field(ge=0, description="different effectors that touched it")
+    n_hits: Series[int] = pa.Field(
+        ge=0, description="bouts begun before its death, or till the end"
+    )
+    contact_frames: Series[int] = pa.Field(ge=0, description="before its death, over effectors")
+    contact_min: Series[float] = pa.Field(nullable=True, description="before its death")
+    first_contact_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    first_contact_min: Series[float] = pa.Field(nullable=True)
+    first_contact_to_death_min: Series[float] = pa.Field(nullable=True)
+    last_contact_to_death_min: Series[float] = pa.Field(nullable=True)
+    n_killers: Series[int] = pa.Field(ge=0)
+    p_background: Series[float] = pa.Field(nullable=True, ge=0, le=1)
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population", "track_id"]
+
+
 TABLES: dict[str, type[Table]] = {
     "viability": Viability,
     "fates": Fates,
     "deaths": Deaths,
     "kills": Kills,
+    "attack_models": AttackModels,
+    "effectors": EffectorTallies,
+    "targets": TargetTallies,
 }

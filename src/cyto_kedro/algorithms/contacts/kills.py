@@ -1,8 +1,11 @@
-"""Kills: deaths of targets attributed to the effectors that touched them before."""
+"""Kills: deaths of targets shared among the effectors that touched them before, by a fixed rule.
+
+`attribution.KillLikelihood` learns the rule from the assay instead.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,8 +13,9 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, Keys, find, fov_of, need, size, starts_of
-from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.algorithms.contacts.common import MISSING, divide, fov_of, need, starts_of
+from cyto_kedro.algorithms.contacts.exposure import roles_of, rows_of, turned
+from cyto_kedro.errors import ConfigError
 
 
 class KillShares(Algorithm):
@@ -19,19 +23,23 @@ class KillShares(Algorithm):
 
     Reads ``"deaths"`` (`schemas.Deaths`), ``"contacts"`` (`schemas.Contacts`) of one field and
     ``"populations"``, ``{name: role}``. Returns ``"kills"`` (`schemas.Kills`) and ``"deaths"``
-    with `n_killers` filled.
+    with `n_killers` filled. `p_background` is null: a fixed rule knows nothing of deaths without
+    a killer, and gives every target that was touched in the window to an effector.
 
     Notes
     -----
     The window is ``[death - window, death]``, both ends in it. A contact frame weighs
     ``2 ** (-age / half_life)``, its age being the time from it to the death, so long and recent
-    contact counts most. `mode` says how weights become shares: **share**: in proportion; **last**,
+    contact counts most; `rise_weight` times that from the last frame alive on, while the marker
+    rises. `mode` says how weights become shares: **share**: in proportion; **last**,
     **first**: all to the effector whose last contact is the latest, or whose first contact in the
     window is the earliest; **longest**: all to the one with most contact frames; ties share
     equally. Shares below `min_share` are dropped and the rest made to sum to 1. A death without
     contact in the window has no kills and `n_killers` 0. Only pairs of a population with role
     effector and one with role target count.
     """
+
+    version: ClassVar[int] = 2
 
     mode: Literal["share", "last", "first", "longest"] = Field(
         default="share", description="how the weights of contacts become shares of the death"
@@ -43,7 +51,12 @@ class KillShares(Algorithm):
         default=None, ge=0, description="frames before death; used where time is not known"
     )
     half_life_min: float | None = Field(default=20.0, gt=0, description="null: no decay")
-    half_life_frames: float | None = Field(default=None, gt=0, description="null: no decay")
+    half_life_frames: float | None = Field(
+        default=10.0, gt=0, description="null: no decay; used where time is not known"
+    )
+    rise_weight: float = Field(
+        default=1.0, ge=0, description="of contact while the marker rises, against that before"
+    )
     min_share: float = Field(default=0.1, ge=0, le=0.5, description="smaller shares are dropped")
 
     @model_validator(mode="after")
@@ -65,35 +78,30 @@ class KillShares(Algorithm):
         deaths, contacts, roles = need(data, "deaths", "contacts", "populations")
         fov_of(deaths, contacts)
         deaths = deaths.reset_index(drop=True)
-        # a target may stand on either side: turn each row so that it is target, then effector
-        turned = [_turn(contacts, roles, *sides) for sides in (("a", "b"), ("b", "a"))]
-        attacks = pd.concat(turned, ignore_index=True)
-        attacks, death = _of_deaths(attacks, deaths)
+        attacks = turned(contacts, roles)
+        death = rows_of(deaths, attacks["target_population"], attacks["target_track_id"])
+        attacks, death = attacks[death != MISSING], death[death != MISSING]
         attacks, age, half_life = self._window(attacks, death, deaths)
-        if not len(attacks):
-            return {"kills": schemas.empty(schemas.Kills), "deaths": deaths.assign(n_killers=0)}
         weight = np.ones(len(age)) if half_life is None else np.exp2(-age / half_life)
-        kills = _per_pair(attacks, weight)
+        if "last_alive_frame" in deaths:
+            alive = deaths["last_alive_frame"].to_numpy(np.int64)[attacks["death"]]
+            rising = attacks["frame"].to_numpy() > alive
+            weight = np.where(rising, weight * self.rise_weight, weight)
+        kills = per_pair(attacks.assign(weight=weight))
         kills["share"] = self._shares(kills)
-        kills = kills[kills["share"] > 0].reset_index(drop=True)
-        row = kills["death"].to_numpy()
-        kills["fov"] = deaths["fov"].to_numpy()[row]
-        kills["death_frame"] = deaths["frame"].to_numpy()[row]
-        kills["death_min"] = deaths["time_min"].to_numpy()[row]
-        n_killers = np.bincount(row, minlength=len(deaths))
-        kills = kills.drop(columns=["death", "weight"])
-        return {
-            "kills": schemas.conform(schemas.Kills, kills),
-            "deaths": schemas.conform(schemas.Deaths, deaths.assign(n_killers=n_killers)),
-        }
+        result = finished(kills.assign(p_background=np.nan, credit=np.nan), deaths)
+        verdict = np.where(result["deaths"]["n_killers"] > 0, "kill", "no_contact").astype(object)
+        verdict[roles_of(deaths["population"], roles) != "target"] = "not_a_target"
+        result["deaths"] = result["deaths"].assign(p_background=np.nan, verdict=verdict)
+        return result
 
     def _window(
         self, attacks: pd.DataFrame, death: np.ndarray, deaths: pd.DataFrame
     ) -> tuple[pd.DataFrame, np.ndarray, float | None]:
         """Attacks in the window, their ages before death and the half-life in the same unit."""
         age = deaths["time_min"].to_numpy(float)[death] - attacks["time_min"].to_numpy(float)
-        timed = self.window_min is not None and not np.isnan(age).any()
         window: float | None
+        timed = self.window_min is not None and not np.isnan(age).any()
         if timed:
             window, half_life = self.window_min, self.half_life_min
         else:
@@ -120,68 +128,71 @@ class KillShares(Algorithm):
             }[self.mode]
             best = rank.groupby(death).transform("max")
             score = (rank == best).to_numpy(float)
-        # the best of a death is kept always: with ten equal killers each has 0.1
-        most = pd.Series(score).groupby(death).transform("max").to_numpy()
-        share = score / np.bincount(death, weights=score)[death]
-        score = np.where((share >= self.min_share) | (score == most), score, 0)
-        return score / np.bincount(death, weights=score)[death]
+        return shares_of(death, score, self.min_share)
 
 
-def _turn(
-    contacts: pd.DataFrame, roles: dict[str, str], target: str, effector: str
-) -> pd.DataFrame:
-    role = {}
-    for side in (target, effector):
-        names = contacts[f"population_{side}"]
-        for name in names.unique():
-            if name not in roles:
-                raise InputError(
-                    f"contacts: {unknown('population', name, roles)} Its role (effector, target, "
-                    f"other) must be known to attribute kills"
-                )
-        role[side] = names.map(roles)
-    rows = contacts[(role[target] == "target") & (role[effector] == "effector")]
-    return pd.DataFrame(
-        {
-            "target_population": rows[f"population_{target}"],
-            "target_track_id": rows[f"track_id_{target}"],
-            "effector_population": rows[f"population_{effector}"],
-            "effector_track_id": rows[f"track_id_{effector}"],
-            "frame": rows["frame"],
-            "time_min": rows["time_min"],
-        }
-    )
+def shares_of(death: np.ndarray, score: np.ndarray, min_share: float) -> np.ndarray:
+    """Scores as shares that sum to 1 per death, those below `min_share` set to 0 first."""
+    # the best of a death is kept always: with ten equal killers each has 0.1
+    most = pd.Series(score).groupby(death).transform("max").to_numpy()
+    share = divide(score, np.bincount(death, weights=score)[death])
+    score = np.where((share >= min_share) | (score == most), score, 0)
+    return np.nan_to_num(divide(score, np.bincount(death, weights=score)[death]))
 
 
-def _of_deaths(attacks: pd.DataFrame, deaths: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-    """The attacks whose target died, and the row of its death."""
-    n_id = size(deaths["track_id"], attacks["target_track_id"])
-    keys = Keys((deaths["population"], attacks["target_population"]), n_id, 1)
-    dead = keys.pack(keys.code(deaths["population"]), deaths["track_id"].to_numpy())
-    order = np.argsort(dead)
-    target = keys.code(attacks["target_population"])
-    at = find(dead[order], keys.pack(target, attacks["target_track_id"].to_numpy()))
-    known = at != MISSING
-    return attacks[known], order[at[known]]
+def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
+    """One row per death and effector, of attacks with the columns death, weight (any number).
 
-
-def _per_pair(attacks: pd.DataFrame, weight: np.ndarray) -> pd.DataFrame:
-    """One row per death and effector: summed weight, contact frames, first and last contact."""
-    attacks = attacks.assign(weight=weight).sort_values(
-        ["death", "effector_population", "effector_track_id", "frame"], ignore_index=True
-    )
-    names = ("death", "effector_population", "effector_track_id")
+    Returns
+    -------
+    pandas.DataFrame
+        death, effector_population, effector_track_id, weight (summed), contact_frames,
+        first_contact_frame, last_contact_frame, and the times of the two where attacks have time_min.
+    """
+    names = ["death", "effector_population", "effector_track_id"]
+    attacks = attacks.sort_values([*names, "frame"], ignore_index=True)
     first = starts_of(*(attacks[name].to_numpy() for name in names))
-    last = np.append(first[1:], len(attacks)) - 1
-    frame = attacks["frame"].to_numpy()
+    last = (np.append(first[1:], len(attacks)) - 1)[: len(first)]
+    frame, time = attacks["frame"].to_numpy(), attacks["time_min"].to_numpy(float)
+    weight = np.concatenate([[0.0], np.cumsum(attacks["weight"].to_numpy(float))])
     return (
-        attacks.loc[first]
+        attacks.loc[first, names]
         .assign(
-            weight=np.add.reduceat(attacks["weight"].to_numpy(), first),
+            weight=weight[last + 1] - weight[first],
             contact_frames=last - first + 1,
             first_contact_frame=frame[first],
             last_contact_frame=frame[last],
+            first_contact_min=time[first],
+            last_contact_min=time[last],
         )
-        .drop(columns=["frame", "time_min"])
         .reset_index(drop=True)
     )
+
+
+def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Data:
+    """``{"kills", "deaths"}`` in their schemas.
+
+    Parameters
+    ----------
+    kills
+        Of `per_pair`, with share, credit and p_background; rows of share 0 are dropped.
+    deaths
+        To be given n_killers; `death` counts its rows.
+    """
+    kills = kills[kills["share"] > 0]
+    row = kills["death"].to_numpy(np.int64)
+    time = deaths["time_min"].to_numpy(float)[row]
+    kills = kills.assign(
+        fov=deaths["fov"].to_numpy()[row],
+        target_population=deaths["population"].to_numpy()[row],
+        target_track_id=deaths["track_id"].to_numpy()[row],
+        death_frame=deaths["frame"].to_numpy()[row],
+        death_min=time,
+        delay_min=time - kills["first_contact_min"].to_numpy(float),
+        since_last_contact_min=time - kills["last_contact_min"].to_numpy(float),
+    ).drop(columns=["death", "weight", "first_contact_min", "last_contact_min"], errors="ignore")
+    n_killers = np.bincount(row, minlength=len(deaths))
+    return {
+        "kills": schemas.conform(schemas.Kills, kills),
+        "deaths": schemas.conform(schemas.Deaths, deaths.assign(n_killers=n_killers)),
+    }

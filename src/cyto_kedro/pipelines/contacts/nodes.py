@@ -11,6 +11,7 @@ from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.contacts.death_nodes import condition_of
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
@@ -120,15 +121,22 @@ def call_deaths(
 def attribute_kills(
     group: Group,
     observed_deaths: ByPopulation,
+    fates: ByPopulation,
     contacts: pd.DataFrame,
+    attack_models: pd.DataFrame,
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
     manifest: Manifest,
     kills: ContactsSpec,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`schemas.Kills` of one field, and its `schemas.Deaths` with the number of killers."""
     data = {
-        **context(group, manifest),
+        **context(group, manifest, frames),
         "deaths": join(observed_deaths.values(), schemas.Deaths),
+        "fates": join(fates.values(), schemas.Fates),
         "contacts": contacts,
+        "models": attack_models,
+        "condition": condition_of(fields, group["fov"]),
         "populations": manifest.roles,
     }
     found = kills.make()(data)

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import contact_nodes, motion_nodes, nodes
+from cyto_kedro.pipelines.contacts import contact_nodes, death_nodes, motion_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -71,8 +71,31 @@ def create_pipeline() -> Pipeline:
                 name="call_deaths",
             ),
             node(
+                death_nodes.learn_killing,
+                [
+                    "observed_deaths",
+                    "fates",
+                    "contacts",
+                    "fields",
+                    "frames",
+                    "manifest",
+                    "params:contacts.kills",
+                ],
+                "attack_models",
+                name="learn_killing",
+            ),
+            node(
                 lift(nodes.attribute_kills, by="fov", out=["fov", "fov"]),
-                ["observed_deaths", "contacts", "manifest", "params:contacts.kills"],
+                [
+                    "observed_deaths",
+                    "fates",
+                    "contacts",
+                    "attack_models",
+                    "fields",
+                    "frames",
+                    "manifest",
+                    "params:contacts.kills",
+                ],
                 ["kills", "deaths"],
                 name="attribute_kills",
             ),
@@ -106,6 +129,21 @@ def create_pipeline() -> Pipeline:
                 ["bouts", "fields", "manifest", "params:contacts.dwell"],
                 "dwell",
                 name="estimate_dwell",
+            ),
+            node(
+                lift(death_nodes.tally_cells, by="fov", out=["fov", "fov"]),
+                [
+                    "fates",
+                    "deaths",
+                    "kills",
+                    "contacts",
+                    "bouts",
+                    "frames",
+                    "manifest",
+                    "params:contacts.tallies",
+                ],
+                ["effectors", "targets"],
+                name="tally_cells",
             ),
         ],
         tags="contacts",

@@ -1,0 +1,203 @@
+"""What each target went through: when it was watched, when it died, who touched it when.
+
+The two small tables made here hold all that the models of killing need of a field, so that an
+assay of many fields fits in memory at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.base import Data
+from cyto_kedro.algorithms.contacts.common import (
+    MISSING,
+    Keys,
+    find,
+    fov_of,
+    need,
+    run_ids,
+    size,
+    starts_of,
+)
+from cyto_kedro.errors import InputError, unknown
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Targets at risk, and their contacts with living effectors.
+
+    Attributes
+    ----------
+    targets
+        One row per track of a target that was seen alive, by population and track: fov,
+        population, track_id, entry (first time seen), died, before and at (the death lies in
+        ``(before, at]``; both are the last time seen where it did not die).
+    attacks
+        One row per contact frame and effector, while both live, sorted by target, frame,
+        effector: target (row of `targets`), effector_population, effector_track_id, frame, time,
+        dt (the frame stands for ``(time - dt, time]``).
+    timed
+        Whether times are minutes; else frames times the assumed interval.
+    """
+
+    targets: pd.DataFrame
+    attacks: pd.DataFrame
+    timed: bool
+
+
+def exposure_of(data: Data, untimed_interval_min: float) -> Exposure:
+    """The exposure of one field.
+
+    Parameters
+    ----------
+    data
+        ``fates`` (`schemas.Fates`, all populations), ``deaths`` (`schemas.Deaths`; the column
+        last_alive_frame is used where there is one), ``contacts`` (`schemas.Contacts`),
+        ``populations`` (name -> role), ``time_min`` ((T,) times of the frames, or None).
+    untimed_interval_min
+        What a frame is taken to last where time is unknown.
+
+    Raises
+    ------
+    InputError
+        If tables of several fields are given, or a population has no role.
+    """
+    fates, deaths, contacts, roles = need(data, "fates", "deaths", "contacts", "populations")
+    fov_of(fates, deaths, contacts)
+    n_frame = size(fates["last_frame"], deaths["frame"], contacts["frame"])
+    time = data.get("time_min")
+    timed = time is not None
+    clock = np.asarray(time, float) if timed else untimed_interval_min * np.arange(n_frame)
+    targets = _targets(fates, deaths, roles, clock)
+    attacks = turned(contacts, roles)
+    row = rows_of(targets, attacks["target_population"], attacks["target_track_id"])
+    attacks = attacks.assign(target=row)[row != MISSING]
+    frame = attacks["frame"].to_numpy(np.int64)
+    end = targets["last_frame"].to_numpy()[attacks["target"]]
+    attacks = attacks[(frame <= end) & _alive(fates, attacks)]
+    frame = attacks["frame"].to_numpy(np.int64)
+    interval = float(np.median(np.diff(clock))) if len(clock) > 1 else untimed_interval_min
+    dt = np.diff(clock, prepend=clock[:1] - interval)
+    attacks = attacks.assign(time=clock[frame], dt=dt[frame])
+    by = ["target", "frame", "effector_population", "effector_track_id"]
+    columns = [*by, "time", "dt"]
+    return Exposure(
+        targets.drop(columns="last_frame"),
+        attacks[columns].sort_values(by, ignore_index=True),
+        timed,
+    )
+
+
+def _targets(
+    fates: pd.DataFrame, deaths: pd.DataFrame, roles: dict[str, str], clock: np.ndarray
+) -> pd.DataFrame:
+    role = roles_of(fates["population"], roles)
+    table = fates[(role == "target") & ~fates["dead_at_first_sight"].to_numpy(bool)]
+    table = table.sort_values(["population", "track_id"], ignore_index=True)
+    died = table["died"].to_numpy(bool)
+    last = table["last_frame"].to_numpy(np.int64)
+    at = np.where(died, table["death_frame"].fillna(0).to_numpy(np.int64), last)
+    before = np.where(died, at - 1, at)
+    if "last_alive_frame" in deaths:
+        known = rows_of(deaths, table["population"], table["track_id"])
+        seen = deaths["last_alive_frame"].to_numpy(np.int64)
+        found = died & (known != MISSING)
+        before[found] = seen[known[found]]
+    entry = np.minimum(table["first_frame"].to_numpy(np.int64), before)
+    return table[["fov", "population", "track_id"]].assign(
+        entry=clock[entry], died=died, before=clock[before], at=clock[at], last_frame=at
+    )
+
+
+def _alive(fates: pd.DataFrame, attacks: pd.DataFrame) -> np.ndarray:
+    """Whether each attack's effector was alive; one without a fate is taken to be."""
+    row = rows_of(fates, attacks["effector_population"], attacks["effector_track_id"])
+    never = np.iinfo(np.int64).max
+    death = fates["death_frame"].fillna(never).to_numpy(np.int64)
+    death = np.where(fates["dead_at_first_sight"].to_numpy(bool), -1, death)
+    return (row == MISSING) | (attacks["frame"].to_numpy(np.int64) < np.append(death, never)[row])
+
+
+def rows_of(table: pd.DataFrame, population: pd.Series, track_id: pd.Series) -> np.ndarray:
+    """Row of `table` (its columns population, track_id; unique) of each cell, or `MISSING`."""
+    keys = Keys((table["population"], population), size(table["track_id"], track_id), 1)
+    own = keys.pack(keys.code(table["population"]), table["track_id"].to_numpy())
+    order = np.argsort(own)
+    at = find(own[order], keys.pack(keys.code(population), track_id.to_numpy()))
+    return np.append(order, MISSING)[at]
+
+
+def roles_of(population: pd.Series, roles: dict[str, str]) -> np.ndarray:
+    """Role of each row's population.
+
+    Raises
+    ------
+    InputError
+        If one has none.
+    """
+    for name in population.unique():
+        if name not in roles:
+            raise InputError(
+                f"{unknown('population', name, roles)} Its role (effector, target, other) must be "
+                f"known to attribute kills"
+            )
+    return population.map(roles).to_numpy(object)
+
+
+def turned(contacts: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
+    """Contacts of an effector and a target, each row turned so that it says which is which.
+
+    Columns target_population, target_track_id, effector_population, effector_track_id, and the
+    others of `contacts` that name no side.
+
+    Raises
+    ------
+    InputError
+        If a population has no role.
+    """
+    role = {side: roles_of(contacts[f"population_{side}"], roles) for side in "ab"}
+    sided = {f"{what}_{side}" for what in ("population", "track_id") for side in "ab"}
+    others = [name for name in contacts if name not in sided]
+    parts = []
+    for target, effector in (("a", "b"), ("b", "a")):
+        rows = contacts[(role[target] == "target") & (role[effector] == "effector")]
+        sides = {
+            f"{kind}_{what}": rows[f"{what}_{side}"]
+            for kind, side in (("target", target), ("effector", effector))
+            for what in ("population", "track_id")
+        }
+        parts.append(pd.DataFrame({**sides, **{name: rows[name] for name in others}}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def moments_of(attacks: pd.DataFrame) -> dict[str, Any]:
+    """Runs of rows of one target and frame, and the contact time that has added up.
+
+    Returns
+    -------
+    dict
+        ``of`` (row -> moment); per moment ``target``, ``time`` (the middle of what the frame stands
+        for), ``n`` (effectors), ``low`` and ``high`` (contact time summed over effectors, before
+        and after the moment).
+    """
+    target, frame = attacks["target"].to_numpy(np.int64), attacks["frame"].to_numpy(np.int64)
+    first = starts_of(target, frame)
+    n = np.diff(np.append(first, len(attacks)))
+    dt = attacks["dt"].to_numpy(float)[first]
+    summed = np.cumsum(n * dt)
+    target = target[first]
+    begin = starts_of(target)
+    start = np.concatenate([[0.0], summed])[begin]
+    high = summed - start[run_ids(begin, len(first))]
+    return {
+        "of": run_ids(first, len(attacks)),
+        "target": target,
+        "time": attacks["time"].to_numpy(float)[first] - dt / 2,
+        "n": n,
+        "low": np.maximum(high - n * dt, 0),
+        "high": high,
+    }

@@ -1,0 +1,110 @@
+"""Nodes of killing that see the whole assay, and the tallies per cell."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.contacts.attribution import Watched
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.parameters import ContactsSpec
+from cyto_kedro.partitions import Partitions
+from cyto_kedro.pipelines.common import Group, context, join
+
+log = logging.getLogger(__name__)
+
+ByPopulation = Mapping[str, pd.DataFrame]
+_LEAST_GAIN = 3.0
+
+
+def learn_killing(
+    observed_deaths: Partitions,
+    fates: Partitions,
+    contacts: Partitions,
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    manifest: Manifest,
+    kills: ContactsSpec,
+) -> pd.DataFrame:
+    """`schemas.AttackModels` of the assay: empty where the attribution has a fixed rule."""
+    algorithm: Any = kills.make()
+    if not hasattr(algorithm, "estimate"):
+        return schemas.empty(schemas.AttackModels)
+    sheet = fields.set_index("fov")
+    watched = []
+    for fov in manifest.fovs:
+        group = {"fov": fov}
+        populations = [f"{fov}/{name}" for name in manifest.populations]
+        data = {
+            **context(group, manifest, frames[frames["fov"] == fov]),
+            "deaths": join((observed_deaths[each]() for each in populations), schemas.Deaths),
+            "fates": join((fates[each]() for each in populations), schemas.Fates),
+            "contacts": contacts[fov](),
+            "populations": manifest.roles,
+        }
+        row = sheet.loc[fov]
+        exposure = algorithm.exposure(data)
+        watched.append(
+            Watched(exposure, condition_of(fields, fov), bool(row.get("control", False)))
+        )
+    models = algorithm.estimate(watched)
+    _warn(models)
+    return models
+
+
+def condition_of(fields: pd.DataFrame, fov: str) -> str:
+    """The field's condition in the sample sheet; empty where there is none."""
+    if "condition" not in fields:
+        return ""
+    return str(fields.loc[fields["fov"] == fov, "condition"].iloc[0])
+
+
+def _warn(models: pd.DataFrame) -> None:
+    for row in models[models["condition"] == ""].itertuples():
+        if row.background_source == "same_fields" and row.n_deaths:
+            log.warning(
+                "%s: no effector-free control field with enough deaths (column `control` of the "
+                "sample sheet), so the background of spontaneous deaths is estimated from the "
+                "treated fields themselves: from targets before and without contact, which takes it "
+                "that deaths out of contact had no killer. Chances of background depend on that.",
+                row.target_population,
+            )
+    for row in models[(models["condition"] != "") & (models["gain"] < _LEAST_GAIN)].itertuples():
+        if row.n_deaths and row.contact_frames:
+            log.warning(
+                "%s, condition %r: %d deaths are no evidence that contact kills (log likelihood gain "
+                "%.1f): take its kills as guesses",
+                row.target_population,
+                row.condition,
+                row.n_deaths,
+                row.gain,
+            )
+
+
+def tally_cells(
+    group: Group,
+    fates: ByPopulation,
+    deaths: pd.DataFrame,
+    kills: pd.DataFrame,
+    contacts: pd.DataFrame,
+    bouts: pd.DataFrame,
+    frames: pd.DataFrame,
+    manifest: Manifest,
+    tallies: ContactsSpec,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`schemas.EffectorTallies` and `schemas.TargetTallies` of one field."""
+    data = {
+        **context(group, manifest, frames),
+        "fates": join(fates.values(), schemas.Fates),
+        "deaths": deaths,
+        "kills": kills,
+        "contacts": contacts,
+        "bouts": bouts,
+        "populations": manifest.roles,
+    }
+    found = tallies.make()(data)
+    return found["effectors"], found["targets"]
