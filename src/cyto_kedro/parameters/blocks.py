@@ -121,6 +121,8 @@ class Contacts(Strict):
     viability: ContactsSpec = Field(description="alive or dead, per cell and frame")
     deaths: ContactsSpec = Field(description="when a track turns from alive to dead")
     kills: ContactsSpec = Field(description="which effectors a death is attributed to")
+    death_index: ContactsSpec = Field(description="share of dead cells per frame")
+    density: ContactsSpec = Field(description="cells per area, smoothed: maps, and at each cell")
 
 
 class Networks(Strict):

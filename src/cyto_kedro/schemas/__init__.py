@@ -30,9 +30,9 @@ from cyto_kedro.schemas.base import (
     empty,
     from_columns,
 )
-from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
-from cyto_kedro.schemas.contact import Bouts, Contacts
-from cyto_kedro.schemas.death import Deaths, Fates, Kills, Viability
+from cyto_kedro.schemas.cells import CellColumns, Cells, Touches, TrackPoints, Tracks
+from cyto_kedro.schemas.contact import Bouts, CellDensity, Contacts
+from cyto_kedro.schemas.death import DeathIndexes, Deaths, Fates, Kills, Viability
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.motion import Motility, Steps
 from cyto_kedro.schemas.network import NetworkMeasures
@@ -44,8 +44,11 @@ __all__ = [
     "STATS",
     "TABLES",
     "Bouts",
+    "CellColumns",
+    "CellDensity",
     "Cells",
     "Contacts",
+    "DeathIndexes",
     "Deaths",
     "EachPartition",
     "Effects",

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import nodes
+from cyto_kedro.pipelines.contacts import density_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -51,6 +51,18 @@ def create_pipeline() -> Pipeline:
                 ["observed_deaths", "contacts", "manifest", "params:contacts.kills"],
                 ["kills", "deaths"],
                 name="attribute_kills",
+            ),
+            node(
+                lift(density_nodes.map_density, by="fov", out=["fov/population", "fov"]),
+                ["cells", "manifest", "params:contacts.density"],
+                ["density_maps", "cell_density"],
+                name="map_density",
+            ),
+            node(
+                lift(density_nodes.index_deaths, by="fov/population"),
+                ["viability", "manifest", "frames", "params:contacts.death_index"],
+                "death_index",
+                name="index_deaths",
             ),
         ],
         tags="contacts",
