@@ -21,6 +21,8 @@ from cyto_kedro.parameters.blocks import (
     Tracking,
 )
 from cyto_kedro.parameters.specs import (
+    ColumnSteps,
+    ColumnStepSpec,
     ContactsSpec,
     LabelStepSpec,
     NetworksSpec,
@@ -38,6 +40,8 @@ __all__ = [
     "MODELS",
     "Assay",
     "ByPopulation",
+    "ColumnStepSpec",
+    "ColumnSteps",
     "Contacts",
     "ContactsSpec",
     "LabelStepSpec",

@@ -64,7 +64,7 @@ class Cells(Located):
 
 
 class CellColumns(PerFov):
-    """Columns that `tabulation.columns` makes of the tables of cells, keyed as `Cells`."""
+    """Columns that `contacts.columns` makes of the tables of cells, keyed as `Cells`."""
 
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)

@@ -143,7 +143,7 @@ def likelihood_bandwidth(
         kernel = np.add.reduceat(np.exp(work, out=work), starts)
         return float(2 * log_h * len(n) + (scale * least - np.log(kernel)).sum())
 
-    tried = np.linspace(*np.log(limits), _CANDIDATES)
+    tried = np.linspace(np.log(limits[0]), np.log(limits[1]), _CANDIDATES)
     best = int(np.argmin([loss(each) for each in tried]))
     around = tried[max(best - 1, 0)], tried[min(best + 1, _CANDIDATES - 1)]
     found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-3}).x

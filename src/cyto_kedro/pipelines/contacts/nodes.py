@@ -75,7 +75,7 @@ def estimate_viability(
     columns = ["fov", "population", "frame", "label"]
     algorithm: Any = viability.make()
     states: dict[str, Any] = {}
-    for plate, fovs in _plates(fields).groupby("plate")["fov"]:
+    for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
         narrow = [
             table[[*columns, *(name for name in table if str(name).startswith(f"{marker}_"))]]
@@ -86,7 +86,7 @@ def estimate_viability(
     return states
 
 
-def _plates(fields: pd.DataFrame) -> pd.DataFrame:
+def plates(fields: pd.DataFrame) -> pd.DataFrame:
     """Field and plate; all on one plate where the sheet names none."""
     plate = fields["plate"].fillna("").astype(str) if "plate" in fields.columns else ""
     return fields[["fov"]].assign(plate=plate)
@@ -101,7 +101,7 @@ def assess_viability(
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
-    state = viability_state[_plates(fields)["plate"].iloc[0]]
+    state = viability_state[plates(fields)["plate"].iloc[0]]
     data = {"dataframe": cells, "marker": manifest.markers["death"], "state": state}
     return viability.make()(data)["dataframe"]
 

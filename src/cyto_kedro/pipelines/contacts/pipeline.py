@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import density_nodes, nodes
+from cyto_kedro.pipelines.contacts import column_nodes, density_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -63,6 +63,21 @@ def create_pipeline() -> Pipeline:
                 ["viability", "manifest", "frames", "params:contacts.death_index"],
                 "death_index",
                 name="index_deaths",
+            ),
+            node(
+                lift(column_nodes.pool_columns, by="population"),
+                ["cells", "fields", "manifest", "params:contacts.columns"],
+                "column_state",
+                name="pool_columns",
+            ),
+            node(
+                lift(column_nodes.make_columns, by="fov", out="fov/population"),
+                [
+                    *("cells", "touches", "viability", "track_points", "column_state", "fields"),
+                    *("manifest", "params:contacts.columns"),
+                ],
+                "cell_columns",
+                name="make_columns",
             ),
         ],
         tags="contacts",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.parameters import TabulationSpec
+from cyto_kedro.parameters import ColumnSteps, TabulationSpec
 from cyto_kedro.pipelines.common import Group, context
+
+log = logging.getLogger(__name__)
 
 
 def measure_cells(
@@ -19,11 +22,19 @@ def measure_cells(
     manifest: Manifest,
     frames: pd.DataFrame,
     features: TabulationSpec,
+    steps: ColumnSteps,
 ) -> pd.DataFrame:
     """One row per cell per frame of one population and block: `schemas.Cells`."""
     image = {channel: measurement_images[channel] for channel in manifest.channels}
     data = {**context(group, manifest, frames), "label": labels, "image": image}
-    return features.make()(data)["dataframe"]
+    table = features.make()(data)["dataframe"]
+    for step in steps.made():
+        before = len(table)
+        table = step({**data, "dataframe": table})["dataframe"]
+        if len(table) < before:
+            dropped, where = before - len(table), "/".join(group.values())
+            log.info("%s: %s dropped %d of %d cells", where, type(step).__name__, dropped, before)
+    return table
 
 
 def find_touches(
