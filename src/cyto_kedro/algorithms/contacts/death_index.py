@@ -61,4 +61,6 @@ def wilson(share: np.ndarray, n: np.ndarray, confidence: float) -> tuple[np.ndar
     z = ndtri(0.5 + confidence / 2)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+    # at the ends exactly 0 and 1, which rounding misses
+    low = np.where(share == 0, 0.0, np.maximum(middle - half, 0))
+    return low, np.where(share == 1, 1.0, np.minimum(middle + half, 1))
