@@ -28,7 +28,7 @@ BLOCKS = ("t0000-0006", "t0007-0008")
 TABLES = (
     *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
     *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
-    *("contact_measures", "results"),
+    *("contact_measures", "death_index", "cell_density", "results"),
 )
 
 
