@@ -8,8 +8,8 @@ A frame with n effectors and n/2 targets, positions in clusters, at one density:
 scikit-learn  per population: GridSearchCV over 100 bandwidths (10^-5 to 10^5, as the original's) with
               five folds, then `score_samples` on a grid of points 16 px apart. No edge correction.
 cyto_kedro    `DensityMaps`: leave-one-out bandwidth, maps of boxes of 16 px with edge correction, and
-              the density of both populations at every cell, to a table. "frame": a bandwidth for the frame,
-              as scikit-learn; "film": one bandwidth for a film of 10 frames, the default.
+              the density of both populations at every cell, to a table. "frame": a bandwidth for the
+              frame, as scikit-learn; "film": one for a film of 10 frames, the default.
 FFT           for comparison: our bandwidth, the map by binning to boxes and `fftconvolve` instead.
 
 Both work in one process bound to one core, one thread each; CPU times, best of the repeats.
@@ -130,7 +130,7 @@ def main() -> None:
         for name, xy in places.items():
             h, boxes = float(ours[name][0]), (side // BOX,) * 2
             works = {
-                "bandwidth": partial(likelihood_bandwidth, [xy], (1, side / 2), 10**6),
+                "bandwidth": partial(likelihood_bandwidth, [xy], (1, side / 2), 500_000),
                 "map": partial(density_map, xy, h, (side, side), boxes),
                 "map by FFT": partial(by_fft, xy, h, side),
             }

@@ -76,7 +76,7 @@ class DensityMaps(Algorithm):
         "can be compared, or one for each frame",
     )
     max_pairs: int = Field(
-        default=1_000_000, ge=1000, description="pairs of cells the likelihood is computed from"
+        default=500_000, ge=1000, description="pairs of cells the likelihood is computed from"
     )
 
     @model_validator(mode="after")
