@@ -17,6 +17,8 @@ _UNITS = {
     "_rad_per_min": "rad/min",
     "_um_per_min": "µm/min",
     "_px_per_frame": "px/frame",
+    "_per_px2": "1/px²",
+    "_per_mm2": "1/mm²",
     "_per_min": "1/min",
     "_per_h": "1/h",
     "_um2": "µm²",

@@ -32,6 +32,7 @@ TABLES = (
     *("velocity_autocorrelation", "smoothed_steps"),
     *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
     *("nearest_neighbours", "death_spread", "results"),
+    *("death_index", "cell_density"),
 )
 
 

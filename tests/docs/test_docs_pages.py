@@ -28,6 +28,7 @@ PAGES = (
     "parameters",
     "tables",
     "features",
+    "columns",
     "engines",
     "runs",
     "tracking",
@@ -112,6 +113,16 @@ def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
                 continue
             checked += 1
     assert checked >= least
+
+
+def test_column_examples_are_valid_beside_the_keys_that_stay() -> None:
+    checked = set()
+    for text in fences("columns", "yaml"):
+        for name, keys in yaml.safe_load(text).items():
+            base = (DOCS.parent / "conf" / "base" / f"parameters_{name}.yml").read_text("utf-8")
+            MODELS[name].model_validate(yaml.safe_load(base)[name] | keys)
+            checked |= set(keys)
+    assert checked == {"steps", "density", "columns", "viability"}
 
 
 def test_tracking_example_is_valid() -> None:

@@ -22,6 +22,8 @@ from cyto_kedro.parameters.blocks import (
     Tracking,
 )
 from cyto_kedro.parameters.specs import (
+    ColumnSteps,
+    ColumnStepSpec,
     ComparisonSpec,
     ContactsSpec,
     LabelStepSpec,
@@ -40,6 +42,8 @@ __all__ = [
     "MODELS",
     "Assay",
     "ByPopulation",
+    "ColumnStepSpec",
+    "ColumnSteps",
     "Comparison",
     "ComparisonSpec",
     "Contacts",

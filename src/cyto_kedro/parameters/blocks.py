@@ -13,6 +13,7 @@ from cyto_kedro.errors import ConfigError
 from cyto_kedro.parameters.assay import Assay
 from cyto_kedro.parameters.base import Strict
 from cyto_kedro.parameters.specs import (
+    ColumnSteps,
     ComparisonSpec,
     ContactsSpec,
     NetworksSpec,
@@ -111,6 +112,23 @@ class Tabulation(Strict):
 
     features: TabulationSpec = Field(description="what is measured of each cell")
     touches: TabulationSpec = Field(description="which masks are within reach of each other")
+    steps: ColumnSteps = Field(
+        default=ColumnSteps(()),
+        description="steps on the cells as they are measured, each within a frame and population; "
+        "what FilterCells drops is in no later table",
+    )
+
+    @model_validator(mode="after")
+    def _within_a_frame(self) -> Self:
+        for step in self.steps.made():
+            if step.reach != "frame":
+                name = type(step).__name__
+                raise ConfigError(
+                    f"steps: {name} looks beyond one frame and population (a {step.reach}), but "
+                    "cells are measured block by block: name it under contacts.columns, or set over: "
+                    "frame where it has that"
+                )
+        return self
 
 
 class Contacts(Strict):
@@ -131,6 +149,13 @@ class Contacts(Strict):
     deaths: ContactsSpec = Field(description="when a track turns from alive to dead")
     kills: ContactsSpec = Field(description="which effectors a death is attributed to")
     tallies: ContactsSpec = Field(description="kills per effector, hits per target")
+    death_index: ContactsSpec = Field(description="share of dead cells per frame")
+    density: ContactsSpec = Field(description="cells per area, smoothed: maps, and at each cell")
+    columns: ColumnSteps = Field(
+        default=ColumnSteps(()),
+        description="steps on the cells of whole films, with viability and tracks; what they add is "
+        "the table cell_columns",
+    )
 
 
 class Networks(Strict):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, RootModel
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.algorithms.segmentation.cleanup import LabelStep, SubtractPopulation
+from cyto_kedro.algorithms.tabulation.columns import ColumnStep
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tracking.common import Linker
 from cyto_kedro.algorithms.tracking.steps import TrackStep
@@ -106,12 +108,54 @@ class TabulationSpec(AlgorithmSpec):
     def make(self) -> Algorithm:
         """Make the algorithm, which is no mere part of one."""
         made = super().make()
+        if isinstance(made, ColumnStep):
+            raise ConfigError(
+                f"{self.name} is a step on the table of cells: name it under tabulation.steps or "
+                "contacts.columns"
+            )
         if isinstance(made, FeatureGroup):
             raise ConfigError(
                 f"{self.name} is a group of features, which makes no table: write "
                 f"{{name: Features, args: {{groups: [{{name: {self.name}}}]}}}}"
             )
         return made
+
+
+class ColumnStepSpec(AlgorithmSpec):
+    """A step on the table of cells."""
+
+    stage: ClassVar[str] = "tabulation"
+
+    def make(self) -> ColumnStep:
+        """Make the step.
+
+        Raises
+        ------
+        ConfigError
+            If it is an algorithm of another kind.
+        """
+        step = super().make()
+        if not isinstance(step, ColumnStep):
+            raise ConfigError(f"{self.name} is no step on columns (such as FilterCells)")
+        return step
+
+
+class ColumnSteps(RootModel[tuple[ColumnStepSpec, ...]]):
+    """Steps on the tables of cells, in order; a group sees those for its population."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def for_group(self, group: Mapping[str, str]) -> Self:
+        """The steps for the group's population (all where the group has none)."""
+        if "population" not in group:
+            return self
+        return type(self)(
+            tuple(each for each in self.root if each.make().is_for(group["population"]))
+        )
+
+    def made(self) -> list[ColumnStep]:
+        """The steps."""
+        return [each.make() for each in self.root]
 
 
 class TrackStepSpec(AlgorithmSpec):

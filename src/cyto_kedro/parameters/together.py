@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, RootModel
 
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.tabulation.columns import ColumnStep
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.parameters.assay import Assay
 from cyto_kedro.parameters.blocks import MODELS, ByPopulation, Preprocessing, Segmentation
@@ -42,6 +43,12 @@ def check_together(blocks: Mapping[str, Any]) -> None:
             _same_populations(name, set(block.root), set(assay.populations))
         if isinstance(block, Segmentation):
             _same_channels(block, assay)
+        for path, algorithm in _algorithms(name, block):
+            if isinstance(algorithm, ColumnStep):
+                for each in algorithm.populations or ():
+                    if each not in assay.populations:
+                        why = unknown("population", each, assay.populations)
+                        raise ConfigError(f"{path}.populations: {why}")
     preprocessing = models.get("preprocessing")
     if isinstance(preprocessing, Preprocessing):
         channels = {*assay.channels}
@@ -114,9 +121,11 @@ def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
     elif isinstance(value, tuple):
         for number, each in enumerate(value):
             yield from _algorithms(f"{path}[{number}]", each)
-    elif isinstance(value, RootModel):
+    elif isinstance(value, ByPopulation):
         for name, each in value.root.items():
             yield from _algorithms(f"{path}.{name}", each)
+    elif isinstance(value, RootModel):
+        yield from _algorithms(path, value.root)
     elif isinstance(value, BaseModel):
         if isinstance(value, Algorithm):
             yield path, value

@@ -30,7 +30,7 @@ from cyto_kedro.schemas.base import (
     empty,
     from_columns,
 )
-from cyto_kedro.schemas.cells import Cells, Touches, TrackPoints, Tracks
+from cyto_kedro.schemas.cells import CellColumns, Cells, Touches, TrackPoints, Tracks
 from cyto_kedro.schemas.comparison import (
     Comparisons,
     ContactSurvival,
@@ -41,6 +41,7 @@ from cyto_kedro.schemas.comparison import (
 )
 from cyto_kedro.schemas.contact import (
     Bouts,
+    CellDensity,
     Conjugation,
     ConjugationTiles,
     Contacts,
@@ -50,6 +51,7 @@ from cyto_kedro.schemas.contact import (
 )
 from cyto_kedro.schemas.death import (
     AttackModels,
+    DeathIndexes,
     Deaths,
     EffectorTallies,
     Fates,
@@ -85,6 +87,8 @@ __all__ = [
     "TABLES",
     "AttackModels",
     "Bouts",
+    "CellColumns",
+    "CellDensity",
     "Cells",
     "Clusters",
     "Comparisons",
@@ -92,6 +96,7 @@ __all__ = [
     "ConjugationTiles",
     "ContactSurvival",
     "Contacts",
+    "DeathIndexes",
     "DeathSpread",
     "Deaths",
     "Drift",

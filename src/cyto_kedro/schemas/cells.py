@@ -63,6 +63,18 @@ class Cells(Located):
         return ["fov", "population", "frame", "label"]
 
 
+class CellColumns(PerFov):
+    """Columns that `contacts.columns` makes of the tables of cells, keyed as `Cells`."""
+
+    population: Series[str]
+    frame: Series[int] = pa.Field(ge=0)
+    label: Series[int] = pa.Field(ge=1)
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population", "frame", "label"]
+
+
 class Touches(PerFov):
     """One row per unordered pair of masks within reach in a frame.
 
@@ -125,6 +137,7 @@ class Tracks(PerFov):
 
 TABLES: dict[str, type[Table]] = {
     "cells": Cells,
+    "cell_columns": CellColumns,
     "touches": Touches,
     "track_points": TrackPoints,
     "tracks": Tracks,

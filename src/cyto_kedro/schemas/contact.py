@@ -239,6 +239,27 @@ class Dwell(Table):
         return ["level", "group", "population_a", "population_b", "time_min", "time_frames"]
 
 
+class CellDensity(PerFov):
+    """Kernel density of a population at a cell: one row per cell and population looked at."""
+
+    population: Series[str]
+    frame: Series[int] = pa.Field(ge=0)
+    label: Series[int] = pa.Field(ge=1)
+    of_population: Series[str] = pa.Field(description="whose density; a cell never counts itself")
+    density_per_px2: Series[float] = pa.Field(
+        nullable=True, ge=0, description="cells per area; empty where no bandwidth can be told"
+    )
+    density_per_mm2: Series[float] = pa.Field(nullable=True, ge=0, description="the same")
+    bandwidth_px: Series[float] = pa.Field(
+        nullable=True, gt=0, description="standard deviation of the kernel"
+    )
+    bandwidth_um: Series[float] = pa.Field(nullable=True, gt=0, description="the same")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population", "frame", "label", "of_population"]
+
+
 TABLES: dict[str, type[Table]] = {
     "contacts": Contacts,
     "bouts": Bouts,
@@ -247,4 +268,5 @@ TABLES: dict[str, type[Table]] = {
     "conjugation": Conjugation,
     "conjugation_tiles": ConjugationTiles,
     "dwell": Dwell,
+    "cell_density": CellDensity,
 }

@@ -218,6 +218,29 @@ class TargetTallies(PerFov):
         return ["fov", "population", "track_id"]
 
 
+class DeathIndexes(PerFov):
+    """Share of dead cells among all cells of a population, per frame; every frame has a row."""
+
+    population: Series[str]
+    frame: Series[int] = pa.Field(ge=0)
+    time_min: Series[float] = pa.Field(nullable=True)
+    n_live: Series[int] = pa.Field(ge=0, description="cells called alive in the frame")
+    n_dead: Series[int] = pa.Field(ge=0, description="cells called dead in the frame")
+    death_index: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="dead / (live + dead); empty without cells"
+    )
+    death_index_low: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="lower end of Wilson's interval"
+    )
+    death_index_high: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="upper end of Wilson's interval"
+    )
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population", "frame"]
+
+
 TABLES: dict[str, type[Table]] = {
     "viability": Viability,
     "fates": Fates,
@@ -226,4 +249,5 @@ TABLES: dict[str, type[Table]] = {
     "attack_models": AttackModels,
     "effectors": EffectorTallies,
     "targets": TargetTallies,
+    "death_index": DeathIndexes,
 }

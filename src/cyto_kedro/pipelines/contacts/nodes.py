@@ -9,6 +9,7 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.errors import InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.pipelines.common import Group, context, join
 from cyto_kedro.pipelines.contacts.death_nodes import condition_of
@@ -64,22 +65,44 @@ def estimate_viability(
     one), so that a control without any death is judged by the same threshold as the others. Fields
     of another plate may have been filmed with another exposure.
     """
-    marker = manifest.markers["death"]
+    prefixes = tuple(f"{channel}_" for channel in manifest.markers.values())
     columns = ["fov", "population", "frame", "label"]
     algorithm: Any = viability.make()
     states: dict[str, Any] = {}
-    for plate, fovs in _plates(fields).groupby("plate")["fov"]:
+    for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
         narrow = [
-            table[[*columns, *(name for name in table if str(name).startswith(f"{marker}_"))]]
+            table[[*columns, *(name for name in table if str(name).startswith(prefixes))]]
             for table in tables
         ]
         pooled = join(narrow, schemas.Cells)
-        states[str(plate)] = algorithm.estimate({"dataframe": pooled, "marker": marker})
+        data = {"dataframe": pooled, "controls": _controls(pooled, fields), **_markers(manifest)}
+        states[str(plate)] = algorithm.estimate(data)
     return states
 
 
-def _plates(fields: pd.DataFrame) -> pd.DataFrame:
+def _markers(manifest: Manifest) -> dict[str, Any]:
+    """``marker``, the channel of the death marker where there is one, and all ``markers``."""
+    death = {"marker": manifest.markers["death"]} if "death" in manifest.markers else {}
+    return {**death, "markers": manifest.markers}
+
+
+def _controls(cells: pd.DataFrame, fields: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Cells of fields that the sample sheet's column ``viability_control`` calls live or dead."""
+    if "viability_control" not in fields.columns:
+        return {}
+    kinds = fields["viability_control"].fillna("").astype(str).str.strip()
+    for kind in sorted(set(kinds) - {"", "live", "dead"}):
+        raise InputError(
+            f"sample sheet, viability_control: {unknown('kind', kind, ('live', 'dead'))} It says of "
+            "which fields all cells are known to live or be dead; leave it empty for others"
+        )
+    return {
+        kind: cells[cells["fov"].isin(fields["fov"][kinds == kind])] for kind in ("live", "dead")
+    }
+
+
+def plates(fields: pd.DataFrame) -> pd.DataFrame:
     """Field and plate; all on one plate where the sheet names none."""
     plate = fields["plate"].fillna("").astype(str) if "plate" in fields.columns else ""
     return fields[["fov"]].assign(plate=plate)
@@ -94,8 +117,8 @@ def assess_viability(
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
-    state = viability_state[_plates(fields)["plate"].iloc[0]]
-    data = {"dataframe": cells, "marker": manifest.markers["death"], "state": state}
+    state = viability_state[plates(fields)["plate"].iloc[0]]
+    data = {"dataframe": cells, "state": state, **_markers(manifest)}
     return viability.make()(data)["dataframe"]
 
 

@@ -3,7 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.contacts import contact_nodes, death_nodes, motion_nodes, nodes
+from cyto_kedro.pipelines.contacts import (
+    column_nodes,
+    contact_nodes,
+    death_nodes,
+    density_nodes,
+    motion_nodes,
+    nodes,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -144,6 +151,33 @@ def create_pipeline() -> Pipeline:
                 ],
                 ["effectors", "targets"],
                 name="tally_cells",
+            ),
+            node(
+                lift(density_nodes.map_density, by="fov", out=["fov/population", "fov"]),
+                ["cells", "manifest", "params:contacts.density"],
+                ["density_maps", "cell_density"],
+                name="map_density",
+            ),
+            node(
+                lift(density_nodes.index_deaths, by="fov/population"),
+                ["viability", "manifest", "frames", "params:contacts.death_index"],
+                "death_index",
+                name="index_deaths",
+            ),
+            node(
+                lift(column_nodes.pool_columns, by="population"),
+                ["cells", "fields", "manifest", "params:contacts.columns"],
+                "column_state",
+                name="pool_columns",
+            ),
+            node(
+                lift(column_nodes.make_columns, by="fov", out="fov/population"),
+                [
+                    *("cells", "touches", "viability", "track_points", "column_state", "fields"),
+                    *("manifest", "params:contacts.columns"),
+                ],
+                "cell_columns",
+                name="make_columns",
             ),
         ],
         tags="contacts",

@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "exclude_reason": "",
     "time_offset_min": 0.0,
 }
-KNOWN = ("fov", *DEFAULTS, "plate", "well", "dose", "donor", "et_ratio")
+KNOWN = ("fov", *DEFAULTS, "plate", "well", "dose", "donor", "et_ratio", "viability_control")
 _TRUE = {"true", "yes", "1", "1.0", "x"}
 _FALSE = {"false", "no", "0", "0.0", "", "nan"}
 

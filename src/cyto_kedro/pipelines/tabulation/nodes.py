@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,8 +10,10 @@ import pandas as pd
 
 from cyto_kedro.algorithms.preprocessing.registration import filmed_yx
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.parameters import TabulationSpec
+from cyto_kedro.parameters import ColumnSteps, TabulationSpec
 from cyto_kedro.pipelines.common import Group, context
+
+log = logging.getLogger(__name__)
 
 
 def measure_cells(
@@ -21,6 +24,7 @@ def measure_cells(
     manifest: Manifest,
     frames: pd.DataFrame,
     features: TabulationSpec,
+    steps: ColumnSteps,
 ) -> pd.DataFrame:
     """One row per cell per frame of one population and block: `schemas.Cells`."""
     image = {channel: measurement_images[channel] for channel in manifest.channels}
@@ -28,7 +32,14 @@ def measure_cells(
     frames_of = range(where["frame_start"], where["frame_start"] + len(labels))
     filmed = filmed_yx(registration, frames_of, where["shape"])
     data = {**where, "label": labels, "image": image, "filmed_yx": filmed}
-    return features.make()(data)["dataframe"]
+    table = features.make()(data)["dataframe"]
+    for step in steps.made():
+        before = len(table)
+        table = step({**data, "dataframe": table})["dataframe"]
+        if len(table) < before:
+            dropped, place = before - len(table), "/".join(group.values())
+            log.info("%s: %s dropped %d of %d cells", place, type(step).__name__, dropped, before)
+    return table
 
 
 def find_touches(

@@ -19,6 +19,7 @@ def create_pipeline() -> Pipeline:
                     "manifest",
                     "frames",
                     "params:tabulation.features",
+                    "params:tabulation.steps",
                 ],
                 "cells",
                 name="measure_cells",
