@@ -63,10 +63,13 @@ def trim_to_height(
     background: float,
     fraction: float,
     core: np.ndarray | None = None,
+    common: float = 0.0,
+    threshold: float = 0.0,
 ) -> np.ndarray:
     """Keep of each cell what is brighter than `fraction` of its median above background.
 
-    The median is over the cell's pixels in `core` (the same labels, smaller; default `label`).
+    The median is over the cell's pixels in `core` (the same labels, smaller; default `label`). With
+    `common` over 0 the level is ``own ** (1 - common) * threshold ** common``, both above background.
 
     One threshold for all makes bright cells too large: blur spreads them. At half of its own height
     a blurred edge lies where the true edge was.
@@ -78,7 +81,10 @@ def trim_to_height(
     core = label if core is None else core
     inside = core > 0
     height[1:] = ndi.median(image[inside], core[inside], np.arange(1, count + 1))
-    keep = image - background >= fraction * (height[label] - background)
+    level = fraction * (height - background)
+    if common:
+        level = np.maximum(level, 0) ** (1 - common) * threshold**common
+    keep = image - background >= level[label]
     return fill_label_holes(largest_parts(np.where(keep, label, 0)))
 
 
