@@ -63,6 +63,24 @@ def test_outlines_of_bright_and_dim_cells_are_at_half_height(radius: int) -> Non
     assert ratio == pytest.approx(1, abs=0.08)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_common_edge_ends_bright_and_dim_cells_at_one_level(share: float) -> None:
+    bright, dim, dimmest = disc(40, 40, 14), disc(110, 110, 14), disc(40, 120, 14)
+    light = np.where(bright, 1000.0, np.where(dim, 600.0, np.where(dimmest, 100.0, 0.0)))
+    image = photograph(ndi.gaussian_filter(light, 3))
+    label = Nuclei(diameter_px=28, common_edge=share)({"image": image})["label"][0]
+    assert label[dimmest].any()  # far below the common level, but not lost
+    levels = []
+    for where in (bright, dim):
+        cell = label == label[where].max()
+        rim = cell & ~ndi.binary_erosion(cell)
+        levels.append(float(image[0][rim].mean()) - 100)
+    if share:
+        assert levels[0] == pytest.approx(levels[1], rel=0.1)
+    else:  # each at half of its own
+        assert levels[0] / levels[1] == pytest.approx(1000 / 600, rel=0.1)
+
+
 def test_height_and_area_limits_leave_cells_out() -> None:
     bright, dim = disc(50, 50, 14), disc(110, 110, 8)
     image = photograph(1000.0 * bright + 100.0 * dim)

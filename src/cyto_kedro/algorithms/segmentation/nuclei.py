@@ -23,6 +23,7 @@ from cyto_kedro.algorithms.segmentation.tree import RegionTree
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
+_CORE_HEIGHT = 0.6  # of a cell's own height: what is looked at for narrow places
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -33,6 +34,7 @@ class _Frame:
     smooth: np.ndarray  # above the background's level
     root: np.ndarray  # its square root: equal steps stand out equally from photon noise
     slope: np.ndarray  # gradient of the root
+    threshold: float  # Otsu's, above the background's level
     high: float  # of the root, 99.9th percentile over the field
     floor: float  # least of `smooth` that can be a cell
     least_height: float
@@ -49,7 +51,8 @@ class Nuclei(Classical):
     ``sqrt(area) * mean gradient on its contour * exp(-(1 - fill) / tolerance)``, where fill is its
     area over that of the ellipse with its second moments (1 for ellipses, 0.89 for two touching
     discs); the disjoint regions with the largest sum; a cut along the watershed of the distance to
-    the edge where the parts score better; growth to half of each cell's own height. What the chosen
+    the edge of what is above 0.6 of a cell's own height, where the parts score better; growth to half of
+    that height, or nearer to a level common to all (`common_edge`). What the chosen
     cells leave over is searched again: a dim cell that leans on a bright one is found then. Cells of 60
     pixels or more are chosen in block means, so that the cost does not grow with magnification.
 
@@ -69,6 +72,13 @@ class Nuclei(Classical):
     )
     tolerance: float = Field(
         default=0.05, gt=0, description="how far cells depart from ellipses; smaller: more splits"
+    )
+    common_edge: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="how far cells end at one level, the Otsu threshold, and not each at its own "
+        "edge_height (0): weights of their geometric mean. People draw nearer to one level",
     )
     looks: int = Field(
         default=2, ge=1, le=5, description="searches, each in what the ones before left over"
@@ -123,6 +133,7 @@ class Nuclei(Classical):
             smooth=smooth - level,
             root=root,
             slope=np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8,
+            threshold=threshold - level,
             high=float(np.percentile(np.sqrt(np.maximum(found.pixels - level, 0)), 99.9)),
             floor=self.min_contrast * noise,
             least_height=max(
@@ -154,7 +165,7 @@ class Nuclei(Classical):
         chosen = renumber(tree.best(np.where(possible, score, 0))).astype(np.int64)
         if not chosen.any():
             return chosen
-        return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, self.edge_height))
+        return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, _CORE_HEIGHT))
 
     def _cut(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
         """Cut regions into parts that look more like cells."""
@@ -181,7 +192,15 @@ class Nuclei(Classical):
 
         near = ndi.distance_transform_edt(label == 0) <= _REACH * frame.diameter
         grown = watershed(-frame.smooth, label, mask=(near & (frame.smooth > frame.floor)))
-        return trim_to_height(frame.smooth, grown.astype(np.int64), 0.0, self.edge_height, label)
+        return trim_to_height(
+            frame.smooth,
+            grown.astype(np.int64),
+            0.0,
+            self.edge_height,
+            label,
+            self.common_edge,
+            frame.threshold,
+        )
 
 
 def moments(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:

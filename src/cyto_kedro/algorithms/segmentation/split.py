@@ -9,6 +9,8 @@ from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, largest
 from cyto_kedro.algorithms.segmentation.packing import Packing
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 
+_HIGHEST_EDGE = 0.75  # of a cell's height
+
 
 def split_touching(
     image: np.ndarray,
@@ -63,10 +65,14 @@ def trim_to_height(
     background: float,
     fraction: float,
     core: np.ndarray | None = None,
+    common: float = 0.0,
+    threshold: float = 0.0,
 ) -> np.ndarray:
     """Keep of each cell what is brighter than `fraction` of its median above background.
 
-    The median is over the cell's pixels in `core` (the same labels, smaller; default `label`).
+    The median is over the cell's pixels in `core` (the same labels, smaller; default `label`). With
+    `common` over 0 the level is ``own ** (1 - common) * threshold ** common``, both above background,
+    but at most 0.75 of the cell's median, or cells far below the threshold would vanish.
 
     One threshold for all makes bright cells too large: blur spreads them. At half of its own height
     a blurred edge lies where the true edge was.
@@ -78,7 +84,11 @@ def trim_to_height(
     core = label if core is None else core
     inside = core > 0
     height[1:] = ndi.median(image[inside], core[inside], np.arange(1, count + 1))
-    keep = image - background >= fraction * (height[label] - background)
+    level = fraction * (height - background)
+    if common:
+        level = np.maximum(level, 0) ** (1 - common) * threshold**common
+        level = np.minimum(level, _HIGHEST_EDGE * (height - background))
+    keep = image - background >= level[label]
     return fill_label_holes(largest_parts(np.where(keep, label, 0)))
 
 
