@@ -261,6 +261,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--frames", type=int, default=3)
     parser.add_argument("--linked", type=int, default=40, help="frames that linkers get")
+    parser.add_argument("--side", type=int, default=1024, help="of the field; cells in proportion")
     parser.add_argument("--no-growth", action="store_true", help="1024 x 1024, 450 cells only")
     args = parser.parse_args()
     asked = every(args.only)
@@ -269,7 +270,7 @@ def main() -> None:
     )
     for stage, name, arguments in asked:
         n = args.linked if stage == "tracking" else args.frames
-        of = scene(n, 1024, 450)
+        of = scene(n, args.side, round(450 * (args.side / 1024) ** 2))
         ours, theirs = make(stage, name, arguments, of, n), library(name, arguments, of, n)
         times = np.full((args.repeats, 3), np.nan)
         ours()  # first use of a library
