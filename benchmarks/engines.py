@@ -3,7 +3,8 @@
     make engines                                   # the environments of CellPose and StarDist
     python benchmarks/engines.py adcc              # or gowt1, simplus, dsb; then names of engines
 
-The engines of an environment and their arguments are in conf/<env>/engines.yml; all else is the
+The engines of an environment and their arguments are in conf/<env>/engines.yml, with the steps that
+make the images of one where these are its own (`preprocessing`); all else is the
 environment's. Results go to data/engines/<env>/<engine>.
 """
 
@@ -32,6 +33,8 @@ PYTHONS = {"CellPose": ".venv-cellpose/bin/python", "StarDist": ".venv-stardist/
 
 def segment(env: str, population: str, spec: dict[str, Any], data: Path) -> float:
     """Run `env` with this engine for `population`, results in `data`; returns seconds."""
+    spec = dict(spec)
+    steps = spec.pop("preprocessing", None)
     stages = ["ingestion", "preprocessing", "segmentation"]
     if env in ctc.FILMS:
         stages += ["tabulation", "tracking"]
@@ -47,6 +50,10 @@ def segment(env: str, population: str, spec: dict[str, Any], data: Path) -> floa
             for key, value in change.items():
                 block[key] = {**block[key], **value} if isinstance(value, dict) else value
             path.write_text(yaml.safe_dump(block), encoding="utf-8")
+        if steps is not None:
+            made = {"preprocessing": {"measurement": [], "segmentation": steps}}
+            path = conf / env / "parameters_preprocessing.yml"
+            path.write_text(yaml.safe_dump(made), encoding="utf-8")
         words = ("--conf-source", str(conf), "--env", env, "--pipelines", ",".join(stages))
         python = ROOT / PYTHONS[spec["name"]] if spec["name"] in PYTHONS else sys.executable
         start = time.perf_counter()

@@ -2,6 +2,7 @@
 
     python benchmarks/frontend.py                  # all
     python benchmarks/frontend.py --only Otsu LAP  # whose names contain one of these
+    .venv-cellpose/bin/python benchmarks/frontend.py --only CellPose --no-growth  # and StarDist
 
 Frames of 1024 x 1024, 450 cells (`long_film.frames`), 32-bit floats for engines, 16-bit for the rest,
 one process, one thread. Milliseconds a frame, estimate and apply together, CPU and by the clock, the
@@ -22,6 +23,7 @@ import tracemalloc
 from collections.abc import Callable
 from functools import cache
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -43,6 +45,21 @@ ENGINES: tuple[tuple[str, dict[str, Any]], ...] = (
     *((name, {}) for name in ("Otsu", "Li", "LocalThreshold", "Nuclei")),
     ("LocalThreshold", {"diameter_px": 14}),
 )
+MODELS = Path(__file__).resolve().parents[1] / "../shared/models"
+LEARNED: dict[
+    str, dict[str, Any]
+] = {  # each in an environment of its own: only where it is asked for
+    "CellPose": {
+        "model": str(MODELS / "cellpose3_dsb2018_nuclei/cp3_dsb2018_nuclei"),
+        "diameter_px": 14,
+        "gpu": False,
+    },
+    "StarDist": {
+        "model": str(MODELS / "stardist_dsb2018_nuclei"),
+        "diameter_px": 14,
+        "model_diameter_px": 17,
+    },
+}
 CLEAN_UP: tuple[tuple[str, dict[str, Any]], ...] = (
     ("CleanUp", {"min_area_px": 20, "largest_part": True}),
     ("SplitTouching", {"diameter_px": 14}),
@@ -159,6 +176,22 @@ def library(name: str, arguments: dict[str, Any], of: Scene, n: int) -> Work | N
         split = 225 if arguments.get("splitting") else False
         tracker = LapTrack(cutoff=225, gap_closing_cutoff=225, splitting_cutoff=split)
         return lambda: tracker.predict(parts)
+    if name == "CellPose":
+        from cellpose.models import CellposeModel
+
+        network = CellposeModel(gpu=False, pretrained_model=arguments["model"])
+        given = {"channels": [0, 0], "diameter": arguments["diameter_px"]}
+        return lambda: [network.eval(frame, **given) for frame in of.scaled[:n]]
+    if name == "StarDist":
+        from csbdeep.utils import normalize
+        from stardist.models import StarDist2D
+
+        model = StarDist2D(None, Path(arguments["model"]).name, basedir=str(MODELS))
+        scale = arguments["model_diameter_px"] / arguments["diameter_px"]
+        quiet = {"scale": scale, "show_tile_progress": False}
+        return lambda: [
+            model.predict_instances(normalize(frame, 1, 99.8), **quiet) for frame in of.scaled[:n]
+        ]
     wanted = ("label", "centroid", "bbox", "area", "perimeter", "solidity", "feret_diameter_max")
     wanted += ("eccentricity", "orientation", "intensity_mean", "intensity_std", "intensity_max")
     calls: dict[str, Work] = {
@@ -203,6 +236,7 @@ def every(only: list[str]) -> list[tuple[str, str, dict[str, Any]]]:
         "tracking": LINKERS,
     }
     all_ = [(stage, *each) for stage, steps in stages.items() for each in steps]
+    all_ += [("segmentation", *each) for each in LEARNED.items() if each[0] in only]
     return [each for each in all_ if not only or any(word in each[1] for word in only)]
 
 
@@ -227,6 +261,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--frames", type=int, default=3)
     parser.add_argument("--linked", type=int, default=40, help="frames that linkers get")
+    parser.add_argument("--side", type=int, default=1024, help="of the field; cells in proportion")
     parser.add_argument("--no-growth", action="store_true", help="1024 x 1024, 450 cells only")
     args = parser.parse_args()
     asked = every(args.only)
@@ -235,7 +270,7 @@ def main() -> None:
     )
     for stage, name, arguments in asked:
         n = args.linked if stage == "tracking" else args.frames
-        of = scene(n, 1024, 450)
+        of = scene(n, args.side, round(450 * (args.side / 1024) ** 2))
         ours, theirs = make(stage, name, arguments, of, n), library(name, arguments, of, n)
         times = np.full((args.repeats, 3), np.nan)
         ours()  # first use of a library

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 
 from cyto_kedro.datasets.raw import RawFolder
-from cyto_kedro.parameters import Assay, check_together
+from cyto_kedro.parameters import Assay, Preprocessing, SegmentationSpec, check_together
 from cyto_kedro.pipelines.ingestion.nodes import plan_assay
 from cyto_kedro.pipelines.ingestion.sheet import read_sheet
 
@@ -22,6 +23,17 @@ def test_blocks_of_an_environment_fit_together(project_root: Path, env: str) -> 
     blocks = load(project_root, env)["parameters"]
     check_together({name: blocks[name] for name in blocks if name != "simulation"})
     assert set(blocks["segmentation"]) == set(blocks["assay"]["populations"])
+
+
+@pytest.mark.parametrize("env", ["adcc", "dsb", "gowt1", "simplus"])
+def test_each_engine_of_an_environment_can_be_made(project_root: Path, env: str) -> None:
+    text = (project_root / f"conf/{env}/engines.yml").read_text(encoding="utf-8")
+    engines = yaml.safe_load(text)
+    assert engines
+    for spec in engines.values():
+        steps = spec.pop("preprocessing", [])
+        SegmentationSpec.model_validate(spec).make()
+        Preprocessing.model_validate({"measurement": [], "segmentation": steps})
 
 
 @pytest.mark.shared

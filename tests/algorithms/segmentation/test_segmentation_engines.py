@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from skimage import measure
 
 from cyto_kedro.algorithms.segmentation import cellpose, stardist
 from cyto_kedro.algorithms.segmentation.frames import field_sample
@@ -126,6 +127,103 @@ def test_one_class_serves_both_versions_of_cellpose(
             found(5)
     with pytest.raises(InputError, match="combine: separate"):
         build("segmentation", "CellPose", {"model": "m", "nucleus": "N"})({"image": film})
+
+
+class Threshold:
+    """A network that labels what is connected and brighter than half of its image's 99th percentile."""
+
+    diam_mean = 17.0
+
+    def __init__(self) -> None:
+        self.seen: list[np.ndarray] = []
+
+    def eval(self, x: np.ndarray, **args: object) -> tuple[np.ndarray, None, None]:
+        self.seen.append(x)
+        found = np.stack([measure.label(each[..., 0] > 0.5, connectivity=1) for each in x])
+        return found.squeeze(), None, None
+
+    def predict_instances(self, x: np.ndarray, **args: object) -> tuple[np.ndarray, dict]:
+        self.seen.append(x)
+        return measure.label(x > 0.5), {}
+
+
+@pytest.fixture
+def threshold(monkeypatch: pytest.MonkeyPatch) -> Threshold:
+    network = Threshold()
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: False),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: False)),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "cellpose", SimpleNamespace(models=None))
+    monkeypatch.setitem(sys.modules, "stardist", SimpleNamespace(models=None))
+    monkeypatch.setitem(sys.modules, "stardist.models", SimpleNamespace())
+    monkeypatch.setattr(cellpose, "_load", lambda model, gpu: (network, 3))
+    monkeypatch.setattr(stardist, "_load", lambda model: network)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "args"), [("CellPose", {}), ("StarDist", {"model_diameter_px": 17})]
+)
+def test_noise_is_smoothed_before_a_frame_is_shrunk(
+    name: str, args: dict[str, float], threshold: Threshold
+) -> None:
+    noise = np.random.default_rng(0).normal(size=(1, 256, 256)).astype(np.float32)
+
+    def spread(**more: object) -> float:
+        build("segmentation", name, {"model": "m", **args, **more})({"image": noise})
+        seen = threshold.seen[-1]
+        return float(seen[0, ..., 0].std() if seen.ndim == 4 else seen.std())
+
+    as_it_is = spread(diameter_px=17, antialias=False)
+    # white noise after a Gaussian of sigma s: its standard deviation over 2 s sqrt(pi); here s = 1.5
+    shrunk = spread(diameter_px=17 * 4)
+    assert as_it_is / shrunk == pytest.approx(2 * 1.5 * np.sqrt(np.pi), rel=0.05)
+    assert spread(diameter_px=17 * 4, antialias=False) == as_it_is
+    assert spread(diameter_px=8) == as_it_is  # enlarged
+
+
+def test_a_second_look_finds_cells_that_bright_ones_hide(threshold: Threshold) -> None:
+    y, x = np.mgrid[:160, :160]
+    truth = np.zeros((160, 160), int)
+    centres = [(25, 25), (25, 80), (80, 25), (25, 130), (130, 30), (120, 120)]
+    for number, (row, column) in enumerate(centres, 1):
+        truth[(y - row) ** 2 + (x - column) ** 2 < 100] = number
+    rng = np.random.default_rng(0)
+    bright = np.array([0, 100, 90, 95, 80, 6, 5])[truth]
+    film = np.stack([bright + rng.normal(0, 0.2, truth.shape)] * 3).astype(np.float32)
+    film[1] = 3  # nothing to see
+
+    def found(looks: int, length: int = 3, **args: object) -> np.ndarray:
+        args = {"model": "m", "diameter_px": 20, "antialias": False, "looks": looks, **args}
+        engine = build("segmentation", "CellPose", args)
+        parts = [film[start : start + length] for start in range(0, 3, length)]
+        return np.concatenate([engine({"image": part})["label"] for part in parts])
+
+    assert found(1)[0].max() == 4
+    whole = found(2)
+    assert whole.dtype == np.uint32 and not whole[1].any()
+    np.testing.assert_array_equal(whole[0] > 0, truth > 0)
+    assert f1(truth, whole[0]) == 1
+    np.testing.assert_array_equal(found(2, 1), whole)
+    np.testing.assert_array_equal(found(2, frames_at_once=2), whole)
+    with pytest.raises(ConfigError, match="looks above 1 needs diameter"):
+        build("segmentation", "CellPose", {"model": "m", "looks": 2})
+
+
+def test_later_looks_take_nothing_from_earlier_ones() -> None:
+    first = np.zeros((4, 10), int)
+    first[:, :4] = 1
+    more = np.zeros_like(first)
+    more[:, 3:8] = 1  # a fifth is covered
+    more[:2, :3] = 2  # all of it
+    more[:, 9] = 3
+    joined = cellpose._joined(first, more)
+    np.testing.assert_array_equal(joined[0], [1, 1, 1, 1, 2, 2, 2, 2, 0, 4])
+    nothing = np.zeros_like(first)
+    np.testing.assert_array_equal(cellpose._joined(nothing, more), more)
+    np.testing.assert_array_equal(cellpose._joined(first, nothing), first)
 
 
 def test_tiles_are_scaled_by_their_field() -> None:

@@ -8,10 +8,11 @@ import warnings
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
+from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
@@ -26,6 +27,7 @@ from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
 log = logging.getLogger(__name__)
 
 _GPU_FRAMES = 8
+_HALO, _COVERED = 0.1, 0.2
 _VARIABLE = "CELLPOSE_LOCAL_MODELS_PATH"
 
 
@@ -98,7 +100,15 @@ class CellPose(Algorithm):
     With `nucleus`, ``image`` is ``{channel: (T, Y, X)}`` with that channel and one other, that of
     the cells. Each frame and channel is scaled by its own percentiles (1 to 99, as Cellpose does),
     so results do not depend on block length. Needs the extra ``cellpose``.
+
+    Cellpose shrinks frames to the size of the cells that its network knows by bilinear sampling, which
+    lets the noise of single pixels through (OpenCV's INTER_LINEAR). `antialias` smooths them before,
+    by ``(factor - 1) / 2`` pixels (the sigma of scikit-image's `resize`). One scale for all cells
+    hides the dim ones: a further look is at what the earlier ones left, scaled by its own
+    percentiles. With ``antialias=False, looks=1`` labels are those of ``CellposeModel.eval``.
     """
+
+    version: ClassVar[int] = 2
 
     model: str = Field(
         description="path of a weights file, its name in CELLPOSE_LOCAL_MODELS_PATH, or an official "
@@ -114,6 +124,15 @@ class CellPose(Algorithm):
     flow_threshold: float = Field(default=0.4, ge=0, description="largest error of the flows")
     cellprob_threshold: float = Field(default=0.0, description="lower: more and larger cells")
     min_size_px: int = Field(default=15, ge=0, description="smallest cell, pixels")
+    antialias: bool = Field(
+        default=True, description="smooth frames before they are shrunk to the network's diameter"
+    )
+    looks: int = Field(
+        default=1,
+        ge=1,
+        description="times that a frame is looked at, found cells being painted out: each finds "
+        "dimmer ones; more than 1 needs the diameter",
+    )
     batch_size: int = Field(default=8, ge=1, description="tiles sent through the network at once")
     frames_at_once: int | None = Field(
         default=None, ge=1, description="frames given together; null: 8 on a GPU, else 1"
@@ -129,6 +148,8 @@ class CellPose(Algorithm):
     def _one_unit(self) -> CellPose:
         if self.diameter_um is not None and self.diameter_px is not None:
             raise ValueError("give diameter_um or diameter_px, not both")
+        if self.looks > 1 and self.diameter_um is None and self.diameter_px is None:
+            raise ValueError("looks above 1 needs diameter_um or diameter_px: how wide is a halo?")
         return self
 
     def __call__(self, data: Data) -> Data:
@@ -184,20 +205,33 @@ class CellPose(Algorithm):
             for at, (index, images) in enumerate(frames.items()):
                 for number, (channel, image) in enumerate(zip(channels, images, strict=True)):
                     batch[at, ..., number] = _scaled(image, channel, index)
-            found = network.eval(
-                batch,
-                channel_axis=3,
-                normalize=False,
-                diameter=diameter,
-                flow_threshold=self.flow_threshold,
-                cellprob_threshold=self.cellprob_threshold,
-                min_size=self.min_size_px,
-                batch_size=self.batch_size,
-            )[0]
-            masks = np.asarray(found).reshape(batch.shape[:3])
+            if diameter is not None and self.antialias:
+                shrunk = diameter / float(getattr(network, "diam_mean", 30.0))
+                sigma = max(shrunk - 1, 0) / 2
+                batch = ndi.gaussian_filter(batch, (0, sigma, sigma, 0), mode="nearest")
+            masks = self._masks(network, batch, diameter)
+            for _ in range(self.looks - 1):
+                pairs = zip(batch, masks, strict=True)
+                left = np.stack([_left(image, mask, diameter or 0) for image, mask in pairs])
+                more = self._masks(network, left, diameter)
+                masks = [_joined(*both) for both in zip(masks, more, strict=True)]
             for index, mask in zip(frames, masks, strict=True):
                 label[index] = renumber(mask)
         return {"label": label}
+
+    def _masks(self, network: Any, batch: np.ndarray, diameter: float | None) -> list[np.ndarray]:
+        """Labels (Y, X) of each image of `batch`, (N, Y, X, channels) float32."""
+        found = network.eval(
+            batch,
+            channel_axis=3,
+            normalize=False,
+            diameter=diameter,
+            flow_threshold=self.flow_threshold,
+            cellprob_threshold=self.cellprob_threshold,
+            min_size=self.min_size_px,
+            batch_size=self.batch_size,
+        )[0]
+        return list(np.asarray(found).reshape(batch.shape[:3]))
 
     def _channels(self, data: Data) -> list[Data]:
         """The data of each channel: the cells', and the nuclei's."""
@@ -216,7 +250,41 @@ class CellPose(Algorithm):
 def _scaled(frame: np.ndarray, data: Data, index: int) -> np.ndarray:
     """`frame` with the field's 1st percentile at 0 and its 99th at 1 (Cellpose's `normalize99`)."""
     sample = field_sample(data, index) if "field" in data or frame.size > 2048**2 else frame
+    return _stretched(frame, sample)
+
+
+def _stretched(frame: np.ndarray, sample: np.ndarray) -> np.ndarray:
     low, high = np.percentile(sample, (1, 99))
     if high - low <= 1e-3:
         return np.zeros_like(frame)
     return (frame - np.float32(low)) / np.float32(high - low)
+
+
+def _left(image: np.ndarray, found: np.ndarray, diameter: float) -> np.ndarray:
+    """`image` (Y, X, channels) without the cells of `found` (Y, X), scaled by what is left.
+
+    Cells and a tenth of a diameter around them are painted with the mean of their surroundings
+    (Gaussian, sigma a quarter of the diameter, over shown pixels).
+    """
+    if not found.any():
+        return image
+    shown = ndi.distance_transform_edt(found == 0) > _HALO * diameter
+    if not shown.any():
+        return np.zeros_like(image)
+    sigma = diameter / 4
+    weight = np.maximum(ndi.gaussian_filter(shown.astype(np.float32), sigma), 1e-6)
+    result = np.empty_like(image)
+    for number, channel in enumerate(np.moveaxis(image, -1, 0)):
+        around = ndi.gaussian_filter(channel * shown, sigma) / weight
+        result[..., number] = _stretched(np.where(shown, channel, around), channel[shown])
+    return result
+
+
+def _joined(found: np.ndarray, more: np.ndarray) -> np.ndarray:
+    """`found` and the cells of `more` (both (Y, X) integer) that it covers by a fifth or less."""
+    area = np.bincount(more.ravel())
+    covered = np.bincount(more[found > 0], minlength=area.size)
+    new = covered <= _COVERED * area
+    new[0] = False
+    first = int(found.max())
+    return np.where(new[more] & (found == 0), more.astype(np.int64) + first, found)
