@@ -272,6 +272,11 @@ def test_cellpose_on_real_nuclei(
         image, channels=[0, 0]
     )
     np.testing.assert_array_equal(label[1] > 0, bare[0] > 0)
+    given = {"model": str(weights), "gpu": False, "diameter_px": 50, "antialias": False}
+    large = build("segmentation", "CellPose", given)({"image": film[1:2]})["label"][0]
+    network = models.CellposeModel(gpu=False, pretrained_model=str(weights))
+    by_itself = network.eval(image, channels=[0, 0], diameter=50)[0]
+    np.testing.assert_array_equal(large > 0, by_itself > 0)
     alone = np.concatenate([algorithm({"image": frame[None]})["label"] for frame in film])
     np.testing.assert_array_equal(alone, label)
     together = cellpose.CellPose(model=str(weights), gpu=False, frames_at_once=3)
@@ -301,6 +306,7 @@ def test_stardist_on_real_nuclei(
 ) -> None:
     pytest.importorskip("stardist")
     from csbdeep.models import pretrained
+    from csbdeep.utils import normalize
     from stardist.models import StarDist2D
 
     image, truth = hela(shared_data)
@@ -312,6 +318,13 @@ def test_stardist_on_real_nuclei(
     assert f1(truth, label[1]) > 0.8
     alone = np.concatenate([algorithm({"image": frame[None]})["label"] for frame in film])
     np.testing.assert_array_equal(alone, label)
+    # as the library by itself
+    folder = str(shared_models)
+    halved = {"model": f"{folder}/stardist_dsb2018_nuclei", "scale": 0.5, "antialias": False}
+    ours = build("segmentation", "StarDist", halved)({"image": film[1:]})["label"][0]
+    network = StarDist2D(None, name="stardist_dsb2018_nuclei", basedir=folder)
+    theirs = network.predict_instances(normalize(image, 1, 99.8), scale=0.5)[0]
+    np.testing.assert_array_equal(ours > 0, theirs > 0)
     # offline
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     model = pretrained._MODELS[StarDist2D]["2D_demo"]
