@@ -63,6 +63,16 @@ def test_outlines_of_bright_and_dim_cells_are_at_half_height(radius: int) -> Non
     assert ratio == pytest.approx(1, abs=0.08)
 
 
+def test_cells_joined_by_a_bridge_are_cut_where_it_is_below_the_core() -> None:
+    left, right = disc(80, 60, 14), disc(80, 82, 14)
+    rows, columns = np.mgrid[:160, :160]
+    bridge = (abs(rows - 80) < 13) & (columns > 60) & (columns < 82)
+    image = photograph(np.where(left | right, 500.0, np.where(bridge, 275.0, 0.0)))
+    truth = np.where(left, 1, np.where(right, 2, 0))
+    engines = [Nuclei(diameter_px=28, core_height=height) for height in (0.3, 0.6)]
+    assert [match(truth, each({"image": image})["label"][0])[0] for each in engines] == [1, 2]
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_common_edge_ends_bright_and_dim_cells_at_one_level(share: float) -> None:
     bright, dim, dimmest = disc(40, 40, 14), disc(110, 110, 14), disc(40, 120, 14)

@@ -23,7 +23,6 @@ from cyto_kedro.algorithms.segmentation.tree import RegionTree
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
-_CORE_HEIGHT = 0.6  # of a cell's own height: what is looked at for narrow places
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -51,8 +50,8 @@ class Nuclei(Classical):
     ``sqrt(area) * mean gradient on its contour * exp(-(1 - fill) / tolerance)``, where fill is its
     area over that of the ellipse with its second moments (1 for ellipses, 0.89 for two touching
     discs); the disjoint regions with the largest sum; a cut along the watershed of the distance to
-    the edge of what is above 0.6 of a cell's own height, where the parts score better; growth to half of
-    that height, or nearer to a level common to all (`common_edge`). What the chosen
+    the edge of what is above `core_height`, where the parts score better; growth to half of each
+    cell's own height, or nearer to a level common to all (`common_edge`). What the chosen
     cells leave over is searched again: a dim cell that leans on a bright one is found then. Cells of 60
     pixels or more are chosen in block means, so that the cost does not grow with magnification.
 
@@ -72,6 +71,13 @@ class Nuclei(Classical):
     )
     tolerance: float = Field(
         default=0.05, gt=0, description="how far cells depart from ellipses; smaller: more splits"
+    )
+    core_height: float = Field(
+        default=0.6,
+        ge=0,
+        lt=1,
+        description="share of a cell's height over which it is looked at for narrow places to cut it; "
+        "higher: more cuts",
     )
     common_edge: float = Field(
         default=0.0,
@@ -165,7 +171,7 @@ class Nuclei(Classical):
         chosen = renumber(tree.best(np.where(possible, score, 0))).astype(np.int64)
         if not chosen.any():
             return chosen
-        return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, _CORE_HEIGHT))
+        return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, self.core_height))
 
     def _cut(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
         """Cut regions into parts that look more like cells."""
