@@ -20,6 +20,7 @@ NAMED_IN_CONF = {
     "tracking": {"LAP"},
     "contacts": {"Kinematics", "ContactJoin", "Bouts", "MarkerThreshold", "KillShares"},
     "networks": {"Delaunay", "ContactNetwork", "AggregateContacts"},
+    "comparison": {"SurvivalCurves", "ContactHazards", "ReplicateTests"},
     "simulation": {"SimulatedAssay"},
 }
 HEAVY = (
