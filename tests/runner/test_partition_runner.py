@@ -30,6 +30,8 @@ OVER_ALL_FIELDS = {
     *("viability", "observed_deaths", "fates", "kills", "deaths"),
     *("delaunay_graphs", "delaunay_measures"),
     *("contact_graphs", "contact_graph_over_time", "contact_measures"),
+    *("survival_curves", "survival_bounds", "contact_survival", "hazards"),
+    *("replicate_summaries", "comparisons"),
 }
 
 
