@@ -109,7 +109,7 @@ class Hazards(Grouped):
         nullable=True, description="the same if cells were independent: too small"
     )
     df: Series[float] = pa.Field(nullable=True, description="degrees of freedom of limits and p")
-    n_cells: Series[int] = pa.Field(ge=0)
+    n_cells: Series[int] = pa.Field(ge=0, description="cells under observation")
     n_events: Series[int] = pa.Field(ge=0, description="deaths")
     n_clusters: Series[int] = pa.Field(ge=0, description="replicates")
     note: Series[str] = pa.Field(description="why something is empty")
@@ -128,7 +128,7 @@ class ReplicateSummaries(Grouped):
     unit: Series[str] = pa.Field(description="of the measure; blank without one")
     statistic: Series[str] = pa.Field(description="what `value` is")
     value: Series[float] = pa.Field(nullable=True, description="what is compared")
-    n_fovs: Series[int] = pa.Field(ge=1)
+    n_fovs: Series[int] = pa.Field(ge=1, description="fields that it rests on")
     n_cells: Series[int] = pa.Field(ge=0, description="tracks, or contacts, that it rests on")
     mean: Series[float] = pa.Field(nullable=True, description="of cells, where they have a value")
     median: Series[float] = pa.Field(nullable=True, description="the same")
