@@ -23,6 +23,7 @@ NAMED_IN_CONF = {
         *("Delaunay", "RadiusGraph", "NearestGraph", "ContactNetwork", "AggregateContacts"),
         *("SpaceTimeGraph", "Clusters", "SpatialStatistics", "DeathSpread"),
     },
+    "comparison": {"SurvivalCurves", "ContactHazards", "ReplicateTests"},
     "simulation": {"SimulatedAssay"},
 }
 HEAVY = (

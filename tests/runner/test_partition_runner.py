@@ -32,6 +32,8 @@ OVER_ALL_FIELDS = {
     *("contact_graphs", "contact_graph_over_time", "contact_measures"),
     *("delaunay_nodes", "contact_nodes", "space_time_graph", "clusters"),
     *("spatial_statistics", "nearest_neighbours", "death_spread"),
+    *("survival_curves", "survival_bounds", "contact_survival", "hazards"),
+    *("replicate_summaries", "comparisons"),
 }
 
 

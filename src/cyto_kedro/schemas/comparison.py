@@ -28,7 +28,9 @@ class Curve(Grouped):
 
 
 class BandedCurve(Curve):
-    estimate: Series[float]
+    estimate: Series[float] = pa.Field(
+        ge=0, description="share alive; of cumulative_hazard, deaths expected of a cell by then"
+    )
     low: Series[float] = pa.Field(nullable=True, description="95 %, cells independent: too narrow")
     high: Series[float] = pa.Field(nullable=True, description="the same")
     low_clustered: Series[float] = pa.Field(
@@ -43,7 +45,9 @@ class BandedCurve(Curve):
 class SurvivalCurves(BandedCurve):
     """Kaplan-Meier and Nelson-Aalen curves: one row per time at which something changed."""
 
-    kind: Series[str] = pa.Field(isin=KINDS)
+    kind: Series[str] = pa.Field(
+        isin=KINDS, description="survival (Kaplan-Meier) or cumulative_hazard (Nelson-Aalen)"
+    )
 
     @classmethod
     def key(cls) -> list[str]:
@@ -71,7 +75,7 @@ class SurvivalBounds(Curve):
 class ContactSurvival(BandedCurve):
     """Survival of targets by contact with effectors, without immortal time."""
 
-    method: Series[str] = pa.Field(isin=METHODS)
+    method: Series[str] = pa.Field(isin=METHODS, description="simon_makuch or landmark")
     landmark_min: Series[float] = pa.Field(
         nullable=True, description="the curve begins here; of simon_makuch too"
     )
@@ -92,7 +96,7 @@ class ContactSurvival(BandedCurve):
 class Hazards(Grouped):
     """Cox regression: one row per model and term."""
 
-    model: Series[str] = pa.Field(isin=MODELS)
+    model: Series[str] = pa.Field(isin=MODELS, description="which terms it has")
     term: Series[str] = pa.Field(description="of contact, or the condition that is compared")
     reference: Series[str] = pa.Field(description="condition it is compared with; else blank")
     hazard_ratio: Series[float] = pa.Field(nullable=True, description="exp(coefficient)")
@@ -105,7 +109,7 @@ class Hazards(Grouped):
         nullable=True, description="the same if cells were independent: too small"
     )
     df: Series[float] = pa.Field(nullable=True, description="degrees of freedom of limits and p")
-    n_cells: Series[int] = pa.Field(ge=0)
+    n_cells: Series[int] = pa.Field(ge=0, description="cells under observation")
     n_events: Series[int] = pa.Field(ge=0, description="deaths")
     n_clusters: Series[int] = pa.Field(ge=0, description="replicates")
     note: Series[str] = pa.Field(description="why something is empty")
@@ -118,13 +122,13 @@ class Hazards(Grouped):
 class ReplicateSummaries(Grouped):
     """One number per replicate and measure: what a comparison of conditions rests on."""
 
-    replicate: Series[str]
+    replicate: Series[str] = pa.Field(description="from the sample sheet, or the field")
     cluster: Series[str] = pa.Field(description="replicates of one cluster belong together")
-    measure: Series[str]
-    unit: Series[str]
+    measure: Series[str] = pa.Field(description="what is measured")
+    unit: Series[str] = pa.Field(description="of the measure; blank without one")
     statistic: Series[str] = pa.Field(description="what `value` is")
     value: Series[float] = pa.Field(nullable=True, description="what is compared")
-    n_fovs: Series[int] = pa.Field(ge=1)
+    n_fovs: Series[int] = pa.Field(ge=1, description="fields that it rests on")
     n_cells: Series[int] = pa.Field(ge=0, description="tracks, or contacts, that it rests on")
     mean: Series[float] = pa.Field(nullable=True, description="of cells, where they have a value")
     median: Series[float] = pa.Field(nullable=True, description="the same")
@@ -140,11 +144,11 @@ class ReplicateSummaries(Grouped):
 class Comparisons(Table):
     """Two conditions compared by their replicates' values."""
 
-    measure: Series[str]
+    measure: Series[str] = pa.Field(description="as in `replicate_summaries`")
     population: Series[str]
-    unit: Series[str]
-    reference: Series[str] = pa.Field(description="condition a")
-    condition: Series[str] = pa.Field(description="condition b")
+    unit: Series[str] = pa.Field(description="of means, difference and its limits")
+    reference: Series[str] = pa.Field(description="condition that the other is compared with")
+    condition: Series[str] = pa.Field(description="condition that is compared")
     paired: Series[bool] = pa.Field(description="replicates of one name belong together")
     n_reference: Series[int] = pa.Field(ge=0, description="replicates")
     n_condition: Series[int] = pa.Field(ge=0, description="replicates")
@@ -159,7 +163,9 @@ class Comparisons(Table):
     effect_low: Series[float] = pa.Field(nullable=True, description="of the effect size, 95 %")
     effect_high: Series[float] = pa.Field(nullable=True, description="the same")
     test: Series[str] = pa.Field(description="that gave `p`; blank without one")
-    p: Series[float] = pa.Field(nullable=True, ge=0, le=1)
+    p: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="two-sided; empty with fewer than two replicates"
+    )
     p_holm: Series[float] = pa.Field(
         nullable=True, ge=0, le=1, description="corrected for the number of comparisons"
     )

@@ -100,5 +100,9 @@ def test_what_cannot_be_fitted_says_why() -> None:
     apart = table.assign(flag=(~table["event"]) * 1.0)
     assert fit_cox(apart, ["flag"]).note.startswith("no death where flag is 1")
     assert fit_cox(apart, ["flag"]).table.isna().all().all()
+    # three groups, of which the one that the others are compared with has no death
+    groups = pd.DataFrame({"low": [0.0, 1, 0] * 50, "high": [0.0, 0, 1] * 50})
+    three = table.assign(event=table["event"] & (groups.sum(axis=1) > 0)).join(groups)
+    assert "did not converge" in fit_cox(three, ["low", "high"]).note
     twice = fit_cox(table.assign(again=table["age"]), ["age", "again"])
     assert "cannot be told apart" in twice.note and twice.table.isna().all().all()

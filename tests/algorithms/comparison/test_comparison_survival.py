@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from killing_tables import bouts_of, fates_of, killing
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.contact import ContactHazards, ContactSurvival
 from cyto_kedro.algorithms.comparison.design import design, watched
 from cyto_kedro.algorithms.comparison.episodes import episodes, spells

@@ -44,8 +44,8 @@ class ContactSurvival(Algorithm):
     **Simon-Makuch** (Simon and Makuch 1984, *Stat Med* 3:35): a target is in the group
     ``not_touched`` until its first contact with an effector and enters the group ``touched`` then;
     each curve is Kaplan-Meier's with that late entry. Both begin at the first time at which
-    either group has `min_at_risk` cells under observation (or, where that never happens, any), which
-    stands in the column `landmark`: earlier steps would rest on a handful of cells.
+    each group has `min_at_risk` cells under observation (or, where that never happens, any), which
+    stands in the columns `landmark_…`: earlier steps would rest on a handful of cells.
 
     **Landmark** (Anderson, Cain and Gelber 1983, *J Clin Oncol* 1:710): targets alive and watched at
     the landmark are divided by what happened until then, and followed from there; contact after the

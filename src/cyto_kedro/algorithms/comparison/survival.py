@@ -69,10 +69,10 @@ def both_kinds(rows: pd.DataFrame, min_at_risk: int) -> pd.DataFrame:
 
 def survival_curve(rows: pd.DataFrame) -> pd.DataFrame:
     """Kaplan-Meier over `time`, with the columns of `schemas.BandedCurve`."""
-    cells = [rows[name].to_numpy() for name in CELLS]
-    curve = kaplan_meier(*cells[:3])
-    se = clustered_se(*cells, curve["time"].to_numpy())["survival"].to_numpy()
-    low, high = survival_limits(curve["survival"].to_numpy(), se, _clusters(cells))
+    entry, leave, event, cluster = (rows[name].to_numpy() for name in CELLS)
+    curve = kaplan_meier(entry, leave, event)
+    se = clustered_se(entry, leave, event, cluster, curve["time"].to_numpy())["survival"].to_numpy()
+    low, high = survival_limits(curve["survival"].to_numpy(), se, _clusters(rows))
     curve = curve.rename(columns={"survival": "estimate", "lower": "low", "upper": "high"})
     # nothing is known of where a curve that has reached 0 or not left 1 lies
     flat = ~curve["estimate"].between(0, 1, inclusive="neither")
@@ -82,18 +82,18 @@ def survival_curve(rows: pd.DataFrame) -> pd.DataFrame:
 
 def hazard_curve(rows: pd.DataFrame, survival: pd.DataFrame) -> pd.DataFrame:
     """Nelson-Aalen at the times of `survival` (`survival_curve`), with the same columns."""
-    cells = [rows[name].to_numpy() for name in CELLS]
+    entry, leave, event, cluster = (rows[name].to_numpy() for name in CELLS)
     curve = survival[["time", "at_risk", "events"]]
     time = curve["time"].to_numpy()
-    hazard = nelson_aalen(*cells[:3], time)
-    se = clustered_se(*cells, time)["hazard"].to_numpy()
-    low, high = hazard_limits(hazard["hazard"].to_numpy(), se, _clusters(cells))
+    hazard = nelson_aalen(entry, leave, event, time)
+    se = clustered_se(entry, leave, event, cluster, time)["hazard"].to_numpy()
+    low, high = hazard_limits(hazard["hazard"].to_numpy(), se, _clusters(rows))
     hazard = hazard.rename(columns={"hazard": "estimate", "lower": "low", "upper": "high"})
     return curve.join(hazard).assign(low_clustered=low, high_clustered=high)
 
 
-def _clusters(cells: list[np.ndarray]) -> int:
-    return len(np.unique(joined(*cells)[3]))
+def _clusters(rows: pd.DataFrame) -> int:
+    return len(np.unique(joined(*(rows[name].to_numpy() for name in CELLS))[3]))
 
 
 class LostBounds(Algorithm):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,8 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import Comparison
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import join
+
+log = logging.getLogger(__name__)
 
 
 def estimate_survival(
@@ -61,6 +64,15 @@ def compare_conditions(
         "kills": kills,
     }
     data = _assay(fields, frames, manifest, comparison, **parts)
+    groups = data["design"]
+    replicates = groups.groupby("condition")["replicate"].nunique()
+    for condition in replicates.index[replicates < 2]:
+        log.warning(
+            "comparison: condition %r has one replicate, so nothing can be tested against it: cells "
+            "of one well are not independent. Name replicates in the sample sheet, see "
+            "docs/comparison.md",
+            condition,
+        )
     summaries = comparison.replicates.make()(data)["replicate_summaries"]
     data["replicate_summaries"] = summaries
     return summaries, comparison.tests.make()(data)["comparisons"]
