@@ -28,7 +28,15 @@ BLOCKS = ("t0000-0006", "t0007-0008")
 TABLES = (
     *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
     *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
-    *("contact_measures", "results", "drift", "msd", "track_fits", "motion_fits"),
+    *(
+        "contact_measures",
+        "results",
+        "drift",
+        "subtracted_drift",
+        "msd",
+        "track_fits",
+        "motion_fits",
+    ),
     *("velocity_autocorrelation", "smoothed_steps"),
 )
 
@@ -143,6 +151,7 @@ def whole_table(catalog: Any, name: str) -> pd.DataFrame:
         "observed_deaths": "deaths",
         "delaunay_measures": "network_measures",
         "contact_measures": "network_measures",
+        "subtracted_drift": "drift",
     }.get(name, name)
     return whole.sort_values(schemas.TABLES[schema].key(), ignore_index=True)
 
