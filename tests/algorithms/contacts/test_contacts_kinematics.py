@@ -1,8 +1,6 @@
-"""Kinematics against closed forms, Imaris, celltrackR's definitions, and invariances."""
+"""Kinematics against closed forms and invariances; other programs: test_motion_parity.py."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -150,55 +148,66 @@ def test_motility_is_the_same_wherever_and_however_turned(n, seed, angle, dx, dy
     assert 0 <= motility["straightness"].iloc[0] <= 1
 
 
-@pytest.mark.shared
-def test_displacement_and_speed_are_those_of_imaris(shared_data: Path):
-    folder = shared_data / "behav3d_tcell_organoid_tracks"
-    stem = "DemoDataset1_20190523_CD8green_"
-
-    def read(name: str) -> pd.DataFrame:
-        return pd.read_csv(folder / f"{stem}{name}.csv.gz", skiprows=3).set_index("ID")
-
-    place = read("Position")
-    net = read("Displacement^2")["Displacement^2"].reindex(place.index).to_numpy()
-    speed = read("Speed")["Speed"].reindex(place.index).to_numpy()
-    place = place.assign(net=net, speed=speed).sort_values(["TrackID", "Time"])
-    track = pd.factorize(place["TrackID"])[0] + 1
-    # Imaris measures in 3-D: the planes (x, y) and (z, 0) are two 2-D films whose squares add up
-    flat = table(track, place["Time"].to_numpy(), place["Position X"], place["Position Y"])
-    depth = table(track, place["Time"].to_numpy(), place["Position Z"], 0 * place["Position Z"])
-    (steps, _), (deep, _) = run(flat), run(depth)
-    mine = steps["net_displacement_um"] ** 2 + deep["net_displacement_um"] ** 2
-    np.testing.assert_allclose(mine, place["net"], rtol=2e-3, atol=0.05)
-
-    # Imaris' Speed is a central difference; ours summed over both neighbours gives it
-    v = np.stack(
-        [
-            steps["velocity_x_um_per_min"],
-            steps["velocity_y_um_per_min"],
-            deep["velocity_x_um_per_min"],
-        ]
+def test_central_speed_spans_both_neighbours_and_uses_real_time(make_points):
+    points = make_points(
+        {("T", 1): {0: (0, 0), 1: (9, 9), 3: (3, 4)}}, times={0: 0.0, 1: 2.0, 3: 5.0}
     )
-    dt = steps["dt_from_previous_min"].to_numpy()
-    inner = (dt[:-1] == 1) & (dt[1:] == 1)
-    central = np.linalg.norm(v[:, :-1] + v[:, 1:], axis=0)[inner] / 2
-    theirs = place["speed"].to_numpy()[:-1][inner] / 30  # µm/h at 2 min a frame
-    assert inner.sum() > 25_000
-    assert np.median(np.abs(central - theirs) / np.maximum(theirs, 0.1)) < 0.01
+    steps, _ = run(points)
+    one_sided = [np.hypot(9, 9), np.hypot(6, 5) / 2]
+    np.testing.assert_allclose(
+        steps["central_speed_px_per_frame"], [one_sided[0], 5 / 3, one_sided[1]]
+    )
+    np.testing.assert_allclose(steps["central_speed_um_per_min"].iloc[1], 2.5 / 5)
+    np.testing.assert_allclose(steps["displacement_to_next_um"].iloc[0], np.hypot(9, 9) / 2)
+    np.testing.assert_allclose(steps["path_length_px"].iloc[-1], np.hypot(9, 9) + np.hypot(6, 5))
 
 
-@pytest.mark.shared
-def test_celltrackr_tracks_by_its_own_definitions(shared_data: Path):
-    data = pd.read_csv(shared_data / "celltrackR_2photon_tracks" / "TCells.csv")
-    data["track"] = pd.factorize(data["track"])[0] + 1
-    frame = np.rint(data["t"] / 24).astype(int)
-    _, motility = run(table(data["track"], frame, data["x"], data["y"], data["t"] / 60))
+def test_shape_measures_of_known_figures(make_points):
+    circle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
+    there_and_back = [0, 1, 2, 3, 4, 3, 2]
+    points = make_points(
+        {
+            ("T", 1): {i: (10 * np.cos(a), 10 * np.sin(a)) for i, a in enumerate(circle)},
+            ("T", 2): {i: (x, 2.0 * x) for i, x in enumerate(there_and_back)},
+            ("T", 3): {0: (0, 0), 1: (1, 0)},
+        }
+    )
+    _, motility = run(points)
     motility = motility.set_index("track_id")
-    for track, rows in data.groupby("track"):
-        d = rows[["x", "y"]].diff().dropna().to_numpy()
-        length = np.sqrt((d**2).sum(axis=1)).sum()
-        net = np.sqrt((d.sum(axis=0) ** 2).sum())
-        minutes = (rows["t"].iloc[-1] - rows["t"].iloc[0]) / 60
-        mine = motility.loc[track]
-        assert mine["path_length_um"] == pytest.approx(length)
-        assert mine["straightness"] == pytest.approx(net / length)
-        assert mine["mean_speed_um_per_min"] == pytest.approx(length / minutes)
+    round_, line, short = (motility.loc[i] for i in (1, 2, 3))
+    assert round_["radius_of_gyration_px"] == pytest.approx(10)
+    assert round_["asphericity"] == pytest.approx(0, abs=1e-12)
+    assert round_["max_displacement_px"] == pytest.approx(20)
+    assert round_["mean_turning_angle_rad"] == pytest.approx(2 * np.pi / 400)
+    assert round_["directional_persistence"] == pytest.approx(np.cos(2 * np.pi / 400))
+    assert line["asphericity"] == pytest.approx(1)
+    assert line["displacement_ratio"] == pytest.approx(0.5)
+    assert line["outreach_ratio"] == pytest.approx(4 / 6)
+    assert line["directional_persistence"] == pytest.approx((4 - 1) / 5)  # one turn back of five
+    assert np.isnan(short["asphericity"]) and np.isnan(short["sd_speed_px_per_frame"])
+    assert short["median_speed_px_per_frame"] == short["max_speed_px_per_frame"] == 1
+
+
+def test_statistics_of_speed_are_those_of_pandas():
+    rng = np.random.default_rng(5)
+    n = rng.integers(1, 9, 40)
+    track = np.repeat(np.arange(1, 41), n)
+    frame = np.concatenate([rng.choice(20, each, replace=False) for each in n])
+    points = table(track, frame, *rng.normal(size=(2, len(track))))
+    steps, motility = run(points)
+    grouped = steps.groupby("track_id")["speed_um_per_min"]
+    for name, how in (("mean_step", "mean"), *((each,) * 2 for each in ("median", "min", "max"))):
+        np.testing.assert_allclose(motility[f"{name}_speed_um_per_min"], grouped.agg(how))
+    np.testing.assert_allclose(motility["sd_speed_um_per_min"], grouped.std())
+
+
+def test_a_depth_is_measured_where_the_table_has_one():
+    points = table([1, 1, 1], [0, 1, 2], [0, 0, 0], [0, 3, 3]).assign(z_um=[0.0, 4.0, 4.0])
+    points["x_um"] = [0.0, 0.0, 2.0]
+    steps, motility = run(points)
+    np.testing.assert_allclose(steps["displacement_from_previous_um"], [np.nan, 5, 2])
+    np.testing.assert_allclose(steps["velocity_z_um_per_min"], [np.nan, 4, 0])
+    np.testing.assert_allclose(steps["turning_angle_rad"].iloc[1], np.pi / 2)
+    # pixels have no depth here; ratios are of the coordinates that do
+    assert motility["path_length_px"].iloc[0] == 3
+    assert motility["straightness"].iloc[0] == pytest.approx(np.sqrt(29) / 7)

@@ -20,7 +20,8 @@ class CommonDrift(Algorithm):
 
     Reads ``"dataframe"``: `schemas.TrackPoints` of one field, all populations, and ``"n_frames"`` and
     ``"fov"`` where the table may be empty.
-    Returns ``"drift"``: `schemas.Drift`, a row for every frame.
+    Returns ``"drift"``: `schemas.Drift`, a row for every frame, and ``"subtracted_drift"``: the same,
+    without rows unless `subtract`. So what is not subtracted makes no motion measure stale.
 
     Notes
     -----
@@ -83,7 +84,8 @@ class CommonDrift(Algorithm):
                 found[f"total_drift_{axis}_{unit}"] = np.cumsum(placed)
         found["reference"] = self.population or "all"
         found["subtracted"] = self.subtract
-        return {"drift": schemas.conform(schemas.Drift, pd.DataFrame(found))}
+        drift = schemas.conform(schemas.Drift, pd.DataFrame(found))
+        return {"drift": drift, "subtracted_drift": drift if self.subtract else drift.iloc[:0]}
 
     def _centre(
         self, moved: np.ndarray, first: np.ndarray, count: np.ndarray
@@ -109,11 +111,11 @@ def _placed(n: int, at: np.ndarray, values: np.ndarray, otherwise: float = 0.0) 
     return out
 
 
-def without_drift(points: pd.DataFrame, drift: pd.DataFrame) -> pd.DataFrame:
-    """`points` less the drift up to their frame, if the table `drift` says it is subtracted."""
-    if not len(points) or not len(drift) or not drift["subtracted"].any():
+def without_drift(points: pd.DataFrame, subtracted_drift: pd.DataFrame) -> pd.DataFrame:
+    """`points` less the drift up to their frame; as they are where that table has no rows."""
+    if not len(points) or not len(subtracted_drift):
         return points
-    total = drift.set_index("frame").reindex(points["frame"])
+    total = subtracted_drift.set_index("frame").reindex(points["frame"])
     columns = [f"{axis}_{unit}" for unit in UNITS for axis in "xy"]
     moved = {name: points[name] - total[f"total_drift_{name}"].to_numpy() for name in columns}
     return points.assign(**moved)

@@ -25,6 +25,7 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     trajectories,
 )
 
+STILL = 1e-9  # a shorter step (px or µm) is rounding, which has no direction
 PER_TIME = {"px": "px_per_frame", "um": "um_per_min"}
 
 
@@ -94,7 +95,7 @@ class Kinematics(Algorithm):
         frames = tracks.frame[last] - tracks.frame[first]
         minutes = tracks.time_min[last] - tracks.time_min[first]
         found: dict[str, np.ndarray] = {
-            **{key: keys[key].to_numpy() for key in keys},
+            **{str(key): keys[key].to_numpy() for key in keys},
             "n_points": n_points,
             "duration_frames": frames,
             "duration_min": minutes,
@@ -180,12 +181,13 @@ def _path(tracks: Trajectories, step: np.ndarray, xy: np.ndarray) -> np.ndarray:
 def turning_angles(tracks: Trajectories, moved: np.ndarray) -> np.ndarray:
     """(n,) angle, 0 to pi, between the steps into and out of each point, in any dimension.
 
-    By Kahan's formula ``2 atan2(|a|b| - b|a||, |a|b| + b|a||)``, exact also near 0 and pi.
+    By Kahan's formula ``2 atan2(|a|b| - b|a||, |a|b| + b|a||)``, exact also near 0 and pi. Null
+    beside a step of length 0 (below `STILL`).
     """
     into, out = moved, tracks.following(moved)
     a, b = length(into)[:, None], length(out)[:, None]
     turn = 2 * np.arctan2(length(into * b - out * a), length(into * b + out * a))
-    return np.where((a * b)[:, 0] > 0, turn, np.nan)
+    return np.where(np.minimum(a, b)[:, 0] > STILL, turn, np.nan)
 
 
 def _mean(tracks: Trajectories, values: np.ndarray) -> np.ndarray:

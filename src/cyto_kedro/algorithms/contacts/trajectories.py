@@ -164,6 +164,8 @@ def pairs_by_lag(
         yield early, late, lag
 
 
-def add_by_lag(total: np.ndarray, run: np.ndarray, lag: np.ndarray, values: object) -> None:
+def add_by_lag(
+    total: np.ndarray, run: np.ndarray, lag: np.ndarray, values: np.ndarray | float
+) -> None:
     """Add `values` (p,), or a number, to ``total[run, lag]`` in place; `total` is (k, L)."""
     np.add.at(total.reshape(-1), run * total.shape[1] + lag, values)

@@ -19,25 +19,26 @@ Tables = Mapping[str, pd.DataFrame]
 
 def estimate_drift(
     group: Group, track_points: Tables, manifest: Manifest, drift: ContactsSpec
-) -> pd.DataFrame:
-    """`schemas.Drift` of one field."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`schemas.Drift` of one field; the second has rows only where it is to be subtracted."""
     data = {
         **context(group, manifest),
         "dataframe": join(track_points.values(), schemas.TrackPoints),
         "populations": manifest.populations,
     }
-    return drift.make()(data)["drift"]
+    found = drift.make()(data)
+    return found["drift"], found["subtracted_drift"]
 
 
 def measure_motion(
     group: Group,
     track_points: pd.DataFrame,
-    drift: pd.DataFrame,
+    subtracted_drift: pd.DataFrame,
     manifest: Manifest,
     kinematics: ContactsSpec,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`schemas.Steps` and `schemas.Motility` of one population."""
-    data = {**context(group, manifest), "dataframe": without_drift(track_points, drift)}
+    data = {**context(group, manifest), "dataframe": without_drift(track_points, subtracted_drift)}
     found = kinematics.make()(data)
     return found["steps"], found["motility"]
 
@@ -45,13 +46,13 @@ def measure_motion(
 def describe_motion(
     group: Group,
     track_points: pd.DataFrame,
-    drift: pd.DataFrame,
+    subtracted_drift: pd.DataFrame,
     manifest: Manifest,
     msd: ContactsSpec,
     autocorrelation: ContactsSpec,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """`schemas.Msd`, `TrackFits`, `MotionFits` and `VelocityAutocorrelation` of one population."""
-    data = {**context(group, manifest), "dataframe": without_drift(track_points, drift)}
+    data = {**context(group, manifest), "dataframe": without_drift(track_points, subtracted_drift)}
     displaced, turned = msd.make()(data), autocorrelation.make()(data)
     fits = displaced["fits"].drop(columns=turned["fits"].columns[2:], errors="ignore")
     fits = schemas.conform(schemas.MotionFits, fits.merge(turned["fits"], on=["fov", "population"]))

@@ -18,14 +18,14 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                lift(motion_nodes.estimate_drift, by="fov"),
+                lift(motion_nodes.estimate_drift, by="fov", out=["fov"] * 2),
                 ["track_points", "manifest", "params:contacts.drift"],
-                "drift",
+                ["drift", "subtracted_drift"],
                 name="estimate_drift",
             ),
             node(
                 lift(motion_nodes.measure_motion, by="fov/population", out=["fov/population"] * 2),
-                ["track_points", "drift", "manifest", "params:contacts.kinematics"],
+                ["track_points", "subtracted_drift", "manifest", "params:contacts.kinematics"],
                 ["steps", "motility"],
                 name="measure_motion",
             ),
@@ -33,7 +33,7 @@ def create_pipeline() -> Pipeline:
                 lift(motion_nodes.describe_motion, by="fov/population", out=["fov/population"] * 4),
                 [
                     "track_points",
-                    "drift",
+                    "subtracted_drift",
                     "manifest",
                     "params:contacts.msd",
                     "params:contacts.autocorrelation",
