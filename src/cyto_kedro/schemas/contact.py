@@ -202,8 +202,8 @@ class ConjugationTiles(Conjugation):
     tile_column: Series[int] = pa.Field(ge=0, description="from the left, from 0")
     tile_y0_px: Series[float] = pa.Field(description="upper edge of the tile")
     tile_x0_px: Series[float] = pa.Field(description="left edge of the tile")
-    tile_height_um: Series[float] = pa.Field(gt=0, description="height of the tile")
-    tile_width_um: Series[float] = pa.Field(gt=0, description="width of the tile")
+    tile_height_um: Series[float] = pa.Field(nullable=True, gt=0, description="height of the tile")
+    tile_width_um: Series[float] = pa.Field(nullable=True, gt=0, description="width of the tile")
 
     @classmethod
     def key(cls) -> list[str]:
