@@ -25,6 +25,7 @@ from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sh
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = (
     "your_data",
+    "contacts",
     "parameters",
     "tables",
     "features",

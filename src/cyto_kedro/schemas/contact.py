@@ -90,13 +90,13 @@ class Bouts(Pair):
 class Encounters(Pair):
     """One row per pair that was ever in contact: how often, how long, how soon again."""
 
-    first_contact_frame: Series[int] = pa.Field(ge=0)
-    first_contact_min: Series[float] = pa.Field(nullable=True)
+    first_contact_frame: Series[int] = pa.Field(ge=0, description="start of the first bout")
+    first_contact_min: Series[float] = pa.Field(nullable=True, description="the same")
     first_contact_censored: Series[bool] = pa.Field(
         description="in contact when both were first seen, so it may have begun before"
     )
-    last_contact_frame: Series[int] = pa.Field(ge=0)
-    n_bouts: Series[int] = pa.Field(ge=1)
+    last_contact_frame: Series[int] = pa.Field(ge=0, description="end of the last bout")
+    n_bouts: Series[int] = pa.Field(ge=1, description="bouts of the pair")
     contact_frames: Series[int] = pa.Field(ge=1, description="frames in contact, gaps left out")
     contact_min: Series[float] = pa.Field(
         nullable=True, description="durations of the bouts added up, bridged gaps included"
@@ -171,8 +171,8 @@ class Conjugation(PerFov):
     frame: Series[int] = pa.Field(ge=0)
     time_min: Series[float] = pa.Field(nullable=True)
     dead_left_out: Series[bool] = pa.Field(description="dead cells were known and do not count")
-    n_effectors: Series[int] = pa.Field(ge=0)
-    n_targets: Series[int] = pa.Field(ge=0)
+    n_effectors: Series[int] = pa.Field(ge=0, description="effectors in the frame, or tile")
+    n_targets: Series[int] = pa.Field(ge=0, description="targets in the frame, or tile")
     effector_target_ratio: Series[float] = pa.Field(
         nullable=True, description="effectors over targets; empty without a target"
     )
@@ -198,12 +198,12 @@ class Conjugation(PerFov):
 class ConjugationTiles(Conjugation):
     """`Conjugation` in equal tiles of the image; a cell is in the tile of its position."""
 
-    tile_row: Series[int] = pa.Field(ge=0)
-    tile_column: Series[int] = pa.Field(ge=0)
+    tile_row: Series[int] = pa.Field(ge=0, description="from the top, from 0")
+    tile_column: Series[int] = pa.Field(ge=0, description="from the left, from 0")
     tile_y0_px: Series[float] = pa.Field(description="upper edge of the tile")
     tile_x0_px: Series[float] = pa.Field(description="left edge of the tile")
-    tile_height_um: Series[float] = pa.Field(gt=0)
-    tile_width_um: Series[float] = pa.Field(gt=0)
+    tile_height_um: Series[float] = pa.Field(nullable=True, gt=0, description="height of the tile")
+    tile_width_um: Series[float] = pa.Field(nullable=True, gt=0, description="width of the tile")
 
     @classmethod
     def key(cls) -> list[str]:
