@@ -155,7 +155,9 @@ def graphml(graph: nx.Graph) -> bytes:
     """
     plain = graph.__class__(**_attributes(graph.graph))
     plain.add_nodes_from((node_name(n), _attributes(a)) for n, a in graph.nodes(data=True))
-    ends = ((node_name(a), node_name(b), _attributes(kept)) for a, b, kept in graph.edges(data=True))
+    ends = (
+        (node_name(a), node_name(b), _attributes(kept)) for a, b, kept in graph.edges(data=True)
+    )
     if graph.is_multigraph():
         plain.add_edges_from((a, b, f"e{i}", kept) for i, (a, b, kept) in enumerate(ends))
     else:

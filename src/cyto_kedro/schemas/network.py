@@ -181,7 +181,8 @@ class DeathSpread(_Pairs):
     """Whether deaths of a make later deaths of b near them likelier, over the whole film."""
 
     compared_within: Series[str] = pa.Field(
-        isin=("frame", "frame and contact"), description="cells at risk that a death is held against"
+        isin=("frame", "frame and contact"),
+        description="cells at risk that a death is held against",
     )
     max_distance_px: Series[float] = pa.Field(gt=0, description="reach of a death")
     max_distance_um: Series[float] = pa.Field(nullable=True, description="the same")

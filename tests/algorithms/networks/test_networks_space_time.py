@@ -15,8 +15,6 @@ from cyto_kedro.algorithms.networks.over_time import SpaceTimeGraph
 from cyto_kedro.errors import InputError
 
 
-
-
 def points_of(rows: list[tuple[str, int, int]], **others: object) -> pd.DataFrame:
     """A point for each (population, track_id, frame), at (10 track, frame)."""
     table = pd.DataFrame(rows, columns=["population", "track_id", "frame"])
@@ -59,7 +57,9 @@ def contacts_of(rows: list[tuple[int, int, int]]) -> pd.DataFrame:
     return schemas.conform(schemas.Contacts, table)
 
 
-def graph_of(points, contacts, deaths=None, kills=None, parents=None, nodes="events") -> nx.MultiDiGraph:
+def graph_of(
+    points, contacts, deaths=None, kills=None, parents=None, nodes="events"
+) -> nx.MultiDiGraph:
     tracks = tracks_of(points, parents)
     bouts = Bouts()({"contacts": contacts, "dataframe": points, "tracks": tracks})["bouts"]
     data = {"dataframe": points, "tracks": tracks, "contacts": contacts, "bouts": bouts}
@@ -76,7 +76,14 @@ def film() -> dict:
     points = points_of(rows)
     points["dead"] = [p == "T" and t == 1 and f >= 5 for p, t, f in rows]
     deaths = pd.DataFrame(
-        {"fov": "A", "population": "T", "track_id": [1], "frame": 5, "time_min": 10.0, "n_killers": 1}
+        {
+            "fov": "A",
+            "population": "T",
+            "track_id": [1],
+            "frame": 5,
+            "time_min": 10.0,
+            "n_killers": 1,
+        }
     )
     kills = pd.DataFrame(
         {
@@ -106,7 +113,14 @@ def test_a_film_by_hand(film):
         *(("T", t, f) for t in (3, 4) for f in (4, 7)),
     }
     assert graph.nodes["T", 1, 5] == {
-        **{"population": "T", "track_id": 1, "frame": 5, "time_min": 10.0, "x_px": 10.0, "y_px": 5.0},
+        **{
+            "population": "T",
+            "track_id": 1,
+            "frame": 5,
+            "time_min": 10.0,
+            "x_px": 10.0,
+            "y_px": 5.0,
+        },
         **{"events": "death", "dead": True, "end_reason": None},
     }
     assert graph.nodes["N", 1, 4]["events"] == "contact;kill"

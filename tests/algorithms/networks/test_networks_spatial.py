@@ -50,9 +50,16 @@ def test_k_is_astropy_s():
     i = np.arange(1, 41)
     xy = np.stack([i * 0.6180339887 % 1 * 200, i**2 * 0.4142135624 % 1 * 100], axis=1)
     expected = {
-        "translation": [52.775613421467995, 246.1815383040735, 1209.5024190836705, 2708.728933455149],
+        "translation": [
+            52.775613421467995,
+            246.1815383040735,
+            1209.5024190836705,
+            2708.728933455149,
+        ],
         "none": [51.282051282051285, 230.76923076923077, 1051.2820512820513, 2205.128205128205],
-        "border": np.array([45.45454545454545, 172.41379310344828, 1194.4444444444443, 2772.7272727])
+        "border": np.array(
+            [45.45454545454545, 172.41379310344828, 1194.4444444444443, 2772.7272727]
+        )
         * (40 / 39),
     }
     for name, values in expected.items():
@@ -80,7 +87,9 @@ def test_k_by_all_pairs(correction):
     for a, b in np.ndindex(3, 3):
         for number, r in enumerate(RADII):
             total = 0.0
-            centres = [i for i in np.flatnonzero(label == a) if correction != "border" or edge[i] >= r]
+            centres = [
+                i for i in np.flatnonzero(label == a) if correction != "border" or edge[i] >= r
+            ]
             for i in centres:
                 for j in np.flatnonzero(label == b):
                     if i == j or distance[i, j] > r:
@@ -179,7 +188,9 @@ def test_few_cells_and_empty_frames():
     by_radius, nearest = run(SpatialStatistics(radii_um=(4, 30), n_permutations=9), points, **data)
     assert len(by_radius) == 4 * 9 * 2 and len(nearest) == 4 * 9
     assert set(by_radius["radius_px"]) == {8, 60}
-    assert by_radius.query("radius_px == 60")[["k_px2", "l_um", "g", "p_value"]].isna().all(axis=None)
+    assert (
+        by_radius.query("radius_px == 60")[["k_px2", "l_um", "g", "p_value"]].isna().all(axis=None)
+    )
     pair = nearest.query("frame == 0").set_index(["population_a", "population_b"]).loc[("N", "T")]
     assert pair["mean_nearest_um"] == pytest.approx(np.sqrt(50))
     assert nearest.query("frame != 0")["mean_nearest_px"].isna().all()

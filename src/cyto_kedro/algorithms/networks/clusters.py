@@ -192,9 +192,7 @@ def _match(old: np.ndarray, new: np.ndarray) -> np.ndarray:
     return taken
 
 
-def _ends(
-    table: dict[str, Any], time: np.ndarray, end: int, found: dict[str, np.ndarray]
-) -> None:
+def _ends(table: dict[str, Any], time: np.ndarray, end: int, found: dict[str, np.ndarray]) -> None:
     """Add to `table` how clusters begin and end; groups stand in order of `time`."""
     n, cluster = len(time), found["cluster"]
     first, last = np.zeros((2, n), bool)

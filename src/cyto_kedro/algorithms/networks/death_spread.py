@@ -45,7 +45,9 @@ class DeathSpread(Algorithm):
     """
 
     max_distances_um: tuple[float, ...] | None = Field(default=None, description="reach, µm")
-    max_distances_px: tuple[float, ...] | None = Field(default=None, description="the same in pixels")
+    max_distances_px: tuple[float, ...] | None = Field(
+        default=None, description="the same in pixels"
+    )
     window_min: float | None = Field(default=None, gt=0, description="how long a death acts, min")
     window_frames: int | None = Field(default=None, ge=1, description="the same in frames")
     n_permutations: int = Field(default=999, ge=1, description="for the Knox test")
@@ -77,7 +79,10 @@ class DeathSpread(Algorithm):
         cells = FieldCells(points, data)
         pixel = data.get("pixel_size_um")
         reach = [
-            *(length_px("max_distances", each, None, pixel) for each in self.max_distances_um or ()),
+            *(
+                length_px("max_distances", each, None, pixel)
+                for each in self.max_distances_um or ()
+            ),
             *(self.max_distances_px or ()),
         ]
         film = _Film(cells, fates, self._back(cells, points))
@@ -142,8 +147,10 @@ class DeathSpread(Algorithm):
         n, m, d, x = n[held], m[held], d[held], x[held]
         kinds = kinds.reshape(-1, len(film.track))[held]
         counts = np.tile(exposure, (2, 1))[held]
-        knox = [row[kind & die] for row, kind, die in
-                zip(counts, kinds, np.tile(dies, (2, 1))[held], strict=True)]
+        knox = [
+            row[kind & die]
+            for row, kind, die in zip(counts, kinds, np.tile(dies, (2, 1))[held], strict=True)
+        ]
         pairs = int(sum(each.sum() for each in knox))
         at_risk = [row[kind] for row, kind in zip(counts, kinds, strict=True)]
         knox_expected = float(sum(k * each.mean() for k, each in zip(d, at_risk, strict=True)))

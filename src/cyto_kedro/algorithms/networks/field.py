@@ -162,7 +162,9 @@ class FieldCells:
             "population": np.array(names, object)[self.population],
             "track_id": self.track,
             **nodes,
-            **{k: found[k] if k in spec.centrality else blank for k in ("closeness", "betweenness")},
+            **{
+                k: found[k] if k in spec.centrality else blank for k in ("closeness", "betweenness")
+            },
             **{f"degree_{name}": by[:, i] for i, name in enumerate(names)},
         }
         return schemas.from_columns(schemas.NetworkNodes, columns)

@@ -253,8 +253,12 @@ def _stack(rows: list[dict[str, Any]], shared: dict[str, Any], n_radii: int) -> 
         return {}
     n = len(shared["names"]) ** 2 * n_radii
     columns = {
-        name: np.concatenate([np.broadcast_to(row[name], n) if np.ndim(row[name]) == 0
-                              else row[name].ravel() for row in rows])
+        name: np.concatenate(
+            [
+                np.broadcast_to(row[name], n) if np.ndim(row[name]) == 0 else row[name].ravel()
+                for row in rows
+            ]
+        )
         for name in rows[0]
     }
     for side in "ab":
