@@ -4,9 +4,9 @@
     python benchmarks/network_speed.py --frames 5 --sizes 450
 
 Cells lie at random, 450 in 1024 x 1024 pixels and as dense in larger fields; two of three are effectors.
-The original's way is that of `original.py`: which cells are near at 50, 60, 70, ... pixels, a drawing, a
-NetworkX graph, until it is connected; with OpenCL where there is a device, else by NumPy without drawings,
-which is a lower bound. It is timed on fewer frames where a frame takes seconds.
+The original's way is that of `original.py`: which cells are near at 50, 60, 70, ... pixels, a drawing,
+a NetworkX graph, until it is connected; with OpenCL where there is a device, else by NumPy without
+drawings, which is a lower bound. It is timed on fewer frames where a frame takes seconds.
 
 Ours are the graph as arrays with its measures per frame and cell and the exact connecting radius; the
 same and all graphs as NetworkX objects, which the original makes too; the rest of the networks pipeline.

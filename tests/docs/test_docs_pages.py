@@ -32,6 +32,7 @@ PAGES = (
     "runs",
     "tracking",
     "preprocessing",
+    "networks",
 )
 
 
@@ -88,7 +89,8 @@ def test_every_meaning_is_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("your_data", 5), ("engines", 5), ("features", 1), ("preprocessing", 3)]
+    ("name", "least"),
+    [("your_data", 5), ("engines", 5), ("features", 1), ("preprocessing", 3), ("networks", 1)],
 )
 def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
     checked = 0

@@ -35,7 +35,8 @@ def triangulate(frames: Iterable[np.ndarray], starts: np.ndarray) -> np.ndarray:
     corners, across, n_triangles = [np.zeros((0, 3), np.int64)], [np.zeros((0, 3), np.int64)], 0
     for start, xy in zip(starts[:-1], frames, strict=True):
         if len(xy) < 3:
-            edges.append(np.zeros((max(len(xy) - 1, 0), 2), np.int64) + [0, 1] + start)
+            if len(xy) == 2:
+                edges.append(np.array([[start, start + 1]]))
             continue
         try:
             found = Delaunay(xy)
