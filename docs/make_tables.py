@@ -69,6 +69,8 @@ sums over its fields, rates are ratios of the sums, speeds are means of its fiel
 
 # table -> columns that it has besides those of its schema
 EXTRA = {
+    "network_nodes": "`degree_<population>`: neighbours of each population",
+    "clusters": "`n_<population>`: its cells of each population",
     "fields": "the columns of the sample sheet, such as `condition`, `replicate`, `control`",
     "frames": "`exclude_reason`",
     "cells": "`<channel>_sum`, `_mean`, `_median`, `_sd`, `_min`, `_max` of every channel's measurement "

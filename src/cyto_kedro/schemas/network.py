@@ -14,7 +14,7 @@ class NetworkMeasures(PerFov):
 
     frame: Series[int] = pa.Field(ge=0)
     time_min: Series[float] = pa.Field(nullable=True)
-    network: Series[str]
+    network: Series[str] = pa.Field(description="delaunay, radius, nearest or contact")
     n_nodes: Series[int] = pa.Field(ge=0)
     n_edges: Series[int] = pa.Field(ge=0)
     n_components: Series[int] = pa.Field(ge=0)
@@ -43,7 +43,7 @@ class NetworkNodes(PerFov):
     """One cell in the graph of one frame; adds ``degree_<population>`` for every population."""
 
     frame: Series[int] = pa.Field(ge=0)
-    network: Series[str]
+    network: Series[str] = pa.Field(description="delaunay, radius, nearest or contact")
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     degree: Series[int] = pa.Field(ge=0, description="neighbours")
@@ -70,12 +70,12 @@ class Clusters(PerFov):
     `begin` is filled in the first frame of a cluster, `end` in its last.
     """
 
-    network: Series[str]
-    cluster_id: Series[int] = pa.Field(ge=1)
+    network: Series[str] = pa.Field(description="delaunay, radius, nearest or contact")
+    cluster_id: Series[int] = pa.Field(ge=1, description="number of the cluster in its field")
     frame: Series[int] = pa.Field(ge=0)
     time_min: Series[float] = pa.Field(nullable=True)
     component: Series[int] = pa.Field(ge=1, description="its number in this frame, see nodes")
-    n_cells: Series[int] = pa.Field(ge=1)
+    n_cells: Series[int] = pa.Field(ge=1, description="cells in it")
     x_px: Series[float] = pa.Field(description="mean of its cells")
     y_px: Series[float] = pa.Field(description="mean of its cells")
     gyration_px: Series[float] = pa.Field(
@@ -105,8 +105,8 @@ class Clusters(PerFov):
 
 
 class _Pairs(PerFov):
-    population_a: Series[str] = pa.Field(description="cells looked from")
-    population_b: Series[str] = pa.Field(description="cells looked for")
+    population_a: Series[str] = pa.Field(description="cells looked from; deaths that may spread")
+    population_b: Series[str] = pa.Field(description="cells looked for; at risk of it")
 
 
 class SpatialStatistics(_Pairs):
@@ -117,10 +117,10 @@ class SpatialStatistics(_Pairs):
 
     frame: Series[int] = pa.Field(ge=0)
     time_min: Series[float] = pa.Field(nullable=True)
-    radius_px: Series[float] = pa.Field(gt=0)
+    radius_px: Series[float] = pa.Field(gt=0, description="r")
     radius_um: Series[float] = pa.Field(nullable=True, description="the same")
-    n_a: Series[int] = pa.Field(ge=0)
-    n_b: Series[int] = pa.Field(ge=0)
+    n_a: Series[int] = pa.Field(ge=0, description="cells a in the frame")
+    n_b: Series[int] = pa.Field(ge=0, description="cells b in the frame")
     correction: Series[str] = pa.Field(description="of K, for what lies outside of the field")
     k_px2: Series[float] = pa.Field(
         nullable=True, description="Ripley's K: cells b within the radius, over their density"
@@ -155,8 +155,8 @@ class NearestNeighbours(_Pairs):
 
     frame: Series[int] = pa.Field(ge=0)
     time_min: Series[float] = pa.Field(nullable=True)
-    n_a: Series[int] = pa.Field(ge=0)
-    n_b: Series[int] = pa.Field(ge=0)
+    n_a: Series[int] = pa.Field(ge=0, description="cells a in the frame")
+    n_b: Series[int] = pa.Field(ge=0, description="cells b in the frame")
     mean_nearest_px: Series[float] = pa.Field(nullable=True, description="mean distance")
     mean_nearest_um: Series[float] = pa.Field(nullable=True, description="the same")
     clark_evans: Series[float] = pa.Field(

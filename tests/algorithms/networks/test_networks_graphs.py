@@ -110,7 +110,7 @@ def test_triangulation_connects_and_holds_the_connecting_radius(n, seed, grid):
     """Also on coarse grids, where points coincide and lie on lines; radius by brute force."""
     rng = np.random.default_rng(seed)
     xy = np.round(rng.random((n, 2)) * grid) * (100 / grid)
-    edges = triangulate(xy)
+    edges = triangulate([xy], np.array([0, n]))
     assert (edges[:, 0] < edges[:, 1]).all()
     assert len(np.unique(edges, axis=0)) == len(edges)
     length = lengths(xy, edges)

@@ -62,7 +62,7 @@ class Delaunay(CellGraph):
         (points,) = need(data, "dataframe")
         limit = _limit("max_edge", self.max_edge_um, self.max_edge_px, data)
         cells = FieldCells(points, data)
-        edges = join_frames(map(triangulate, cells.each()), cells.starts)
+        edges = triangulate(cells.each(), cells.starts)
         length = lengths(cells.xy, edges)
         radius = connecting_radii(cells.starts, edges, length)
         kept = length <= limit

@@ -23,29 +23,48 @@ def lengths(xy: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.hypot(d[:, 0], d[:, 1])
 
 
-def triangulate(xy: np.ndarray) -> np.ndarray:
-    """Edges (E, 2) int64, a < b, of the Delaunay triangulation of `xy` (N, 2); always connected.
+def triangulate(frames: Iterable[np.ndarray], starts: np.ndarray) -> np.ndarray:
+    """Sorted edges (E, 2) int64, a < b, of the Delaunay triangulation of each frame's points (n, 2).
 
-    Points on one line are joined along it, and of coinciding points all but one hang on their
-    twin, so that any set of two or more points gives a connected graph with its nearest pairs.
+    Each frame's graph is connected: points on one line are joined along it, and of coinciding points
+    all but one hang on their twin, so that any two or more points have their nearest pairs.
     """
     from scipy.spatial import Delaunay, QhullError
 
-    n = len(xy)
-    if n < 3:
-        return np.zeros((max(n - 1, 0), 2), np.int64) + np.arange(2)
-    try:
-        triangulation = Delaunay(xy)
-    except QhullError:
-        return _along_line(xy)
-    corners, across = triangulation.simplices, triangulation.neighbors
+    edges = [np.zeros((0, 2), np.int64)]
+    corners, across, n_triangles = [np.zeros((0, 3), np.int64)], [np.zeros((0, 3), np.int64)], 0
+    for start, xy in zip(starts[:-1], frames, strict=True):
+        if len(xy) < 3:
+            if len(xy) == 2:
+                edges.append(np.array([[start, start + 1]]))
+            continue
+        try:
+            found = Delaunay(xy)
+        except QhullError:
+            edges.append(_along_line(xy) + start)
+            continue
+        corners.append(found.simplices + start)
+        across.append(np.where(found.neighbors < 0, -1, found.neighbors + n_triangles))
+        n_triangles += len(found.simplices)
+        if len(found.coplanar):
+            edges.append(found.coplanar[:, [0, 2]] + start)
+    three, beside = np.concatenate(corners), np.concatenate(across)
     # side k lies opposite corner k; of the two triangles at an inner side the later one gives it
-    mine = across < np.arange(len(corners))[:, None]
-    pairs = np.concatenate(
-        [corners[mine[:, k]][:, [(k + 1) % 3, (k + 2) % 3]] for k in range(3)]
-        + [triangulation.coplanar[:, [0, 2]]]
-    ).astype(np.int64)
-    return np.stack([pairs.min(axis=1), pairs.max(axis=1)], axis=1)
+    mine = beside < np.arange(len(three))[:, None]
+    for k, ends in enumerate(([1, 2], [2, 0], [0, 1])):
+        edges.append(three[mine[:, k]][:, ends])
+    return _sorted(np.concatenate(edges), starts)
+
+
+def _sorted(edges: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """`edges` with a < b, in ascending order."""
+    n = max(int(starts[-1]), 1)
+    code = edges.min(axis=1) * n + edges.max(axis=1)
+    if (code[1:] > code[:-1]).all() and (edges[:, 0] < edges[:, 1]).all():
+        return edges
+    code.sort()
+    a = code // n
+    return np.stack([a, code - a * n], axis=1)
 
 
 def _along_line(xy: np.ndarray) -> np.ndarray:
@@ -55,11 +74,10 @@ def _along_line(xy: np.ndarray) -> np.ndarray:
     return np.sort(np.stack([order[:-1], order[1:]], axis=1), axis=1)
 
 
-def join_frames(parts: Iterable[np.ndarray], starts: np.ndarray) -> np.ndarray:
-    """Edges (E, 2) of all frames, sorted, from those (a < b) of each, numbered within it."""
-    moved = [edges + start for start, edges in zip(starts[:-1], parts, strict=True)]
-    edges = np.concatenate([np.zeros((0, 2), np.int64), *moved])
-    return edges[np.argsort(edges @ [max(int(starts[-1]), 1), 1])]
+def join_frames(frames: Iterable[np.ndarray], starts: np.ndarray) -> np.ndarray:
+    """Sorted edges (E, 2) int64, a < b, of all frames from those of each, numbered within it."""
+    moved = [edges + start for start, edges in zip(starts[:-1], frames, strict=True)]
+    return _sorted(np.concatenate([np.zeros((0, 2), np.int64), *moved]), starts)
 
 
 def connecting_radii(starts: np.ndarray, edges: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -74,19 +92,21 @@ def connecting_radii(starts: np.ndarray, edges: np.ndarray, length: np.ndarray) 
     radius = np.full(len(starts) - 1, np.nan)
     if not len(edges):
         return radius
-    # ranks and not lengths as weights: csgraph takes a weight of 0 for no edge
-    order = np.argsort(length, kind="stable")
-    rank = np.empty(len(length))
-    rank[order] = np.arange(1, len(length) + 1)
+    # csgraph takes a weight of 0 for no edge
+    weight = np.maximum(length, np.finfo(float).tiny)
+    tree = sparse.coo_array(minimum_spanning_tree(_upper(starts, edges, weight)))
+    frame = np.searchsorted(starts, tree.coords[0], side="right") - 1
+    longest = np.full(len(radius), -1.0)
+    np.maximum.at(longest, frame, tree.data)
+    radius[longest >= 0] = longest[longest >= 0]
+    return np.where(radius == np.finfo(float).tiny, 0, radius)
+
+
+def _upper(starts: np.ndarray, edges: np.ndarray, weight: np.ndarray) -> sparse.csr_array:
+    """The (n, n) matrix of `weight` at (a, b) of each of the edges, which are sorted, a < b."""
     n = int(starts[-1])
-    tree = minimum_spanning_tree(sparse.csr_array((rank, (edges[:, 0], edges[:, 1])), (n, n)))
-    sides = sparse.coo_array(tree)
-    frame = np.searchsorted(starts, sides.coords[0], side="right") - 1
-    longest = np.zeros(len(radius), np.int64)
-    np.maximum.at(longest, frame, sides.data.astype(np.int64))
-    found = longest > 0
-    radius[found] = length[order[longest[found] - 1]]
-    return radius
+    rows = np.concatenate([[0], np.cumsum(np.bincount(edges[:, 0], minlength=n))])
+    return sparse.csr_array((weight, np.ascontiguousarray(edges[:, 1]), rows), (n, n))
 
 
 def adjacency(n: int, edges: np.ndarray) -> sparse.csr_array:
@@ -105,13 +125,16 @@ def node_measures(starts: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray
     from scipy.sparse.csgraph import connected_components
 
     n = int(starts[-1])
-    matrix = adjacency(n, edges)
-    degree = np.diff(matrix.indptr).astype(np.int64)
+    edges = _sorted(edges, starts)
+    degree = np.bincount(edges.ravel(), minlength=n)
+    matrix = _upper(starts, edges, np.ones(len(edges)))
     clustering = np.zeros(n)
     if len(edges):
-        # walks of two steps that a third closes: twice the triangles at each node
-        closed = (matrix @ matrix).multiply(matrix).sum(axis=1)
-        clustering = np.nan_to_num(divide(closed, degree * (degree - 1)))
+        # of a triangle a < b < c, ways a-b-c closed by a-c count it at a and c, forks b-a-c at b
+        ways = (matrix @ matrix).multiply(matrix)
+        forks = (matrix.T @ matrix).multiply(matrix)
+        closed = ways.sum(axis=1) + ways.sum(axis=0) + forks.sum(axis=1)
+        clustering = np.nan_to_num(divide(2 * closed, degree * (degree - 1)))
     component = connected_components(matrix, directed=False)[1].astype(np.int64)
     held = np.flatnonzero(np.diff(starts))  # frames with cells
     first = np.minimum.reduceat(component, starts[held]) if n else component

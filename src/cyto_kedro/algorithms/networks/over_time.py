@@ -208,7 +208,9 @@ def _node_columns(
     ends = nodes[["population", "track_id"]].merge(
         tracks[["population", "track_id", "end_reason"]], how="left"
     )
-    return nodes.assign(end_reason=np.where(np.isin(row, last), ends["end_reason"], None))
+    reason = ends["end_reason"].to_numpy(object)
+    reason[~np.isin(row, last)] = None
+    return nodes.assign(end_reason=reason)
 
 
 def _steps(cells: FieldCells, row: np.ndarray) -> pd.DataFrame:

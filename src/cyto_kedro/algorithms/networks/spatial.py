@@ -13,6 +13,7 @@ from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.contacts.common import divide, need
 from cyto_kedro.algorithms.networks.field import FieldCells
 from cyto_kedro.algorithms.networks.ripley import Pairs, clark_evans, hanisch_g
+from cyto_kedro.errors import InputError
 from cyto_kedro.schemas.base import Table
 
 # neighbours listed for each cell; where none of them has the label asked for, all are searched
@@ -74,8 +75,12 @@ class SpatialStatistics(Algorithm):
         """
         points, shape = need(data, "dataframe", "shape")
         if self.alive_only:
-            (dead,) = need(dict(points), "dead")
-            points = points[~(pd.notna(dead) & (dead == True))]  # noqa: E712  (may hold None)
+            if "dead" not in points:
+                raise InputError(
+                    "alive_only needs the column dead (from viability), which the points lack; "
+                    "without it dead cells would be counted: give it, or set alive_only: false"
+                )
+            points = points[~points["dead"].isin([True])]
         cells = FieldCells(points, data)
         pixel = data.get("pixel_size_um")
         radii = np.array(
