@@ -76,7 +76,7 @@ EXTRA = {
     "cells": "`<channel>_sum`, `_mean`, `_median`, `_sd`, `_min`, `_max` of every channel's measurement "
     "image within the mask; and the columns of the [groups of features](features.md) that "
     "`tabulation.features.args.groups` names",
-    "cell_columns": "the columns that the steps make (see [columns.md](columns.md)); without steps, no rows",
+    "cell_columns": "the columns that the steps make ([columns.md](columns.md)); without steps, no rows",
     "steps": "`interpolated`",
     "deaths": "`last_alive_frame`: last frame before the death in which the cell was seen",
     "results": "`contact_cell_id` (list of `population:track_id`) and one signal per channel, "

@@ -113,7 +113,6 @@ class Tabulation(Strict):
     features: TabulationSpec = Field(description="what is measured of each cell")
     touches: TabulationSpec = Field(description="which masks are within reach of each other")
     steps: ColumnSteps = Field(
-        default=ColumnSteps(()),
         description="steps on the cells as they are measured, each within a frame and population; "
         "what FilterCells drops is in no later table",
     )
@@ -152,7 +151,6 @@ class Contacts(Strict):
     death_index: ContactsSpec = Field(description="share of dead cells per frame")
     density: ContactsSpec = Field(description="cells per area, smoothed: maps, and at each cell")
     columns: ColumnSteps = Field(
-        default=ColumnSteps(()),
         description="steps on the cells of whole films, with viability and tracks; what they add is "
         "the table cell_columns",
     )

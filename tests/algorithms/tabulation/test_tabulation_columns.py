@@ -95,6 +95,8 @@ def test_cells_without_a_value_are_dropped_or_kept_as_asked() -> None:
     table.loc[[0, 4], "Dead_mean"] = np.nan
     for args in ({"keep": {"Dead_mean": (0, None)}}, {"where": "Dead_mean > 0"}):
         assert len(take(FilterCells(**args), table)) == 8
+    assert len(take(FilterCells(where="Dead_mean"), table)) == 8
+    for args in ({"keep": {"Dead_mean": (0, None)}}, {"where": "Dead_mean > 0"}):
         assert len(take(FilterCells(**args, keep_unknown=True), table)) == 10
     quantiles = FilterCells(quantiles={"Dead_mean": (0, 1)})
     assert len(take(quantiles, table)) == 8
@@ -235,6 +237,10 @@ def test_nearest_of_some_within_reach() -> None:
         cross(table, {"C": bright}, other="C", by="nearest"),
     )
     np.testing.assert_allclose(some["dim_nearest_px"], all_["C_nearest_px"])
+    # what is not known to meet the condition does not
+    unknown = other.assign(Dead_mean=np.where(other["Dead_mean"] > 20, 1.0, np.nan))
+    known = cross(table, {"C": unknown}, other="C", by="nearest", only="Dead_mean")
+    np.testing.assert_allclose(known["C_nearest_px"], all_["C_nearest_px"])
     near = cross(table, {"C": other}, **args, max_distance_um=5)
     assert near["dim_nearest_px"].max() <= 10
     np.testing.assert_array_equal(near["dim_nearest_px"].isna(), some["dim_nearest_px"] > 10)

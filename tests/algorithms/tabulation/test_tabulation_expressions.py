@@ -43,6 +43,9 @@ NAN = np.nan
         ("a == 0 or b > 3", [True, False, True, False]),
         ("not dead and track_id >= 2", [False, True, False, True]),
         ("a and b", [True, False, False, False]),
+        ("where(a, 1, 2)", [1.0, 1.0, 2.0, 2.0]),  # null is not so
+        ("not a", [False, False, True, True]),
+        ("(a < b) == dead", [True, False, False, True]),
     ],
 )
 def test_values(text: str, want: list[object]) -> None:
@@ -99,11 +102,19 @@ def test_arithmetic_is_that_of_pandas(text: str) -> None:
         "a +",
         "a; b",
         "1" * 600,
+        "-" * 499 + "a",
+        "(" * 400 + "a" + ")" * 90,
     ],
 )
 def test_anything_else_is_refused_when_it_is_read(text: str) -> None:
     with pytest.raises(ConfigError):
         Expression(text)
+
+
+def test_null_meets_no_condition() -> None:
+    assert Expression("a").holds(TABLE).tolist() == [True, True, False, False]
+    assert Expression("a < 3").holds(TABLE).tolist() == [True, True, True, False]
+    assert Expression("1").holds(TABLE).all()
 
 
 def test_what_is_wrong_is_named() -> None:

@@ -56,7 +56,7 @@ class DensityMaps(Algorithm):
     *likelihood* maximises the leave-one-out likelihood ``sum_i log f_(-i)(p_i)`` (Habbema, Hermans &
     van den Broek 1974; Duin 1976), without edge correction, from squared distances of pairs that are
     computed once: a few candidates, then Brent's bounded search in log h. Above `max_pairs`, every
-    k-th cell is left out in turn, not every one.
+    k-th cell is left out in turn, not every one, and 500 at least.
 
     At a cell of the same population, the cell itself is not counted.
     """
@@ -76,7 +76,9 @@ class DensityMaps(Algorithm):
         "can be compared, or one for each frame",
     )
     max_pairs: int = Field(
-        default=500_000, ge=1000, description="pairs of cells the likelihood is computed from"
+        default=500_000,
+        ge=1000,
+        description="pairs of cells the likelihood is computed from, about",
     )
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 
 _CANDIDATES = 8
+_LEAST_CELLS = 500  # with fewer, the likeliest bandwidth is off by more than about a tenth
 _BAND = 512  # cells computed at once
 _REACH = 6.0  # kernels end here, standard deviations: 1.5e-8 of their height
 
@@ -110,8 +111,8 @@ def likelihood_bandwidth(
     limits
         Narrowest and widest bandwidth, px.
     max_pairs
-        Above so many pairs, the likelihood is summed over every k-th cell, each still against all
-        others of its frame.
+        Above so many pairs, the likelihood is summed over every k-th cell (500 at least), each still
+        against all others of its frame.
 
     Returns
     -------
@@ -122,6 +123,7 @@ def likelihood_bandwidth(
     if not frames:
         return np.nan, False
     stride = -(-sum(len(xy) ** 2 for xy in frames) // max_pairs)
+    stride = max(1, min(stride, sum(map(len, frames)) // _LEAST_CELLS))
     pairs, nearest, lengths, offset = [], [], [], 0
     for xy in frames:
         rows = np.arange(-offset % stride, len(xy), stride)

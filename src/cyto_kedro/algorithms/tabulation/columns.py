@@ -136,7 +136,7 @@ class FilterCells(ColumnStep):
             kept &= self._within(values, low_, high_)
         if self.where is not None:
             condition = Expression(self.where)
-            met = condition(table).astype(bool)
+            met = condition.holds(table)
             for name in condition.columns:
                 met |= self.keep_unknown & np.isnan(self._known(table, name))
             kept &= met

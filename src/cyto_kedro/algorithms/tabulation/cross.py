@@ -29,7 +29,7 @@ class CrossTable(ColumnStep):
     contact  ``<name>_<column>_<how>``, ``<name>_n_contacts``
     label    ``<name>_<column>``
 
-    Null where there is no such cell. Ties of distance go to the smaller label.
+    Null where there is no such cell.
 
     Data: ``"others"``, ``{population: table}`` of the same film; ``"touches"`` (`schemas.Touches`, of
     `by: contact`); ``"population"``; ``"pixel_size_um"``.
@@ -78,7 +78,7 @@ class CrossTable(ColumnStep):
             raise ConfigError(f"CrossTable.other: {unknown('population', self.other, others)}")
         other = others[self.other]
         if self.only is not None:
-            other = other[Expression(self.only)(other).astype(bool)]
+            other = other[Expression(self.only).holds(other)]
         other = other.sort_values(["frame", "label"], ignore_index=True)
         values = {column: numbers(other, column, "CrossTable") for column in self.columns}
         prefix = self.name or self.other

@@ -16,7 +16,7 @@ import pandas as pd
 
 from cyto_kedro.errors import ConfigError, unknown
 
-_LONGEST = 500
+_LONGEST, _DEEPEST = 500, 40
 
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: np.add,
@@ -47,7 +47,7 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "asinh": (1, np.arcsinh),
     "minimum": (2, np.minimum),
     "maximum": (2, np.maximum),
-    "where": (3, np.where),
+    "where": (3, lambda condition, a, b: np.where(_truth(condition), a, b)),
 }
 
 
@@ -57,8 +57,8 @@ class Expression:
     A name is a column; one that is no Python name is written ``col("CD8-FITC_mean")``. There are
     numbers, ``+ - * / **``, comparisons, ``and or not``, and the functions abs, sqrt, exp, log, log2,
     log10, log1p, asinh, minimum(a, b), maximum(a, b), where(condition, a, b). What has no value (a
-    division by zero, the log of a negative number, a missing input) is null; a comparison with null
-    is false.
+    division by zero, the log of a negative number, a missing input) is null; a comparison with null is
+    false, and null meets no condition.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Expression:
             raise ConfigError(f"an expression has at most {_LONGEST} characters, not {len(text)}")
         try:
             self._tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ConfigError(f"{text!r} is no expression: {error}") from error
         self.columns: tuple[str, ...] = tuple(dict.fromkeys(self._check(self._tree)))
 
@@ -83,8 +83,10 @@ class Expression:
             f"+ - * / **, comparisons, and, or, not, and {', '.join(_FUNCTIONS)}"
         )
 
-    def _check(self, node: ast.AST) -> list[str]:
+    def _check(self, node: ast.AST, depth: int = 0) -> list[str]:
         """The columns below `node`, all of whose parts are allowed."""
+        if depth > _DEEPEST:
+            raise ConfigError(f"{self.text!r}: more than {_DEEPEST} operations within each other")
         if isinstance(node, ast.Name):
             return [node.id]
         if isinstance(node, ast.Constant):
@@ -115,7 +117,7 @@ class Expression:
             below = [node.left, *node.comparators]
         else:
             raise self._refuse(node)
-        return [name for each in below for name in self._check(each)]
+        return [name for each in below for name in self._check(each, depth + 1)]
 
     def __call__(self, table: pd.DataFrame) -> np.ndarray:
         """The value in every row: float64, or bool where the last step is a comparison.
@@ -136,6 +138,10 @@ class Expression:
         if found.dtype != bool:
             found = np.where(np.isfinite(found), found, np.nan)
         return np.broadcast_to(found, len(table)).copy()
+
+    def holds(self, table: pd.DataFrame) -> np.ndarray:
+        """Whether the condition is met in every row: not where it is null or 0. (n,) bool."""
+        return np.asarray(_truth(self(table)), bool)
 
     def _value(self, node: ast.AST, values: dict[str, np.ndarray]) -> Any:
         if isinstance(node, ast.Name):
