@@ -93,7 +93,14 @@ def test_every_meaning_is_of_a_column(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("your_data", 5), ("engines", 5), ("features", 1), ("preprocessing", 3), ("comparison", 1), ("networks", 1)],
+    [
+        ("your_data", 5),
+        ("engines", 5),
+        ("features", 1),
+        ("preprocessing", 3),
+        ("comparison", 1),
+        ("networks", 1),
+    ],
 )
 def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
     checked = 0
