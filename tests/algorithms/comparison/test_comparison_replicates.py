@@ -102,6 +102,14 @@ def test_limits_of_the_effect_size_by_simulation() -> None:
     assert ((normal + high) / root < 2.5).mean() == pytest.approx(0.025, abs=0.001)
 
 
+@pytest.mark.parametrize("df", [1, 2, 4, 30])
+def test_limits_of_the_effect_size_exist_and_are_mirrored(df: int) -> None:
+    for t in (0.0, 0.3, 1.0, 5.0, 9.0, 12.0, 40.0):
+        low, high = noncentrality(t, df)
+        assert low < t < high
+        assert noncentrality(-t, df) == pytest.approx((-high, -low), abs=1e-6)
+
+
 def test_limits_of_the_difference_hold_what_they_promise() -> None:
     rng = np.random.default_rng(1)
     inside = []

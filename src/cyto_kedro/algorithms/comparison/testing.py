@@ -201,7 +201,9 @@ def noncentrality(t: float, df: int, level: float = LEVEL) -> tuple[float, float
 
     def limit(share: float) -> float:
         def excess(nc: float) -> float:
-            return float(special.nctdtr(df, nc, t)) - share
+            below = float(special.nctdtr(df, nc, t))
+            # far out, where it is 1 or 0, scipy's distribution has holes
+            return (float(nc < t) if np.isnan(below) else below) - share
 
         try:
             return float(optimize.brentq(excess, t - reach, t + reach))
