@@ -151,7 +151,6 @@ def whole_table(catalog: Any, name: str) -> pd.DataFrame:
         "observed_deaths": "deaths",
         "delaunay_measures": "network_measures",
         "contact_measures": "network_measures",
-        "subtracted_drift": "drift",
     }.get(name, name)
     return whole.sort_values(schemas.TABLES[schema].key(), ignore_index=True)
 
