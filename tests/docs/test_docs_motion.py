@@ -30,7 +30,7 @@ def test_yaml_columns_and_links_exist() -> None:
     for target in re.findall(r"\]\(([\w.]+)\)", text):
         assert (DOCS / target).is_file()
     columns = {each for name in TABLES for each in schemas.dtypes(schemas.TABLES[name])}
-    named = re.findall(r"`(?:(?:%s)\.)?([a-z]+_[a-z_]+)(\*?)`" % "|".join(TABLES), text)
+    named = re.findall(rf"`(?:(?:{'|'.join(TABLES)})\.)?([a-z]+_[a-z_]+)(\*?)`", text)
     known = columns | set(schemas.TABLES) | set(MODELS["contacts"].model_fields)
     known |= {"max_lag_frames", "max_gap_frames", "arrest_speed_um_per_min"}
     known |= {"savgol_filter", "compute_drift"}  # other libraries' functions
