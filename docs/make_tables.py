@@ -75,8 +75,8 @@ EXTRA = {
     "image within the mask; and the columns of the [groups of features](features.md) that "
     "`tabulation.features.args.groups` names",
     "steps": "`interpolated`",
-    "smoothed_steps": "for each column that `contacts.smoothing.args.columns` names: `<column>_smoothed`,"
-    " `_gradient_per_frame`, `_gradient_per_min`, `_interpolated`",
+    "smoothed_steps": "for each column of `contacts.smoothing.args.columns`: `<column>_smoothed`, "
+    "`_gradient_per_frame`, `_gradient_per_min`, `_interpolated`",
     "deaths": "`last_alive_frame`: last frame before the death in which the cell was seen",
     "results": "`contact_cell_id` (list of `population:track_id`) and one signal per channel, "
     "`<channel>_mean`",
