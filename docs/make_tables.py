@@ -78,6 +78,8 @@ EXTRA = {
     "`tabulation.features.args.groups` names",
     "cell_columns": "the columns that the steps make ([columns.md](columns.md)); without steps, no rows",
     "steps": "`interpolated`",
+    "smoothed_steps": "for each column of `contacts.smoothing.args.columns`: `<column>_smoothed`, "
+    "`_gradient_per_frame`, `_gradient_per_min`, `_interpolated`",
     "deaths": "`last_alive_frame`: last frame before the death in which the cell was seen",
     "results": "`contact_cell_id` (list of `population:track_id`) and one signal per channel, "
     "`<channel>_mean`",

@@ -148,7 +148,6 @@ def whole_table(catalog: Any, name: str) -> pd.DataFrame:
         "contact_measures": "network_measures",
         "delaunay_nodes": "network_nodes",
         "contact_nodes": "network_nodes",
-        "subtracted_drift": "drift",
     }.get(name, name)
     return whole.sort_values(schemas.TABLES[schema].key(), ignore_index=True)
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import divide, fov_of, need, starts_of
+from cyto_kedro.algorithms.contacts.common import divide, fov_of, need, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.motion_fits import (
     exponential,
     interval,
@@ -89,7 +89,7 @@ class VelocityAutocorrelation(Algorithm):
     def _population(self, tracks: Trajectories) -> tuple[pd.DataFrame, dict[str, Any]]:
         clock = tracks.clock
         step = np.flatnonzero(np.rint(tracks.previous(clock)) == 1)
-        run = tracks.run[step]
+        first = starts_of(tracks.run[step])
         longest = int(np.rint((clock[tracks.last] - clock[tracks.first]).max(initial=0)))
         max_lag = min(self.max_lag_frames or max(longest // 4, 8), max(longest - 1, 0))
         velocity = {
@@ -98,11 +98,11 @@ class VelocityAutocorrelation(Algorithm):
             "um": tracks.previous(tracks.xy["um"])[step]
             / tracks.previous(tracks.time_min)[step, None],
         }
-        run = np.searchsorted(first := starts_of(run), np.arange(len(run)), side="right") - 1
+        run = run_ids(first, len(step))  # tracks without a step are none here
         sums = _products(run, clock[step], velocity, (len(first), max_lag + 1))
         pairs, frames = sums.pop("pairs"), np.arange(max_lag + 1.0)
         total = pairs.sum(axis=0)
-        interval_min = np.median((tracks.previous(tracks.time_min))[step]) if len(step) else np.nan
+        interval_min = np.median(tracks.previous(tracks.time_min)[step]) if len(step) else np.nan
         key = {name: tracks.keys[name].iloc[0] for name in ("fov", "population")}
         found = pd.DataFrame(
             {

@@ -30,7 +30,9 @@ class CommonDrift(Algorithm):
     with `n_cells` 0. With `subtract` the motion measures of all populations are of positions less
     the drift up to their frame. That also removes what cells do together, such as chemotaxis,
     so it is off unless asked for; a population that cannot move by itself (`population`) is the
-    better reference. Drift of the images themselves is for preprocessing (`DriftRegistration`).
+    better reference. Errors are of one frame; that of a sum is larger than if frames were
+    independent, since cells keep their direction. Drift of the images themselves is for
+    preprocessing (`DriftRegistration`).
     """
 
     population: str | None = Field(

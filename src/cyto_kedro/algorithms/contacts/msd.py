@@ -150,8 +150,7 @@ class MeanSquaredDisplacement(Algorithm):
         curves = {unit: divide(sums.square[unit], sums.pairs)[:, 1:] for unit in UNITS}
         if not tracks.calibrated:
             curves["um"][:] = np.nan
-        n = tracks.xy["um"].shape[1]
-        dimensions = {"px": tracks.xy["px"].shape[1], "um": n}
+        dimensions = {unit: tracks.xy[unit].shape[1] for unit in UNITS}
         msd, fits = self._ensemble(tracks, sums, curves, weight, dimensions)
         return msd, self._tracks(tracks, sums, curves, weight, span, dimensions), fits
 
