@@ -62,7 +62,7 @@ def test_centroid_distance_against_all_pairs(make_points, seed):
     table = run(CentroidDistance(max_distance_px=5), points)
     assert dict(zip(pairs(table), table["centre_distance_px"], strict=True)) == pytest.approx(truth)
     assert table["distance_px"].isna().all()  # no masks were compared
-    assert set(table["definition"]) == {"centroid distance <= 5.0 px"}
+    assert set(table["definition"]) == {"centroid distance <= 5 px"}
     by_um = run(CentroidDistance(max_distance_um=2.5), points)
     assert pairs(by_um) == pairs(table)
     np.testing.assert_allclose(by_um["centre_distance_um"], table["centre_distance_px"] / 2)

@@ -115,7 +115,7 @@ class CentroidDistance(PositionContacts):
         return "centroid distance <= " + (
             f"{self.max_distance_um:g} um"
             if self.max_distance_um is not None
-            else f"{self.max_distance_px} px"
+            else f"{self.max_distance_px or 0:g} px"
         )
 
     def reach_px(self, pixel_size_um: float | None) -> float:
