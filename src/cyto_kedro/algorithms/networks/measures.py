@@ -59,8 +59,9 @@ def triangulate(frames: Iterable[np.ndarray], starts: np.ndarray) -> np.ndarray:
 def _sorted(edges: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """`edges` with a < b, in ascending order."""
     n = max(int(starts[-1]), 1)
-    code = edges.min(axis=1) * n + edges.max(axis=1)
-    if (code[1:] > code[:-1]).all() and (edges[:, 0] < edges[:, 1]).all():
+    one, other = edges.T  # by column: much quicker than reductions along rows of two
+    code = np.minimum(one, other) * n + np.maximum(one, other)
+    if (code[1:] > code[:-1]).all() and (one < other).all():
         return edges
     code.sort()
     a = code // n
@@ -177,8 +178,9 @@ def assortativity(starts: np.ndarray, edges: np.ndarray, kind: np.ndarray) -> np
     as at random, negative: unlike join. Edges at a node of kind -1 (unknown) do not count. Null
     without edges, or where all ends are of one kind.
     """
-    known = (kind[edges] >= 0).all(axis=1)
-    a, b = kind[edges[known]].T
+    a, b = kind[edges[:, 0]], kind[edges[:, 1]]
+    known = (a >= 0) & (b >= 0)
+    a, b = a[known], b[known]
     n_frames, n_kinds = len(starts) - 1, int(kind.max(initial=0)) + 1
     frame = np.searchsorted(starts, edges[known, 0], side="right") - 1
     one_way = np.bincount((frame * n_kinds + a) * n_kinds + b, minlength=n_frames * n_kinds**2)
