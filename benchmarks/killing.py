@@ -3,9 +3,9 @@
     python benchmarks/killing.py                 # four densities, four kill rules, three seeds
     python benchmarks/killing.py --quick         # one small assay, as the tests run it
 
-Each assay is some fields of one kill rule and one effector-free control field. It is analysed twice, with
-the defaults of `conf/base`: (a) from the truth's masks and tracks, (b) from masks and tracks made from
-its images. What each measure is: docs/killing.md.
+Each assay is some fields of one kill rule and one effector-free control field. It is analysed
+twice, with the defaults of `conf/base`: (a) from the truth's masks and tracks, (b) from masks and
+tracks made from its images. What each measure is: docs/killing.md.
 """
 
 from __future__ import annotations
@@ -229,7 +229,9 @@ def _deaths(result: Tally, data: dict, named: dict, true: pd.DataFrame) -> pd.Da
         after = m.identify(who, asked(rows.assign(body=track), "body", "first", "last"), WHO)
         mine["true"] = np.where(before > 0, before, after)
         pairs = m.match_deaths(of(true, population), mine)
-        result.deaths += m.Score(len(pairs), len(mine), int((true["population"] == population).sum()))
+        result.deaths += m.Score(
+            len(pairs), len(mine), int((true["population"] == population).sum())
+        )
         result.late.append((pairs["found_frame"] - pairs["frame"]).to_numpy(int))
         parts.append(mine)
     return parts[list(named).index("CancerCell")]
@@ -258,13 +260,17 @@ def _kills(result: Tally, data: dict, named: dict, truth: dict, died: pd.DataFra
     result.guess += m.guess_score(true, pairs)
 
 
-def assay_of(rule: str, density: str, seeds: int, side: int = SIDE, frames: int = 40) -> list[Field_]:
+def assay_of(
+    rule: str, density: str, seeds: int, side: int = SIDE, frames: int = 40
+) -> list[Field_]:
     """The fields of one assay."""
     n_effectors, n_targets = DENSITIES[density]
     args = {"size_px": side, "n_targets": n_targets, "n_frames": frames}
     killing = {"rule": rule}
     fields = [
-        simulate(f"{rule}{k}", False, seed=300 + k, n_effectors=n_effectors, killing=killing, **args)
+        simulate(
+            f"{rule}{k}", False, seed=300 + k, n_effectors=n_effectors, killing=killing, **args
+        )
         for k in range(seeds)
     ]
     return [*fields, simulate("control", True, seed=400, n_effectors=0, **args)]

@@ -30,7 +30,7 @@ from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json
 from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.parameters import MODELS, Assay, check_together, given_in
+from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
 from cyto_kedro.runner import history
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,11 @@ class CheckHooks:
         needed = {name for n in pipeline.nodes for name in n.inputs}
         if "manifest" in needed | produced and "assay" in blocks:
             assay = Assay.model_validate(blocks["assay"])
-            if "params:contacts.viability" in needed and "death" not in assay.markers:
+            viability = "params:contacts.viability" in needed and "death" not in assay.markers
+            if (
+                viability
+                and ContactsSpec.model_validate(blocks["contacts"]["viability"]).needs_marker
+            ):
                 raise ConfigError(
                     "assay.markers names no channel for death, so no cell can be called dead: give "
                     "assay.markers.death, or run only the pipelines up to tracking (--pipelines "

@@ -150,6 +150,11 @@ class TrackingSpec(Stepped):
 class ContactsSpec(AlgorithmSpec):
     stage: ClassVar[str] = "contacts"
 
+    @property
+    def needs_marker(self) -> bool:
+        """Whether it reads a marker's channel; an algorithm says no by ``needs_marker = False``."""
+        return getattr(self.make(), "needs_marker", True)
+
 
 class NetworksSpec(AlgorithmSpec):
     stage: ClassVar[str] = "networks"

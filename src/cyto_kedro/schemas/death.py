@@ -8,7 +8,6 @@ from pandera.typing import Series
 
 from cyto_kedro.schemas.base import END_REASONS, PerFov, Table
 
-
 EVIDENCE = ("marker", "body")
 VERDICTS = ("kill", "background", "no_contact", "not_a_target")
 START_REASONS = ("film_start", "division", "entered")
@@ -170,7 +169,9 @@ class EffectorTallies(PerFov):
     contact_min: Series[float] = pa.Field(nullable=True, description="summed over targets")
     kills: Series[float] = pa.Field(ge=0, description="sum of its shares")
     expected_kills: Series[float] = pa.Field(nullable=True, ge=0, description="sum of its credits")
-    n_victims: Series[int] = pa.Field(ge=0, description="deaths of which its share is at least half")
+    n_victims: Series[int] = pa.Field(
+        ge=0, description="deaths of which its share is at least half"
+    )
     serial_killer: Series[bool] = pa.Field(description="two victims or more")
     bouts_per_kill: Series[float] = pa.Field(nullable=True)
     first_contact_to_death_min: Series[float] = pa.Field(
@@ -200,7 +201,9 @@ class TargetTallies(PerFov):
     death_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
     observed_min: Series[float] = pa.Field(nullable=True, description="alive")
     n_effectors: Series[int] = pa.Field(ge=0, description="different effectors that touched it")
-    n_hits: Series[int] = pa.Field(ge=0, description="bouts begun before its death, or till the end")
+    n_hits: Series[int] = pa.Field(
+        ge=0, description="bouts begun before its death, or till the end"
+    )
     contact_frames: Series[int] = pa.Field(ge=0, description="before its death, over effectors")
     contact_min: Series[float] = pa.Field(nullable=True, description="before its death")
     first_contact_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)

@@ -57,9 +57,10 @@ class KillLikelihood(Algorithm):
     effector's part of the contact time up to m. Summed over m this is the posterior share, and
     ``credit = (1 - p_background) * posterior share``.
 
-    ``credit_by="likeliest"`` puts the part of the dooming hit wholly on the effector most likely to have dealt it,
-    which agrees best with the truth in the mean; ``"expected"`` keeps the posterior shares. A death with
-    p_background above `max_p_background` has no kills: verdict ``background``, or ``no_contact``.
+    ``credit_by="likeliest"`` puts the part of the dooming hit wholly on the effector most likely to
+    have dealt it, which agrees best with the truth in the mean; ``"expected"`` keeps the posterior
+    shares. A death with p_background above `max_p_background` has no kills: verdict
+    ``background``, or ``no_contact`` where no living effector was ever seen to touch the target.
 
     The background comes from fields that the sample sheet calls `control` and that hold no contact
     with an effector, if they had at least 3 deaths or as much time at risk as the others; else from
@@ -106,7 +107,7 @@ class KillLikelihood(Algorithm):
         rows: list[dict[str, Any]] = []
         names = {name for each in watched for name in each.exposure.targets["population"].unique()}
         for population in sorted(names):
-            mine = [replace_exposure(each, population) for each in watched]
+            mine = [_of_population(each, population) for each in watched]
             base, source, facts = self._background(mine)
             whole = Histories([each.exposure for each in mine])
             fixed = {"background_per_min": base} if base is not None else {}
@@ -213,9 +214,7 @@ class KillLikelihood(Algorithm):
         )
         return result
 
-    def _judge(
-        self, histories: Histories, model: AttackModel
-    ) -> tuple[pd.DataFrame, np.ndarray]:
+    def _judge(self, histories: Histories, model: AttackModel) -> tuple[pd.DataFrame, np.ndarray]:
         """Per death (row of targets) and effector the share and credit; p_background per target."""
         part, attack, alive = histories.parts(model)
         own = histories.background(model, alive)
@@ -265,7 +264,7 @@ def only(exposure: Exposure, population: str) -> Exposure:
     )
 
 
-def replace_exposure(watched: Watched, population: str) -> Watched:
+def _of_population(watched: Watched, population: str) -> Watched:
     """`watched` with the exposure of one target population."""
     return watched._replace(exposure=only(watched.exposure, population))
 

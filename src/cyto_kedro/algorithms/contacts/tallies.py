@@ -96,15 +96,15 @@ class CellTallies(Algorithm):
             kills_per_h=divide(60 * shares, observed),
             kills_per_contact_h=divide(60 * shares, contact),
         )
-        search = _searches(victims, _minutes(data, victims, "first"), _minutes(data, victims, "last"))
+        search = _searches(
+            victims, _minutes(data, victims, "first"), _minutes(data, victims, "last")
+        )
         table["search_min"] = divide(count(search, search["search_min"]), count(search))
         names = list(schemas.dtypes(schemas.EffectorTallies))
         return schemas.conform(schemas.EffectorTallies, table[names])
 
 
-def _targets(
-    data: Data, mine: np.ndarray, exposure: Exposure, bouts: pd.DataFrame
-) -> pd.DataFrame:
+def _targets(data: Data, mine: np.ndarray, exposure: Exposure, bouts: pd.DataFrame) -> pd.DataFrame:
     table = data["fates"][mine].sort_values(["population", "track_id"], ignore_index=True)
     n, deaths = len(table), data["deaths"]
     row = rows_of(table, exposure.targets["population"], exposure.targets["track_id"])
@@ -119,7 +119,9 @@ def _targets(
     verdict = deaths["verdict"] if "verdict" in deaths else pd.Series("died", deaths.index)
     verdict = verdict.replace({"kill": "killed"})
     fate = np.append(verdict.to_numpy(object), "died")[death]
-    fate = np.where(died, fate, np.where(table["dead_at_first_sight"], "dead_at_first_sight", "alive"))
+    fate = np.where(
+        died, fate, np.where(table["dead_at_first_sight"], "dead_at_first_sight", "alive")
+    )
     chance = deaths["p_background"] if "p_background" in deaths else pd.Series(np.nan, deaths.index)
     exit_min = table["exit_min"].to_numpy(float)
     contact = np.bincount(attacks["row"], attacks["dt"], minlength=n)

@@ -6,7 +6,7 @@ fields of a population that share an exposure), so no number has to be tuned by 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,8 @@ class MarkerThreshold(Algorithm):
     a living cell, which moves its mean and not its median until half of the cell is lit. Where the
     dye stains less than half of the mask (a nucleus in a whole-cell mask), use ``stat: mean``.
     """
+
+    needs_marker: ClassVar[bool] = True
 
     stat: Literal["median", "mean", "max", "sum"] = Field(
         default="median", description="statistic of the marker within the mask"

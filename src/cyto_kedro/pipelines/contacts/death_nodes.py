@@ -48,7 +48,9 @@ def learn_killing(
         }
         row = sheet.loc[fov]
         exposure = algorithm.exposure(data)
-        watched.append(Watched(exposure, condition_of(fields, fov), bool(row.get("control", False))))
+        watched.append(
+            Watched(exposure, condition_of(fields, fov), bool(row.get("control", False)))
+        )
     models = algorithm.estimate(watched)
     _warn(models)
     return models

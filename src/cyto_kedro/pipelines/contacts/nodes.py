@@ -15,6 +15,7 @@ from cyto_kedro.pipelines.contacts.death_nodes import condition_of
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
+_SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
 
 
 def measure_motion(
@@ -72,19 +73,28 @@ def estimate_viability(
     one), so that a control without any death is judged by the same threshold as the others. Fields
     of another plate may have been filmed with another exposure.
     """
-    marker = manifest.markers["death"]
-    columns = ["fov", "population", "frame", "label"]
+    marker = manifest.markers.get("death", "")
+    columns = [*_SHAPE, *_measured(manifest, group["population"])]
     algorithm: Any = viability.make()
     states: dict[str, Any] = {}
     for plate, fovs in _plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
-        narrow = [
-            table[[*columns, *(name for name in table if str(name).startswith(f"{marker}_"))]]
-            for table in tables
-        ]
+        narrow = [table[[name for name in columns if name in table]] for table in tables]
         pooled = join(narrow, schemas.Cells)
-        states[str(plate)] = algorithm.estimate({"dataframe": pooled, "marker": marker})
+        given = {"dataframe": pooled, "marker": marker, **_sources(manifest, group["population"])}
+        states[str(plate)] = algorithm.estimate(given)
     return states
+
+
+def _sources(manifest: Manifest, population: str) -> dict[str, Any]:
+    """The channels that a population is segmented from."""
+    return {"sources": manifest.sources[population]}
+
+
+def _measured(manifest: Manifest, population: str) -> list[str]:
+    """Columns of intensities that viability may need: the marker's and the population's own."""
+    channels = {*manifest.sources[population], manifest.markers.get("death", "")}
+    return [f"{channel}_{stat}" for channel in sorted(channels) for stat in schemas.STATS]
 
 
 def _plates(fields: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +113,12 @@ def assess_viability(
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
     state = viability_state[_plates(fields)["plate"].iloc[0]]
-    data = {"dataframe": cells, "marker": manifest.markers["death"], "state": state}
+    data = {
+        "dataframe": cells,
+        "marker": manifest.markers.get("death", ""),
+        "state": state,
+        **_sources(manifest, group["population"]),
+    }
     return viability.make()(data)["dataframe"]
 
 
