@@ -121,7 +121,10 @@ class Contacts(Strict):
     viability: ContactsSpec = Field(description="alive or dead, per cell and frame")
     deaths: ContactsSpec = Field(description="when a track turns from alive to dead")
     kills: ContactsSpec = Field(description="which effectors a death is attributed to")
-    tallies: ContactsSpec = Field(description="kills per effector, hits per target")
+    tallies: ContactsSpec = Field(
+        default_factory=lambda: ContactsSpec(name="CellTallies"),
+        description="kills per effector, hits per target",
+    )
 
 
 class Networks(Strict):

@@ -141,6 +141,7 @@ class AttackModels(Table):
     gain: Series[float] = pa.Field(
         description="log likelihood over that of no killing at all; below about 3: no evidence"
     )
+    evidence: Series[float] = pa.Field(ge=0, le=1, description="chance that contact kills at all")
     n_targets: Series[int] = pa.Field(ge=0)
     n_deaths: Series[int] = pa.Field(ge=0)
     risk_frames: Series[float] = pa.Field(ge=0, description="frames of targets at risk")
