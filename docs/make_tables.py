@@ -75,7 +75,6 @@ EXTRA = {
     "image within the mask; and the columns of the [groups of features](features.md) that "
     "`tabulation.features.args.groups` names",
     "steps": "`interpolated`",
-    "deaths": "`last_alive_frame`: last frame before the death in which the cell was seen",
     "results": "`contact_cell_id` (list of `population:track_id`) and one signal per channel, "
     "`<channel>_mean`",
 }

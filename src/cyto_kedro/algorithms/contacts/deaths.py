@@ -71,10 +71,10 @@ class DeathCaller(Algorithm):
     """
 
     body_reach_um: float | None = Field(
-        default=6.0, ge=0, description="used where the film is calibrated; null, 0: off"
+        default=6.0, ge=0, description="used where the film is calibrated; 0: off"
     )
     body_reach_px: float | None = Field(
-        default=None, ge=0, description="used where body_reach_um is not, or cannot be"
+        default=0.0, ge=0, description="used where it is not, or body_reach_um is null; 0: off"
     )
     body_max_gap_frames: int = Field(default=2, ge=0, description="frames missing at most")
 
