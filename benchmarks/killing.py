@@ -3,9 +3,9 @@
     python benchmarks/killing.py                 # four densities, four kill rules, three seeds
     python benchmarks/killing.py --quick         # one small assay, as the tests run it
 
-Each assay is some fields of one kill rule and one effector-free control field. It is analysed twice, with
-the defaults of `conf/base`: (a) from the truth's masks and tracks, (b) from masks and tracks made from
-its images. What each measure is: docs/killing.md.
+Each assay is some fields of one kill rule and one effector-free control field. It is analysed
+twice, with the defaults of `conf/base`: (a) from the truth's masks and tracks, (b) from masks and
+tracks made from its images. What each measure is: docs/killing.md.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def oracle(each: Field_, rule: str) -> pd.DataFrame:
     rate = assay.targets.death_rate_per_h
     minutes = {"lethal": 1e9 if rule == "spontaneous_only" else lethal, "delay": law.mean_delay_min}
     row = {f"{name}_{unit}": each for name, each in minutes.items() for unit in ("min", "frames")}
-    row |= {"hits": 50.0 if added else 1.0, "delay_cv": law.delay_cv}
+    row |= {"evidence": 1.0, "hits": 50.0 if added else 1.0, "delay_cv": law.delay_cv}
     row |= {"background_per_h": rate, "background_per_frame": rate / 60}
     truth, keys = each.truth, ["population", "track_id"]
     deaths = truth["deaths"].assign(last_alive_frame=truth["deaths"]["frame"] - 1)

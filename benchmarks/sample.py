@@ -158,7 +158,7 @@ def score_kills(
     known = KillShares()(
         {"deaths": truth["deaths"], "contacts": truth["contacts"], "populations": ROLES}
     )["kills"].rename(columns={"target_track_id": "target", "effector_track_id": "effector"})
-    tally.kills["cyto_kedro, given true deaths and contacts"] += m.kill_score(true, known)
+    tally.kills["KillShares, given true deaths and contacts"] += m.kill_score(true, known)
 
 
 def _effectors(table: pd.DataFrame, track: str, first: str, last: str, named: dict) -> np.ndarray:
@@ -274,7 +274,7 @@ def show_rules(run: RunFolder, truth: Path, tolerance: int) -> None:
             f"{kills['cyto_kedro'].true:>7.0f}"
         )
     print("T, C: TCell, CancerCell. late: mean frames after the membrane's break. guess: a random")
-    print("effector that touched. truth*: our kill rule given true deaths and true contacts.")
+    print("effector that touched. truth*: KillShares given true deaths and true contacts.")
 
 
 def main() -> None:

@@ -80,7 +80,6 @@ EXTRA = {
     "steps": "`interpolated`",
     "smoothed_steps": "for each column of `contacts.smoothing.args.columns`: `<column>_smoothed`, "
     "`_gradient_per_frame`, `_gradient_per_min`, `_interpolated`",
-    "deaths": "`last_alive_frame`: last frame before the death in which the cell was seen",
     "results": "`contact_cell_id` (list of `population:track_id`) and one signal per channel, "
     "`<channel>_mean`",
 }

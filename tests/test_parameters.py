@@ -113,6 +113,26 @@ def test_a_tile_sees_the_engine_without_its_steps() -> None:
     assert given_in("um", "px", {"segmentation": um}) == ["segmentation.T.steps[0].args.radius_um"]
 
 
+def test_a_duration_whose_twin_is_given_needs_no_times() -> None:
+    def asked(**args: object) -> list[str]:
+        contacts = {name: {"name": cls} for name, cls in _CONTACTS.items()}
+        contacts["kills"] = {"name": "KillShares", "args": args}
+        return given_in("min", "frames", {"contacts": contacts})
+
+    assert asked() == ["contacts.kills.args.window_min"]
+    assert asked(window_frames=30) == asked(window_min=None, window_frames=30) == []
+
+
+_CONTACTS = {
+    "kinematics": "Kinematics",
+    "contacts": "ContactJoin",
+    "bouts": "Bouts",
+    "viability": "MarkerThreshold",
+    "deaths": "HysteresisDeaths",
+    "kills": "KillLikelihood",
+}
+
+
 @pytest.mark.parametrize(
     ("block", "value", "why"),
     [

@@ -28,7 +28,7 @@ BLOCKS = ("t0000-0006", "t0007-0008")
 TABLES = (
     *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
     *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
-    *("contact_measures", "drift", "subtracted_drift", "msd", "track_fits", "motion_fits"),
+    *("contact_measures", "drift", "msd", "track_fits", "motion_fits"),
     *("velocity_autocorrelation", "smoothed_steps"),
     *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
     *("nearest_neighbours", "death_spread", "results"),

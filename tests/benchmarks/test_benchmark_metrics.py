@@ -197,3 +197,41 @@ def test_challenge_measures_of_a_perfect_and_a_flawed_result(tmp_path: Path) -> 
     assert result["SEG"] == pytest.approx(7 / 8)
     assert result["DET"] == pytest.approx(1 - 10 / 80)
     assert result["TRA"] == pytest.approx(1 - (10 + 2 * 1.5 + 1) / (80 + 6 * 1.5))
+
+
+def bouts(*rows: tuple[int, int, int, int]) -> pd.DataFrame:
+    """Bouts (track_a, track_b, start, end)."""
+    table = pd.DataFrame(rows, columns=["track_id_a", "track_id_b", "start_frame", "end_frame"])
+    return table.assign(population_a="N", population_b="T")
+
+
+def test_bout_errors_are_of_the_bout_that_overlaps_most() -> None:
+    true = bouts((1, 1, 0, 9), (1, 1, 20, 29), (2, 1, 5, 8))
+    found = bouts((1, 1, 2, 9), (1, 1, 9, 23), (1, 2, 5, 8), (0, 1, 5, 8), (2, 1, 9, 12))
+    # the second overlaps the first true bout in one frame and the second in four; the others nothing
+    start, end = m.bout_errors(true, found)
+    assert sorted(zip(start.tolist(), end.tolist(), strict=True)) == [(-11, -6), (2, 0)]
+    assert [len(each) for each in m.bout_errors(true, found[:0])] == [0, 0]
+
+
+def test_main_killers_of_deaths_that_both_attribute() -> None:
+    columns = ["target", "effector", "share"]
+    true = pd.DataFrame([(1, 1, 0.6), (1, 2, 0.4), (2, 3, 1.0), (3, 4, 1.0)], columns=columns)
+    found = pd.DataFrame(
+        [(1, 1, 1.0), (2, 3, 0.5), (2, 5, 0.5), (9, 1, 1.0), (0, 4, 1.0)], columns=columns
+    )
+    score = m.main_killer_score(true, found)
+    assert (score.hits, score.found, score.true) == (1.5, 2, 2)
+
+
+@pytest.mark.slow
+def test_a_small_simulated_assay_is_found() -> None:
+    import killing
+
+    fields = killing.assay_of("single_hit", "1", 1, 128, 25)
+    for source in killing.SOURCES:
+        row = killing.row("single_hit", "1", source, fields)
+        assert (
+            row["contact F1"] > 0.95 and row["death R"] == row["death P"] == row["time <= 1"] == 1
+        )
+        assert row["kill F1"] > row["guess"] and row["kills"] == 7

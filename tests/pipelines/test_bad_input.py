@@ -192,13 +192,13 @@ class TestCalibration:
                 "args": {"max_distances_px": [30], "window_frames": 30},
             },
         )
+        uncalibrated.block("contacts", kills={"name": "KillShares"})
         refused(
             uncalibrated,
             *("frame times of 2 of 2 fields", "'control_1'", "assay.frame_interval_s", "_frames"),
             "contacts.kills.args.window_min",
         )
-        window = {"window_min": None, "window_frames": 30}
-        window |= {"half_life_min": None, "half_life_frames": 10}
+        window = {"window_frames": 30}  # the defaults in minutes are then not used
         uncalibrated.block("contacts", kills={"name": "KillShares", "args": window})
         with caplog.at_level("WARNING", logger="cyto_kedro"):
             uncalibrated.run(*STAGES)

@@ -130,19 +130,23 @@ class AttackModels(Table):
     target_population: Series[str]
     condition: Series[str] = pa.Field(description="empty: all fields together")
     lethal_frames: Series[float] = pa.Field(gt=0, description="mean contact time that dooms")
-    lethal_min: Series[float] = pa.Field(nullable=True, gt=0)
+    lethal_min: Series[float] = pa.Field(nullable=True, gt=0, description="the same in minutes")
     hits: Series[float] = pa.Field(gt=0, description="1: any minute may kill; more: damage adds up")
     delay_frames: Series[float] = pa.Field(gt=0, description="mean time from doom to death")
-    delay_min: Series[float] = pa.Field(nullable=True, gt=0)
+    delay_min: Series[float] = pa.Field(nullable=True, gt=0, description="the same in minutes")
     delay_cv: Series[float] = pa.Field(gt=0, description="sd over mean of that time")
     background_per_frame: Series[float] = pa.Field(ge=0, description="deaths per target and frame")
-    background_per_h: Series[float] = pa.Field(nullable=True, ge=0)
-    background_source: Series[str] = pa.Field(isin=BACKGROUND_SOURCES)
+    background_per_h: Series[float] = pa.Field(nullable=True, ge=0, description="the same per hour")
+    background_source: Series[str] = pa.Field(
+        isin=BACKGROUND_SOURCES,
+        description="control (effector-free control fields), same_fields (all time at risk), assumed",
+    )
     gain: Series[float] = pa.Field(
         description="log likelihood over that of no killing at all; below about 3: no evidence"
     )
-    n_targets: Series[int] = pa.Field(ge=0)
-    n_deaths: Series[int] = pa.Field(ge=0)
+    evidence: Series[float] = pa.Field(ge=0, le=1, description="chance that contact kills at all")
+    n_targets: Series[int] = pa.Field(ge=0, description="targets seen alive")
+    n_deaths: Series[int] = pa.Field(ge=0, description="of these")
     risk_frames: Series[float] = pa.Field(ge=0, description="frames of targets at risk")
     contact_frames: Series[float] = pa.Field(ge=0, description="summed over effectors")
     expected_background: Series[float] = pa.Field(ge=0, description="deaths by themselves")
@@ -161,7 +165,7 @@ class EffectorTallies(PerFov):
     track_id: Series[int] = pa.Field(ge=1)
     first_frame: Series[int] = pa.Field(ge=0)
     last_frame: Series[int] = pa.Field(ge=0, description="alive; its death ends its row")
-    observed_min: Series[float] = pa.Field(nullable=True)
+    observed_min: Series[float] = pa.Field(nullable=True, description="time seen alive")
     died: Series[bool]
     n_targets: Series[int] = pa.Field(ge=0, description="different targets touched")
     n_bouts: Series[int] = pa.Field(ge=0, description="bouts with targets")
@@ -173,7 +177,7 @@ class EffectorTallies(PerFov):
         ge=0, description="deaths of which its share is at least half"
     )
     serial_killer: Series[bool] = pa.Field(description="two victims or more")
-    bouts_per_kill: Series[float] = pa.Field(nullable=True)
+    bouts_per_kill: Series[float] = pa.Field(nullable=True, description="n_bouts over kills")
     first_contact_to_death_min: Series[float] = pa.Field(
         nullable=True, description="mean over its victims"
     )
@@ -196,7 +200,10 @@ class TargetTallies(PerFov):
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
-    fate: Series[str] = pa.Field(isin=TARGET_FATES)
+    fate: Series[str] = pa.Field(
+        isin=TARGET_FATES,
+        description="the verdict on its death (died: none given), dead_at_first_sight, or alive",
+    )
     end_reason: Series[str] = pa.Field(isin=END_REASONS)
     death_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
     observed_min: Series[float] = pa.Field(nullable=True, description="alive")
@@ -207,11 +214,15 @@ class TargetTallies(PerFov):
     contact_frames: Series[int] = pa.Field(ge=0, description="before its death, over effectors")
     contact_min: Series[float] = pa.Field(nullable=True, description="before its death")
     first_contact_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
-    first_contact_min: Series[float] = pa.Field(nullable=True)
-    first_contact_to_death_min: Series[float] = pa.Field(nullable=True)
-    last_contact_to_death_min: Series[float] = pa.Field(nullable=True)
-    n_killers: Series[int] = pa.Field(ge=0)
-    p_background: Series[float] = pa.Field(nullable=True, ge=0, le=1)
+    first_contact_min: Series[float] = pa.Field(nullable=True, description="time of that frame")
+    first_contact_to_death_min: Series[float] = pa.Field(nullable=True, description="if it died")
+    last_contact_to_death_min: Series[float] = pa.Field(
+        nullable=True, description="if it died; 0: still in contact"
+    )
+    n_killers: Series[int] = pa.Field(ge=0, description="effectors its death is attributed to")
+    p_background: Series[float] = pa.Field(
+        nullable=True, ge=0, le=1, description="chance that no effector did it"
+    )
 
     @classmethod
     def key(cls) -> list[str]:

@@ -147,7 +147,7 @@ def test_at_most_one_death_and_never_before_life(lives):
         if letter != "."
     ]
     points = pd.DataFrame(rows, columns=["fov", "population", "track_id", "frame", "p"])
-    points = points.assign(time_min=np.nan, label=points["track_id"].astype("Int64"))
+    points = points.assign(time_min=np.nan, x_um=np.nan, label=points["track_id"].astype("Int64"))
     tracks = points.groupby(["fov", "population", "track_id"], as_index=False).agg(
         first_frame=("frame", "min"), last_frame=("frame", "max")
     )
@@ -166,3 +166,81 @@ def test_at_most_one_death_and_never_before_life(lives):
         life = lives[track - 1]
         assert life[frame] == "d"
         assert "a" in life[:frame]
+
+
+BODY = {
+    # lost alive in frame 9; its body lies 3 µm off from frame 11 on
+    "lost": dict.fromkeys(range(10), (20.0, 20.0)),
+    "body": dict.fromkeys(range(11, 20), (26.0, 20.0)),
+    "other": dict.fromkeys(range(20), (60.0, 20.0)),
+}
+
+
+def with_bodies(
+    make_points, make_tracks, places=BODY, reason="lost", turn=False, shift=0.0, **fields
+):
+    """Deaths and fates of a lost cell (1), a dead one nearby (2) and a bystander (3)."""
+    moved = [
+        {f: (shift + (-y if turn else x), shift + (x if turn else y)) for f, (x, y) in one.items()}
+        for one in places.values()
+    ]
+    points = make_points({("T", n): one for n, one in enumerate(moved, start=1)})
+    tracks = make_tracks(points)
+    tracks.loc[tracks["track_id"] == 1, "end_reason"] = reason
+    viability = points[["fov", "population", "frame"]].assign(
+        label=points["label"].astype(np.int64),
+        marker_signal=1.0,
+        alive_probability=np.where(points["track_id"] == 2, 0.01, 0.99),
+        dead=points["track_id"] == 2,
+    )
+    found = HysteresisDeaths(**fields)(
+        {"viability": viability, "dataframe": points, "tracks": tracks}
+    )
+    return schemas.check(schemas.Deaths, found["deaths"]), found["fates"].set_index("track_id")
+
+
+@pytest.mark.parametrize(("turn", "shift"), [(False, 0.0), (True, 0.0), (False, 300.25)])
+def test_a_cell_lost_beside_a_new_body_died(make_points, make_tracks, turn, shift):
+    deaths, fates = with_bodies(make_points, make_tracks, turn=turn, shift=shift)
+    row = deaths.iloc[0]
+    assert len(deaths) == 1 and (row["track_id"], row["frame"], row["time_min"]) == (1, 11, 22.0)
+    assert (row["evidence"], row["body_track_id"], row["last_alive_frame"]) == ("body", 2, 9)
+    assert fates["died"].tolist() == [True, False, False]
+    assert fates["dead_at_first_sight"].tolist() == [False, True, False]
+    assert fates["end_reason"].tolist() == ["lost", "film_end", "film_end"]
+    assert fates["exit_min"].tolist() == [22.0, 38.0, 38.0]
+
+
+def test_what_is_no_body(make_points, make_tracks):
+    def died(**fields) -> int:
+        return len(with_bodies(make_points, make_tracks, **fields)[0])
+
+    late = BODY | {"body": dict.fromkeys(range(13, 20), (26.0, 20.0))}
+    assert died(body_reach_um=2.9) == died(body_reach_um=0) == died(body_reach_um=None) == 0
+    assert died(body_reach_um=None, body_reach_px=6.0) == 1
+    assert died(places=late) == 0 and died(places=late, body_max_gap_frames=3) == 1
+    assert died(reason="border") == died(reason="film_end") == 0
+    # as near to it as to one that was lost still nearer: each body has one cell
+    two = {**BODY, "other": dict.fromkeys(range(10), (25.0, 20.0))}
+    deaths, _ = with_bodies(make_points, make_tracks, places=two)
+    assert deaths["track_id"].tolist() == [
+        1
+    ]  # the nearer one is no lost track but at the film's end
+
+
+def test_the_clock_of_a_daughter_starts_at_the_division(make_points, make_tracks):
+    points = make_points(
+        {("T", 1): {0: (0, 0), 1: (0, 0)}, ("T", 2): {2: (0, 0)}, ("T", 3): {2: (9, 9)}}
+    )
+    tracks = make_tracks(points)
+    tracks.loc[tracks["track_id"] == 2, "parent_track_id"] = 1
+    tracks.loc[tracks["track_id"] == 1, "end_reason"] = "division"
+    viability = points[["fov", "population", "frame"]].assign(
+        label=points["label"].astype(np.int64), marker_signal=1.0, alive_probability=0.9, dead=False
+    )
+    fates = HysteresisDeaths()({"viability": viability, "dataframe": points, "tracks": tracks})[
+        "fates"
+    ]
+    assert fates["start_reason"].tolist() == ["film_start", "division", "entered"]
+    assert fates["entry_min"].tolist() == [0.0, 4.0, 4.0]
+    assert fates["end_reason"].tolist() == ["division", "film_end", "film_end"]

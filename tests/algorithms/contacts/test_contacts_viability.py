@@ -110,7 +110,7 @@ def test_fixed_threshold_control_and_state():
     dead = cells_of(500 * rng.lognormal(0, 0.2, 50))
     control = cells_of(rng.normal(0, 2, 50))
     data = {"dataframe": dead, "marker": "Dead"}
-    assert MarkerThreshold()({**data, "control": control})["dataframe"]["dead"].all()
+    assert MarkerThreshold()({**data, "controls": {"live": control}})["dataframe"]["dead"].all()
     pooled = MarkerThreshold().estimate({"dataframe": pd.concat([dead, control]), "marker": "Dead"})
     assert MarkerThreshold()({**data, "state": pooled})["dataframe"]["dead"].all()
 

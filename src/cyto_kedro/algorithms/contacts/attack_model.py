@@ -26,8 +26,7 @@ a contact, count with their time at risk: nobody is selected by outcome.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -141,20 +140,14 @@ def fit(
         return priors.cost(model) - histories.log_likelihood(model)
 
     limits = {"hits": (np.log(least_hits), np.log(50.0)), "delay_cv": (np.log(0.1), np.log(2.0))}
-    best = None
+    found = []
     for delay in (0.4, 1.0, 3.0):
-        for hits in (1.3, 8.0) if "hits" in names else (1.0,):
-            start = replace(base, hits=hits if "hits" in names else base.hits)
+        for hits in (1.3, 8.0) if "hits" in names else (base.hits,):
+            start = replace(base, hits=hits)
             if "delay_min" in names:
                 start = replace(start, delay_min=base.delay_min * delay)
             logs = np.log([getattr(start, name) for name in names])
-            bounds = [limits.get(name, (at - 7, at + 7)) for name, at in zip(names, logs)]
-            found = scipy.optimize.minimize(cost, logs, method="L-BFGS-B", bounds=bounds)
-            if best is None or found.fun < best.fun:
-                best = found
-    return made(best.x)
-
-
-def as_state(model: AttackModel) -> dict[str, Any]:
-    """The model as plain numbers."""
-    return asdict(model)
+            near = dict(zip(names, logs.tolist(), strict=True))
+            bounds = [limits.get(name, (near[name] - 7, near[name] + 7)) for name in names]
+            found.append(scipy.optimize.minimize(cost, logs, method="L-BFGS-B", bounds=bounds))
+    return made(min(found, key=lambda each: float(each.fun)).x)

@@ -25,6 +25,7 @@ _LOG_SD = {
     "background_per_min": 2.0,
 }
 _LEAST_CONTROL_DEATHS = 3
+_MOST_ODDS = 9.0  # that the other conditions lend to one that it kills
 
 
 class Watched(NamedTuple):
@@ -57,9 +58,16 @@ class KillLikelihood(Algorithm):
     effector's part of the contact time up to m. Summed over m this is the posterior share, and
     ``credit = (1 - p_background) * posterior share``.
 
-    ``credit_by="likeliest"`` puts the part of the dooming hit wholly on the effector most likely to have dealt it,
-    which agrees best with the truth in the mean; ``"expected"`` keeps the posterior shares. A death with
-    p_background above `max_p_background` has no kills: verdict ``background``, or ``no_contact``.
+    ``credit_by="likeliest"`` puts the part of the dooming hit wholly on the effector most likely to
+    have dealt it, which agrees best with the truth in the mean; ``"expected"`` keeps the posterior
+    shares. A death with p_background above `max_p_background` has no kills: verdict
+    ``background``, or ``no_contact`` where no living effector was ever seen to touch the target.
+
+    Where contact is not known to kill at all, no effector is blamed: with L the likelihood gained
+    over a world in which all deaths are background, the evidence that contact kills is
+    ``1 / (1 + (n + 1) exp(-L))`` for n deaths (Schwarz' criterion for two parameters: Kass & Raftery
+    1995, doi:10.1080/01621459.1995.10476572), and ``p_background = 1 - evidence (1 - p)``, p being
+    that of the model. The other conditions lend one at most odds of 9 to 1.
 
     The background comes from fields that the sample sheet calls `control` and that hold no contact
     with an effector, if they had at least 3 deaths or as much time at risk as the others; else from
@@ -106,7 +114,7 @@ class KillLikelihood(Algorithm):
         rows: list[dict[str, Any]] = []
         names = {name for each in watched for name in each.exposure.targets["population"].unique()}
         for population in sorted(names):
-            mine = [replace_exposure(each, population) for each in watched]
+            mine = [_of_population(each, population) for each in watched]
             base, source, facts = self._background(mine)
             whole = Histories([each.exposure for each in mine])
             fixed = {"background_per_min": base} if base is not None else {}
@@ -115,14 +123,16 @@ class KillLikelihood(Algorithm):
             pooled = fit(whole, self._priors(), fixed)
             facts = {"target_population": population, "background_source": source, **facts}
             setting = self.untimed_interval_min, timed, base is None
-            rows.append(facts | _row(pooled, "", whole, *setting))
+            first = _row(pooled, "", whole, 1.0, *setting)
+            rows.append(facts | first)
             near = Priors(pooled, _LOG_SD | {"hits": 0.5, "delay_min": 0.5, "delay_cv": 0.25})
             fixed["background_per_min"] = pooled.background_per_min
-            for condition in sorted({each.condition for each in mine}):
+            odds = first["evidence"] / max(1 - first["evidence"], 1 / _MOST_ODDS)
+            for condition in sorted({each.condition for each in mine} - {""}):
                 part = [each.exposure for each in mine if each.condition == condition]
                 histories = Histories(part)
                 own = fit(histories, near, fixed)
-                rows.append(facts | _row(own, condition, histories, *setting))
+                rows.append(facts | _row(own, condition, histories, odds, *setting))
         if not rows:
             return schemas.empty(schemas.AttackModels)
         return schemas.conform(schemas.AttackModels, pd.DataFrame(rows))
@@ -183,8 +193,8 @@ class KillLikelihood(Algorithm):
         found = []
         for population in deaths["population"][role == "target"].unique():
             histories = Histories([only(exposure, population)])
-            model = model_of(models, population, condition, self.untimed_interval_min)
-            table, chance = self._judge(histories, model or self._priors().median)
+            learnt = model_of(models, population, condition, self.untimed_interval_min)
+            table, chance = self._judge(histories, *(learnt or (self._priors().median, 0.5)))
             targets = histories.targets[histories.died]
             row = rows_of(deaths, targets["population"], targets["track_id"])
             known = row != MISSING
@@ -213,12 +223,15 @@ class KillLikelihood(Algorithm):
         )
         return result
 
-    def _judge(self, histories: Histories, model: AttackModel) -> tuple[pd.DataFrame, np.ndarray]:
+    def _judge(
+        self, histories: Histories, model: AttackModel, evidence: float
+    ) -> tuple[pd.DataFrame, np.ndarray]:
         """Per death (row of targets) and effector the share and credit; p_background per target."""
         part, attack, alive = histories.parts(model)
         own = histories.background(model, alive)
         # a death that neither explains (at once, in a film of one frame) is background
         p_background = np.where(attack > 0, own / np.maximum(attack + own, 1e-300), 1.0)
+        p_background = 1 - evidence * (1 - p_background)
         moments, attacks = histories.moments, histories.attacks
         of, target = moments["of"], moments["target"]
         weight = np.nan_to_num(divide(part, attack[target]))
@@ -263,7 +276,7 @@ def only(exposure: Exposure, population: str) -> Exposure:
     )
 
 
-def replace_exposure(watched: Watched, population: str) -> Watched:
+def _of_population(watched: Watched, population: str) -> Watched:
     """`watched` with the exposure of one target population."""
     return watched._replace(exposure=only(watched.exposure, population))
 
@@ -272,6 +285,7 @@ def _row(
     model: AttackModel,
     condition: str,
     histories: Histories,
+    odds: float,
     assumed: float,
     timed: bool,
     free: bool,
@@ -285,6 +299,8 @@ def _row(
     if free:  # the background would have to explain all deaths
         rate = max(int(histories.died.sum()), 0.5) / max(risk, 1e-9)
         harmless = replace(harmless, background_per_min=rate)
+    gain = histories.log_likelihood(model) - histories.log_likelihood(harmless)
+    n_deaths = int(histories.died.sum())
     return {
         "condition": condition,
         "lethal_frames": model.lethal_min / frame,
@@ -295,9 +311,10 @@ def _row(
         "delay_cv": model.delay_cv,
         "background_per_frame": model.background_per_min * frame,
         "background_per_h": model.background_per_min * 60 * null,
-        "gain": histories.log_likelihood(model) - histories.log_likelihood(harmless),
+        "gain": gain,
+        "evidence": 1 / (1 + (n_deaths + 1) * np.exp(-gain) / max(odds, 1e-9)),
         "n_targets": len(histories),
-        "n_deaths": int(histories.died.sum()),
+        "n_deaths": n_deaths,
         "risk_frames": risk / frame,
         "contact_frames": float(len(dt)),
         "expected_background": risk * model.background_per_min,
@@ -306,18 +323,19 @@ def _row(
 
 def model_of(
     models: pd.DataFrame, population: str, condition: str, assumed: float
-) -> AttackModel | None:
-    """The model of a population and condition, else of the population; None where there is none."""
+) -> tuple[AttackModel, float] | None:
+    """Model and evidence of a population and condition, else of the population; None without any."""
     rows = models[models["target_population"] == population]
     rows = rows[rows["condition"].isin(["", condition])].sort_values("condition")
     if not len(rows):
         return None
     row = rows.iloc[-1]
     frame = assumed if np.isnan(row["delay_min"]) else row["delay_min"] / row["delay_frames"]
-    return AttackModel(
+    model = AttackModel(
         row["lethal_frames"] * frame,
         row["hits"],
         row["delay_frames"] * frame,
         row["delay_cv"],
         row["background_per_frame"] / frame,
     )
+    return model, float(row["evidence"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
+
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.contacts.bodies import Bodies, find_bodies
 from cyto_kedro.algorithms.contacts.common import (
     MISSING,
     Clock,
@@ -22,13 +26,133 @@ from cyto_kedro.algorithms.contacts.common import (
 from cyto_kedro.errors import InputError
 
 
-class HysteresisDeaths(Algorithm):
-    """Find at most one death per track with two thresholds and a minimum duration.
+class Series(NamedTuple):
+    """Every detection with a viability, sorted by row (of `tracks`) and frame."""
+
+    row: np.ndarray
+    frame: np.ndarray
+    alive: np.ndarray
+
+
+class Judged(NamedTuple):
+    """Per track: died, dead at first sight, frame of the death and the last one alive before it."""
+
+    died: np.ndarray
+    first_sight: np.ndarray
+    death: np.ndarray
+    last_alive: np.ndarray
+
+    @classmethod
+    def nobody(cls, n: int) -> Judged:
+        """All of `n` tracks alive throughout."""
+        died, first_sight = np.zeros(n, bool), np.zeros(n, bool)
+        return cls(died, first_sight, np.full(n, -1), np.full(n, -1))
+
+
+class DeathCaller(Algorithm):
+    """Find at most one death per track, and every track's fate.
 
     Reads ``"viability"`` (`schemas.Viability`), ``"dataframe"`` (`schemas.TrackPoints`) and
     ``"tracks"`` (`schemas.Tracks`) of one field; tracks of populations without viability are left
-    out. Returns ``"deaths"`` (`schemas.Deaths` with `n_killers` 0, to be filled by attribution,
-    and the extra column `last_alive_frame`) and ``"fates"`` (`schemas.Fates`).
+    out. Returns ``"deaths"`` (`schemas.Deaths` with `n_killers` 0, to be filled by attribution) and
+    ``"fates"`` (`schemas.Fates`).
+
+    Notes
+    -----
+    A track that is dead without having been seen alive is `dead_at_first_sight` and carries no
+    death; one that ends dead is a death; any other is censored where it ends, with its `end_reason`.
+    A daughter's clock starts at the division (`start_reason`); her mother is censored there.
+
+    *Bodies.* A dying cell shrinks and rounds up, so its track may be lost just then and its body be
+    found as a new track that is dead at first sight. Where a track that was alive ends ``lost`` and
+    such a body begins within `body_reach` of its last place and at most `body_max_gap_frames` frames are
+    missing between them, each the other's nearest, the track is a death (``evidence = body``) in
+    the body's first frame. The body keeps its track and stays `dead_at_first_sight`.
+    """
+
+    body_reach_um: float | None = Field(
+        default=6.0, ge=0, description="used where the film is calibrated; 0: off"
+    )
+    body_reach_px: float | None = Field(
+        default=0.0, ge=0, description="used where it is not, or body_reach_um is null; 0: off"
+    )
+    body_max_gap_frames: int = Field(default=2, ge=0, description="frames missing at most")
+
+    @abstractmethod
+    def judge(self, series: Series, n_tracks: int) -> Judged:
+        """Judge each of `n_tracks` tracks by its own detections."""
+
+    def __call__(self, data: Data) -> Data:
+        """Return ``{"deaths", "fates"}``.
+
+        Raises
+        ------
+        InputError
+            If tables of several fields are given, or a track has no points.
+        """
+        viability, points, tracks = need(data, "viability", "dataframe", "tracks")
+        fov_of(viability, points, tracks)
+        populations = viability["population"].unique()
+        tracks = tracks[tracks["population"].isin(populations)]
+        tracks = tracks.sort_values(["population", "track_id"], ignore_index=True)
+        clock = Clock(points)
+        points = points[points["population"].isin(populations) & points["label"].notna()]
+        if not len(tracks):
+            names = schemas.dtypes(schemas.Deaths)
+            late = ["p_background", "verdict"]  # attribution's
+            return {
+                "deaths": schemas.empty(schemas.Deaths)[[n for n in names if n not in late]],
+                "fates": schemas.empty(schemas.Fates),
+            }
+        series = _series(viability, points, tracks)
+        died, first_sight, death, last_alive = self.judge(series, len(tracks))
+        seen_alive = np.bincount(series.row, series.alive > 0.5, minlength=len(tracks)) > 0
+        bodies = find_bodies(
+            points,
+            tracks,
+            seen_alive & ~died & ~first_sight,
+            first_sight,
+            Bodies(self.body_reach_um, self.body_reach_px, self.body_max_gap_frames),
+        )
+        linked = bodies != MISSING
+        died, death = died | linked, death.copy()
+        last = tracks["last_frame"].to_numpy(np.int64)
+        death[linked] = tracks["first_frame"].to_numpy(np.int64)[bodies[linked]]
+        last_alive = np.where(linked, last, last_alive)
+        death_frame = pd.array(np.where(died, death, 0), dtype="Int64")
+        death_frame[~died] = pd.NA
+        known = "parent_track_id" in tracks
+        born = tracks["parent_track_id"].notna() if known else np.zeros(len(tracks), bool)
+        start = np.where(tracks["first_frame"] == 0, "film_start", "entered")
+        fates = tracks[["fov", "population", "track_id", "first_frame", "last_frame"]].assign(
+            dead_at_first_sight=first_sight,
+            died=died,
+            death_frame=death_frame,
+            entry_min=clock(tracks["first_frame"].to_numpy(np.int64)),
+            exit_min=clock(np.where(died, death, last)),
+            end_reason=tracks["end_reason"],
+            start_reason=np.where(born, "division", start),
+        )
+        body = pd.array(tracks["track_id"].to_numpy(np.int64)[bodies], dtype="Int64")
+        body[~linked] = pd.NA
+        deaths = tracks.loc[died, ["fov", "population", "track_id"]].assign(
+            frame=death[died],
+            time_min=clock(death[died]),
+            n_killers=0,
+            last_alive_frame=last_alive[died],
+            evidence=np.where(linked, "body", "marker")[died],
+            body_track_id=body[died],
+        )
+        return {
+            "deaths": schemas.conform(schemas.Deaths, deaths),
+            "fates": schemas.conform(schemas.Fates, fates),
+        }
+
+
+class HysteresisDeaths(DeathCaller):
+    """Find deaths with two thresholds and a minimum duration.
+
+    Data, results, clocks and bodies: see `DeathCaller`.
 
     Notes
     -----
@@ -37,10 +161,10 @@ class HysteresisDeaths(Algorithm):
     `min_dead_frames` or is the track's last (the film may end, or the cell be lost, right after),
     if from its start on at least `min_dead_share` of the frames are dead (the dead do not recover:
     a cell that does was lit by a neighbour), and if at least `min_alive_frames` frames before it
-    were alive beyond doubt. A track that is dead without having been seen alive is
-    `dead_at_first_sight`: it carries no death. Frames are those in which the cell was detected. A
-    dying cell that its track loses before the dye rises is censored there, not dead.
+    were alive beyond doubt. Frames are those in which the cell was detected.
     """
+
+    version: ClassVar[int] = 2
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")
@@ -59,63 +183,13 @@ class HysteresisDeaths(Algorithm):
             )
         return self
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"deaths", "fates"}``.
-
-        Raises
-        ------
-        InputError
-            If tables of several fields are given, or a track has no points.
-        """
-        viability, points, tracks = need(data, "viability", "dataframe", "tracks")
-        fov_of(viability, points, tracks)
-        populations = viability["population"].unique()
-        tracks = tracks[tracks["population"].isin(populations)]
-        tracks = tracks.sort_values(["population", "track_id"], ignore_index=True)
-        clock = Clock(points)
-        points = points[points["population"].isin(populations) & points["label"].notna()]
-        if not len(tracks):
-            extra = pd.Series(dtype=np.int64)
-            return {
-                "deaths": schemas.empty(schemas.Deaths).assign(last_alive_frame=extra),
-                "fates": schemas.empty(schemas.Fates),
-            }
-        row, frame, alive = _series(viability, points, tracks)
-        died, first_sight, death, last_alive = self._judge(row, frame, alive, len(tracks))
-        death_frame = pd.array(np.where(died, death, 0), dtype="Int64")
-        death_frame[~died] = pd.NA
-        last = tracks["last_frame"].to_numpy(np.int64)
-        fates = tracks[["fov", "population", "track_id", "first_frame", "last_frame"]].assign(
-            dead_at_first_sight=first_sight,
-            died=died,
-            death_frame=death_frame,
-            entry_min=clock(tracks["first_frame"].to_numpy(np.int64)),
-            exit_min=clock(np.where(died, death, last)),
-            end_reason=tracks["end_reason"],
-        )
-        deaths = tracks.loc[died, ["fov", "population", "track_id"]].assign(
-            frame=death[died],
-            time_min=clock(death[died]),
-            n_killers=0,
-            last_alive_frame=last_alive[died],
-        )
-        return {
-            "deaths": schemas.conform(schemas.Deaths, deaths),
-            "fates": schemas.conform(schemas.Fates, fates),
-        }
-
-    def _judge(
-        self, row: np.ndarray, frame: np.ndarray, alive: np.ndarray, n_tracks: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Per track: died, dead at first sight, frame of death, last frame alive before it.
-
-        `row` (track, ascending), `frame` and `alive` (probability) are per detection.
-        """
+    def judge(self, series: Series, n_tracks: int) -> Judged:
+        """See `DeathCaller.judge`."""
+        row, frame, alive = series
         n = len(row)
-        died, first_sight = np.zeros(n_tracks, bool), np.zeros(n_tracks, bool)
-        death, last_alive = np.full(n_tracks, -1), np.full(n_tracks, -1)
+        died, first_sight, death, last_alive = judged = Judged.nobody(n_tracks)
         if n == 0:
-            return died, first_sight, death, last_alive
+            return judged
         dead = self._states(row, alive)
         start = starts_of(row, dead)
         stop = np.append(start[1:], n)
@@ -135,7 +209,7 @@ class HysteresisDeaths(Algorithm):
         died[which], first_sight[which] = seen, ~seen
         death[which] = frame[start[run]]
         last_alive[which] = frame[np.maximum(start[run] - 1, 0)]
-        return died, first_sight, death, last_alive
+        return judged
 
     def _states(self, row: np.ndarray, alive: np.ndarray) -> np.ndarray:
         """Dead or not, per detection, by hysteresis along each track."""
@@ -147,10 +221,8 @@ class HysteresisDeaths(Algorithm):
         return dead[np.maximum.accumulate(np.where(decided, np.arange(len(row)), 0))]
 
 
-def _series(
-    viability: pd.DataFrame, points: pd.DataFrame, tracks: pd.DataFrame
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row in `tracks`, frame and alive_probability of each detection with a viability, sorted."""
+def _series(viability: pd.DataFrame, points: pd.DataFrame, tracks: pd.DataFrame) -> Series:
+    """The detections of `tracks` with their alive_probability."""
     label = points["label"].to_numpy(np.int64)
     n_id = size(points["track_id"], tracks["track_id"], viability["label"], label)
     n_frame = size(points["frame"], viability["frame"])
@@ -180,4 +252,4 @@ def _series(
             f"{bad['track_id']} has points but is not in the table of tracks; rerun tracking"
         )
     sorted_ = np.lexsort((frame, row))
-    return row[sorted_], frame[sorted_], probability[sorted_]
+    return Series(row[sorted_], frame[sorted_], probability[sorted_])

@@ -165,12 +165,12 @@ def turned(contacts: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
     parts = []
     for target, effector in (("a", "b"), ("b", "a")):
         rows = contacts[(role[target] == "target") & (role[effector] == "effector")]
-        sides = {
+        sides: dict[str, pd.Series] = {
             f"{kind}_{what}": rows[f"{what}_{side}"]
             for kind, side in (("target", target), ("effector", effector))
             for what in ("population", "track_id")
         }
-        parts.append(pd.DataFrame({**sides, **{name: rows[name] for name in others}}))
+        parts.append(pd.DataFrame({**sides, **rows[others]}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -6,7 +6,7 @@ fields of a population that share an exposure), so no number has to be tuned by 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,8 @@ class MarkerThreshold(Algorithm):
     """Call cells dead whose death-marker signal stands out from that of living cells.
 
     Reads ``"dataframe"`` (`schemas.Cells` with ``<marker>_<stat>`` columns, one population),
-    ``"marker"`` (the channel's name); optional ``"control"`` (`schemas.Cells` of cells known to
-    live: they alone set the background), ``"state"`` (what `estimate` returned for a larger
+    ``"marker"`` (the channel's name); optional ``"controls"`` (``{"live": schemas.Cells}``, cells
+    known to live: they alone set the background), ``"state"`` (what `estimate` returned for a larger
     table). Returns ``"dataframe"`` (`schemas.Viability`) and ``"state"``.
 
     Notes
@@ -44,7 +44,7 @@ class MarkerThreshold(Algorithm):
     Illingworth 1986). Median and 1.4826 MAD of what is left are background and noise. The unit is
     ``u = k_noise * noise`` and signals are seen as ``y = asinh((signal - background) / u)``:
     straight within the noise, logarithmic above. Where more than about 0.9 of the cells are dead,
-    or fewer than 20 are given, a table cannot tell by itself: give ``control`` or ``state``.
+    or fewer than 20 are given, a table cannot tell by itself: give live ``controls`` or ``state``.
 
     *Threshold*: half way, in y, between the background and the median of the cells above the
     threshold, iterated upwards from a floor. If the median of all cells beyond ``u`` lies beyond
@@ -57,6 +57,8 @@ class MarkerThreshold(Algorithm):
     a living cell, which moves its mean and not its median until half of the cell is lit. Where the
     dye stains less than half of the mask (a nucleus in a whole-cell mask), use ``stat: mean``.
     """
+
+    markers: ClassVar[tuple[str, ...]] = ("death",)
 
     stat: Literal["median", "mean", "max", "sum"] = Field(
         default="median", description="statistic of the marker within the mask"
@@ -99,8 +101,8 @@ class MarkerThreshold(Algorithm):
         """
         (cells,) = need(data, "dataframe")
         signal = self._signal(cells, data)
-        control = data.get("control")
-        living = _background(signal) if control is None else self._signal(control, data)
+        control = data.get("controls", {}).get("live", ())
+        living = self._signal(control, data) if len(control) else _background(signal)
         background = float(np.median(living)) if len(living) else 0.0
         unit = self.k_noise * _noise(living, background)
         level = np.arcsinh((signal - background) / unit)

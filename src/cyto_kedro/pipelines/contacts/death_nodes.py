@@ -18,7 +18,6 @@ from cyto_kedro.pipelines.common import Group, context, join
 log = logging.getLogger(__name__)
 
 ByPopulation = Mapping[str, pd.DataFrame]
-_LEAST_GAIN = 3.0
 
 
 def learn_killing(
@@ -73,15 +72,15 @@ def _warn(models: pd.DataFrame) -> None:
                 "that deaths out of contact had no killer. Chances of background depend on that.",
                 row.target_population,
             )
-    for row in models[(models["condition"] != "") & (models["gain"] < _LEAST_GAIN)].itertuples():
+    for row in models[(models["condition"] != "") & (models["evidence"] < 0.5)].itertuples():
         if row.n_deaths and row.contact_frames:
             log.warning(
-                "%s, condition %r: %d deaths are no evidence that contact kills (log likelihood gain "
-                "%.1f): take its kills as guesses",
+                "%s, condition %r: its %d deaths are no evidence that contact kills (column `evidence` "
+                "of attack_models: %.2f), so they are put to the background",
                 row.target_population,
                 row.condition,
                 row.n_deaths,
-                row.gain,
+                row.evidence,
             )
 
 

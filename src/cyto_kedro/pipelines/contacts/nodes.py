@@ -16,6 +16,7 @@ from cyto_kedro.pipelines.contacts.death_nodes import condition_of
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
+_SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
 
 
 def join_contacts(
@@ -65,26 +66,28 @@ def estimate_viability(
     one), so that a control without any death is judged by the same threshold as the others. Fields
     of another plate may have been filmed with another exposure.
     """
-    prefixes = tuple(f"{channel}_" for channel in manifest.markers.values())
-    columns = ["fov", "population", "frame", "label"]
+    columns = [*_SHAPE, *_measured(manifest, group["population"])]
     algorithm: Any = viability.make()
     states: dict[str, Any] = {}
     for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
-        narrow = [
-            table[[*columns, *(name for name in table if str(name).startswith(prefixes))]]
-            for table in tables
-        ]
+        narrow = [table[[name for name in columns if name in table]] for table in tables]
         pooled = join(narrow, schemas.Cells)
-        data = {"dataframe": pooled, "controls": _controls(pooled, fields), **_markers(manifest)}
-        states[str(plate)] = algorithm.estimate(data)
+        given = {"dataframe": pooled, "controls": _controls(pooled, fields)}
+        states[str(plate)] = algorithm.estimate({**given, **_dyes(manifest, group["population"])})
     return states
 
 
-def _markers(manifest: Manifest) -> dict[str, Any]:
-    """``marker``, the channel of the death marker where there is one, and all ``markers``."""
+def _dyes(manifest: Manifest, population: str) -> dict[str, Any]:
+    """``marker``, the channel of the death marker where there is one; all ``markers``; ``sources``."""
     death = {"marker": manifest.markers["death"]} if "death" in manifest.markers else {}
-    return {**death, "markers": manifest.markers}
+    return {**death, "markers": manifest.markers, "sources": manifest.sources[population]}
+
+
+def _measured(manifest: Manifest, population: str) -> list[str]:
+    """Columns of intensities that viability may need: of the markers and the population's own."""
+    channels = {*manifest.sources[population], *manifest.markers.values()}
+    return [f"{channel}_{stat}" for channel in sorted(channels) for stat in schemas.STATS]
 
 
 def _controls(cells: pd.DataFrame, fields: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -118,7 +121,7 @@ def assess_viability(
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
     state = viability_state[plates(fields)["plate"].iloc[0]]
-    data = {"dataframe": cells, "state": state, **_markers(manifest)}
+    data = {"dataframe": cells, "state": state, **_dyes(manifest, group["population"])}
     return viability.make()(data)["dataframe"]
 
 
