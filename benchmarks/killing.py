@@ -22,7 +22,8 @@ import pandas as pd
 
 import metrics as m
 from cyto_kedro.algorithms.contacts.attribution import KillLikelihood, Watched
-from cyto_kedro.algorithms.contacts.contacts import Bouts, ContactJoin
+from cyto_kedro.algorithms.contacts.bouts import Bouts
+from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.contacts.deaths import HysteresisDeaths
 from cyto_kedro.algorithms.contacts.kills import KillShares
 from cyto_kedro.algorithms.contacts.viability import MarkerThreshold

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.contacts import Bouts
+from cyto_kedro.algorithms.contacts.bouts import Bouts
 from cyto_kedro.algorithms.contacts.deaths import HysteresisDeaths
 from cyto_kedro.algorithms.contacts.kills import KillShares
 from cyto_kedro.algorithms.contacts.tallies import CellTallies

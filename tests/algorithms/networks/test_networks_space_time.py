@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.contacts import Bouts
+from cyto_kedro.algorithms.contacts.bouts import Bouts
 from cyto_kedro.algorithms.networks.over_time import SpaceTimeGraph
 from cyto_kedro.errors import InputError
 
