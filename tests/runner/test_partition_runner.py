@@ -252,7 +252,17 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table["exclude_reason"] = "out of focus"
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
-    assert {name for name, _ in saved} <= OVER_ALL_FIELDS | {"viability_state", "column_state"}
+    # what is learnt over all fields, and what it decides
+    learnt = {
+        "viability_state",
+        "column_state",
+        "attack_models",
+        "kills",
+        "deaths",
+        "effectors",
+        "targets",
+    }
+    assert {name for name, _ in saved} <= OVER_ALL_FIELDS | learnt
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}
     assert list(project.catalog.load("fields")["fov"]) == ["treated_1"]

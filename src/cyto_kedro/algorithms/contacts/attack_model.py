@@ -35,6 +35,7 @@ import scipy
 from cyto_kedro.algorithms.contacts.exposure import Exposure, moments_of
 
 _TINY = 1e-12
+_STARTS = 3  # of six places, those of least cost
 _FREE = ("lethal_min", "hits", "delay_min", "delay_cv", "background_per_min")
 
 
@@ -140,14 +141,16 @@ def fit(
         return priors.cost(model) - histories.log_likelihood(model)
 
     limits = {"hits": (np.log(least_hits), np.log(50.0)), "delay_cv": (np.log(0.1), np.log(2.0))}
-    found = []
+    starts = []
     for delay in (0.4, 1.0, 3.0):
         for hits in (1.3, 8.0) if "hits" in names else (base.hits,):
             start = replace(base, hits=hits)
             if "delay_min" in names:
                 start = replace(start, delay_min=base.delay_min * delay)
-            logs = np.log([getattr(start, name) for name in names])
-            near = dict(zip(names, logs.tolist(), strict=True))
-            bounds = [limits.get(name, (near[name] - 7, near[name] + 7)) for name in names]
-            found.append(scipy.optimize.minimize(cost, logs, method="L-BFGS-B", bounds=bounds))
+            starts.append(np.log([getattr(start, name) for name in names]))
+    found = []
+    for logs in sorted(starts, key=cost)[:_STARTS]:
+        near = dict(zip(names, logs.tolist(), strict=True))
+        bounds = [limits.get(name, (near[name] - 7, near[name] + 7)) for name in names]
+        found.append(scipy.optimize.minimize(cost, logs, method="L-BFGS-B", bounds=bounds))
     return made(min(found, key=lambda each: float(each.fun)).x)
