@@ -6,8 +6,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     "kills": (
         "Kills over time",
         "Deaths of targets so far, per 100 targets that were alive in the first frame: left those "
-        "attributed to effectors (shares of one death sum to 1), right all that were seen. Deaths of targets "
-        "that came later count too, so 100 can be passed. Thick: mean of the replicates of a "
+        "attributed to effectors (shares of one death sum to 1), right all that were seen. Deaths "
+        "of targets that came later count too, so 100 can be passed. Thick: mean of the replicates of a "
         "condition; thin: each replicate, drawn where there are several. A curve ends with its "
         "shortest film.",
         "Step curves of the cumulative number of kills, and of all deaths, per 100 targets over "

@@ -182,7 +182,7 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
     title = "Speed around contact and death"
     shown = around[around["n"] >= FEWEST_EVENTS]
     if shown.empty:
-        why = f"Fewer than {FEWEST_EVENTS} cells were tracked through the start of a contact, or a death."
+        why = f"Fewer than {FEWEST_EVENTS} cells were tracked through the start of a contact or a death."
         return in_words(title, why)
     conditions = condition_order(sample_sheet, shown["condition"])
     hues, lines = colours(conditions), strokes(conditions)
@@ -225,7 +225,7 @@ def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any, name: str) ->
     if whole.empty:
         return ""
     parts = rows[rows["replicate"] != "(all)"]
-    if parts["replicate"].nunique() > 1:
+    if len(parts["replicate"].unique()) > 1:
         for _, one in parts.groupby("replicate"):
             one = one.sort_values("lag")
             ax.plot(one["lag"], one["mean"], color=hue, lw=0.7, alpha=0.6)

@@ -45,7 +45,7 @@ def draw_curves(
             n, events, half = len(mine), int(mine["event"].sum()), median(curve)
             name = f"{short(condition, 28)}  (n = {n}, {events} {event}"
             name += f", median {half:.3g} {unit})" if np.isfinite(half) else ")"
-            if mine["replicate"].nunique() > 1:
+            if len(mine["replicate"].unique()) > 1:
                 for _, one in mine.groupby("replicate"):
                     part = kaplan_meier(*_columns(one))
                     last = float(one["leave"].max())

@@ -52,6 +52,13 @@ def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def numbered(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The texts of the column `beware` once each, and the table with their numbers instead."""
+    notes = [note for note in dict.fromkeys(table["beware"]) if note]
+    marks = {note: str(i + 1) for i, note in enumerate(notes)}
+    return table.assign(beware=table["beware"].map(marks).fillna("").astype(object)), notes
+
+
 def related(hazards: pd.DataFrame) -> pd.DataFrame:
     """`schemas.Hazards` for reading: ratio with limits by replicate, p, counts, and the warning."""
     reference = hazards["reference"].fillna("")

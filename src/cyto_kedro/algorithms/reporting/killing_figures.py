@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.curves import draw_curves
+from cyto_kedro.algorithms.reporting.fates import draw_fates, fate_rows
 from cyto_kedro.algorithms.reporting.groups import (
-    between,
     condition_order,
     of_role,
     with_condition,
@@ -19,8 +18,8 @@ from cyto_kedro.algorithms.reporting.groups import (
 from cyto_kedro.algorithms.reporting.plots import (
     Roles,
     Sheet,
-    at_frame,
     count,
+    counts,
     film_time,
     in_words,
     pictures,
@@ -28,7 +27,6 @@ from cyto_kedro.algorithms.reporting.plots import (
 )
 from cyto_kedro.algorithms.reporting.style import (
     INK,
-    ROLE_COLOURS,
     colours,
     figure,
     strokes,
@@ -131,13 +129,8 @@ def kill_curves(
         if not parts:
             continue
         each = pd.concat(parts, ignore_index=True)
-        mean = (
-            _together(each, "replicate")
-            .mean()
-            .T.rename_axis("time")
-            .reset_index()
-            .assign(replicate=MEAN)
-        )
+        mean = _together(each, "replicate").mean().T.rename_axis("time").reset_index()
+        mean["replicate"] = MEAN
         mean["targets"] = sum(int(part["targets"].iloc[0]) for part in parts)
         mean["fovs"] = sum(int(part["fovs"].iloc[0]) for part in parts)
         made.append(pd.concat([each, mean], ignore_index=True).assign(condition=condition))
@@ -211,9 +204,7 @@ def victims(effectors: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> pd.Da
     mine = with_condition(mine, sample_sheet)
     mine["victims"] = mine["n_victims"].clip(upper=MOST_VICTIMS).astype(int)
     both = pd.concat([mine, mine.assign(replicate=ALL)], ignore_index=True)
-    n = both.groupby(["condition", "replicate"], sort=False)["victims"].value_counts()
-    n = n.unstack(fill_value=0).reindex(columns=range(MOST_VICTIMS + 1), fill_value=0)
-    out = n.stack().rename("n").rename_axis(["condition", "replicate", "victims"]).reset_index()
+    out = counts(both, ["condition", "replicate"], "victims", MOST_VICTIMS + 1)
     by = out.groupby(["condition", "replicate"])
     out["effectors"] = by["n"].transform("sum")
     out["serial"] = out["n"].where(out["victims"] >= 2, 0)
@@ -243,7 +234,11 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
             n, serial = int(whole["effectors"].iloc[0]), int(whole["serial"].iloc[0])
             label = f"{short(condition, 28)}  ({count(n, 'effector')}, "
             label += f"{count(serial, 'serial killer')} = {serial / n:.1%})"
-            look = {"hatch": ("", "///", "...", "xx")[i % 4], "edgecolor": "white", "lw": 0}
+            look: dict[str, Any] = {
+                "hatch": ("", "///", "...", "xx")[i % 4],
+                "edgecolor": "white",
+                "lw": 0,
+            }
             ax.bar(
                 x, 100 * whole["share"], 0.92 * width, color=hues[condition], label=label, **look
             )
@@ -257,7 +252,7 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
                     fontsize=9,
                 )
             each = mine[mine["replicate"] != ALL]
-            if each["replicate"].nunique() > 1:
+            if len(each["replicate"].unique()) > 1:
                 at = each["victims"] + (i - (len(conditions) - 1) / 2 + 0.28) * width
                 ax.scatter(at, 100 * each["share"], s=14, color="white", edgecolor=INK, lw=0.9)
         ticks = [f"{k} or more" if k == MOST_VICTIMS else str(k) for k in range(shown + 1)]
@@ -268,111 +263,4 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
         ax.text(1.56, 104, "serial killers", fontsize=9, va="center")
         ax.set_xlim(-0.5, shown + 0.5)
         fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left")
-    return fig
-
-
-def fate_rows(
-    fates: pd.DataFrame,
-    bouts: pd.DataFrame,
-    frames: pd.DataFrame,
-    sample_sheet: Sheet,
-    roles: Roles,
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """What happened to every target, as bars over time.
-
-    Returns
-    -------
-    rows
-        One per target: `fov`, `population`, `track_id`, `condition`, `replicate`, `start`, `end`
-        (first and last seen), `death` (start where dead at first sight; NaN alive), and `row`, its
-        place in its condition: by time of death, then those that lived by when they were last seen.
-    spells
-        Bouts with effectors until death: `condition`, `row`, `start`, `end`.
-    unit
-        ``min``, or ``frames``.
-    """
-    time, unit = film_time(frames)
-    mine = with_condition(
-        fates[fates["population"].isin(of_role(roles, "target"))].reset_index(drop=True),
-        sample_sheet,
-    )
-    rows = mine[["fov", "population", "track_id", "condition", "replicate"]].assign(
-        start=at_frame(mine, "first_frame", time),
-        end=at_frame(mine, "last_frame", time),
-        death=np.where(mine["died"], at_frame(mine, "death_frame", time), np.nan),
-    )
-    old = mine["dead_at_first_sight"].to_numpy(bool)
-    rows["death"] = rows["death"].where(~old, rows["start"])
-    # a track may be lost at its death: its bar then reaches it
-    rows["end"] = rows[["end", "death"]].max(axis=1)
-    order = rows.assign(alive=rows["death"].isna(), seen_dead=old).sort_values(
-        ["condition", "alive", "seen_dead", "death", "end", "start"], kind="stable"
-    )
-    rows["row"] = order.groupby("condition").cumcount()
-    met = between(bouts, roles)
-    b_is_target = met["population_b"].isin(of_role(roles, "target"))
-    spells = pd.DataFrame(
-        {
-            "fov": met["fov"],
-            "population": met["population_b"].where(b_is_target, met["population_a"]),
-            "track_id": met["track_id_b"].where(b_is_target, met["track_id_a"]),
-            "start": at_frame(met, "start_frame", time),
-            "end": at_frame(met, "end_frame", time),
-        }
-    ).merge(
-        rows[["fov", "population", "track_id", "condition", "row", "death"]],
-        on=["fov", "population", "track_id"],
-    )
-    spells["end"] = spells[["end", "death"]].min(axis=1)
-    spells = spells[spells["end"] >= spells["start"]]
-    return rows, spells[["condition", "row", "start", "end"]].reset_index(drop=True), unit
-
-
-def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
-    """One panel per condition, one bar per target."""
-    title = "Fates of all targets"
-    if rows.empty:
-        return in_words(title, "No target was tracked.")
-    conditions = condition_order(sample_sheet, rows["condition"])
-    most = int(rows["row"].max()) + 1
-    height = float(np.clip(0.055 * most, 2.2, 7.5))
-    across = min(len(conditions), 3)
-    down = -(-len(conditions) // across)
-    # half a frame to each side, so that a contact of one frame is seen
-    steps = rows["end"].max() - rows["start"].min()
-    half = 0.002 * (steps if steps > 0 else 1.0)
-    points = 72 * height / most
-    with styled():
-        fig = figure(max(7.2, 3.1 * across + 1), down * height + 1.2)
-        grid = fig.subplots(down, across, squeeze=False, sharex=True)
-        for ax in grid.flat[len(conditions) :]:
-            ax.axis("off")
-        for ax, condition in zip(grid.flat, conditions, strict=False):
-            mine = rows[rows["condition"] == condition]
-            alive = mine["death"].fillna(mine["end"])
-            thin, thick = np.clip(0.35 * points, 0.4, 2), np.clip(0.75 * points, 0.8, 6)
-            ax.hlines(mine["row"], mine["start"], alive, color="#B9BFC4", lw=thin)
-            ax.hlines(mine["row"], alive, mine["end"], color=ROLE_COLOURS["death"], lw=thin)
-            met = spells[spells["condition"] == condition]
-            look = {"color": ROLE_COLOURS["effector"], "lw": thick}
-            ax.hlines(met["row"], met["start"] - half, met["end"] + half, **look)
-            gone = mine[mine["death"].notna()]
-            size = float(np.clip(1.6 * points, 4, 34))
-            ax.scatter(gone["death"], gone["row"], s=size, marker="D", color=INK, lw=0, zorder=3)
-            name = f"{short(condition, 24)}  ({len(gone)} of {len(mine)} dead)"
-            ax.set(title=name, ylim=(len(mine) - 0.3, -0.7), yticks=[])
-            ax.spines["left"].set_visible(False)
-            ax.set_xlabel(f"time since the film's start ({unit})")
-            ax.set_xlim(left=min(0.0, float(rows["start"].min())))
-        grid[0][0].set_ylabel("targets, one per line")
-        key = (
-            ({"color": "#B9BFC4", "lw": 2}, "seen alive"),
-            ({"color": ROLE_COLOURS["effector"], "lw": 5}, "in contact with an effector"),
-            ({"color": INK, "marker": "D", "ls": ""}, "death"),
-            ({"color": ROLE_COLOURS["death"], "lw": 2}, "dead, still seen"),
-        )
-        for look, label in key:
-            grid[0][0].plot([], [], label=label, **look)
-        names = grid[0][0].get_legend_handles_labels()
-        fig.legend(*names, loc="outside lower left", ncols=4, columnspacing=1.2)
     return fig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from cyto_kedro.algorithms.reporting.plots import (
     Roles,
     Sheet,
     count,
+    counts,
     in_words,
     pictures,
     short,
@@ -119,7 +120,7 @@ def msd_curves(msd: pd.DataFrame, sample_sheet: Sheet) -> tuple[pd.DataFrame, tu
         lag = lag[(lag >= first - slack) & (lag <= last + slack)]
         each = [np.exp(np.interp(np.log(lag), np.log(f["lag"]), np.log(f["msd"]))) for f in fields]
         mean = pd.DataFrame({"lag": lag, "msd": np.mean(each, axis=0)})
-        means.append(mean.assign(population=population, condition=condition, fov=""))
+        means.append(mean.assign(population=str(population), condition=str(condition), fov=""))
     columns_out = ["population", "condition", "fov", "lag", "msd"]
     return pd.concat([rows[columns_out], *means], ignore_index=True)[columns_out], units
 
@@ -148,9 +149,10 @@ def draw_msd(
                 axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
                 axis.set_minor_formatter(NullFormatter())
             for (condition, fov), one in mine.groupby(["condition", "fov"]):
-                look = {"lw": 0.8, "alpha": 0.7} if fov else {"ls": lines[condition]}
+                name = str(condition)
+                look = {"lw": 0.8, "alpha": 0.7} if fov else {"ls": lines[name]}
                 marker = "o" if len(one) == 1 else ""
-                ax.plot(one["lag"], one["msd"], color=hues[condition], marker=marker, **look)
+                ax.plot(one["lag"], one["msd"], color=hues[name], marker=marker, **look)
             _slopes(ax, mine)
         panels[0].set_ylabel(f"mean squared displacement ({units[0]})")
         for condition in conditions:
@@ -168,20 +170,12 @@ def _slopes(ax: Axes, mine: pd.DataFrame) -> None:
     if means.empty:
         return
     lag = np.array([means["lag"].min(), means["lag"].max()])
-    start = float(means.loc[means["lag"].idxmin(), "msd"])
-    for slope, name in ((1, "slope 1: random"), (2, "slope 2: straight")):
+    start = float(means.sort_values("lag")["msd"].iloc[0])
+    for slope, name in ((1, "slope 1,\nrandom"), (2, "slope 2,\nstraight")):
         end = start * (lag[1] / lag[0]) ** slope
         ax.plot(lag, [start, end], color=FAINT, lw=1, ls=(0, (1, 2)), zorder=0)
-        ax.annotate(
-            name,
-            (lag[1], end),
-            (0, -4 if slope == 1 else 4),
-            textcoords="offset points",
-            ha="right",
-            va="top" if slope == 1 else "bottom",
-            fontsize=8,
-            color=FAINT,
-        )
+        look: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8, "color": FAINT}
+        ax.annotate(name, (lag[1], end), (4, 0), annotation_clip=False, **look)
 
 
 def directions(steps: pd.DataFrame, sample_sheet: Sheet) -> pd.DataFrame:
@@ -203,14 +197,13 @@ def directions(steps: pd.DataFrame, sample_sheet: Sheet) -> pd.DataFrame:
     rows = with_condition(steps.loc[moved, ["fov", "population"]], sample_sheet)
     rows = rows.assign(sector=sector, x=np.cos(angle), y=np.sin(angle))
     by = rows.groupby(["population", "condition"], sort=False)
-    found = by["sector"].value_counts().unstack(fill_value=0)
-    found = found.reindex(columns=range(SECTORS), fill_value=0)
     mean = by[["x", "y"]].mean()
-    out = found.stack().rename("share").rename_axis(["population", "condition", "sector"])
-    out = out.reset_index()
+    out = counts(rows, ["population", "condition"], "sector", SECTORS).rename(
+        columns={"n": "share"}
+    )
     out["n"] = out.groupby(["population", "condition"])["share"].transform("sum").astype(int)
     out["share"] = out["share"] / out["n"]
-    length = np.hypot(mean["x"], mean["y"]).rename("resultant").reset_index()
+    length = mean.assign(resultant=np.hypot(mean["x"], mean["y"]))["resultant"].reset_index()
     return out.merge(length, on=["population", "condition"])
 
 

@@ -132,8 +132,8 @@ def _draw_one(ax: Axes, nodes: pd.DataFrame, edges: pd.DataFrame, roles: Mapping
     from matplotlib.collections import LineCollection
 
     for network, hue, width in (("delaunay", "#C9CED2", 0.7), ("contact", INK, 1.6)):
-        mine = edges.loc[edges["network"] == network, ["x0", "y0", "x1", "y1"]].to_numpy(float)
-        lines = list(mine.reshape(-1, 2, 2))
+        ends = edges.loc[edges["network"] == network, ["x0", "y0", "x1", "y1"]].to_numpy(float)
+        lines = list(ends.reshape(-1, 2, 2))
         ax.add_collection(LineCollection(lines, colors=hue, linewidths=width, zorder=1))
     # smaller where there are many
     area = float(np.clip(4000 / max(len(nodes), 1), 4, 30))

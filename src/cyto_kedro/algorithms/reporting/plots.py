@@ -68,3 +68,11 @@ def wrap(name: str, width: int = 14) -> str:
 def count(n: int, noun: str) -> str:
     """``1 field``, ``2 fields``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def counts(rows: pd.DataFrame, by: list[str], what: str, values: int) -> pd.DataFrame:
+    """How many rows of each group have `what` 0, 1, ... below `values`: columns `by`, `what`, `n`."""
+    groups = rows[by].drop_duplicates().merge(pd.DataFrame({what: range(values)}), how="cross")
+    found = rows.groupby([*by, what]).size().rename("n").reset_index()
+    out = groups.merge(found, on=[*by, what], how="left")
+    return out.assign(n=out["n"].fillna(0).astype(int))

@@ -16,6 +16,7 @@ from cyto_kedro.algorithms.reporting.findings import (
     answers,
     compared,
     number,
+    numbered,
     per_replicate,
     related,
 )
@@ -77,8 +78,8 @@ class HtmlReport(Algorithm):
             fields=grid(_analysed(data)),
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
-            comparisons=grid(compared(table(data, "comparisons"))),
-            hazards=grid(related(table(data, "hazards"))),
+            comparisons=_noted(compared(table(data, "comparisons"))),
+            hazards=_noted(related(table(data, "hazards"))),
             replicates=grid(per_replicate(table(data, "replicate_summaries"))),
             beware=len(summary["warnings"]),
             by_fov=grid(_per_field(by_fov, roles)),
@@ -142,6 +143,12 @@ def grid(frame: pd.DataFrame) -> dict[str, list[Any]]:
         ],
         "rows": [[number(v) for v in row] for row in frame.itertuples(index=False, name=None)],
     }
+
+
+def _noted(found: pd.DataFrame) -> dict[str, list[Any]]:
+    """`grid` of a table whose warnings stand above it, by number."""
+    found, notes = numbered(found)
+    return {**grid(found), "notes": notes}
 
 
 def _with(value: float, unit: str) -> str:

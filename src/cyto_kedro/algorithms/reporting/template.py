@@ -29,6 +29,7 @@ thead th{border-bottom:2px solid var(--ink)}
 figure{margin:1.2rem 0 2rem}
 figure img{max-width:min(100%,50rem);height:auto;display:block;margin-bottom:.5rem}
 .answers{font-size:1.1rem;max-width:50rem;padding-left:1.2rem}.answers li{margin:.4rem 0}
+.warn ol{margin:.3rem 0;padding-left:1.4rem}
 .warn{border-left:.35rem solid var(--warn);background:#fdf3ec;padding:.6rem 1rem;
  border-radius:.3rem}
 code,pre{font:.84rem/1.45 ui-monospace,Menlo,Consolas,monospace}
@@ -60,6 +61,11 @@ PAGE = """<!DOCTYPE html>
 {%- endfor %}
 </tbody></table></div>
 {%- endmacro %}
+{%- macro noted(table, caption) %}
+{%- if table.notes %}<div class="warn"><strong>Beware</strong> (numbers: last column)<ol>
+{%- for note in table.notes %}<li>{{ note }}</li>{% endfor %}</ol></div>{% endif %}
+{{ grid(table, caption) }}
+{%- endmacro %}
 {%- macro picture(p) %}
 <figure><h3>{{ p.title }}</h3>
 <img alt="{{ p.alt }}" src="data:image/png;base64,{{ p.data }}">
@@ -70,7 +76,8 @@ PAGE = """<!DOCTYPE html>
 <p class="sub">{{ subtitle }}</p>
 <nav aria-label="Sections"><a href="#numbers">Answer</a><a href="#compared">Compared</a>
 <a href="#figures">Figures</a>{% if overlays %}<a href="#overlays">Overlays</a>{% endif %}
-<a href="#quality">Quality</a><a href="#analysed">Analysed</a><a href="#methods">Methods</a><a href="#origin">Provenance</a></nav>
+<a href="#quality">Quality</a><a href="#analysed">Analysed</a>
+<a href="#methods">Methods</a><a href="#origin">Provenance</a></nav>
 </header>
 <main>
 <section id="numbers"><h2>The answer, by condition</h2>
@@ -96,14 +103,14 @@ Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
 <section id="compared"><h2>Conditions compared</h2>
 {%- if comparisons.rows %}
 <p class="note">Replicates are compared, not cells: cells of one well are not independent. Pairs are
-condition / what it is compared with. Where a p-value or a limit is missing, the last column says why.</p>
-{{ grid(comparisons, "Conditions compared by their replicates") }}
+condition / what it is compared with. Where a limit or p is missing, the last column says why.</p>
+{{ noted(comparisons, "Conditions compared by their replicates") }}
 {%- else %}<p>There is only one condition, or no measure of any, so nothing was compared.</p>{% endif %}
 {%- if hazards.rows %}
 <h3>What raises the risk of death</h3>
 <p class="note">Cox regression of targets: a hazard ratio of 2 means that they die at twice the rate.
 Limits take replicates, not cells, as independent.</p>
-{{ grid(hazards, "Hazard ratios") }}
+{{ noted(hazards, "Hazard ratios") }}
 {%- endif %}
 {%- if replicates.rows %}
 <details><summary>Values of each replicate</summary>
