@@ -103,12 +103,16 @@ def _plain(names: pd.Series) -> pd.Series:
 
 
 def _pair(rows: pd.DataFrame, first: str, second: str) -> pd.Series:
-    return rows[first].map(number) + " / " + rows[second].map(number)
+    return _text(rows[first]) + " / " + _text(rows[second])
 
 
 def _limits(rows: pd.DataFrame, name: str) -> pd.Series:
-    limits = " (" + rows["low"].map(number) + " to " + rows["high"].map(number) + ")"
-    return rows[name].map(number) + limits.where(rows["low"].notna(), "")
+    limits = " (" + _text(rows["low"]) + " to " + _text(rows["high"]) + ")"
+    return _text(rows[name]) + limits.where(rows["low"].notna(), "")
+
+
+def _text(values: pd.Series) -> pd.Series:
+    return values.astype(object).map(number)
 
 
 def number(value: Any) -> str:
