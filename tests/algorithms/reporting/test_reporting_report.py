@@ -7,13 +7,21 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting import figures
-from cyto_kedro.algorithms.reporting.figures import Figures
-from cyto_kedro.algorithms.reporting.report import HtmlReport, number, specs
-from cyto_kedro.algorithms.reporting.style import colours
+from cyto_kedro.algorithms.reporting.findings import (
+    compared,
+    number,
+    numbered,
+    per_replicate,
+    related,
+)
+from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
+from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
+from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
+from cyto_kedro.algorithms.reporting.report import HtmlReport, specs
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 
@@ -59,7 +67,10 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pictures(assay: dict) -> dict[str, Picture]:
-    return Figures(dpi=50)(assay)["figures"]
+    made: dict[str, Picture] = {}
+    for topic in (KillingFigures, MotionFigures, QualityFigures):
+        made |= topic(dpi=50)(assay)["figures"]
+    return made
 
 
 def test_report_is_one_well_formed_file(assay: dict, pictures: dict) -> None:
@@ -75,9 +86,9 @@ def test_report_is_one_well_formed_file(assay: dict, pictures: dict) -> None:
     assert not re.search(r"https?://|url\(|@import", html)
     assert 'Arial,"Liberation Sans"' in html  # the style sheet itself is not escaped
     images = [a["src"] for tag, a in page.tags if tag == "img"]
-    assert len(images) == 6
+    assert len(images) == len(pictures) + 1 == 9
     first = base64.b64decode(images[0].removeprefix("data:image/png;base64,"))
-    assert first == pictures["survival"].png
+    assert first == pictures["kills"].png
     anchors = {a["href"] for tag, a in page.tags if tag == "a"}
     assert anchors <= {"#" + a["id"] for _, a in page.tags if "id" in a}
 
@@ -126,40 +137,55 @@ def test_specs_and_numbers() -> None:
     assert [number(v) for v in values] == ["–", "–", "3", "3", "0.123", "12346", "2.5", "a", "True"]
 
 
-def test_figures_draw_the_estimates(assay: dict) -> None:
-    sheet, roles = assay["sample_sheet"], assay["roles"]
-    hues = colours(["control", "CAR-T <high>"])
-    axes = figures.survival(assay["fates"], sheet, roles).axes
-    lines = [line for line in axes[0].lines if line.get_color() == hues["CAR-T <high>"]]
-    thick = max(lines, key=lambda line: line.get_linewidth())
-    fates = assay["fates"].query("population == 'CancerCell' and fov in ('B1', 'B2')")
-    fates = fates[~fates["dead_at_first_sight"]]
-    share = 100.0
-    for t in sorted(fates.loc[fates["died"], "exit_min"].unique()):
-        risk = ((fates["entry_min"] < t) & (t <= fates["exit_min"])).sum()
-        share *= 1 - (fates["died"] & (fates["exit_min"] == t)).sum() / risk
-    assert thick.get_ydata()[-1] == pytest.approx(share)
-    assert len(lines) == 3 and axes[0].get_xlabel().endswith("(min)")  # pooled, two replicates
-    tables = (assay["kills"], assay["deaths"], assay["frames"])
-    kills = figures.cumulative_kills(*tables, sheet, roles).axes[0]
-    ends = [line.get_ydata()[-1] for line in kills.lines if len(line.get_ydata())]
-    assert len(assay["kills"].query("fov in ('B1', 'B2')")) / 2 in ends
-    dots = figures.speeds(assay["motility"], sheet, roles).axes[0].collections
-    assert sum(len(d.get_offsets()) for d in dots if hasattr(d, "get_sizes")) >= 48 + 4
+def test_the_report_opens_with_the_answer(assay: dict) -> None:
+    page = Page(HtmlReport()({**assay, "run": RUN})["html"])
+    fates = assay["fates"].query("population == 'CancerCell' and fov in ('A1', 'A2')")
+    living = fates[~fates["dead_at_first_sight"]]
+    assert f"{living['died'].sum()} of {len(living)} living targets seen died" in page.text
+    heads = [page.text.index(name) for name in ("The answer, by condition", "Conditions compared")]
+    assert heads == sorted(heads) and heads[1] < page.text.index("What was analysed")
+    assert "nothing was compared" in page.text
 
 
-def test_figures_without_data_time_or_motion(uncalibrated: dict, assay: dict) -> None:
-    roles = assay["roles"]
-    none = Figures(dpi=40)({"roles": roles})["figures"]
-    assert {p.png[:4] for p in none.values()} == {b"\x89PNG"} and len(none) == 5
-    sheet = uncalibrated["sample_sheet"]
-    axes = figures.survival(uncalibrated["fates"], sheet, roles).axes[0]
-    assert axes.get_xlabel().endswith("(frames)")
-    axes = figures.speeds(uncalibrated["motility"], sheet, roles).axes[0]
-    assert axes.get_ylabel() == "mean speed (px/frame)"
-    still = assay["quality"].query("frame == 0")
-    assert figures.quality(still).axes
-    one = assay["fates"].query("population == 'CancerCell'").iloc[:1]
-    assert figures.survival(one, None, roles).axes
-    odd = assay["sample_sheet"].assign(condition="a$b$ {x}")
-    assert figures.survival(assay["fates"], odd, roles).axes
+def test_comparisons_stand_with_their_warnings(assay: dict) -> None:
+    row = {
+        "measure": "mean_speed",
+        "population": "TCell",
+        "unit": "µm/min",
+        "reference": "control",
+        "condition": "CAR-T <high>",
+        "paired": False,
+        "n_reference": 2,
+        "n_condition": 1,
+        "mean_reference": 1.5,
+        "mean_condition": 2.0,
+        "difference": 0.5,
+        "low": -0.25,
+        "high": 1.25,
+        "test": "",
+        "note": "too few <replicates>",
+    }
+    rows = [row, {**row, "population": "CancerCell"}, {**row, "measure": "kills", "note": ""}]
+    missing = dict.fromkeys(schemas.dtypes(schemas.Comparisons), np.nan)
+    made = schemas.conform(schemas.Comparisons, pd.DataFrame([{**missing, **r} for r in rows]))
+    text = Page(HtmlReport()({**assay, "comparisons": made})["html"]).text
+    assert text.count("too few <replicates>") == 1 and "Beware" in text
+    assert "mean speed (µm/min)" in text and "0.5 (-0.25 to 1.25)" in text and "1 / 2" in text
+    table, notes = numbered(compared(made))
+    assert notes == ["too few <replicates>"] and table["beware"].tolist() == ["1", "1", ""]
+
+
+def test_values_of_replicates_stand_side_by_side() -> None:
+    one = {"population": "T", "measure": "mean_speed", "unit": "µm/min"}
+    rows = pd.DataFrame(
+        [
+            {**one, "condition": "a", "replicate": "1", "value": 1.0},
+            {**one, "condition": "a", "replicate": "2", "value": 3.0},
+            {**one, "condition": "b", "replicate": "1", "value": 5.0},
+        ]
+    )
+    wide = per_replicate(rows)
+    assert wide.columns.tolist() == ["measure", "population", "a, 1", "a, 2", "b, 1"]
+    assert wide.iloc[0].tolist() == ["mean speed (µm/min)", "T", 1.0, 3.0, 5.0]
+    assert per_replicate(schemas.empty(schemas.ReplicateSummaries)).empty
+    assert related(schemas.empty(schemas.Hazards)).empty

@@ -3,6 +3,34 @@
 from __future__ import annotations
 
 FIGURES: dict[str, tuple[str, str, str]] = {
+    "kills": (
+        "Kills over time",
+        "Deaths of targets so far, per 100 targets that were alive in the first frame: left those "
+        "attributed to effectors (shares of one death sum to 1), right all that were seen. Deaths "
+        "of targets that came later count too, so 100 can be passed. Thick: mean of the replicates of a "
+        "condition; thin: each replicate, drawn where there are several. A curve ends with its "
+        "shortest film.",
+        "Step curves of the cumulative number of kills, and of all deaths, per 100 targets over "
+        "time, by condition.",
+    ),
+    "kills_per_effector": (
+        "Kills per effector",
+        "Share of all tracked effectors that killed none, one, two or more targets. A target counts "
+        "for an effector whose share of its death is at least half. The number of effectors stands "
+        "over the bar; a dot is a replicate. A serial killer has two victims or more. An effector "
+        "that was seen for a short time only had little time to kill, and a track that broke counts "
+        "as two effectors.",
+        "Bars of the percentage of effectors by number of targets killed, by condition.",
+    ),
+    "target_fates": (
+        "Fates of all targets",
+        "One line for each target track, in order of death, the survivors last. Grey: seen alive; "
+        "thick green: in contact with an effector; black mark: death, put at the first frame that is "
+        "called dead; orange: dead and still seen. Targets dead at first sight come after those "
+        "that were seen to die. A grey line that ends early is a target that left the view or was "
+        "lost. Marks of contacts are widened by 0.2 % of the axis, so that a single frame shows.",
+        "One horizontal line per target over time with its contacts and its death, by condition.",
+    ),
     "survival": (
         "Survival of targets",
         "Kaplan-Meier estimate of the share of target cells still alive, by condition. Thick: all "
@@ -14,26 +42,59 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Step curves of the percentage of target cells alive over time, one per condition, with "
         "the number at risk below.",
     ),
-    "kills": (
-        "Kills over time",
-        "Deaths of targets attributed to effectors, added up over the film (shares of one death sum "
-        "to 1). Thin: one field; thick: mean over the fields of a condition; dashed: all observed "
-        "deaths of targets, attributed or not.",
-        "Step curves of the cumulative number of kills per field over time, by condition.",
-    ),
     "contact_durations": (
         "Contact durations",
         "Share of contacts between an effector and a target that last longer than the time shown "
         "(Kaplan-Meier, 95 % band; thin: each replicate). Contacts still going when last seen are "
         "censored; contacts already under way when first seen are left out, since how long they "
-        "had lasted is unknown.",
-        "Step curves of the percentage of contacts still lasting over time, by condition.",
+        "had lasted is unknown. The band takes contacts to be independent, so it is too narrow.",
+        "Step curves of the percentage of contacts still lasting over time, by condition, with the "
+        "number at risk below.",
+    ),
+    "speed_around_contact": (
+        "Speed around contact and death",
+        "Mean speed of the same cells before and after a moment (dashed line): left the start of a "
+        "contact with a cell of the other role, of cells that were in none; right the death of the "
+        "target, for the target itself and for the effector that at least half of it is attributed to. "
+        "Thick: mean over all such moments of a condition; band: -+ 1.96 standard errors, moments "
+        "taken as independent, so too narrow; thin: each replicate, where there are several. A cell "
+        "may come into contact several times. The number of moments falls away from zero, since "
+        "cells come and go; times with fewer than 3 are not drawn.",
+        "Curves of the mean speed of effectors and of targets against the time from contact and "
+        "from death, by condition.",
     ),
     "speeds": (
         "Speeds",
-        "Mean speed of each track (small dots), mean of each replicate (large dots) and mean of the "
-        "replicates (bar), by population and condition. The replicates are the independent units.",
+        "Mean speed of each track (small dots; n), mean of each replicate (large dots) and mean of "
+        "the replicates (bar), by population and condition. The replicates are the independent units.",
         "Dots of the mean speed of each track and each replicate, by population and condition.",
+    ),
+    "msd": (
+        "Mean squared displacement",
+        "How far cells get in a time: squared displacement, averaged over all pairs of positions of "
+        "a field that are a lag apart. Thin: each field; thick: mean of the fields of a condition, "
+        "each counting once, over the lags that all of them have. Dotted: slope 1, a random walk, "
+        "and slope 2, motion straight ahead. No band is drawn: pairs overlap. Errors of positions "
+        "lift the curve at short lags.",
+        "Curves of mean squared displacement over lag on logarithmic axes, by population and "
+        "condition.",
+    ),
+    "directions": (
+        "Directions of steps",
+        "Share of the steps in each of 16 directions, as in the picture of the film; the area of a "
+        "sector is proportional to the share. Dashed: all directions alike. R is the length of the "
+        "mean direction, 0 without a common direction, 1 where all steps go one way. A common "
+        "direction of all populations is drift of the stage or flow, not the cells' doing. Steps of "
+        "one cell are not independent, so no test is given.",
+        "Rose plots of the directions of steps, by population and condition.",
+    ),
+    "networks": (
+        "Networks of cells",
+        "The first field of each condition in its first, middle and last frame: cells in their place "
+        "in the film, by population; crosses are dead. Dark lines join cells in contact, light ones "
+        "neighbours (Delaunay triangulation). At most six conditions are shown.",
+        "Maps of cells with lines between those in contact and those that are neighbours, early, "
+        "midway and late in the film.",
     ),
     "quality": (
         "Quality of the films",

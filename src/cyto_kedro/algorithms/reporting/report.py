@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,15 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.reporting.findings import (
+    BLANK,
+    answers,
+    compared,
+    number,
+    numbered,
+    per_replicate,
+    related,
+)
 from cyto_kedro.algorithms.reporting.groups import with_condition
 from cyto_kedro.algorithms.reporting.style import colours
 from cyto_kedro.algorithms.reporting.summary import Summary, table
@@ -20,7 +28,6 @@ from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 
 PNG = b"\x89PNG\r\n\x1a\n"
-BLANK = "–"
 
 
 class HtmlReport(Algorithm):
@@ -29,6 +36,7 @@ class HtmlReport(Algorithm):
     Reads ``fields``, ``roles`` (population -> role) and, each if there is one: ``title``,
     ``sample_sheet``, ``by_fov``, ``by_condition`` and ``warnings`` as `summary.Summary` returns them
     (absent: made here from the tables that it reads),
+    ``comparisons``, ``replicate_summaries``, ``hazards`` (`schemas`),
     ``figures`` {name: `style.Picture` or PNG bytes}, ``overlays`` {name: the same}, ``run`` (the
     manifest: run_id, command, env, git, packages, parameters, started; ``manifest`` is the path it is
     cited by). A figure named ``quality`` stands with the quality warnings. Algorithms shown under
@@ -68,7 +76,12 @@ class HtmlReport(Algorithm):
             + ", ".join(f"{name} ({role})" for name, role in roles.items())
             + ".",
             fields=grid(_analysed(data)),
+            answers=answers(by_condition),
             cards=cards(by_condition, roles),
+            comparisons=_noted(compared(table(data, "comparisons"))),
+            hazards=_noted(related(table(data, "hazards"))),
+            replicates=grid(per_replicate(table(data, "replicate_summaries"))),
+            beware=len(summary["warnings"]),
             by_fov=grid(_per_field(by_fov, roles)),
             figures=list(pictures.values()),
             quality=quality,
@@ -132,16 +145,10 @@ def grid(frame: pd.DataFrame) -> dict[str, list[Any]]:
     }
 
 
-def number(value: Any) -> str:
-    """Three significant digits, whole numbers whole, a dash for null; other things as text."""
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return BLANK
-    if isinstance(value, bool | str):
-        return str(value)
-    if isinstance(value, float):
-        whole = value == round(value) or abs(value) >= 1000
-        return f"{value:.0f}" if whole else f"{value:.3g}"
-    return str(value)
+def _noted(found: pd.DataFrame) -> dict[str, list[Any]]:
+    """`grid` of a table whose warnings stand above it, by number."""
+    found, notes = numbered(found)
+    return {**grid(found), "notes": notes}
 
 
 def _with(value: float, unit: str) -> str:

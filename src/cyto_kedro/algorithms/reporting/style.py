@@ -24,7 +24,10 @@ FILM_COLOURS = {
     "death": "#FF6A1A",
     "grey": "#FFFFFF",
 }
-INK, FAINT = "#222222", "#8A8A8A"
+# on white, by role; what is dead is marked by its shape too
+ROLE_COLOURS = {"effector": "#009E73", "target": "#0072B2", "other": "#999933", "death": "#D55E00"}
+STROKES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), (0, (7, 1.5, 1.5, 1.5)))
+INK, FAINT = "#222222", "#6E6E6E"
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -89,3 +92,8 @@ def rgb_png(rgb: np.ndarray) -> bytes:
 def colours(names: Iterable[str]) -> dict[str, str]:
     """A colour for each name, by order of first appearance; the palette repeats after eight."""
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def strokes(names: Iterable[str]) -> dict[str, Any]:
+    """A line style for each name, so that curves are told apart in grey too; repeats after four."""
+    return {name: STROKES[i % len(STROKES)] for i, name in enumerate(dict.fromkeys(names))}

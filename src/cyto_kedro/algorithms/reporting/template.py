@@ -28,6 +28,8 @@ td.n{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-
 thead th{border-bottom:2px solid var(--ink)}
 figure{margin:1.2rem 0 2rem}
 figure img{max-width:min(100%,50rem);height:auto;display:block;margin-bottom:.5rem}
+.answers{font-size:1.1rem;max-width:50rem;padding-left:1.2rem}.answers li{margin:.4rem 0}
+.warn ol{margin:.3rem 0;padding-left:1.4rem}
 .warn{border-left:.35rem solid var(--warn);background:#fdf3ec;padding:.6rem 1rem;
  border-radius:.3rem}
 code,pre{font:.84rem/1.45 ui-monospace,Menlo,Consolas,monospace}
@@ -59,6 +61,11 @@ PAGE = """<!DOCTYPE html>
 {%- endfor %}
 </tbody></table></div>
 {%- endmacro %}
+{%- macro noted(table, caption) %}
+{%- if table.notes %}<div class="warn"><strong>Beware</strong> (numbers: last column)<ol>
+{%- for note in table.notes %}<li>{{ note }}</li>{% endfor %}</ol></div>{% endif %}
+{{ grid(table, caption) }}
+{%- endmacro %}
 {%- macro picture(p) %}
 <figure><h3>{{ p.title }}</h3>
 <img alt="{{ p.alt }}" src="data:image/png;base64,{{ p.data }}">
@@ -67,16 +74,19 @@ PAGE = """<!DOCTYPE html>
 <header>
 <h1>{{ title }}</h1>
 <p class="sub">{{ subtitle }}</p>
-<nav aria-label="Sections"><a href="#analysed">Analysed</a><a href="#numbers">Numbers</a>
+<nav aria-label="Sections"><a href="#numbers">Answer</a><a href="#compared">Compared</a>
 <a href="#figures">Figures</a>{% if overlays %}<a href="#overlays">Overlays</a>{% endif %}
-<a href="#quality">Quality</a><a href="#methods">Methods</a><a href="#origin">Provenance</a></nav>
+<a href="#quality">Quality</a><a href="#analysed">Analysed</a>
+<a href="#methods">Methods</a><a href="#origin">Provenance</a></nav>
 </header>
 <main>
-<section id="analysed"><h2>What was analysed</h2>
-<p>{{ populations }}</p>
-{{ grid(fields, "Fields analysed") }}
-</section>
-<section id="numbers"><h2>Headline numbers</h2>
+<section id="numbers"><h2>The answer, by condition</h2>
+<ul class="answers">
+{%- for name, text in answers %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
+{%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
+warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>{% endif %}
+<p class="note">Counts do not say whether conditions differ: see
+<a href="#compared">Conditions compared</a>, by replicates.</p>
 <div class="cards">
 {%- for card in cards %}
 <div class="card" style="--hue:{{ card.hue }}"><h3>{{ card.name }}</h3><dl>
@@ -89,6 +99,23 @@ effectors added up over the film's time. Speeds are means over fields. The media
 Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
 <h3>Per field</h3>
 {{ grid(by_fov, "Numbers per field") }}
+</section>
+<section id="compared"><h2>Conditions compared</h2>
+{%- if comparisons.rows %}
+<p class="note">Replicates are compared, not cells: cells of one well are not independent. Pairs are
+condition / what it is compared with. Where a limit or p is missing, the last column says why.</p>
+{{ noted(comparisons, "Conditions compared by their replicates") }}
+{%- else %}<p>There is only one condition, or no measure of any, so nothing was compared.</p>{% endif %}
+{%- if hazards.rows %}
+<h3>What raises the risk of death</h3>
+<p class="note">Cox regression of targets: a hazard ratio of 2 means that they die at twice the rate.
+Limits take replicates, not cells, as independent.</p>
+{{ noted(hazards, "Hazard ratios") }}
+{%- endif %}
+{%- if replicates.rows %}
+<details><summary>Values of each replicate</summary>
+{{ grid(replicates, "Values of each replicate") }}</details>
+{%- endif %}
 </section>
 <section id="figures"><h2>Figures</h2>
 {%- for p in figures %}{{ picture(p) }}{% endfor %}
@@ -106,6 +133,10 @@ Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
 {%- else %}<p>No saturation, focus jump, intensity jump, missing calibration or excluded frame was
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}
+</section>
+<section id="analysed"><h2>What was analysed</h2>
+<p>{{ populations }}</p>
+{{ grid(fields, "Fields analysed") }}
 </section>
 <section id="methods"><h2>Methods</h2>
 {%- if methods.rows %}{{ grid(methods, "Algorithms and parameters") }}

@@ -12,7 +12,6 @@ import pandas as pd
 from dask import delayed
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.figures import Figures
 from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
@@ -23,8 +22,8 @@ from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import Group, context, join
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
+from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, assay
 
-FIGURES = ("survival", "kills", "contact_durations", "speeds", "quality")
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[Any, pd.DataFrame]
 
@@ -130,51 +129,8 @@ def summarise(
         "deaths": deaths,
         "kills": kills,
     }
-    found = Summary()(_assay(fields, frames, parts, manifest))
+    found = Summary()(assay(fields, frames, parts, manifest))
     return found["by_fov"], found["by_condition"], found["warnings"]
-
-
-def _assay(
-    fields: pd.DataFrame, frames: pd.DataFrame, parts: Mapping[str, Partitions], manifest: Manifest
-) -> dict[str, Any]:
-    """The whole assay's tables, by name; the fields table doubles as the sample sheet."""
-    tables = {
-        name: join(
-            (part[identity]() for identity in manifest.ids(part.grain)), schemas.TABLES[name]
-        )
-        for name, part in parts.items()
-    }
-    return {
-        "fields": fields,
-        "frames": frames,
-        "sample_sheet": fields,
-        "roles": manifest.roles,
-        **tables,
-    }
-
-
-def draw_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    quality: Partitions,
-    motility: Partitions,
-    bouts: Partitions,
-    fates: Partitions,
-    deaths: Partitions,
-    kills: Partitions,
-    manifest: Manifest,
-) -> tuple[Picture, ...]:
-    """Survival, kills, contact durations, speeds and quality, over the whole assay."""
-    parts = {
-        "quality": quality,
-        "motility": motility,
-        "bouts": bouts,
-        "fates": fates,
-        "deaths": deaths,
-        "kills": kills,
-    }
-    figures = Figures()(_assay(fields, frames, parts, manifest))["figures"]
-    return tuple(figures[name] for name in FIGURES)
 
 
 def write_report(
@@ -183,25 +139,17 @@ def write_report(
     warnings: pd.DataFrame,
     fields: pd.DataFrame,
     frames: pd.DataFrame,
-    survival_figure: Picture,
-    kills_figure: Picture,
-    contact_durations_figure: Picture,
-    speeds_figure: Picture,
-    quality_figure: Picture,
+    comparisons: pd.DataFrame,
+    replicate_summaries: pd.DataFrame,
+    hazards: pd.DataFrame,
     segmentation_overlay: Partitions,
     track_overlay: Partitions,
     manifest: Manifest,
     run_info: dict[str, Any],
     reporting: Reporting,
+    *figures: Picture,
 ) -> str:
     """The report: one HTML page that needs no other file and cites its run's manifest."""
-    figures = {
-        "survival": survival_figure,
-        "kills": kills_figure,
-        "contact_durations": contact_durations_figure,
-        "speeds": speeds_figure,
-        "quality": quality_figure,
-    }
     overlays = {}
     for fov in manifest.fovs:
         for what, parts in (("segmentation", segmentation_overlay), ("tracks", track_overlay)):
@@ -219,7 +167,10 @@ def write_report(
             "by_fov": summary_by_fov,
             "by_condition": summary_by_condition,
             "warnings": warnings,
-            "figures": figures,
+            "comparisons": comparisons,
+            "replicate_summaries": replicate_summaries,
+            "hazards": hazards,
+            "figures": dict(zip(FIGURES, figures, strict=True)),
             "overlays": overlays,
             "roles": manifest.roles,
         }

@@ -1,9 +1,18 @@
 """reporting: results table, overlays, summary, figures, report."""
 
+from collections.abc import Iterable
+
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
-from cyto_kedro.pipelines.reporting import nodes
+from cyto_kedro.pipelines.reporting import figure_nodes, nodes
+
+FILMS = ["fields", "frames"]
+
+
+def pictures(names: Iterable[str]) -> list[str]:
+    """The catalog's names of figures."""
+    return [f"{name}_figure" for name in names]
 
 
 def create_pipeline() -> Pipeline:
@@ -50,20 +59,34 @@ def create_pipeline() -> Pipeline:
                 name="summarise",
             ),
             node(
-                nodes.draw_figures,
-                [
-                    "fields",
-                    "frames",
-                    "quality",
-                    "motility",
-                    "bouts",
-                    "fates",
-                    "deaths",
-                    "kills",
-                    "manifest",
-                ],
-                [f"{name}_figure" for name in nodes.FIGURES],
-                name="draw_figures",
+                figure_nodes.draw_killing_figures,
+                [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
+                pictures(figure_nodes.KILLING),
+                name="draw_killing_figures",
+            ),
+            node(
+                figure_nodes.draw_contact_figures,
+                [*FILMS, "bouts", "steps", "deaths", "kills", "manifest"],
+                pictures(figure_nodes.CONTACT),
+                name="draw_contact_figures",
+            ),
+            node(
+                figure_nodes.draw_motion_figures,
+                [*FILMS, "motility", "msd", "steps", "manifest"],
+                pictures(figure_nodes.MOTION),
+                name="draw_motion_figures",
+            ),
+            node(
+                figure_nodes.draw_network_figures,
+                [*FILMS, "delaunay_graphs", "contact_graphs", "manifest"],
+                "networks_figure",
+                name="draw_network_figures",
+            ),
+            node(
+                figure_nodes.draw_quality_figure,
+                [*FILMS, "quality", "manifest"],
+                "quality_figure",
+                name="draw_quality_figure",
             ),
             node(
                 nodes.write_report,
@@ -71,14 +94,16 @@ def create_pipeline() -> Pipeline:
                     "summary_by_fov",
                     "summary_by_condition",
                     "warnings",
-                    "fields",
-                    "frames",
-                    *(f"{name}_figure" for name in nodes.FIGURES),
+                    *FILMS,
+                    "comparisons",
+                    "replicate_summaries",
+                    "hazards",
                     "segmentation_overlay",
                     "track_overlay",
                     "manifest",
                     "run_info",
                     "params:reporting",
+                    *pictures(figure_nodes.FIGURES),
                 ],
                 "report",
                 name="write_report",

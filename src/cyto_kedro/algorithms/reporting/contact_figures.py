@@ -1,0 +1,234 @@
+"""Figures of contact: how long contacts last, how fast cells move before and after one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.reporting.curves import draw_curves
+from cyto_kedro.algorithms.reporting.groups import (
+    between,
+    condition_order,
+    known,
+    of_role,
+    with_condition,
+)
+from cyto_kedro.algorithms.reporting.plots import (
+    Roles,
+    Sheet,
+    count,
+    film_time,
+    in_words,
+    pictures,
+    short,
+)
+from cyto_kedro.algorithms.reporting.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.algorithms.reporting.summary import table
+from cyto_kedro.algorithms.reporting.survival import contact_intervals
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CELL = ["fov", "population", "track_id"]
+FEWEST_EVENTS = 3
+
+
+class ContactFigures(Algorithm):
+    """Contact durations, and speed around contact and death.
+
+    Reads ``bouts``, ``steps``, ``deaths``, ``kills``, ``frames`` (`schemas`; absent: taken as
+    empty), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
+    ``contact_durations`` and ``speed_around_contact``, each a `Picture`.
+    """
+
+    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
+    window_frames: int = Field(
+        default=15, ge=1, description="frames shown before and after contact or death"
+    )
+
+    def __call__(self, data: Data) -> Data:
+        sheet, roles = data.get("sample_sheet"), data["roles"]
+        bouts, steps = table(data, "bouts"), table(data, "steps")
+        events = moments(bouts, table(data, "deaths"), table(data, "kills"), roles)
+        around, units = speed_around(
+            steps, events, table(data, "frames"), sheet, self.window_frames
+        )
+        made = {
+            "contact_durations": contact_durations(bouts, sheet, roles),
+            "speed_around_contact": draw_speed_around(around, units, sheet),
+        }
+        return pictures(made, self.dpi)
+
+
+def contact_durations(bouts: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
+    """Share of effector-target contacts that last longer than a time, per condition."""
+    rows, unit = contact_intervals(bouts, roles)
+    rows = with_condition(rows.assign(entry=0.0, leave=rows["duration"]), sample_sheet)
+    title = "Contact durations"
+    if rows.empty:
+        return in_words(title, "No contact of an effector and a target was seen to begin.")
+    label = f"time since the contact began ({unit})"
+    share = "contacts lasting longer (%)"
+    return draw_curves(rows, sample_sheet, label, share, title, "ended", unit)
+
+
+def moments(
+    bouts: pd.DataFrame, deaths: pd.DataFrame, kills: pd.DataFrame, roles: Roles
+) -> pd.DataFrame:
+    """The moments that speeds are aligned to, of effectors and of targets.
+
+    ``contact``: a cell that was in contact with no cell of the other role comes into contact with
+    one; contacts whose start was not seen are left out. ``death``: of the target itself; of an
+    effector, the death of a target of which its share is at least half.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `fov`, `population`, `track_id`, `role`, `event`, `frame`; a cell may have several.
+    """
+    met = between(bouts, roles)
+    sides = [
+        met[["fov", "start_frame", "end_frame", "censored_start"]].assign(
+            population=met[f"population_{side}"], track_id=met[f"track_id_{side}"]
+        )
+        for side in "ab"
+    ]
+    both = pd.concat(sides, ignore_index=True).sort_values([*CELL, "start_frame", "censored_start"])
+    # the last frame so far in which the cell was in contact, of the bouts before this one
+    until = both.groupby(CELL)["end_frame"].cummax()
+    until = until.groupby([both[name] for name in CELL]).shift()
+    new = (until.isna() | (both["start_frame"] > until + 1)) & ~both["censored_start"].astype(bool)
+    contact = both[new].rename(columns={"start_frame": "frame"}).assign(event="contact")
+    own = deaths[deaths["population"].isin(of_role(roles, "target"))].assign(event="death")
+    sure = kills[
+        (kills["share"] >= 0.5) & kills["target_population"].isin(of_role(roles, "target"))
+    ]
+    killer = sure.rename(
+        columns={
+            "effector_population": "population",
+            "effector_track_id": "track_id",
+            "death_frame": "frame",
+        }
+    ).assign(event="death")
+    columns = [*CELL, "event", "frame"]
+    rows = pd.concat([each[columns] for each in (contact, own, killer)], ignore_index=True)
+    rows["role"] = rows["population"].map(dict(roles)).astype(object)
+    return rows.drop_duplicates(columns).reset_index(drop=True)
+
+
+def speed_around(
+    steps: pd.DataFrame,
+    events: pd.DataFrame,
+    frames: pd.DataFrame,
+    sample_sheet: Sheet,
+    window_frames: int = 15,
+) -> tuple[pd.DataFrame, tuple[str, str]]:
+    """Mean speed of cells by the time from a moment (`moments`) to the middle of the step.
+
+    Times are put into bins one frame interval wide (the longest of the fields' median intervals),
+    numbered so that the step that ends at the moment's frame is bin -0.5 and the next one 0.5.
+
+    Returns
+    -------
+    around : pandas.DataFrame
+        `role`, `event`, `condition`, `replicate` (``(all)``: together), `lag` (in the unit of time),
+        `mean`, `low`, `high` (mean -+ 1.96 standard errors, events taken as independent; NaN below
+        two), `n` (moments).
+    units : (str, str)
+        Of speed and time: ``µm/min`` and ``min``, or ``px/frame`` and ``frames``.
+    """
+    time, unit = film_time(frames)
+    calibrated = unit == "min" and known(
+        steps["speed_um_per_min"][steps["speed_px_per_frame"].notna()]
+    )
+    units = ("µm/min", "min") if calibrated else ("px/frame", "frames")
+    if not calibrated:
+        time = time.assign(time=time["frame"].astype(float))
+    speed = "speed_um_per_min" if calibrated else "speed_px_per_frame"
+    interval = float(time.groupby("fov")["time"].diff().groupby(time["fov"]).median().max())
+    interval = interval if interval > 0 else 1.0
+    clock = time.set_index(["fov", "frame"])["time"]
+    moving = steps[steps[speed].notna()]
+    pairs = events.merge(
+        moving[[*CELL, "frame", "dt_frames_from_previous", speed]], on=CELL, suffixes=("", "_step")
+    )
+    # first by frame, which is cheap, then by time
+    pairs = pairs[(pairs["frame_step"] - pairs["frame"]).abs() <= 2 * window_frames + 2]
+    back = pairs["frame_step"] - pairs["dt_frames_from_previous"]
+    begin, end, zero = (
+        clock.reindex(pd.MultiIndex.from_arrays([pairs["fov"], each])).to_numpy(float)
+        for each in (back.astype("int64"), pairs["frame_step"], pairs["frame"])
+    )
+    bins = np.floor(((begin + end) / 2 - zero) / interval) + 0.5
+    pairs = pairs.assign(bin=bins)[np.abs(bins) <= window_frames]
+    pairs = with_condition(pairs.reset_index(drop=True), sample_sheet)
+    pairs = pd.concat([pairs, pairs.assign(replicate="(all)")], ignore_index=True)
+    groups = pairs.groupby(["role", "event", "condition", "replicate", "bin"], sort=True)[speed]
+    out = groups.agg(["mean", "sem", "count"]).reset_index()
+    out["lag"] = out["bin"] * interval
+    out["low"], out["high"] = out["mean"] - 1.96 * out["sem"], out["mean"] + 1.96 * out["sem"]
+    out = out.rename(columns={"count": "n"})
+    columns = ["role", "event", "condition", "replicate", "lag", "mean", "low", "high", "n"]
+    return out[columns], units
+
+
+def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet: Sheet) -> Figure:
+    """Four panels: effectors and targets, around contact and around death."""
+    title = "Speed around contact and death"
+    shown = around[around["n"] >= FEWEST_EVENTS]
+    if shown.empty:
+        why = f"Fewer than {FEWEST_EVENTS} cells were tracked through the start of a contact or a death."
+        return in_words(title, why)
+    conditions = condition_order(sample_sheet, shown["condition"])
+    hues, lines = colours(conditions), strokes(conditions)
+    heads = {
+        ("effector", "contact"): "Effectors, coming into contact",
+        ("effector", "death"): "Effectors, at the death of a victim",
+        ("target", "contact"): "Targets, coming into contact",
+        ("target", "death"): "Targets, at their death",
+    }
+    with styled():
+        fig = figure(8.4, 6.0 + 0.2 * len(conditions))
+        grid = fig.subplots(2, 2, sharex=True, sharey="row")
+        for ax, ((role, event), head) in zip(grid.flat, heads.items(), strict=True):
+            mine = shown[(shown["role"] == role) & (shown["event"] == event)]
+            ax.set_title(head)
+            ax.axvline(0, color=FAINT, lw=0.9, ls=(0, (2, 2)))
+            said = [
+                _speed_line(ax, mine[mine["condition"] == name], hues[name], lines[name], name)
+                for name in conditions
+            ]
+            text = "\n".join(each for each in said if each)
+            text = text or f"fewer than {FEWEST_EVENTS} cells seen through it"
+            ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=8)
+        for row in grid:
+            row[0].set_ylabel(f"mean speed ({units[0]})")
+            row[0].set_ylim(0, 1.28 * max(row[0].get_ylim()[1], row[1].get_ylim()[1]))
+        for ax, what in zip(grid[1], ("contact began", "death"), strict=True):
+            ax.set_xlabel(f"time since {what} ({units[1]})")
+        for name in conditions:
+            look: dict[str, Any] = {"color": hues[name], "ls": lines[name]}
+            grid[0][0].plot([], [], label=short(name, 28), **look)
+        names = grid[0][0].get_legend_handles_labels()
+        fig.legend(*names, loc="outside lower left", handlelength=3.2, ncols=2)
+    return fig
+
+
+def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any, name: str) -> str:
+    """Draw one condition; return how many moments it rests on."""
+    whole = rows[rows["replicate"] == "(all)"].sort_values("lag")
+    if whole.empty:
+        return ""
+    parts = rows[rows["replicate"] != "(all)"]
+    if len(parts["replicate"].unique()) > 1:
+        for _, one in parts.groupby("replicate"):
+            one = one.sort_values("lag")
+            ax.plot(one["lag"], one["mean"], color=hue, lw=0.7, alpha=0.6)
+    ax.plot(whole["lag"], whole["mean"], color=hue, ls=line)
+    ax.fill_between(whole["lag"], whole["low"], whole["high"], color=hue, alpha=0.15, lw=0)
+    return f"{short(name, 20)}: {count(int(whole['n'].max()), 'event')}"

@@ -1,0 +1,134 @@
+"""A raster of what happened to every target: seen, in contact, dead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.reporting.groups import (
+    between,
+    condition_order,
+    of_role,
+    with_condition,
+)
+from cyto_kedro.algorithms.reporting.plots import (
+    Roles,
+    Sheet,
+    at_frame,
+    film_time,
+    in_words,
+    short,
+)
+from cyto_kedro.algorithms.reporting.style import INK, ROLE_COLOURS, figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def fate_rows(
+    fates: pd.DataFrame,
+    bouts: pd.DataFrame,
+    frames: pd.DataFrame,
+    sample_sheet: Sheet,
+    roles: Roles,
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """What happened to every target, as bars over time.
+
+    Returns
+    -------
+    rows
+        One per target: `fov`, `population`, `track_id`, `condition`, `replicate`, `start`, `end`
+        (first and last seen), `death` (start where dead at first sight; NaN alive), and `row`, its
+        place in its condition: by time of death, then those that lived by when they were last seen.
+    spells
+        Bouts with effectors until death: `condition`, `row`, `start`, `end`.
+    unit
+        ``min``, or ``frames``.
+    """
+    time, unit = film_time(frames)
+    mine = with_condition(
+        fates[fates["population"].isin(of_role(roles, "target"))].reset_index(drop=True),
+        sample_sheet,
+    )
+    rows = mine[["fov", "population", "track_id", "condition", "replicate"]].assign(
+        start=at_frame(mine, "first_frame", time),
+        end=at_frame(mine, "last_frame", time),
+        death=np.where(mine["died"], at_frame(mine, "death_frame", time), np.nan),
+    )
+    old = mine["dead_at_first_sight"].to_numpy(bool)
+    rows["death"] = rows["death"].where(~old, rows["start"])
+    # a track may be lost at its death: its bar then reaches it
+    rows["end"] = rows[["end", "death"]].max(axis=1)
+    order = rows.assign(alive=rows["death"].isna(), seen_dead=old).sort_values(
+        ["condition", "alive", "seen_dead", "death", "end", "start"], kind="stable"
+    )
+    rows["row"] = order.groupby("condition").cumcount()
+    met = between(bouts, roles)
+    b_is_target = met["population_b"].isin(of_role(roles, "target"))
+    spells = pd.DataFrame(
+        {
+            "fov": met["fov"],
+            "population": met["population_b"].where(b_is_target, met["population_a"]),
+            "track_id": met["track_id_b"].where(b_is_target, met["track_id_a"]),
+            "start": at_frame(met, "start_frame", time),
+            "end": at_frame(met, "end_frame", time),
+        }
+    ).merge(
+        rows[["fov", "population", "track_id", "condition", "row", "death"]],
+        on=["fov", "population", "track_id"],
+    )
+    spells["end"] = spells[["end", "death"]].min(axis=1)
+    spells = spells[spells["end"] >= spells["start"]]
+    return rows, spells[["condition", "row", "start", "end"]].reset_index(drop=True), unit
+
+
+def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
+    """One panel per condition, one bar per target."""
+    title = "Fates of all targets"
+    if rows.empty:
+        return in_words(title, "No target was tracked.")
+    conditions = condition_order(sample_sheet, rows["condition"])
+    most = int(rows["row"].max()) + 1
+    height = float(np.clip(0.055 * most, 2.2, 7.5))
+    across = min(len(conditions), 3)
+    down = -(-len(conditions) // across)
+    # half a frame to each side, so that a contact of one frame is seen
+    steps = rows["end"].max() - rows["start"].min()
+    half = 0.002 * (steps if steps > 0 else 1.0)
+    points = 72 * height / most
+    with styled():
+        fig = figure(max(7.2, 3.1 * across + 1), down * height + 1.2)
+        grid = fig.subplots(down, across, squeeze=False, sharex=True)
+        for ax in grid.flat[len(conditions) :]:
+            ax.axis("off")
+        for ax, condition in zip(grid.flat, conditions, strict=False):
+            mine = rows[rows["condition"] == condition]
+            alive = mine["death"].fillna(mine["end"])
+            thin, thick = np.clip(0.35 * points, 0.4, 2), np.clip(0.75 * points, 0.8, 6)
+            ax.hlines(mine["row"], mine["start"], alive, color="#B9BFC4", lw=thin)
+            ax.hlines(mine["row"], alive, mine["end"], color=ROLE_COLOURS["death"], lw=thin)
+            met = spells[spells["condition"] == condition]
+            look = {"color": ROLE_COLOURS["effector"], "lw": thick}
+            ax.hlines(met["row"], met["start"] - half, met["end"] + half, **look)
+            gone = mine[mine["death"].notna()]
+            size = float(np.clip(1.6 * points, 4, 34))
+            ax.scatter(gone["death"], gone["row"], s=size, marker="D", color=INK, lw=0, zorder=3)
+            name = f"{short(condition, 24)}  ({len(gone)} of {len(mine)} dead)"
+            ax.set(title=name, ylim=(len(mine) - 0.3, -0.7), yticks=[])
+            ax.spines["left"].set_visible(False)
+            ax.set_xlabel(f"time since the film's start ({unit})")
+            ax.set_xlim(left=min(0.0, float(rows["start"].min())))
+        grid[0][0].set_ylabel("targets, one per line")
+        key = (
+            ({"color": "#B9BFC4", "lw": 2}, "seen alive"),
+            ({"color": ROLE_COLOURS["effector"], "lw": 5}, "in contact with an effector"),
+            ({"color": INK, "marker": "D", "ls": ""}, "death"),
+            ({"color": ROLE_COLOURS["death"], "lw": 2}, "dead, still seen"),
+        )
+        for look, label in key:
+            grid[0][0].plot([], [], label=label, **look)
+        names = grid[0][0].get_legend_handles_labels()
+        fig.legend(*names, loc="outside lower left", ncols=4, columnspacing=1.2)
+    return fig

@@ -1,0 +1,78 @@
+"""What the figures of all topics share: a figure of words, short names, pictures, time axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.base import Data
+from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
+from cyto_kedro.algorithms.reporting.groups import known
+from cyto_kedro.algorithms.reporting.style import figure, png, styled
+from cyto_kedro.images import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Sheet = pd.DataFrame | None
+Roles = Mapping[str, str]
+
+
+def in_words(title: str, why: str) -> Figure:
+    """A figure without axes that says why there is nothing to draw."""
+    with styled():
+        fig = figure(7.2, 1.5)
+        ax = fig.add_subplot()
+        ax.set(title=title, xlim=(0, 1), ylim=(0, 1))
+        ax.axis("off")
+        ax.text(0, 0.5, fill(why, 84), va="center", fontsize=11)
+    return fig
+
+
+def pictures(figures: Mapping[str, Figure], dpi: int) -> Data:
+    """``{"figures": {name: Picture}}`` with the words of `captions`."""
+    return {
+        "figures": {name: Picture(png(fig, dpi), *WORDS[name]) for name, fig in figures.items()}
+    }
+
+
+def film_time(frames: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """fov, frame, time of every frame, and the unit: ``min``, or ``frames`` where any is unknown."""
+    unit = "min" if known(frames["time_s"]) else "frames"
+    time = frames["time_s"] / 60 if unit == "min" else frames["frame"]
+    table = frames[["fov", "frame"]].assign(time=time.astype(float))
+    return table.sort_values(["fov", "frame"], ignore_index=True), unit
+
+
+def at_frame(table: pd.DataFrame, frame: str, time: pd.DataFrame) -> np.ndarray:
+    """The time of the frame in column `frame` of each row; NaN where that is null."""
+    place = pd.MultiIndex.from_arrays([table["fov"], table[frame].astype(float)])
+    known_at = time.assign(frame=time["frame"].astype(float)).set_index(["fov", "frame"])["time"]
+    return known_at.reindex(place).to_numpy(float)
+
+
+def short(name: str, width: int = 16) -> str:
+    """`name`, cut to `width` characters."""
+    return name if len(name) <= width else name[: width - 1] + "…"
+
+
+def wrap(name: str, width: int = 14) -> str:
+    """`name` in lines of `width` characters."""
+    return fill(name, width)
+
+
+def count(n: int, noun: str) -> str:
+    """``1 field``, ``2 fields``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def counts(rows: pd.DataFrame, by: list[str], what: str, values: int) -> pd.DataFrame:
+    """How many rows of each group have `what` 0, 1, ... below `values`: columns `by`, `what`, `n`."""
+    groups = rows[by].drop_duplicates().merge(pd.DataFrame({what: range(values)}), how="cross")
+    found = rows.groupby([*by, what]).size().rename("n").reset_index()
+    out = groups.merge(found, on=[*by, what], how="left")
+    return out.assign(n=out["n"].fillna(0).astype(int))
