@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
 
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes, fill_label_holes
-from cyto_kedro.algorithms.segmentation.packing import Packing
+from cyto_kedro.algorithms.segmentation.packing import Packing, depth, flood, within
 from cyto_kedro.algorithms.segmentation.split import high_maxima
 
 
@@ -76,3 +77,27 @@ def test_holes_are_those_scipy_fills_and_go_to_the_nearest_label() -> None:
         holes = ndi.binary_fill_holes(label > 0) & (label == 0)
         expected = np.where(holes, label[tuple(nearest)], label)
         np.testing.assert_array_equal(fill_label_holes(label), expected)
+
+
+def test_a_flood_of_packed_parts_is_that_of_the_frame() -> None:
+    for seed in range(60):
+        image, rng = _smooth(seed), np.random.default_rng(seed)
+        image = np.round(image, seed % 3)  # with ties, that the order of pixels decides
+        mask = image > seed % 4 - 1.5
+        seeds = np.where(rng.random(image.shape) < 0.05, rng.integers(1, 99, image.shape), 0)
+        expected = watershed(image, seeds, mask=mask)
+        np.testing.assert_array_equal(flood(image, seeds, mask), expected)
+
+
+@pytest.mark.parametrize("strip", [1, 200, 2**20])
+def test_distances_are_scipys(strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyto_kedro.algorithms.segmentation.packing._STRIP_PX", strip)
+    for seed in range(40):
+        mask = _smooth(seed) > seed % 4 - 1
+        if mask.all():
+            continue
+        truth = ndi.distance_transform_edt(mask)
+        np.testing.assert_array_equal(depth(mask), truth)
+        for reach in (0.0, 1.5, 5.0):
+            np.testing.assert_array_equal(within(~mask, reach), truth <= reach)
+    assert not within(np.zeros((5, 5), bool), 3).any()

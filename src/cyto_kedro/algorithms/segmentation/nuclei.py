@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from cyto_kedro.algorithms.segmentation.classical import (
     of_both,
 )
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
+from cyto_kedro.algorithms.segmentation.packing import flood, within
 from cyto_kedro.algorithms.segmentation.scale import block_mean, smoothed_noise
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance, trim_to_height
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
@@ -107,18 +108,19 @@ class Nuclei(Classical):
             smallest / area,
             np.inf if largest is None else largest / area,
         )
-        label = np.zeros(frame.smooth.shape, np.int64)
+        label = np.zeros(frame.smooth.shape, np.int32)
         cells = label
         for look in range(self.looks):
-            near = 0.05 * frame.diameter
-            hidden = ndi.distance_transform_edt(cells == 0) <= near if look else None
+            hidden = within(cells > 0, 0.05 * frame.diameter) if look else None
             found = self._look(frame, hidden, _LEAST_FILL[min(look, 1)])
             if not found.any():
                 break
-            label = renumber(np.where(found > 0, found + label.max(), label)).astype(np.int64)
+            found[found > 0] += label.max()
+            label = numbered(np.where(found > 0, found, label))
             cells = self._grown(frame, label)
         if factor == 1:
             return cells
+        del frame, cells
         label = label.repeat(factor, 0).repeat(factor, 1)[: image.shape[0], : image.shape[1]]
         return self._grown(self._measured(image, sample, diameter, smallest, np.inf), label)
 
@@ -158,17 +160,20 @@ class Nuclei(Classical):
         open_ = frame.smooth > frame.floor
         if hidden is not None:
             open_ &= ~hidden
-        tree = RegionTree.of(np.where(open_, level, 0).astype(np.uint8))
-        area = tree.over_pixels(np.ones(level.shape))
-        contour = np.maximum(tree.over_contour(np.ones(level.shape)), 1)
-        edge = tree.over_contour(frame.smooth) / contour
-        height = tree.over_pixels(frame.smooth) / area - edge
-        slope = tree.over_contour(frame.slope) / contour
-        fill = ellipse_fill(area, *(tree.over_pixels(each) for each in moments(level.shape)))
+        tree = RegionTree.of(np.where(open_, level, 0).astype(np.uint8), frame.smallest)
+        del level, open_
+        smooth = frame.smooth[tree.inside]
+        area = np.maximum(tree.over_pixels(np.ones(smooth.size)), 1)  # node 0 may be empty
+        contour = np.maximum(tree.over_contour(np.ones(smooth.size)), 1)
+        edge = tree.over_contour(smooth) / contour
+        height = tree.over_pixels(smooth) / area - edge
+        slope = tree.over_contour(frame.slope[tree.inside]) / contour
+        fill = ellipse_fill(area, *(tree.over_pixels(each) for each in moments(tree.inside)))
         possible = (area >= frame.smallest) & (area <= frame.largest) & (fill >= least_fill)
         possible &= (height >= frame.least_height) & (tree.level > 0)
         score = np.sqrt(area) * slope * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
-        chosen = renumber(tree.best(np.where(possible, score, 0))).astype(np.int64)
+        chosen = numbered(tree.best(np.where(possible, score, 0)))
+        del tree
         if not chosen.any():
             return chosen
         return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, self.core_height))
@@ -181,26 +186,24 @@ class Nuclei(Classical):
         split = np.bincount(owner, self._roundness(part, frame.smallest), count)
         better = split > _SPLIT_GAIN * whole
         better[0] = False
-        return renumber(np.where(better[label], count + part, label)).astype(np.int64)
+        return numbered(np.where(better[label], count + part, label))
 
     def _roundness(self, label: np.ndarray, smallest: float) -> np.ndarray:
-        """Area times shape score of each label; 0 for labels under `smallest` pixels."""
-        flat = label.ravel()
-        area = np.bincount(flat).astype(float)
-        sums = [np.bincount(flat, each.ravel()) for each in moments(label.shape)]
+        """Area times shape score of each label; 0 for the background and under `smallest` pixels."""
+        inside = label > 0
+        number, count = label[inside], int(label.max()) + 1
+        area = np.bincount(number, minlength=count).astype(float)
+        sums = [np.bincount(number, each, count) for each in moments(inside)]
         fill = ellipse_fill(area, *sums)
         score = area * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
         return np.where(area >= smallest, score, 0)
 
     def _grown(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
         """Regions grown to their cells' edges: at `edge_height` of the cell's own height."""
-        from skimage.segmentation import watershed
-
-        near = ndi.distance_transform_edt(label == 0) <= _REACH * frame.diameter
-        grown = watershed(-frame.smooth, label, mask=(near & (frame.smooth > frame.floor)))
+        near = within(label > 0, _REACH * frame.diameter) & (frame.smooth > frame.floor)
         return trim_to_height(
             frame.smooth,
-            grown.astype(np.int64),
+            flood(-frame.smooth, label, near),
             0.0,
             self.edge_height,
             label,
@@ -209,11 +212,18 @@ class Nuclei(Classical):
         )
 
 
-def moments(shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    """Images y, x, y**2, x**2, x * y of `shape` (Y, X), from its middle: sums give moments."""
-    y, x = (np.arange(n, dtype=float) - n / 2 for n in shape)
-    y, x = np.broadcast_to(y[:, None], shape), np.broadcast_to(x, shape)
-    return y, x, y * y, x * x, x * y
+def numbered(label: np.ndarray) -> np.ndarray:
+    """`renumber` as int32, in which labels may be subtracted and indexed with."""
+    return renumber(label).view(np.int32)
+
+
+def moments(mask: np.ndarray) -> Iterator[np.ndarray]:
+    """By pixel of `mask` (Y, X), (n,): y, x, y**2, x**2, x * y from its middle: sums give moments."""
+    y, x = (at - n / 2 for at, n in zip(np.nonzero(mask), mask.shape, strict=True))
+    yield from (y, x)
+    yield y * y
+    yield x * x
+    yield x * y
 
 
 def ellipse_fill(

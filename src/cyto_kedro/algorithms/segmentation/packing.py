@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage as ndi
+
+_STRIP_PX = 2**20  # pixels looked at together by `within`
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,43 @@ class Packing:
         """`into` (Y, X), changed: its masked pixels as in `small`."""
         into[self.mask] = small.ravel()[self.at]
         return into
+
+
+def flood(image: np.ndarray, seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Watershed of `image` (Y, X) from `seeds` in `mask`, as skimage's: (Y, X), int32 labels.
+
+    Parts that do not touch flood alone, so they may lie anywhere: only masked pixels cost.
+    """
+    from skimage.segmentation import watershed
+
+    packing = Packing.of(mask)
+    seeds = packing.pack(seeds.astype(np.int32, copy=False), 0)
+    mask = packing.pack(mask, False)
+    flooded = watershed(packing.pack(image, 0), seeds, mask=mask)
+    return packing.unpack(flooded, np.zeros(packing.mask.shape, np.int32))
+
+
+def within(mask: np.ndarray, distance: float) -> np.ndarray:
+    """(Y, X) bool: pixels at most `distance` from the nearest of `mask` (Y, X); none without one."""
+    reach = int(distance) + 1
+    rows = max(_STRIP_PX // mask.shape[1], reach, 1)
+    near = np.zeros(mask.shape, bool)
+    for top in range(0, len(mask), rows):
+        first = max(top - reach, 0)
+        strip = mask[first : top + rows + reach]
+        if strip.any():
+            found = ndi.distance_transform_edt(~strip) <= distance
+            near[top : top + rows] = found[top - first :][:rows]
+    return near
+
+
+def depth(mask: np.ndarray) -> np.ndarray:
+    """(Y, X) float64 distance of each pixel of `mask` (Y, X) from the nearest outside of it.
+
+    That of scipy in a fifth of the memory, and for pixels of the mask alone.
+    """
+    far = np.zeros(mask.shape)
+    y, x = np.nonzero(mask)
+    near = ndi.distance_transform_edt(mask, return_distances=False, return_indices=True)
+    far[mask] = np.sqrt(((near[0, mask] - y) ** 2 + (near[1, mask] - x) ** 2).astype(float))
+    return far

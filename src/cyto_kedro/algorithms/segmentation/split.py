@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, largest_parts
-from cyto_kedro.algorithms.segmentation.packing import Packing
+from cyto_kedro.algorithms.segmentation.packing import Packing, flood
+from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 
 _HIGHEST_EDGE = 0.75  # of a cell's height
@@ -103,20 +104,21 @@ def cut_by_distance(
     Returns
     -------
     part
-        (Y, X) int64, numbered from 0; part 0 is the background if there is any.
+        (Y, X) int32, numbered from 0; part 0 is the background if there is any.
     owner
         By part: the label it was cut from.
     """
     from skimage.measure import label as components
-    from skimage.segmentation import watershed
 
-    label = label.astype(np.int64)
     same = (ndi.minimum_filter(label, 3) == label) & (ndi.maximum_filter(label, 3) == label)
     holes = fill_label_holes(label) > 0
-    distance = ndi.distance_transform_edt((same & (label > 0)) | (holes & (label == 0)))
-    surface = ndi.gaussian_filter(2 * distance / diameter, 0.05 * diameter)
-    seeds = components(high_maxima(surface, depth) & (label > 0))
-    part = watershed(-surface, seeds, mask=label > 0).astype(np.int64)
+    inside = label > 0
+    surface = depth_of((same & inside) | (holes & ~inside))
+    surface = ndi.gaussian_filter(2 * surface / diameter, 0.05 * diameter)
+    seeds = components(high_maxima(surface, depth) & inside)
+    part = flood(-surface, seeds, inside)
     count = int(label.max()) + 1
-    codes, part = np.unique(part * count + label, return_inverse=True)
-    return part.reshape(label.shape), codes % count
+    first = 0 if inside.all() else 1  # part 0 is the background
+    codes, number = np.unique(part[inside] * np.int64(count) + label[inside], return_inverse=True)
+    part[inside] = number + first
+    return part, np.r_[[0] * first, codes % count]
