@@ -18,6 +18,8 @@ from cyto_kedro.parameters import (
     given_in,
 )
 
+CONF = Path(__file__).resolve().parents[1] / "conf" / "base"
+
 
 @pytest.fixture
 def blocks(project_root: Path) -> dict[str, Any]:
@@ -115,22 +117,13 @@ def test_a_tile_sees_the_engine_without_its_steps() -> None:
 
 def test_a_duration_whose_twin_is_given_needs_no_times() -> None:
     def asked(**args: object) -> list[str]:
-        contacts = {name: {"name": cls} for name, cls in _CONTACTS.items()}
+        contacts = yaml.safe_load((CONF / "parameters_contacts.yml").read_text())["contacts"]
         contacts["kills"] = {"name": "KillShares", "args": args}
-        return given_in("min", "frames", {"contacts": contacts})
+        found = given_in("min", "frames", {"contacts": contacts})
+        return [name for name in found if name.startswith("contacts.kills.")]
 
     assert asked() == ["contacts.kills.args.window_min"]
     assert asked(window_frames=30) == asked(window_min=None, window_frames=30) == []
-
-
-_CONTACTS = {
-    "kinematics": "Kinematics",
-    "contacts": "ContactJoin",
-    "bouts": "Bouts",
-    "viability": "MarkerThreshold",
-    "deaths": "HysteresisDeaths",
-    "kills": "KillLikelihood",
-}
 
 
 @pytest.mark.parametrize(

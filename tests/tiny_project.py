@@ -31,8 +31,7 @@ TABLES = (
     *("contact_measures", "drift", "msd", "track_fits", "motion_fits"),
     *("velocity_autocorrelation", "smoothed_steps"),
     *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
-    *("nearest_neighbours", "death_spread", "results"),
-    *("death_index", "cell_density"),
+    *("nearest_neighbours", "death_spread", "death_index", "cell_density", "results"),
 )
 
 

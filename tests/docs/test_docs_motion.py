@@ -11,6 +11,7 @@ from cyto_kedro import schemas
 from cyto_kedro.parameters import MODELS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+CONF = DOCS.parent / "conf" / "base"
 TABLES = (
     "steps",
     "motility",
@@ -26,7 +27,8 @@ def test_yaml_columns_and_links_exist() -> None:
     text = (DOCS / "motion.md").read_text(encoding="utf-8")
     for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
         for key, value in yaml.safe_load(block).items():
-            MODELS[key].model_validate(value)
+            base = yaml.safe_load((CONF / f"parameters_{key}.yml").read_text())[key]
+            MODELS[key].model_validate(base | value)
     for target in re.findall(r"\]\(([\w.]+)\)", text):
         assert (DOCS / target).is_file()
     columns = {each for name in TABLES for each in schemas.dtypes(schemas.TABLES[name])}

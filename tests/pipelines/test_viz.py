@@ -65,7 +65,7 @@ def test_pipelines_layers_and_previews(viz: str) -> None:
         assert layer in main["layers"]
     data = {node["name"]: node["id"] for node in main["nodes"] if node["type"] == "data"}
     tasks = [node for node in main["nodes"] if node["type"] == "task"]
-    assert len(tasks) <= 40
+    assert len(tasks) <= 60
     kinds = {
         "labels": "ImagePreview",
         "raw_images": "ImagePreview",

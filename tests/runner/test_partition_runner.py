@@ -28,6 +28,7 @@ ALWAYS = {("manifest", ""), ("fields", ""), ("frames", "")}
 # what is learnt over all fields, and what follows from it
 OVER_ALL_FIELDS = {
     *("viability", "observed_deaths", "fates", "kills", "deaths", "death_index", "cell_columns"),
+    *("effectors", "targets", "conjugation", "conjugation_tiles"),
     *("delaunay_graphs", "delaunay_measures"),
     *("contact_graphs", "contact_graph_over_time", "contact_measures"),
     *("delaunay_nodes", "contact_nodes", "space_time_graph", "clusters"),
@@ -252,16 +253,7 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table["exclude_reason"] = "out of focus"
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
-    # what is learnt over all fields, and what it decides
-    learnt = {
-        "viability_state",
-        "column_state",
-        "attack_models",
-        "kills",
-        "deaths",
-        "effectors",
-        "targets",
-    }
+    learnt = {"viability_state", "column_state", "attack_models", "dwell"}
     assert {name for name, _ in saved} <= OVER_ALL_FIELDS | learnt
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}

@@ -150,9 +150,17 @@ def test_of_points_every_frame_is_there(film):
     assert graph.nodes["N", 1, 1]["events"] == ""
 
 
+def test_a_cell_lost_while_it_died_dies_at_its_last_point(film):
+    """A body found beside a lost track has a track of its own (`evidence` body)."""
+    film["deaths"]["frame"] = film["kills"]["death_frame"] = 9
+    graph = graph_of(**film)
+    assert graph.nodes["T", 1, 7]["events"] == "death;end"
+    assert (("N", 1, 4), ("T", 1, 7), "kill") in graph.edges
+
+
 def test_a_missing_point_is_named_and_no_cells_make_an_empty_graph(film):
-    film["deaths"]["frame"] = 99
-    with pytest.raises(InputError, match="a death names T track 1 in frame 99"):
+    film["deaths"]["track_id"] = 99
+    with pytest.raises(InputError, match="a death names T track 99 in frame 5"):
         graph_of(**film)
     empty = graph_of(film["points"][:0], film["contacts"][:0])
     assert empty.number_of_nodes() == 0 and empty.graph["fov"] == "A"

@@ -403,7 +403,8 @@ def test_a_group_by_itself_is_no_table_and_its_lengths_are_known_before_a_run():
     with pytest.raises((ConfigError, ValidationError), match="group of features"):
         Tabulation.model_validate({"features": {"name": "Polygon"}, "touches": touches})
     rim = {"name": "Rim", "args": {"depth_um": 1}}
-    block = {"features": {"name": "Features", "args": {"groups": [rim]}}, "touches": touches}
+    features = {"name": "Features", "args": {"groups": [rim]}}
+    block = {"features": features, "steps": [], "touches": touches}
     found = given_in("um", "px", {"tabulation": block})
     assert found == ["tabulation.features.args.groups[0].depth_um"]
     with pytest.raises(ConfigError, match="depth_um=1"):

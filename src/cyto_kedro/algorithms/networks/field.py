@@ -91,6 +91,20 @@ class FieldCells:
         beyond = (code == MISSING) | (track >= keys.n_a) | (frame >= keys.n_b)
         return np.where(beyond | (at == MISSING), MISSING, order[at] if len(order) else at)
 
+    def rows_until(self, table: pd.DataFrame) -> np.ndarray:
+        """The same, or, where it has no point, of the cell's last point before; `MISSING` if none."""
+        keys = self._keys
+        cell = keys.pack(self.population, self.track, self.frame)
+        order = np.argsort(cell)
+        code = keys.code(table["population"])
+        track = keys.pack(code, table["track_id"].to_numpy())
+        frame = np.minimum(table["frame"].to_numpy(), keys.n_b - 1)
+        at = np.searchsorted(cell[order], track + frame, side="right") - 1
+        row = order[np.maximum(at, 0)] if len(order) else at
+        own = (at >= 0) & (code != MISSING) & (table["track_id"].to_numpy() < keys.n_a)
+        own[own] = cell[row[own]] >= track[own]
+        return np.where(own, row, MISSING)
+
     def ends_of(self, contacts: pd.DataFrame) -> np.ndarray:
         """Rows (C, 2) of the two cells of each contact.
 

@@ -168,14 +168,17 @@ class SpaceTimeGraph(Algorithm):
 def _rows(
     cells: FieldCells, table: pd.DataFrame, columns: tuple[str, str, str], what: str
 ) -> np.ndarray:
-    """Row of the cell that `columns` (population, track, frame) of each row of `table` name."""
+    """Row of the cell that `columns` (population, track, frame) of each row of `table` name.
+
+    A cell that was lost while it died (`evidence` body) has no point at its death: its last counts.
+    """
     wanted = table[list(columns)].set_axis(["population", "track_id", "frame"], axis=1)
-    rows = cells.rows_of(wanted)
+    rows = cells.rows_until(wanted)
     if (rows == MISSING).any():
         bad = wanted.iloc[int(np.flatnonzero(rows == MISSING)[0])]
         raise InputError(
             f"field {cells.fov!r}: a {what} names {bad['population']} track {bad['track_id']} in frame "
-            f"{bad['frame']}, which has no point there; rerun contacts on these tracks"
+            f"{bad['frame']}, but it has no point till then; rerun contacts on these tracks"
         )
     return rows
 
