@@ -65,13 +65,14 @@ def test_pipelines_layers_and_previews(viz: str) -> None:
         assert layer in main["layers"]
     data = {node["name"]: node["id"] for node in main["nodes"] if node["type"] == "data"}
     tasks = [node for node in main["nodes"] if node["type"] == "task"]
-    assert len(tasks) <= 40
+    assert len(tasks) <= 55
     kinds = {
         "labels": "ImagePreview",
         "raw_images": "ImagePreview",
         "measurement_images": "ImagePreview",
         "contact_graph_over_time": "ImagePreview",
         "survival_figure": "ImagePreview",
+        "target_fates_figure": "ImagePreview",
         "cells": "TablePreview",
         "kills": "TablePreview",
         "sample_sheet": "TablePreview",

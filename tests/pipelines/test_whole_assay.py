@@ -15,6 +15,7 @@ from cyto_kedro.datasets import PartitionedDataset
 from cyto_kedro.images import Picture
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipeline_registry import ANALYSIS
+from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES
 from tiny_project import BLOCKS, FOVS, N_FRAMES, POPULATIONS, TABLES, Project, whole_table
 
 SCHEMA = {
@@ -39,7 +40,7 @@ def nodes(finished: Project) -> list[Node]:
 
 
 def test_the_graph_reads_like_the_assay(nodes: list[Node]) -> None:
-    assert len(nodes) <= 40
+    assert len(nodes) <= 55
     assert all(each._name for each in nodes) and len({each.name for each in nodes}) == len(nodes)
     pipelines.set_requested(None)
     assert set(pipelines.keys()) == {"__default__", "simulation", *ANALYSIS}
@@ -92,7 +93,7 @@ def test_what_is_no_table_is_what_it_should_be(catalog: Any) -> None:
         graphs = catalog.load(name)["treated_1"]()
         assert sorted(graphs) == list(range(N_FRAMES))
     assert catalog.load("contact_graph_over_time")["treated_1"]().number_of_nodes() > 0
-    for name in ("survival", "kills", "contact_durations", "speeds", "quality"):
+    for name in FIGURES:
         picture = catalog.load(f"{name}_figure")
         assert isinstance(picture, Picture) and picture.alt
     assert catalog.load("track_overlay")["treated_1"]().png.startswith(b"\x89PNG")

@@ -36,6 +36,11 @@ def test_msd_is_the_mean_over_fields_at_lags_that_all_have() -> None:
     assert units == ("µm²", "min") and mean["lag"].tolist() == [2, 4, 6]
     np.testing.assert_allclose(mean["msd"], 4 * mean["lag"])
     assert len(curves) == 8 + 3
+    # the times of real films jitter
+    table = pd.concat([msd_of("a", lag, 3 * lag), msd_of("b", 1.003 * lag, 5 * lag)])
+    mean = msd_curves(table, None)[0].query("fov == ''")
+    assert len(mean) == 5
+    np.testing.assert_allclose(mean["msd"], 4 * lag, rtol=0.005)
 
 
 def test_msd_of_other_frame_rates_is_interpolated_along_power_laws() -> None:

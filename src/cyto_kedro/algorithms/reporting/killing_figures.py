@@ -233,7 +233,7 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
             x = whole["victims"] + (i - (len(conditions) - 1) / 2) * width
             n, serial = int(whole["effectors"].iloc[0]), int(whole["serial"].iloc[0])
             label = f"{short(condition, 28)}  ({count(n, 'effector')}, "
-            label += f"{count(serial, 'serial killer')} = {serial / n:.1%})"
+            label += f"{count(serial, 'serial killer')} = {100 * serial / n:.1f} %)"
             look: dict[str, Any] = {
                 "hatch": ("", "///", "...", "xx")[i % 4],
                 "edgecolor": "white",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECTORS = 16
+JITTER = 0.02
 
 
 class MotionFigures(Algorithm):
@@ -95,7 +96,7 @@ def msd_curves(msd: pd.DataFrame, sample_sheet: Sheet) -> tuple[pd.DataFrame, tu
     """Mean squared displacement of each field, and the mean over the fields of a condition.
 
     Fields are interpolated (on logarithmic axes) at the lags of the one with the fewest, and
-    averaged, each counting once, over the lags that all of them have.
+    averaged, each counting once, over the lags that all of them have (within 2 %).
 
     Returns
     -------
@@ -116,8 +117,8 @@ def msd_curves(msd: pd.DataFrame, sample_sheet: Sheet) -> tuple[pd.DataFrame, tu
         fields = [one for _, one in mine.groupby("fov")]
         lag = min((one["lag"].to_numpy() for one in fields), key=len)
         first, last = (max(f["lag"].min() for f in fields), min(f["lag"].max() for f in fields))
-        slack = 1e-6 * last
-        lag = lag[(lag >= first - slack) & (lag <= last + slack)]
+        # the lags of a field are means of times that jitter
+        lag = lag[(lag >= first * (1 - JITTER)) & (lag <= last * (1 + JITTER))]
         each = [np.exp(np.interp(np.log(lag), np.log(f["lag"]), np.log(f["msd"]))) for f in fields]
         mean = pd.DataFrame({"lag": lag, "msd": np.mean(each, axis=0)})
         means.append(mean.assign(population=str(population), condition=str(condition), fov=""))
