@@ -18,6 +18,7 @@ from cyto_kedro.algorithms.reporting.groups import (
     with_condition,
 )
 from cyto_kedro.algorithms.reporting.plots import (
+    FEW,
     Roles,
     Sheet,
     count,
@@ -199,11 +200,14 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
             mine = shown[(shown["role"] == role) & (shown["event"] == event)]
             ax.set_title(head)
             ax.axvline(0, color=FAINT, lw=0.9, ls=(0, (2, 2)))
-            said = [
-                _speed_line(ax, mine[mine["condition"] == name], hues[name], lines[name], name)
-                for name in conditions
-            ]
-            text = "\n".join(each for each in said if each)
+            numbers = {}
+            for name in conditions:
+                n = _speed_line(ax, mine[mine["condition"] == name], hues[name], lines[name])
+                numbers[name] = n
+            seen = {name: n for name, n in numbers.items() if n}
+            text = "\n".join(f"{short(name, 20)}: {count(n, 'event')}" for name, n in seen.items())
+            if len(seen) > FEW:
+                text = f"{min(seen.values())} to {max(seen.values())} events each"
             text = text or f"fewer than {FEWEST_EVENTS} cells seen through it"
             ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=8)
         for row in grid:
@@ -219,11 +223,11 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
     return fig
 
 
-def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any, name: str) -> str:
+def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any) -> int:
     """Draw one condition; return how many moments it rests on."""
     whole = rows[rows["replicate"] == "(all)"].sort_values("lag")
     if whole.empty:
-        return ""
+        return 0
     parts = rows[rows["replicate"] != "(all)"]
     if len(parts["replicate"].unique()) > 1:
         for _, one in parts.groupby("replicate"):
@@ -231,4 +235,4 @@ def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any, name: str) ->
             ax.plot(one["lag"], one["mean"], color=hue, lw=0.7, alpha=0.6)
     ax.plot(whole["lag"], whole["mean"], color=hue, ls=line)
     ax.fill_between(whole["lag"], whole["low"], whole["high"], color=hue, alpha=0.15, lw=0)
-    return f"{short(name, 20)}: {count(int(whole['n'].max()), 'event')}"
+    return int(whole["n"].max())

@@ -41,7 +41,8 @@ def fate_rows(
     rows
         One per target: `fov`, `population`, `track_id`, `condition`, `replicate`, `start`, `end`
         (first and last seen), `death` (start where dead at first sight; NaN alive),
-        `dead_at_first_sight`, and `row`, its place in its condition: by time of death, then those that lived by when they were last seen.
+        `dead_at_first_sight`, and `row`, its place in its condition: by time of death, then those
+        dead at first sight, then the survivors by when they were last seen.
     spells
         Bouts with effectors until death: `condition`, `row`, `start`, `end`.
     unit
@@ -62,9 +63,8 @@ def fate_rows(
     rows["dead_at_first_sight"] = old
     # a track may be lost at its death: its bar then reaches it
     rows["end"] = rows[["end", "death"]].max(axis=1)
-    order = rows.assign(alive=rows["death"].isna()).sort_values(
-        ["condition", "alive", "dead_at_first_sight", "death", "end", "start"], kind="stable"
-    )
+    by = ["condition", "alive", "dead_at_first_sight", "death", "end", "start"]
+    order = rows.assign(alive=rows["death"].isna()).sort_values(by, kind="stable")
     rows["row"] = order.groupby("condition").cumcount()
     met = between(bouts, roles)
     b_is_target = met["population_b"].isin(of_role(roles, "target"))

@@ -16,6 +16,7 @@ from cyto_kedro.algorithms.reporting.groups import (
     with_condition,
 )
 from cyto_kedro.algorithms.reporting.plots import (
+    FEW,
     Roles,
     Sheet,
     count,
@@ -242,9 +243,10 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
             ax.bar(
                 x, 100 * whole["share"], 0.92 * width, color=hues[condition], label=label, **look
             )
-            for at, share, number in zip(x, whole["share"], whole["n"], strict=True):
+            numbers = whole["n"].astype(str) if len(conditions) <= FEW else [""] * len(whole)
+            for at, share, number in zip(x, whole["share"], numbers, strict=True):
                 ax.annotate(
-                    str(number),
+                    number,
                     (at, 100 * share),
                     (0, 3),
                     textcoords="offset points",

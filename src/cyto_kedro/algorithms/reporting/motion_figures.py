@@ -11,6 +11,7 @@ from pydantic import Field
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.groups import condition_order, known, with_condition
 from cyto_kedro.algorithms.reporting.plots import (
+    FEW,
     Roles,
     Sheet,
     count,
@@ -63,8 +64,12 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
         return in_words("Speeds", "No cell was tracked through two frames.")
     conditions = condition_order(sample_sheet, rows["condition"])
     hues = colours(conditions)
+    slant: Any = {}
+    if len(conditions) > FEW:
+        slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
     with styled():
-        fig = figure(max(3.6 * len(populations), 4.5), 4.2)
+        wide = max(3.6, 0.75 * len(conditions)) * len(populations)
+        fig = figure(max(wide, 4.5), 4.2)
         for axes, population in zip(
             fig.subplots(1, len(populations), squeeze=False)[0], populations, strict=True
         ):
@@ -73,8 +78,9 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
                 here = (rows["population"] == population) & (rows["condition"] == condition)
                 mine = rows[here]
                 _superplot(axes, x, mine[column], mine["replicate"], hues[condition])
-                names.append(f"{wrap(condition)}\nn = {len(mine)}")
-            axes.set_xticks(range(len(conditions)), names)
+                name = short(condition, 26) if len(conditions) > FEW else wrap(condition)
+                names.append(f"{name}\nn = {len(mine)}")
+            axes.set_xticks(range(len(conditions)), names, **slant)
             axes.set(title=population, xlim=(-0.6, len(conditions) - 0.4))
             axes.set_ylim(bottom=0)
             axes.set_ylabel(f"mean speed ({unit})")
@@ -216,16 +222,20 @@ def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> 
     conditions = condition_order(sample_sheet, shares["condition"])
     hues = colours(conditions)
     top = float(np.sqrt(max(shares["share"].max(), 1.2 / SECTORS)))
+    across = min(len(conditions), FEW)
+    down = -(-len(conditions) // across)
     with styled():
-        fig = figure(max(2.7 * len(conditions), 5), 2.9 * len(populations))
-        grid = fig.subplots(
-            len(populations), len(conditions), squeeze=False, subplot_kw={"projection": "polar"}
-        )
-        for row, population in zip(grid, populations, strict=True):
-            for ax, condition in zip(row, conditions, strict=True):
+        fig = figure(max(2.7 * across, 5), 2.9 * down * len(populations))
+        look = {"projection": "polar"}
+        grid = fig.subplots(down * len(populations), across, squeeze=False, subplot_kw=look)
+        panels = grid.reshape(len(populations), down * across)
+        for row, population in zip(panels, populations, strict=True):
+            for ax in row[len(conditions) :]:
+                ax.axis("off")
+            for ax, condition in zip(row, conditions, strict=False):
                 here = (shares["population"] == population) & (shares["condition"] == condition)
                 mine = shares[here]
-                head = f"{short(population, 20)}\n{short(condition, 24)}"
+                head = f"{short(population, 20)}\n{short(condition, 28)}"
                 ax.set_yticks([np.sqrt(1 / SECTORS)], labels=[""])
                 ax.set_xticks(np.pi / 2 * np.arange(4), ["right", "up", "left", "down"], fontsize=8)
                 ax.tick_params(pad=-3)
@@ -233,8 +243,8 @@ def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> 
                 ax.set_ylim(0, 1.05 * top)
                 turn = 2 * np.pi / SECTORS
                 radius = np.sqrt(mine["share"])
-                look = {"color": hues[condition], "edgecolor": "white", "lw": 0.6, "alpha": 0.85}
-                ax.bar(mine["sector"] * turn, radius, turn, **look)
+                bars: Any = {"color": hues[condition], "edgecolor": "white", "lw": 0.6}
+                ax.bar(mine["sector"] * turn, radius, turn, alpha=0.85, **bars)
                 circle = np.linspace(0, 2 * np.pi, 100)
                 ax.plot(circle, np.full(100, np.sqrt(1 / SECTORS)), color=INK, lw=1, ls=(0, (3, 2)))
                 ax.grid(False)

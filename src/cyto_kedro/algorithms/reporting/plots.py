@@ -18,6 +18,7 @@ from cyto_kedro.images import Picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FEW = 4  # conditions that have room for numbers in a panel
 Sheet = pd.DataFrame | None
 Roles = Mapping[str, str]
 
@@ -56,8 +57,11 @@ def at_frame(table: pd.DataFrame, frame: str, time: pd.DataFrame) -> np.ndarray:
 
 
 def short(name: str, width: int = 16) -> str:
-    """`name`, cut to `width` characters."""
-    return name if len(name) <= width else name[: width - 1] + "…"
+    """`name` in at most `width` characters, its middle left out: names often differ at the end."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 2
+    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
 
 
 def wrap(name: str, width: int = 14) -> str:
