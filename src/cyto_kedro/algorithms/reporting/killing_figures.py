@@ -20,7 +20,6 @@ from cyto_kedro.algorithms.reporting.plots import (
     Roles,
     Sheet,
     count,
-    counts,
     film_time,
     in_words,
     pictures,
@@ -205,7 +204,11 @@ def victims(effectors: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> pd.Da
     mine = with_condition(mine, sample_sheet)
     mine["victims"] = mine["n_victims"].clip(upper=MOST_VICTIMS).astype(int)
     both = pd.concat([mine, mine.assign(replicate=ALL)], ignore_index=True)
-    out = counts(both, ["condition", "replicate"], "victims", MOST_VICTIMS + 1)
+    every = both[["condition", "replicate"]].drop_duplicates()
+    every = every.merge(pd.DataFrame({"victims": range(MOST_VICTIMS + 1)}), how="cross")
+    key = ["condition", "replicate", "victims"]
+    out = every.merge(both.groupby(key).size().rename("n").reset_index(), on=key, how="left")
+    out["n"] = out["n"].fillna(0).astype(int)
     by = out.groupby(["condition", "replicate"])
     out["effectors"] = by["n"].transform("sum")
     out["serial"] = out["n"].where(out["victims"] >= 2, 0)

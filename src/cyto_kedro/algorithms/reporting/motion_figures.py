@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Roles,
     Sheet,
+    by_parts,
     count,
-    counts,
     in_words,
     pictures,
     short,
@@ -35,19 +36,21 @@ JITTER = 0.02
 class MotionFigures(Algorithm):
     """Speeds, mean squared displacement, and directions, by population and condition.
 
-    Reads ``motility``, ``msd``, ``steps`` (`schemas`; absent: taken as empty), ``sample_sheet`` and
-    ``roles`` (population -> role). Returns ``figures``: ``speeds``, ``msd``, ``directions``, each a
-    `Picture`.
+    Reads ``motility``, ``msd``, ``steps`` (`schemas`; absent: taken as empty; steps as a table, or
+    its parts one by one), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
+    ``speeds``, ``msd``, ``directions``, each a `Picture`.
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def __call__(self, data: Data) -> Data:
         sheet, roles = data.get("sample_sheet"), data["roles"]
+        msd = msd_curves(table(data, "msd"), sheet)
+        shares = directions(by_parts(data.get("steps")), sheet)
         made = {
             "speeds": draw_speeds(table(data, "motility"), sheet, roles),
-            "msd": draw_msd(*msd_curves(table(data, "msd"), sheet), sheet, roles),
-            "directions": draw_directions(directions(table(data, "steps"), sheet), sheet, roles),
+            "msd": draw_msd(*msd, sheet, roles),
+            "directions": draw_directions(shares, sheet, roles),
         }
         return pictures(made, self.dpi)
 
@@ -185,7 +188,7 @@ def _slopes(ax: Axes, mine: pd.DataFrame) -> None:
         ax.annotate(name, (lag[1], end), (4, 0), annotation_clip=False, **look)
 
 
-def directions(steps: pd.DataFrame, sample_sheet: Sheet) -> pd.DataFrame:
+def directions(steps: Iterable[pd.DataFrame], sample_sheet: Sheet) -> pd.DataFrame:
     """Share of steps in each of 16 directions, by population and condition.
 
     Directions are as in the picture: 0 to the right, a quarter turn upwards (the image's y axis
@@ -197,21 +200,27 @@ def directions(steps: pd.DataFrame, sample_sheet: Sheet) -> pd.DataFrame:
         `population`, `condition`, `sector` (0 to 15, centred on sector / 16 of a turn), `share`, `n`
         (steps of the group), `resultant` (length of the mean direction: 0 all ways alike, 1 one way).
     """
-    vx, vy = steps["velocity_x_px_per_frame"], steps["velocity_y_px_per_frame"]
-    moved = vx.notna() & vy.notna() & ((vx != 0) | (vy != 0))
-    angle = np.arctan2(-vy[moved], vx[moved])
-    sector = np.round(angle / (2 * np.pi / SECTORS)).astype(int) % SECTORS
-    rows = with_condition(steps.loc[moved, ["fov", "population"]], sample_sheet)
-    rows = rows.assign(sector=sector, x=np.cos(angle), y=np.sin(angle))
-    by = rows.groupby(["population", "condition"], sort=False)
-    mean = by[["x", "y"]].mean()
-    out = counts(rows, ["population", "condition"], "sector", SECTORS).rename(
-        columns={"n": "share"}
-    )
-    out["n"] = out.groupby(["population", "condition"])["share"].transform("sum").astype(int)
-    out["share"] = out["share"] / out["n"]
-    length = mean.assign(resultant=np.hypot(mean["x"], mean["y"]))["resultant"].reset_index()
-    return out.merge(length, on=["population", "condition"])
+    group = ["fov", "population"]
+    sums = [pd.DataFrame(columns=[*group, "sector", "share", "x", "y"])]
+    for part in steps:
+        vx, vy = part["velocity_x_px_per_frame"], part["velocity_y_px_per_frame"]
+        moved = vx.notna() & vy.notna() & ((vx != 0) | (vy != 0))
+        angle = np.arctan2(-vy[moved], vx[moved])
+        sector = np.round(angle / (2 * np.pi / SECTORS)).astype(int) % SECTORS
+        each: Any = {"sector": sector, "share": 1, "x": np.cos(angle), "y": np.sin(angle)}
+        rows = part.loc[moved, group].assign(**each)
+        sums.append(rows.groupby([*group, "sector"], as_index=False)[["share", "x", "y"]].sum())
+    rows = with_condition(pd.concat([one for one in sums if len(one)] or sums), sample_sheet)
+    by = ["population", "condition"]
+    every = rows[by].drop_duplicates().merge(pd.DataFrame({"sector": range(SECTORS)}), how="cross")
+    found = rows.groupby([*by, "sector"], as_index=False)[["share", "x", "y"]].sum()
+    out = every.merge(found.astype({"sector": int}), on=[*by, "sector"], how="left")
+    out[["share", "x", "y"]] = out[["share", "x", "y"]].fillna(0).astype(float)
+    total = out.groupby(by)[["share", "x", "y"]].transform("sum")
+    out["n"] = total["share"].astype(int)
+    out["share"] = out["share"] / total["share"]
+    out["resultant"] = np.hypot(total["x"], total["y"]) / total["share"]
+    return out.drop(columns=["x", "y"])
 
 
 def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
