@@ -36,6 +36,7 @@ PAGES = (
     "preprocessing",
     "comparison",
     "networks",
+    "report",
 )
 
 

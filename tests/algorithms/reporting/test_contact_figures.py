@@ -89,31 +89,39 @@ def events_at(*at: tuple[int, int]) -> pd.DataFrame:
 
 def test_mean_speed_is_of_the_steps_by_their_time_from_the_moment() -> None:
     steps, frames = walk(np.arange(12.0))
-    found, units = speed_around(steps, events_at((1, 5), (2, 7)), frames, None, 3)
+    found, units = speed_around([steps], events_at((1, 5), (2, 7)), frames, None, window_frames=3)
     assert units == ("µm/min", "min")
     whole = found[found["replicate"] == "(all)"].set_index("lag")
     # steps ending at frame k have speed k: at 5 - 1 min and 7 - 1 min lie steps 5 and 7
     assert whole["mean"].to_dict() == {-5.0: 4, -3.0: 5, -1.0: 6, 1.0: 7, 3.0: 8, 5.0: 9} | {}
     assert whole["n"].unique().tolist() == [2]
+    # parts of the table, each with whole cells, give the same
+    parts = [one for _, one in steps.groupby("track_id")]
+    events = events_at((1, 5), (2, 7))
+    pd.testing.assert_frame_equal(
+        found, speed_around(parts, events, frames, None, window_frames=3)[0]
+    )
     half = 1.96 * np.std([5, 7], ddof=1) / np.sqrt(2)
     assert whole.loc[-1.0, "low"] == pytest.approx(6 - half)
     assert whole.loc[-1.0, "high"] == pytest.approx(6 + half)
-    one, _ = speed_around(steps, events_at((1, 5)), frames, None, 3)
+    one, _ = speed_around([steps], events_at((1, 5)), frames, None, window_frames=3)
     assert one["low"].isna().all()
 
 
 def test_unknown_times_give_frames_and_pixels() -> None:
     steps, frames = walk(np.arange(8.0))
     lost = frames.assign(time_s=np.nan)
-    found, units = speed_around(steps, events_at((1, 4)), lost, None, 2)
+    found, units = speed_around([steps], events_at((1, 4)), lost, None, window_frames=2)
     assert units == ("px/frame", "frames") and found["lag"].unique().tolist() == [
         -1.5,
         -0.5,
         0.5,
         1.5,
     ]
-    uncalibrated = steps.assign(speed_um_per_min=np.nan)
-    assert speed_around(uncalibrated, events_at((1, 4)), frames, None)[1] == ("px/frame", "frames")
+    assert speed_around([steps], events_at((1, 4)), frames, None, False)[1] == (
+        "px/frame",
+        "frames",
+    )
 
 
 @given(st.permutations([1, 2, 3, 4]), st.integers(3, 8))
@@ -123,10 +131,14 @@ def test_relabelling_and_frame_rate_leave_the_means(names: list[int], frame: int
     steps["speed_um_per_min"] *= steps["track_id"]
     new = dict(zip([1, 2, 3, 4], names, strict=True))
     events = events_at((1, frame), (3, frame + 1))
-    there, _ = speed_around(steps, events, frames, None, 3)
+    there, _ = speed_around([steps], events, frames, None, window_frames=3)
     relabelled = [each.assign(track_id=each["track_id"].map(new)) for each in (steps, events)]
-    pd.testing.assert_frame_equal(there, speed_around(*relabelled, frames, None, 3)[0])
-    slow = speed_around(steps, events, frames.assign(time_s=frames["time_s"] * 5), None, 3)[0]
+    pd.testing.assert_frame_equal(
+        there, speed_around([relabelled[0]], relabelled[1], frames, None, window_frames=3)[0]
+    )
+    slow = speed_around(
+        [steps], events, frames.assign(time_s=frames["time_s"] * 5), None, window_frames=3
+    )[0]
     np.testing.assert_allclose(slow["lag"], there["lag"] * 5)
     np.testing.assert_array_equal(slow["mean"], there["mean"])
 
@@ -135,7 +147,9 @@ def test_figures_say_what_they_rest_on_or_why_there_is_none(
     assay: dict, uncalibrated: dict
 ) -> None:
     steps, frames = walk(np.arange(12.0))
-    found, units = speed_around(steps, events_at((1, 5), (2, 6), (3, 6)), frames, None, 3)
+    found, units = speed_around(
+        [steps], events_at((1, 5), (2, 6), (3, 6)), frames, None, window_frames=3
+    )
     axes = draw_speed_around(found, units, None).axes
     assert axes[0].texts[0].get_text() == "(no condition): 3 events"
     assert "fewer than 3" in axes[3].texts[0].get_text()

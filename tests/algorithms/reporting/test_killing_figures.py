@@ -126,7 +126,7 @@ def test_victims_are_counted_by_condition_and_replicate() -> None:
     assert found.query("replicate == '2'").set_index("victims").loc[5, "share"] == 0.5
     fig = draw_victims(found, sheet)
     label = fig.legends[0].get_texts()[0].get_text()
-    assert label == "x  (6 effectors, 2 serial killers = 33.3%)"
+    assert label == "x  (6 effectors, 2 serial killers = 33.3 %)"
     assert fig.axes[0].get_xticklabels()[-1].get_text() == "5 or more"
 
 
@@ -156,7 +156,7 @@ def test_raster_orders_targets_by_death(four_fields: dict) -> None:
     # contact ends at the death; contact with the dead is no contact
     assert spells[["start", "end"]].to_numpy().tolist() == [[2, 4], [6, 6]]
     fig = draw_fates(rows, spells, unit, sheet)
-    assert fig.axes[0].get_title(loc="left") == "a  (5 of 8 dead)"
+    assert fig.axes[0].get_title(loc="left") == "a\n4 of 7 died, 1 dead at first sight"
 
 
 def test_survival_is_the_product_limit_estimate(assay: dict) -> None:

@@ -36,6 +36,11 @@ def test_msd_is_the_mean_over_fields_at_lags_that_all_have() -> None:
     assert units == ("µm²", "min") and mean["lag"].tolist() == [2, 4, 6]
     np.testing.assert_allclose(mean["msd"], 4 * mean["lag"])
     assert len(curves) == 8 + 3
+    # the times of real films jitter
+    table = pd.concat([msd_of("a", lag, 3 * lag), msd_of("b", 1.003 * lag, 5 * lag)])
+    mean = msd_curves(table, None)[0].query("fov == ''")
+    assert len(mean) == 5
+    np.testing.assert_allclose(mean["msd"], 4 * lag, rtol=0.005)
 
 
 def test_msd_of_other_frame_rates_is_interpolated_along_power_laws() -> None:
@@ -70,7 +75,7 @@ def steps_of(velocity: np.ndarray) -> pd.DataFrame:
 def test_directions_are_as_in_the_picture() -> None:
     # right, up (y decreases), left, down, down; one at rest, one unknown
     velocity = [[1, 0], [0, -2], [-1, 0], [0, 3], [0, 1], [0, 0], [np.nan, np.nan]]
-    found = directions(steps_of(np.array(velocity, float)), None).set_index("sector")
+    found = directions([steps_of(np.array(velocity, float))], None).set_index("sector")
     assert found["n"].unique().tolist() == [5] and found["share"].sum() == pytest.approx(1)
     assert found.loc[[0, 4, 8, 12], "share"].tolist() == [0.2, 0.2, 0.2, 0.4]
     assert found["resultant"].iloc[0] == pytest.approx(0.2)
@@ -85,9 +90,9 @@ def test_a_quarter_turn_moves_directions_by_four_sectors(velocity: np.ndarray) -
     # keep away from the edges of sectors, where rounding decides
     angle = np.arctan2(-velocity[:, 1], velocity[:, 0]) * 16 / (2 * np.pi)
     velocity = velocity[np.abs((angle - 0.5) - np.round(angle - 0.5)) > 1e-6]
-    before = directions(steps_of(velocity), None)
+    before = directions([steps_of(velocity)], None)
     turned = np.stack([velocity[:, 1], -velocity[:, 0]], axis=1)  # anticlockwise in the picture
-    after = directions(steps_of(turned), None)
+    after = directions([steps_of(turned)], None)
     np.testing.assert_allclose(after["share"], np.roll(before["share"], 4))
     np.testing.assert_allclose(after["resultant"], before["resultant"], atol=1e-9)
 
@@ -96,7 +101,7 @@ def test_nothing_and_no_calibration(assay: dict, uncalibrated: dict) -> None:
     none = MotionFigures(dpi=40)({"roles": ROLES})["figures"]
     assert tuple(none) == ("speeds", "msd", "directions")
     assert all(p.png.startswith(b"\x89PNG") and p.alt for p in none.values())
-    said = draw_directions(directions(schemas.empty(schemas.Steps), None), None, ROLES).axes[0]
+    said = draw_directions(directions([schemas.empty(schemas.Steps)], None), None, ROLES).axes[0]
     assert said.texts[0].get_text() == "No cell was seen to move."
     sheet, roles = assay["sample_sheet"], assay["roles"]
     axes = draw_speeds(uncalibrated["motility"], sheet, roles).axes[0]

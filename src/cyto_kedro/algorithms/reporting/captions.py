@@ -17,9 +17,9 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Kills per effector",
         "Share of all tracked effectors that killed none, one, two or more targets. A target counts "
         "for an effector whose share of its death is at least half. The number of effectors stands "
-        "over the bar; a dot is a replicate. A serial killer has two victims or more. An effector "
-        "that was seen for a short time only had little time to kill, and a track that broke counts "
-        "as two effectors.",
+        "over the bar, up to four conditions; a dot is a replicate. A serial killer has two victims "
+        "or more. An effector that was seen for a short time only had little time to kill, and a "
+        "track that broke counts as two effectors.",
         "Bars of the percentage of effectors by number of targets killed, by condition.",
     ),
     "target_fates": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from cyto_kedro.algorithms.reporting.groups import (
     with_condition,
 )
 from cyto_kedro.algorithms.reporting.plots import (
+    FEW,
     Roles,
     Sheet,
+    by_parts,
     count,
     film_time,
     in_words,
@@ -41,8 +44,9 @@ FEWEST_EVENTS = 3
 class ContactFigures(Algorithm):
     """Contact durations, and speed around contact and death.
 
-    Reads ``bouts``, ``steps``, ``deaths``, ``kills``, ``frames`` (`schemas`; absent: taken as
-    empty), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
+    Reads ``bouts``, ``steps`` (the table, or its parts one by one), ``deaths``, ``kills``, ``fields``,
+    ``frames`` (`schemas`; absent: taken as empty), ``sample_sheet`` and ``roles`` (population ->
+    role). Returns ``figures``:
     ``contact_durations`` and ``speed_around_contact``, each a `Picture`.
     """
 
@@ -53,11 +57,12 @@ class ContactFigures(Algorithm):
 
     def __call__(self, data: Data) -> Data:
         sheet, roles = data.get("sample_sheet"), data["roles"]
-        bouts, steps = table(data, "bouts"), table(data, "steps")
+        bouts = table(data, "bouts")
         events = moments(bouts, table(data, "deaths"), table(data, "kills"), roles)
-        around, units = speed_around(
-            steps, events, table(data, "frames"), sheet, self.window_frames
-        )
+        steps = by_parts(data.get("steps"))
+        calibrated = known(table(data, "fields")["pixel_size_um"])
+        frames = table(data, "frames")
+        around, units = speed_around(steps, events, frames, sheet, calibrated, self.window_frames)
         made = {
             "contact_durations": contact_durations(bouts, sheet, roles),
             "speed_around_contact": draw_speed_around(around, units, sheet),
@@ -122,16 +127,19 @@ def moments(
 
 
 def speed_around(
-    steps: pd.DataFrame,
+    steps: Iterable[pd.DataFrame],
     events: pd.DataFrame,
     frames: pd.DataFrame,
     sample_sheet: Sheet,
+    calibrated: bool = True,
     window_frames: int = 15,
 ) -> tuple[pd.DataFrame, tuple[str, str]]:
     """Mean speed of cells by the time from a moment (`moments`) to the middle of the step.
 
     Times are put into bins one frame interval wide (the longest of the fields' median intervals),
     numbered so that the step that ends at the moment's frame is bin -0.5 and the next one 0.5.
+    Of `steps` one part is held at a time; all steps of a cell are in one part. `calibrated` says
+    that every field has a pixel size.
 
     Returns
     -------
@@ -143,9 +151,7 @@ def speed_around(
         Of speed and time: ``µm/min`` and ``min``, or ``px/frame`` and ``frames``.
     """
     time, unit = film_time(frames)
-    calibrated = unit == "min" and known(
-        steps["speed_um_per_min"][steps["speed_px_per_frame"].notna()]
-    )
+    calibrated = calibrated and unit == "min"
     units = ("µm/min", "min") if calibrated else ("px/frame", "frames")
     if not calibrated:
         time = time.assign(time=time["frame"].astype(float))
@@ -153,26 +159,37 @@ def speed_around(
     interval = float(time.groupby("fov")["time"].diff().groupby(time["fov"]).median().max())
     interval = interval if interval > 0 else 1.0
     clock = time.set_index(["fov", "frame"])["time"]
-    moving = steps[steps[speed].notna()]
-    pairs = events.merge(
-        moving[[*CELL, "frame", "dt_frames_from_previous", speed]], on=CELL, suffixes=("", "_step")
-    )
-    # first by frame, which is cheap, then by time
-    pairs = pairs[(pairs["frame_step"] - pairs["frame"]).abs() <= 2 * window_frames + 2]
-    back = pairs["frame_step"] - pairs["dt_frames_from_previous"]
-    begin, end, zero = (
-        clock.reindex(pd.MultiIndex.from_arrays([pairs["fov"], each])).to_numpy(float)
-        for each in (back.astype("int64"), pairs["frame_step"], pairs["frame"])
-    )
-    bins = np.floor(((begin + end) / 2 - zero) / interval) + 0.5
-    pairs = pairs.assign(bin=bins)[np.abs(bins) <= window_frames]
-    pairs = with_condition(pairs.reset_index(drop=True), sample_sheet)
-    pairs = pd.concat([pairs, pairs.assign(replicate="(all)")], ignore_index=True)
-    groups = pairs.groupby(["role", "event", "condition", "replicate", "bin"], sort=True)[speed]
-    out = groups.agg(["mean", "sem", "count"]).reset_index()
+    by = ["role", "event", "fov", "bin"]
+    sums = [pd.DataFrame(columns=[*by, "n", "sum", "squares"])]
+    for part in steps:
+        pairs = events.merge(
+            part.loc[part[speed].notna(), [*CELL, "frame", "dt_frames_from_previous", speed]],
+            on=CELL,
+            suffixes=("", "_step"),
+        )
+        # first by frame, which is cheap, then by time
+        pairs = pairs[(pairs["frame_step"] - pairs["frame"]).abs() <= 2 * window_frames + 2]
+        back = pairs["frame_step"] - pairs["dt_frames_from_previous"]
+        begin, end, zero = (
+            clock.reindex(pd.MultiIndex.from_arrays([pairs["fov"], each])).to_numpy(float)
+            for each in (back.astype("int64"), pairs["frame_step"], pairs["frame"])
+        )
+        bins = np.floor(((begin + end) / 2 - zero) / interval) + 0.5
+        pairs = pairs.assign(bin=bins, squares=pairs[speed] ** 2)[np.abs(bins) <= window_frames]
+        found = {"n": (speed, "size"), "sum": (speed, "sum"), "squares": ("squares", "sum")}
+        sums.append(pairs.groupby(by, as_index=False).agg(**found))
+    rows = with_condition(pd.concat([one for one in sums if len(one)] or sums), sample_sheet)
+    rows = pd.concat([rows, rows.assign(replicate="(all)")], ignore_index=True)
+    group = ["role", "event", "condition", "replicate", "bin"]
+    out = rows.groupby(group, as_index=False)[["n", "sum", "squares"]].sum()
+    out = out.astype({"n": int, "bin": float, "sum": float, "squares": float})
+    out["mean"] = out["sum"] / out["n"]
+    # two values or more give a standard error
+    free = (out["n"] - 1).where(out["n"] > 1)
+    variance = ((out["squares"] - out["n"] * out["mean"] ** 2) / free).clip(lower=0)
+    half = 1.96 * np.sqrt(variance / out["n"])
+    out["low"], out["high"] = out["mean"] - half, out["mean"] + half
     out["lag"] = out["bin"] * interval
-    out["low"], out["high"] = out["mean"] - 1.96 * out["sem"], out["mean"] + 1.96 * out["sem"]
-    out = out.rename(columns={"count": "n"})
     columns = ["role", "event", "condition", "replicate", "lag", "mean", "low", "high", "n"]
     return out[columns], units
 
@@ -199,11 +216,14 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
             mine = shown[(shown["role"] == role) & (shown["event"] == event)]
             ax.set_title(head)
             ax.axvline(0, color=FAINT, lw=0.9, ls=(0, (2, 2)))
-            said = [
-                _speed_line(ax, mine[mine["condition"] == name], hues[name], lines[name], name)
-                for name in conditions
-            ]
-            text = "\n".join(each for each in said if each)
+            numbers = {}
+            for name in conditions:
+                n = _speed_line(ax, mine[mine["condition"] == name], hues[name], lines[name])
+                numbers[name] = n
+            seen = {name: n for name, n in numbers.items() if n}
+            text = "\n".join(f"{short(name, 20)}: {count(n, 'event')}" for name, n in seen.items())
+            if len(seen) > FEW:
+                text = f"{min(seen.values())} to {max(seen.values())} events each"
             text = text or f"fewer than {FEWEST_EVENTS} cells seen through it"
             ax.text(0.02, 0.98, text, transform=ax.transAxes, va="top", fontsize=8)
         for row in grid:
@@ -219,11 +239,11 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
     return fig
 
 
-def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any, name: str) -> str:
+def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any) -> int:
     """Draw one condition; return how many moments it rests on."""
     whole = rows[rows["replicate"] == "(all)"].sort_values("lag")
     if whole.empty:
-        return ""
+        return 0
     parts = rows[rows["replicate"] != "(all)"]
     if len(parts["replicate"].unique()) > 1:
         for _, one in parts.groupby("replicate"):
@@ -231,4 +251,4 @@ def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any, name: str) ->
             ax.plot(one["lag"], one["mean"], color=hue, lw=0.7, alpha=0.6)
     ax.plot(whole["lag"], whole["mean"], color=hue, ls=line)
     ax.fill_between(whole["lag"], whole["low"], whole["high"], color=hue, alpha=0.15, lw=0)
-    return f"{short(name, 20)}: {count(int(whole['n'].max()), 'event')}"
+    return int(whole["n"].max())

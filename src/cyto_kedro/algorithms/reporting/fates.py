@@ -40,8 +40,9 @@ def fate_rows(
     -------
     rows
         One per target: `fov`, `population`, `track_id`, `condition`, `replicate`, `start`, `end`
-        (first and last seen), `death` (start where dead at first sight; NaN alive), and `row`, its
-        place in its condition: by time of death, then those that lived by when they were last seen.
+        (first and last seen), `death` (start where dead at first sight; NaN alive),
+        `dead_at_first_sight`, and `row`, its place in its condition: by time of death, then those
+        dead at first sight, then the survivors by when they were last seen.
     spells
         Bouts with effectors until death: `condition`, `row`, `start`, `end`.
     unit
@@ -59,11 +60,11 @@ def fate_rows(
     )
     old = mine["dead_at_first_sight"].to_numpy(bool)
     rows["death"] = rows["death"].where(~old, rows["start"])
+    rows["dead_at_first_sight"] = old
     # a track may be lost at its death: its bar then reaches it
     rows["end"] = rows[["end", "death"]].max(axis=1)
-    order = rows.assign(alive=rows["death"].isna(), seen_dead=old).sort_values(
-        ["condition", "alive", "seen_dead", "death", "end", "start"], kind="stable"
-    )
+    by = ["condition", "alive", "dead_at_first_sight", "death", "end", "start"]
+    order = rows.assign(alive=rows["death"].isna()).sort_values(by, kind="stable")
     rows["row"] = order.groupby("condition").cumcount()
     met = between(bouts, roles)
     b_is_target = met["population_b"].isin(of_role(roles, "target"))
@@ -115,8 +116,11 @@ def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet
             gone = mine[mine["death"].notna()]
             size = float(np.clip(1.6 * points, 4, 34))
             ax.scatter(gone["death"], gone["row"], s=size, marker="D", color=INK, lw=0, zorder=3)
-            name = f"{short(condition, 24)}  ({len(gone)} of {len(mine)} dead)"
-            ax.set(title=name, ylim=(len(mine) - 0.3, -0.7), yticks=[])
+            old = int(mine["dead_at_first_sight"].sum())
+            name = f"{short(condition, 28)}\n{len(gone) - old} of {len(mine) - old} died"
+            name += f", {old} dead at first sight" if old else ""
+            ax.set(ylim=(len(mine) - 0.3, -0.7), yticks=[])
+            ax.set_title(name, fontsize=10)
             ax.spines["left"].set_visible(False)
             ax.set_xlabel(f"time since the film's start ({unit})")
             ax.set_xlim(left=min(0.0, float(rows["start"].min())))

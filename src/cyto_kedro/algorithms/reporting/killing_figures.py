@@ -16,10 +16,10 @@ from cyto_kedro.algorithms.reporting.groups import (
     with_condition,
 )
 from cyto_kedro.algorithms.reporting.plots import (
+    FEW,
     Roles,
     Sheet,
     count,
-    counts,
     film_time,
     in_words,
     pictures,
@@ -204,7 +204,11 @@ def victims(effectors: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> pd.Da
     mine = with_condition(mine, sample_sheet)
     mine["victims"] = mine["n_victims"].clip(upper=MOST_VICTIMS).astype(int)
     both = pd.concat([mine, mine.assign(replicate=ALL)], ignore_index=True)
-    out = counts(both, ["condition", "replicate"], "victims", MOST_VICTIMS + 1)
+    every = both[["condition", "replicate"]].drop_duplicates()
+    every = every.merge(pd.DataFrame({"victims": range(MOST_VICTIMS + 1)}), how="cross")
+    key = ["condition", "replicate", "victims"]
+    out = every.merge(both.groupby(key).size().rename("n").reset_index(), on=key, how="left")
+    out["n"] = out["n"].fillna(0).astype(int)
     by = out.groupby(["condition", "replicate"])
     out["effectors"] = by["n"].transform("sum")
     out["serial"] = out["n"].where(out["victims"] >= 2, 0)
@@ -233,7 +237,7 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
             x = whole["victims"] + (i - (len(conditions) - 1) / 2) * width
             n, serial = int(whole["effectors"].iloc[0]), int(whole["serial"].iloc[0])
             label = f"{short(condition, 28)}  ({count(n, 'effector')}, "
-            label += f"{count(serial, 'serial killer')} = {serial / n:.1%})"
+            label += f"{count(serial, 'serial killer')} = {100 * serial / n:.1f} %)"
             look: dict[str, Any] = {
                 "hatch": ("", "///", "...", "xx")[i % 4],
                 "edgecolor": "white",
@@ -242,9 +246,10 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
             ax.bar(
                 x, 100 * whole["share"], 0.92 * width, color=hues[condition], label=label, **look
             )
-            for at, share, number in zip(x, whole["share"], whole["n"], strict=True):
+            numbers = whole["n"].astype(str) if len(conditions) <= FEW else [""] * len(whole)
+            for at, share, number in zip(x, whole["share"], numbers, strict=True):
                 ax.annotate(
-                    str(number),
+                    number,
                     (at, 100 * share),
                     (0, 3),
                     textcoords="offset points",

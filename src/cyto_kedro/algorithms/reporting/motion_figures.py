@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,11 @@ from pydantic import Field
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.groups import condition_order, known, with_condition
 from cyto_kedro.algorithms.reporting.plots import (
+    FEW,
     Roles,
     Sheet,
+    by_parts,
     count,
-    counts,
     in_words,
     pictures,
     short,
@@ -28,24 +30,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECTORS = 16
+JITTER = 0.02
 
 
 class MotionFigures(Algorithm):
     """Speeds, mean squared displacement, and directions, by population and condition.
 
-    Reads ``motility``, ``msd``, ``steps`` (`schemas`; absent: taken as empty), ``sample_sheet`` and
-    ``roles`` (population -> role). Returns ``figures``: ``speeds``, ``msd``, ``directions``, each a
-    `Picture`.
+    Reads ``motility``, ``msd``, ``steps`` (`schemas`; absent: taken as empty; steps as a table, or
+    its parts one by one), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
+    ``speeds``, ``msd``, ``directions``, each a `Picture`.
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def __call__(self, data: Data) -> Data:
         sheet, roles = data.get("sample_sheet"), data["roles"]
+        msd = msd_curves(table(data, "msd"), sheet)
+        shares = directions(by_parts(data.get("steps")), sheet)
         made = {
             "speeds": draw_speeds(table(data, "motility"), sheet, roles),
-            "msd": draw_msd(*msd_curves(table(data, "msd"), sheet), sheet, roles),
-            "directions": draw_directions(directions(table(data, "steps"), sheet), sheet, roles),
+            "msd": draw_msd(*msd, sheet, roles),
+            "directions": draw_directions(shares, sheet, roles),
         }
         return pictures(made, self.dpi)
 
@@ -62,8 +67,12 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
         return in_words("Speeds", "No cell was tracked through two frames.")
     conditions = condition_order(sample_sheet, rows["condition"])
     hues = colours(conditions)
+    slant: Any = {}
+    if len(conditions) > FEW:
+        slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
     with styled():
-        fig = figure(max(3.6 * len(populations), 4.5), 4.2)
+        wide = max(3.6, 0.75 * len(conditions)) * len(populations)
+        fig = figure(max(wide, 4.5), 4.2)
         for axes, population in zip(
             fig.subplots(1, len(populations), squeeze=False)[0], populations, strict=True
         ):
@@ -72,8 +81,9 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
                 here = (rows["population"] == population) & (rows["condition"] == condition)
                 mine = rows[here]
                 _superplot(axes, x, mine[column], mine["replicate"], hues[condition])
-                names.append(f"{wrap(condition)}\nn = {len(mine)}")
-            axes.set_xticks(range(len(conditions)), names)
+                name = short(condition, 26) if len(conditions) > FEW else wrap(condition)
+                names.append(f"{name}\nn = {len(mine)}")
+            axes.set_xticks(range(len(conditions)), names, **slant)
             axes.set(title=population, xlim=(-0.6, len(conditions) - 0.4))
             axes.set_ylim(bottom=0)
             axes.set_ylabel(f"mean speed ({unit})")
@@ -95,7 +105,7 @@ def msd_curves(msd: pd.DataFrame, sample_sheet: Sheet) -> tuple[pd.DataFrame, tu
     """Mean squared displacement of each field, and the mean over the fields of a condition.
 
     Fields are interpolated (on logarithmic axes) at the lags of the one with the fewest, and
-    averaged, each counting once, over the lags that all of them have.
+    averaged, each counting once, over the lags that all of them have (within 2 %).
 
     Returns
     -------
@@ -116,8 +126,8 @@ def msd_curves(msd: pd.DataFrame, sample_sheet: Sheet) -> tuple[pd.DataFrame, tu
         fields = [one for _, one in mine.groupby("fov")]
         lag = min((one["lag"].to_numpy() for one in fields), key=len)
         first, last = (max(f["lag"].min() for f in fields), min(f["lag"].max() for f in fields))
-        slack = 1e-6 * last
-        lag = lag[(lag >= first - slack) & (lag <= last + slack)]
+        # the lags of a field are means of times that jitter
+        lag = lag[(lag >= first * (1 - JITTER)) & (lag <= last * (1 + JITTER))]
         each = [np.exp(np.interp(np.log(lag), np.log(f["lag"]), np.log(f["msd"]))) for f in fields]
         mean = pd.DataFrame({"lag": lag, "msd": np.mean(each, axis=0)})
         means.append(mean.assign(population=str(population), condition=str(condition), fov=""))
@@ -178,7 +188,7 @@ def _slopes(ax: Axes, mine: pd.DataFrame) -> None:
         ax.annotate(name, (lag[1], end), (4, 0), annotation_clip=False, **look)
 
 
-def directions(steps: pd.DataFrame, sample_sheet: Sheet) -> pd.DataFrame:
+def directions(steps: Iterable[pd.DataFrame], sample_sheet: Sheet) -> pd.DataFrame:
     """Share of steps in each of 16 directions, by population and condition.
 
     Directions are as in the picture: 0 to the right, a quarter turn upwards (the image's y axis
@@ -190,21 +200,27 @@ def directions(steps: pd.DataFrame, sample_sheet: Sheet) -> pd.DataFrame:
         `population`, `condition`, `sector` (0 to 15, centred on sector / 16 of a turn), `share`, `n`
         (steps of the group), `resultant` (length of the mean direction: 0 all ways alike, 1 one way).
     """
-    vx, vy = steps["velocity_x_px_per_frame"], steps["velocity_y_px_per_frame"]
-    moved = vx.notna() & vy.notna() & ((vx != 0) | (vy != 0))
-    angle = np.arctan2(-vy[moved], vx[moved])
-    sector = np.round(angle / (2 * np.pi / SECTORS)).astype(int) % SECTORS
-    rows = with_condition(steps.loc[moved, ["fov", "population"]], sample_sheet)
-    rows = rows.assign(sector=sector, x=np.cos(angle), y=np.sin(angle))
-    by = rows.groupby(["population", "condition"], sort=False)
-    mean = by[["x", "y"]].mean()
-    out = counts(rows, ["population", "condition"], "sector", SECTORS).rename(
-        columns={"n": "share"}
-    )
-    out["n"] = out.groupby(["population", "condition"])["share"].transform("sum").astype(int)
-    out["share"] = out["share"] / out["n"]
-    length = mean.assign(resultant=np.hypot(mean["x"], mean["y"]))["resultant"].reset_index()
-    return out.merge(length, on=["population", "condition"])
+    group = ["fov", "population"]
+    sums = [pd.DataFrame(columns=[*group, "sector", "share", "x", "y"])]
+    for part in steps:
+        vx, vy = part["velocity_x_px_per_frame"], part["velocity_y_px_per_frame"]
+        moved = vx.notna() & vy.notna() & ((vx != 0) | (vy != 0))
+        angle = np.arctan2(-vy[moved], vx[moved])
+        sector = np.round(angle / (2 * np.pi / SECTORS)).astype(int) % SECTORS
+        each: Any = {"sector": sector, "share": 1, "x": np.cos(angle), "y": np.sin(angle)}
+        rows = part.loc[moved, group].assign(**each)
+        sums.append(rows.groupby([*group, "sector"], as_index=False)[["share", "x", "y"]].sum())
+    rows = with_condition(pd.concat([one for one in sums if len(one)] or sums), sample_sheet)
+    by = ["population", "condition"]
+    every = rows[by].drop_duplicates().merge(pd.DataFrame({"sector": range(SECTORS)}), how="cross")
+    found = rows.groupby([*by, "sector"], as_index=False)[["share", "x", "y"]].sum()
+    out = every.merge(found.astype({"sector": int}), on=[*by, "sector"], how="left")
+    out[["share", "x", "y"]] = out[["share", "x", "y"]].fillna(0).astype(float)
+    total = out.groupby(by)[["share", "x", "y"]].transform("sum")
+    out["n"] = total["share"].astype(int)
+    out["share"] = out["share"] / total["share"]
+    out["resultant"] = np.hypot(total["x"], total["y"]) / total["share"]
+    return out.drop(columns=["x", "y"])
 
 
 def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
@@ -215,16 +231,20 @@ def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> 
     conditions = condition_order(sample_sheet, shares["condition"])
     hues = colours(conditions)
     top = float(np.sqrt(max(shares["share"].max(), 1.2 / SECTORS)))
+    across = min(len(conditions), FEW)
+    down = -(-len(conditions) // across)
     with styled():
-        fig = figure(max(2.7 * len(conditions), 5), 2.9 * len(populations))
-        grid = fig.subplots(
-            len(populations), len(conditions), squeeze=False, subplot_kw={"projection": "polar"}
-        )
-        for row, population in zip(grid, populations, strict=True):
-            for ax, condition in zip(row, conditions, strict=True):
+        fig = figure(max(2.7 * across, 5), 2.9 * down * len(populations))
+        look = {"projection": "polar"}
+        grid = fig.subplots(down * len(populations), across, squeeze=False, subplot_kw=look)
+        panels = grid.reshape(len(populations), down * across)
+        for row, population in zip(panels, populations, strict=True):
+            for ax in row[len(conditions) :]:
+                ax.axis("off")
+            for ax, condition in zip(row, conditions, strict=False):
                 here = (shares["population"] == population) & (shares["condition"] == condition)
                 mine = shares[here]
-                head = f"{short(population, 20)}\n{short(condition, 24)}"
+                head = f"{short(population, 20)}\n{short(condition, 28)}"
                 ax.set_yticks([np.sqrt(1 / SECTORS)], labels=[""])
                 ax.set_xticks(np.pi / 2 * np.arange(4), ["right", "up", "left", "down"], fontsize=8)
                 ax.tick_params(pad=-3)
@@ -232,8 +252,8 @@ def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> 
                 ax.set_ylim(0, 1.05 * top)
                 turn = 2 * np.pi / SECTORS
                 radius = np.sqrt(mine["share"])
-                look = {"color": hues[condition], "edgecolor": "white", "lw": 0.6, "alpha": 0.85}
-                ax.bar(mine["sector"] * turn, radius, turn, **look)
+                bars: Any = {"color": hues[condition], "edgecolor": "white", "lw": 0.6}
+                ax.bar(mine["sector"] * turn, radius, turn, alpha=0.85, **bars)
                 circle = np.linspace(0, 2 * np.pi, 100)
                 ax.plot(circle, np.full(100, np.sqrt(1 / SECTORS)), color=INK, lw=1, ls=(0, (3, 2)))
                 ax.grid(False)

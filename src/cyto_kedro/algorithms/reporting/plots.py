@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from cyto_kedro.images import Picture
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FEW = 4  # conditions that have room for numbers in a panel
 Sheet = pd.DataFrame | None
 Roles = Mapping[str, str]
 
@@ -55,9 +56,19 @@ def at_frame(table: pd.DataFrame, frame: str, time: pd.DataFrame) -> np.ndarray:
     return known_at.reindex(place).to_numpy(float)
 
 
+def by_parts(given: pd.DataFrame | Iterable[pd.DataFrame] | None) -> Iterable[pd.DataFrame]:
+    """A table, or its parts one by one, as parts; a long table need not be held at once."""
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, pd.DataFrame) else given
+
+
 def short(name: str, width: int = 16) -> str:
-    """`name`, cut to `width` characters."""
-    return name if len(name) <= width else name[: width - 1] + "…"
+    """`name` in at most `width` characters, its middle left out: names often differ at the end."""
+    if len(name) <= width:
+        return name
+    tail = (width - 1) // 2
+    return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
 
 
 def wrap(name: str, width: int = 14) -> str:
@@ -68,11 +79,3 @@ def wrap(name: str, width: int = 14) -> str:
 def count(n: int, noun: str) -> str:
     """``1 field``, ``2 fields``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def counts(rows: pd.DataFrame, by: list[str], what: str, values: int) -> pd.DataFrame:
-    """How many rows of each group have `what` 0, 1, ... below `values`: columns `by`, `what`, `n`."""
-    groups = rows[by].drop_duplicates().merge(pd.DataFrame({what: range(values)}), how="cross")
-    found = rows.groupby([*by, what]).size().rename("n").reset_index()
-    out = groups.merge(found, on=[*by, what], how="left")
-    return out.assign(n=out["n"].fillna(0).astype(int))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -43,6 +43,12 @@ def assay(
     }
 
 
+def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
+    """The partitions of a table too long to be held at once."""
+    for identity in manifest.ids(table.grain):
+        yield table[identity]()
+
+
 def draw_killing_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
@@ -75,8 +81,9 @@ def draw_contact_figures(
     manifest: Manifest,
 ) -> tuple[Picture, ...]:
     """Contact durations, speed around contact and death."""
-    parts = {"bouts": bouts, "steps": steps, "deaths": deaths, "kills": kills}
-    figures = ContactFigures()(assay(fields, frames, parts, manifest))["figures"]
+    parts = {"bouts": bouts, "deaths": deaths, "kills": kills}
+    data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
+    figures = ContactFigures()(data)["figures"]
     return tuple(figures[name] for name in CONTACT)
 
 
@@ -89,8 +96,9 @@ def draw_motion_figures(
     manifest: Manifest,
 ) -> tuple[Picture, ...]:
     """Speeds, mean squared displacement, directions."""
-    parts = {"motility": motility, "msd": msd, "steps": steps}
-    figures = MotionFigures()(assay(fields, frames, parts, manifest))["figures"]
+    parts = {"motility": motility, "msd": msd}
+    data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
+    figures = MotionFigures()(data)["figures"]
     return tuple(figures[name] for name in MOTION)
 
 
