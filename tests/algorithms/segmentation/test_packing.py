@@ -56,7 +56,11 @@ def test_no_pixel_and_all_pixels(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(result, np.where(mask, image, 0))
 
 
-def test_high_maxima_are_those_of_the_whole_frame() -> None:
+@pytest.mark.parametrize("band", [1, 2**19])
+def test_high_maxima_are_those_of_the_whole_frame(
+    band: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cyto_kedro.algorithms.segmentation.split._BAND_PX", band)
     for seed in range(60):
         surface = np.maximum(_smooth(seed), seed % 4 - 1)  # much, half, little of it flat
         domes = np.round(reconstruction(surface - 0.3, surface, "dilation"), 6)

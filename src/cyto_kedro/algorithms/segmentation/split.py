@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from scipy import ndimage as ndi
 
@@ -10,6 +12,7 @@ from cyto_kedro.algorithms.segmentation.packing import Packing, flood
 from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 
+_BAND_PX = 2**19  # pixels reconstructed together by `high_maxima`
 _HIGHEST_EDGE = 0.75  # of a cell's height
 
 
@@ -49,15 +52,24 @@ def split_touching(
 def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
     """Mask (Y, X) of the h-maxima of `surface`, h = `depth`; equal to 6 decimals is equal.
 
-    Reconstruction sorts all pixels: those at the lowest value, which no maximum holds, are left out.
+    Reconstruction sorts all pixels: those at the lowest value, which no maximum holds, are left out. It
+    needs 80 bytes a pixel, so it sees bands of rows, between which there is nothing.
     """
     from skimage.morphology import local_maxima, reconstruction
 
     lowest = surface.min()
     packing = Packing.of(surface > lowest)
     small = packing.pack(surface, lowest)
-    domes = np.round(reconstruction(small - depth, small, "dilation"), 6)
-    return packing.unpack(local_maxima(domes), np.zeros(surface.shape, bool))
+    floor = min(lowest, small.max() - depth)  # what bands would learn of each other
+    high = np.zeros(small.shape, bool)
+    free = np.flatnonzero((small == lowest).all(1))
+    step = max(_BAND_PX // small.shape[1], 1)
+    cuts = free[np.searchsorted(free, np.arange(free[0], free[-1], step))]
+    for top, bottom in pairwise(np.unique(np.r_[cuts, len(small) - 1])):
+        band = small[top : bottom + 1]
+        domes = reconstruction(np.maximum(band - depth, floor), band, "dilation")
+        high[top:bottom] = local_maxima(np.round(domes, 6))[:-1]
+    return packing.unpack(high, np.zeros(surface.shape, bool))
 
 
 def trim_to_height(
