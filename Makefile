@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 
-.PHONY: demo test test-quick test-slurm check viz locks engines test-engines clean
+.PHONY: demo test test-quick test-slurm check benchmark-analysis viz locks engines test-engines clean
 
 demo: $(VENV)/.core
 	$(BIN)/kedro run
@@ -27,6 +27,10 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Contacts, motion, density maps and networks beside the original's way and other libraries (docs/speed.md).
+benchmark-analysis: $(VENV)/.dev
+	for topic in contacts motion density network; do $(BIN)/python benchmarks/$${topic}_speed.py || exit 1; done
 
 viz: $(VENV)/.core
 	$(BIN)/kedro viz run
