@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage as ndi
+from skimage.morphology import max_tree
 
 from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
@@ -55,6 +56,27 @@ def test_nodes_are_the_regions_of_all_thresholds(image: np.ndarray, smallest: in
     assert found[0][0] == 0
     found = found[1:]
     np.testing.assert_allclose(found, truth, atol=1e-9)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 2, 6])
+def test_pixels_lie_together_as_in_skimages_max_tree(sigma: float) -> None:
+    image = ndi.gaussian_filter(np.random.default_rng(3).normal(size=(130, 110)), sigma)
+    image = np.clip(1 + 249 * (image - image.min()) / np.ptp(image), 1, 250).astype(np.uint8)
+    image[40:60, 30:70] = 0
+    up = max_tree(image, connectivity=1)[0].ravel()
+    pixel = np.arange(up.size)
+    stands = (image.ravel()[up] != image.ravel()) | (up == pixel)
+    theirs = np.where(stands, pixel, up)[image.ravel() > 0]  # the pixel that stands for its node
+    tree = RegionTree.of(image)
+    pairs = np.unique(np.stack((theirs, tree.node)), axis=1)
+    assert pairs.shape[1] == np.unique(theirs).size == tree.parent.size - 1
+    node = np.zeros(up.size, np.int64)
+    node[pairs[0]] = pairs[1]
+    above = up[pairs[0]]  # in its node's parent: of itself where it is the whole image
+    expected = np.where(
+        image.ravel()[above] > 0, node[np.where(stands[above], above, up[above])], 0
+    )
+    np.testing.assert_array_equal(tree.parent[pairs[1]], expected)
 
 
 def best_sum(tree: RegionTree, value: np.ndarray) -> float:
