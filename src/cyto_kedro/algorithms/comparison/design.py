@@ -68,8 +68,8 @@ def _texts(fields: pd.DataFrame, name: str) -> pd.Series:
     if name not in fields.columns:
         return pd.Series(None, index=fields.index, dtype=object)
     value = fields[name]
-    text = value.astype(str).str.strip()
-    return text.where(value.notna() & (text != ""), None).astype(object)
+    text = value.astype(str).str.strip().astype(object)
+    return text.where(value.notna() & (text != ""))
 
 
 def reference_of(design: pd.DataFrame, asked: str | None) -> str | None:

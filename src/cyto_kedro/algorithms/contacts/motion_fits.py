@@ -5,6 +5,7 @@ Every function takes many curves at once (tracks, or bootstrap samples): (b, L) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -192,7 +193,13 @@ def exponential(correlation: np.ndarray, time: np.ndarray, weight: np.ndarray) -
     return _profile(correlation, time, weight, lambda t, p: np.exp(-t / p), with_offset=False)
 
 
-def _profile(y: np.ndarray, time: np.ndarray, weight: np.ndarray, shape, with_offset: bool) -> Profile:  # type: ignore[no-untyped-def]  # fmt: skip
+def _profile(
+    y: np.ndarray,
+    time: np.ndarray,
+    weight: np.ndarray,
+    shape: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    with_offset: bool,
+) -> Profile:
     """For each P of a grid the best a >= 0 and b >= 0 in closed form; then the best P.
 
     A grid finds the global optimum of all curves at once. P is null where the best lies at an end of
