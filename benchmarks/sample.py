@@ -270,7 +270,7 @@ def show_rules(run: RunFolder, truth: Path, tolerance: int) -> None:
             f"{tra[0]:>7.3f}{tra[1]:>7.3f}{tally.contacts['effector-target'].f1:>9.3f}"
             f"{tally.deaths.f1:>8.3f}{tally.deaths.true:>7.0f}{late:>+7.2f}"
             f"{kills['cyto_kedro'].f1:>7.3f}{kills['guess: any effector that touched'].f1:>7.3f}"
-            f"{kills['cyto_kedro, given true deaths and contacts'].f1:>8.3f}"
+            f"{kills['KillShares, given true deaths and contacts'].f1:>8.3f}"
             f"{kills['cyto_kedro'].true:>7.0f}"
         )
     print("T, C: TCell, CancerCell. late: mean frames after the membrane's break. guess: a random")
