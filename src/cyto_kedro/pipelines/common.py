@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.partitions import Block, Tile
-from cyto_kedro.schemas import Table, empty
+from cyto_kedro.partitions import Block, Partitions, Tile
+from cyto_kedro.schemas import TABLES, Cells, Table, empty
 
 Group = Mapping[str, str]
+CELL = Cells.key()
 
 
 def block_of(group: Group, manifest: Manifest) -> Block:
@@ -53,3 +54,14 @@ def join(tables: Iterable[pd.DataFrame], table: type[Table]) -> pd.DataFrame:
     if rows:
         return pd.concat(rows, ignore_index=True)
     return parts[0] if parts else empty(table)
+
+
+def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
+    """The planned partitions of a table, one after the other."""
+    for identity in manifest.ids(table.grain):
+        yield table[identity]()
+
+
+def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, pd.DataFrame]:
+    """Each table of `schemas.TABLES` that `parts` names, of all fields together."""
+    return {name: join(one_by_one(part, manifest), TABLES[name]) for name, part in parts.items()}

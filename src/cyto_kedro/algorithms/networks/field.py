@@ -11,7 +11,7 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, Clock, Keys, find, fov_of, size
+from cyto_kedro.algorithms.contacts.common import MISSING, Clock, Keys, fov_of, size
 from cyto_kedro.algorithms.networks.measures import (
     assortativity,
     centralities,
@@ -80,30 +80,25 @@ class FieldCells:
         for first, stop in zip(self.starts[:-1], self.starts[1:], strict=True):
             yield self.xy[first:stop]
 
-    def rows_of(self, table: pd.DataFrame, side: str = "") -> np.ndarray:
-        """Row (C,) of the cell that each row of `table` names, `MISSING` where it has no point."""
+    def rows_of(self, table: pd.DataFrame, side: str = "", or_before: bool = False) -> np.ndarray:
+        """Row (C,) of the cell that each row of `table` names, `MISSING` where it has no point.
+
+        With `or_before`, the row of its last point before, where it has none in that frame.
+        """
         keys = self._keys
         cell = keys.pack(self.population, self.track, self.frame)
         order = np.argsort(cell)
         code = keys.code(table[f"population{side}"])
         track, frame = (table[name].to_numpy() for name in (f"track_id{side}", "frame"))
-        at = find(cell[order], keys.pack(code, track, frame))
-        beyond = (code == MISSING) | (track >= keys.n_a) | (frame >= keys.n_b)
-        return np.where(beyond | (at == MISSING), MISSING, order[at] if len(order) else at)
-
-    def rows_until(self, table: pd.DataFrame) -> np.ndarray:
-        """The same, or, where it has no point, of the cell's last point before; `MISSING` if none."""
-        keys = self._keys
-        cell = keys.pack(self.population, self.track, self.frame)
-        order = np.argsort(cell)
-        code = keys.code(table["population"])
-        track = keys.pack(code, table["track_id"].to_numpy())
-        frame = np.minimum(table["frame"].to_numpy(), keys.n_b - 1)
-        at = np.searchsorted(cell[order], track + frame, side="right") - 1
-        row = order[np.maximum(at, 0)] if len(order) else at
-        own = (at >= 0) & (code != MISSING) & (table["track_id"].to_numpy() < keys.n_a)
-        own[own] = cell[row[own]] >= track[own]
-        return np.where(own, row, MISSING)
+        first = keys.pack(code, track)
+        at = np.searchsorted(cell[order], first + np.minimum(frame, keys.n_b - 1), side="right") - 1
+        known = (at >= 0) & (code != MISSING) & (track < keys.n_a)
+        row = np.full(len(table), MISSING)
+        row[known] = order[at[known]]
+        # what was found is of this cell, and in this frame unless an earlier one will do
+        least = first if or_before else first + frame
+        known[known] = cell[row[known]] >= least[known]
+        return np.where(known, row, MISSING)
 
     def ends_of(self, contacts: pd.DataFrame) -> np.ndarray:
         """Rows (C, 2) of the two cells of each contact.

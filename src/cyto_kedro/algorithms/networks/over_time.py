@@ -173,7 +173,7 @@ def _rows(
     A cell that was lost while it died (`evidence` body) has no point at its death: its last counts.
     """
     wanted = table[list(columns)].set_axis(["population", "track_id", "frame"], axis=1)
-    rows = cells.rows_until(wanted)
+    rows = cells.rows_of(wanted, or_before=True)
     if (rows == MISSING).any():
         bad = wanted.iloc[int(np.flatnonzero(rows == MISSING)[0])]
         raise InputError(

@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.design import design, reference_of
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import Comparison
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import join
+from cyto_kedro.pipelines.common import of_assay
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +93,5 @@ def _assay(
         "reference": reference_of(groups, comparison.reference),
         "paired": comparison.paired,
         "populations": manifest.roles,
-        **{
-            name: join(
-                (part[identity]() for identity in manifest.ids(part.grain)), schemas.TABLES[name]
-            )
-            for name, part in parts.items()
-        },
+        **of_assay(parts, manifest),
     }

@@ -12,10 +12,8 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.tabulation.columns import NormaliseColumns
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ColumnSteps
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import CELL, Group, context, join
 from cyto_kedro.pipelines.contacts.nodes import plates
-
-CELL = ["fov", "population", "frame", "label"]
 
 
 def pool_columns(

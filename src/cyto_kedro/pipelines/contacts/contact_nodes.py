@@ -11,7 +11,7 @@ from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import Group, context, join, of_assay
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[Any, pd.DataFrame]
@@ -76,6 +76,5 @@ def estimate_dwell(
     bouts: Partitions, fields: pd.DataFrame, manifest: Manifest, dwell: ContactsSpec
 ) -> pd.DataFrame:
     """`schemas.Dwell`: how long contacts last, by condition and by field."""
-    tables = (bouts[identity]() for identity in manifest.ids(bouts.grain))
-    data = {"bouts": join(tables, schemas.Bouts), "fields": fields}
+    data = {**of_assay({"bouts": bouts}, manifest), "fields": fields}
     return dwell.make()(data)["dwell"]

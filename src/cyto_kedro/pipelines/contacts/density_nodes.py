@@ -12,10 +12,9 @@ from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Image
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import CELL, Group, context, join
 
 log = logging.getLogger(__name__)
-CELL = ["fov", "population", "frame", "label"]
 
 
 def map_density(

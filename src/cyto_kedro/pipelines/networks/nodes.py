@@ -10,9 +10,8 @@ import pandas as pd
 from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import NetworksSpec
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import CELL, Group, context, join
 
-CELL = ["fov", "population", "frame", "label"]
 ByPopulation = Mapping[str, pd.DataFrame]
 
 

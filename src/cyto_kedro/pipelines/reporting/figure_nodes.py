@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.contact_figures import ContactFigures
 from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
 from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
@@ -16,7 +15,7 @@ from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import join
+from cyto_kedro.pipelines.common import of_assay, one_by_one
 
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
@@ -28,25 +27,13 @@ def assay(
     fields: pd.DataFrame, frames: pd.DataFrame, parts: Mapping[str, Partitions], manifest: Manifest
 ) -> dict[str, Any]:
     """The whole assay's tables, by name; the fields table doubles as the sample sheet."""
-    tables = {
-        name: join(
-            (part[identity]() for identity in manifest.ids(part.grain)), schemas.TABLES[name]
-        )
-        for name, part in parts.items()
-    }
     return {
         "fields": fields,
         "frames": frames,
         "sample_sheet": fields,
         "roles": manifest.roles,
-        **tables,
+        **of_assay(parts, manifest),
     }
-
-
-def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
-    """The partitions of a table too long to be held at once."""
-    for identity in manifest.ids(table.grain):
-        yield table[identity]()
 
 
 def draw_killing_figures(
