@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, levels_of
+from cyto_kedro.algorithms.segmentation.classical import Classical, Scene, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.split import trim_to_height
 
@@ -88,18 +88,12 @@ class BlobSeeds(Classical):
             raise ValueError(f"largest={self.largest} is less than smallest={self.smallest}")
         return self
 
-    def cells(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float | None,
-    ) -> np.ndarray:
+    def cells(self, scene: Scene) -> np.ndarray:
         """See `Classical.cells`."""
         from skimage.segmentation import watershed
 
-        found = levels_of(image, sample, self.sigma(diameter))
+        image, diameter = scene.image, scene.diameter
+        found = levels_of(scene, self.sigma(diameter))
         smooth, level = found.smooth, found.level
         least = max(self.min_contrast * found.noise, self.min_height * (found.threshold - level))
         count = int(np.ceil(np.log(self.largest / self.smallest) / np.log(_STEP))) + 1

@@ -17,10 +17,10 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.algorithms.segmentation.frames import (
+    FieldFrame,
     channel_data,
-    field_sample,
-    frame_of,
     stack_shape,
+    within_filmed,
 )
 from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
 
@@ -195,16 +195,18 @@ class CellPose(Algorithm):
         at_once = self.frames_at_once or (_GPU_FRAMES if gpu else 1)
         for start in range(0, len(label), at_once):
             frames = {
-                index: [frame_of(channel, index) for channel in channels]
+                index: [FieldFrame.of(channel, index) for channel in channels]
                 for index in range(start, min(start + at_once, len(label)))
             }
-            frames = {index: each for index, each in frames.items() if np.ptp(each[0]) > 0}
+            frames = {
+                index: each for index, each in frames.items() if np.ptp(each[0].part.image) > 0
+            }
             if not frames:
                 continue
             batch = np.zeros((len(frames), *label.shape[1:], n_channels), np.float32)
-            for at, (index, images) in enumerate(frames.items()):
-                for number, (channel, image) in enumerate(zip(channels, images, strict=True)):
-                    batch[at, ..., number] = _scaled(image, channel, index)
+            for at, images in enumerate(frames.values()):
+                for number, image in enumerate(images):
+                    batch[at, ..., number] = _scaled(image)
             if diameter is not None and self.antialias:
                 shrunk = diameter / float(getattr(network, "diam_mean", 30.0))
                 sigma = max(shrunk - 1, 0) / 2
@@ -215,8 +217,8 @@ class CellPose(Algorithm):
                 left = np.stack([_left(image, mask, diameter or 0) for image, mask in pairs])
                 more = self._masks(network, left, diameter)
                 masks = [_joined(*both) for both in zip(masks, more, strict=True)]
-            for index, mask in zip(frames, masks, strict=True):
-                label[index] = renumber(mask)
+            for (index, images), mask in zip(frames.items(), masks, strict=True):
+                label[index] = renumber(within_filmed(mask, images[0].own_filmed))
         return {"label": label}
 
     def _masks(self, network: Any, batch: np.ndarray, diameter: float | None) -> list[np.ndarray]:
@@ -247,10 +249,9 @@ class CellPose(Algorithm):
         return [channel_data(data, others[0]), nuclei]
 
 
-def _scaled(frame: np.ndarray, data: Data, index: int) -> np.ndarray:
-    """`frame` with the field's 1st percentile at 0 and its 99th at 1 (Cellpose's `normalize99`)."""
-    sample = field_sample(data, index) if "field" in data or frame.size > 2048**2 else frame
-    return _stretched(frame, sample)
+def _scaled(frame: FieldFrame) -> np.ndarray:
+    """The frame with the field's 1st percentile at 0 and its 99th at 1 (Cellpose's `normalize99`)."""
+    return _stretched(frame.part.image, frame.sample())
 
 
 def _stretched(frame: np.ndarray, sample: np.ndarray) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,14 +19,10 @@ from cyto_kedro.algorithms.segmentation.cleanup import (
     drop_by_area,
     renumber,
 )
-from cyto_kedro.algorithms.segmentation.frames import (
-    field_windows,
-    frame_of,
-    stack_shape,
-    with_margin,
-)
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Part, stack_shape, within_filmed
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
+    block_mean,
     flatten,
     flatten_factor,
     pool,
@@ -102,60 +98,91 @@ class Classical(Algorithm):
         largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
         label = np.zeros(stack_shape(data["image"]), np.uint32)
         for index in range(len(label)):
-            label[index] = self._frame(data, index, diameter, smallest, largest)
+            frame = FieldFrame.of(data, index)
+            label[index] = self._frame(frame, diameter, smallest, largest)
         return {"label": label}
 
     def _frame(
         self,
-        data: Data,
-        index: int,
+        frame: FieldFrame,
         diameter: float | None,
         smallest: float | None,
         largest: float | None,
     ) -> np.ndarray:
-        image = frame_of(data, index)
+        image = frame.part.image
         nothing = np.zeros(image.shape, np.uint32)
         if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
             return nothing
-        sample = field_windows(data, index, image)
-        size = diameter or typical_diameter(*sample)
+        parts = frame.windows()
+        size = diameter or typical_diameter(parts)
         if size is None:
             return nothing
         margin = math.ceil(_MARGIN * size)
-        image, tile = with_margin(data, index, image, margin, _grid(size, margin))
-        if self.flatten:
-            image, sample = of_both(lambda each: flatten(each, size), image, sample)
+        wide, tile = frame.with_margin(margin, _grid(size, margin))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
-        label = self.cells(image, sample, size, smallest, largest)
-        label = drop_by_area(label, smallest, largest)
-        return renumber((drop_border(label) if self.clear_border else label)[tile])
+        scene = Scene(wide.image, tuple(parts), size, smallest, largest)
+        if self.flatten:
+            scene = scene.changed(lambda each: flatten(each, size))
+        label = drop_by_area(within_filmed(self.cells(scene), wide.filmed), smallest, largest)
+        return renumber((drop_border(label, wide.filmed) if self.clear_border else label)[tile])
 
     def sigma(self, diameter: float) -> float:
         """Of the Gaussian, in pixels."""
         return max(self.smoothing * diameter, 0.5)
 
     @abstractmethod
-    def cells(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float | None,
-    ) -> np.ndarray:
-        """Labels (Y, X) of one flattened frame; areas are checked afterwards.
+    def cells(self, scene: Scene) -> np.ndarray:
+        """Labels (Y, X) of one flattened frame; areas are checked afterwards."""
 
-        Parameters
-        ----------
-        image : (Y, X) float32
-            Not constant, finite.
-        sample : (Y, X) float32 each
-            Parts of the field (or just `image`) that thresholds and noise are taken from.
-        diameter
-            Typical cell diameter, pixels.
-        smallest, largest
-            Areas that cells may have, pixels.
-        """
+
+@dataclass(frozen=True)
+class Scene:
+    """A frame as the engines see it, finite and not constant, with all that they are told of it.
+
+    Attributes
+    ----------
+    image : (Y, X) float32
+    parts
+        Of the field (or just `image`): thresholds and noise are taken from their filmed pixels.
+    diameter
+        Typical cell diameter, pixels.
+    smallest, largest
+        Areas that cells may have, pixels.
+    """
+
+    image: np.ndarray
+    parts: tuple[Part, ...]
+    diameter: float
+    smallest: float
+    largest: float | None
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Scene:
+        """`change` of the image and of each part; once where they are the same array."""
+        image = change(self.image)
+        parts = tuple(
+            replace(each, image=image if each.image is self.image else change(each.image))
+            for each in self.parts
+        )
+        return replace(self, image=image, parts=parts)
+
+    def coarser(self, factor: int) -> Scene:
+        """The scene in block means, lengths and areas in blocks."""
+        if factor == 1:
+            return self
+        whole = self.changed(lambda each: block_mean(each, factor))
+        parts = tuple(
+            part
+            if part.filmed is None
+            else replace(part, filmed=block_mean(part.filmed.astype(np.float32), factor) == 1)
+            for part in whole.parts
+        )
+        return replace(
+            whole,
+            parts=parts,
+            diameter=self.diameter / factor,
+            smallest=self.smallest / factor**2,
+            largest=None if self.largest is None else self.largest / factor**2,
+        )
 
 
 def coarse_factor(diameter: float) -> int:
@@ -182,19 +209,11 @@ class Levels:
     noise: float  # its sd
 
 
-def levels_of(image: np.ndarray, sample: Sequence[np.ndarray], sigma: float) -> Levels:
-    """Smooth a frame and its field's `sample` by a Gaussian of `sigma` pixels, and find the levels."""
+def levels_of(scene: Scene, sigma: float) -> Levels:
+    """Smooth a frame and the parts of its field by a Gaussian of `sigma` pixels; find the levels."""
     from skimage.filters import threshold_otsu
 
-    smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
-    pixels = pool(parts)
+    smooth = scene.changed(lambda each: ndi.gaussian_filter(each, sigma))
+    pixels = pool([part.pixels for part in smooth.parts])
     threshold = float(threshold_otsu(pixels))
-    return Levels(smooth, pixels, threshold, *background_level(pixels, threshold))
-
-
-def of_both(
-    change: Callable[[np.ndarray], np.ndarray], image: np.ndarray, sample: Sequence[np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """`change` of `image` and of each of `sample`; once where they are the same array."""
-    changed = change(image)
-    return changed, [changed if each is image else change(each) for each in sample]
+    return Levels(smooth.image, pixels, threshold, *background_level(pixels, threshold))

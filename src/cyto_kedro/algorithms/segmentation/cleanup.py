@@ -89,9 +89,14 @@ def drop_by_area(
     return np.where(keep[label], label, 0).astype(label.dtype)
 
 
-def drop_border(label: np.ndarray) -> np.ndarray:
-    """Remove labels that touch the edge of the image: their size and shape are unknown."""
+def drop_border(label: np.ndarray, filmed: np.ndarray | None = None) -> np.ndarray:
+    """Remove labels that touch the edge of the image, or of what was `filmed` (Y, X bool) of it.
+
+    Their size and shape are unknown.
+    """
     rim = np.concatenate((label[0], label[-1], label[:, 0], label[:, -1]))
+    if filmed is not None:
+        rim = np.concatenate((rim, label[ndi.binary_dilation(~filmed)]))
     keep = np.ones(int(label.max()) + 1, bool)
     keep[rim] = False
     return np.where(keep[label], label, 0).astype(label.dtype)

@@ -11,10 +11,10 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cellpose import CellPose
 from cyto_kedro.algorithms.segmentation.frames import (
+    FieldFrame,
     channel_data,
-    field_sample,
-    frame_of,
     stack_shape,
+    within_filmed,
 )
 from cyto_kedro.algorithms.segmentation.labels import ImageToLabel
 from cyto_kedro.algorithms.segmentation.stardist import StarDist
@@ -109,8 +109,9 @@ class SeededGrowth(Algorithm):
         label = np.zeros(seeds.shape, np.uint32)
         for index, seed in enumerate(seeds):
             if seed.any():
-                level = self._level(field_sample(cells, index))
-                label[index] = self._grow(seed, frame_of(cells, index), level, reach)
+                frame = FieldFrame.of(cells, index)
+                grown = self._grow(seed, frame.part.image, self._level(frame.sample()), reach)
+                label[index] = within_filmed(grown, frame.own_filmed)
         return {"label": label}
 
     def _level(self, image: np.ndarray) -> float:

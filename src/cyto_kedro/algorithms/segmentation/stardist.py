@@ -14,7 +14,7 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
-from cyto_kedro.algorithms.segmentation.frames import field_sample, frame_of, stack_shape
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame, stack_shape, within_filmed
 from cyto_kedro.errors import InputError, MissingExtraError
 
 
@@ -148,11 +148,11 @@ class StarDist(Algorithm):
         label = np.zeros(stack_shape(data["image"]), np.uint32)
         network, scale = _load(self.model), self._factor(data.get("pixel_size_um"))
         for index in range(label.shape[0]):
-            frame = frame_of(data, index)
-            low, high = np.percentile(field_sample(data, index), (self.low, self.high))
+            seen = FieldFrame.of(data, index)
+            low, high = np.percentile(seen.sample(), (self.low, self.high))
             if high <= low:
                 continue
-            frame = (frame - low) / (high - low)
+            frame = (seen.part.image - low) / (high - low)
             if self.antialias and scale < 1:
                 frame = ndi.gaussian_filter(frame, (1 / scale - 1) / 2, mode="nearest")
             found, _ = network.predict_instances(
@@ -162,5 +162,5 @@ class StarDist(Algorithm):
                 scale=None if scale == 1 else scale,
                 show_tile_progress=False,
             )
-            label[index] = renumber(found)
+            label[index] = renumber(within_filmed(found, seen.own_filmed))
         return {"label": label}
