@@ -8,16 +8,8 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import (
-    MISSING,
-    Clock,
-    Keys,
-    divide,
-    find,
-    fov_of,
-    need,
-    size,
-)
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, need, size
 
 _ROLES = ("effector", "target")
 
