@@ -31,10 +31,10 @@ First the blocks of `parameters*.yml`, then the algorithms that these blocks nam
 uses if you change nothing stands in `conf/base/`; the defaults here are what a key has when you leave
 it out. An unknown key, algorithm or argument stops the run before it starts.
 
-- Keys that differ only in `_um` and `_px` say the same length, in `_min` and `_frames` the same time. Give one:
-  it replaces the default of both. µm needs the pixel size, minutes the times of frames (see
-  [your_data.md](your_data.md)); where they are unknown, use px and frames. Give both, and µm and minutes count
-  where they can.
+- Keys that differ only in `_um` and `_px` say the same length, in `_min` and `_frames` the same time.
+  Give one: it replaces the default of both. µm needs the pixel size, minutes the times of frames (see
+  [your_data.md](your_data.md)); where they are unknown, use px and frames. Give both, and µm and
+  minutes count where they can.
 - An environment replaces a whole block (`assay:`, `tracking:`, …): restate all of it.
 - Once, on the command line: `kedro run --params assay.block_length=10`.
 - An algorithm is written `{name: Otsu, args: {smoothing: 0.1}}`; `args` may be left out.
