@@ -45,7 +45,7 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
         return [f"{len(before)} rows, now {len(after)}"]
     told = []
     for name in before.columns.intersection(after.columns).difference(list(PASSING)):
-        old, new = before[name].reset_index(drop=True), after[name].reset_index(drop=True)
+        old, new = (_plain(table[name].reset_index(drop=True)) for table in (before, after))
         same = (old == new).fillna(False).to_numpy(bool) | (old.isna() & new.isna()).to_numpy()
         if not same.all():
             row = int(np.argmin(same))
@@ -55,6 +55,12 @@ def differences(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
                 text += f", at most by {gap:.3g}"
             told.append(text)
     return told
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """A column of lists by their text; any other as it is."""
+    nested = column.dtype == object and column.map(lambda v: isinstance(v, np.ndarray | list)).any()
+    return column.map(repr) if nested else column
 
 
 def main() -> int:
