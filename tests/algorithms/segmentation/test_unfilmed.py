@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation import frames
-from cyto_kedro.algorithms.segmentation.frames import FieldFrame
+from cyto_kedro.algorithms.segmentation.frames import Frames
 from cyto_kedro.errors import InputError
 from cyto_kedro.registry import build
 
@@ -35,7 +35,7 @@ def film(seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     for y, x in centres:
         a, b = rng.uniform(14, 22, 2)
         cell = ((Y - y) / a) ** 2 + ((X - x) / b) ** 2 < 1
-        clean = np.maximum(clean, rng.uniform(12, 40) * cell)
+        clean = np.maximum(clean, rng.uniform(20, 40) * cell)
     return 100 + ndi.gaussian_filter(clean, 2) + rng.normal(0, 1.5, clean.shape), centres
 
 
@@ -87,7 +87,7 @@ def test_what_was_filmed_may_be_told(name: str) -> None:
     image = film()[0].astype(np.float32)
     shown = np.broadcast_to(X >= 200, (1, SIZE, SIZE))
     image[:, :200] += 50 * np.sin(Y[:, :200] / 9)  # nothing that one would see of a margin
-    told = labels(name, image, filmed=shown)
+    told = labels(name, image, valid=shown)
     assert not told[:, :200].any() and 3 <= told.max() <= 6
 
 
@@ -115,8 +115,7 @@ def test_tiles_know_the_margin_of_their_field(monkeypatch: pytest.MonkeyPatch) -
     image = film()[0].astype(np.float32)
     image[:21] = 0
     monkeypatch.setattr(frames, "_WHOLE_PX", 200**2)
-    data = {"image": image[None, :30, 100:300], "field": image[None], "corner": (0, 100)}
-    tile = FieldFrame.of(data, 0)
+    tile = Frames(image[None, :30, 100:300], image[None], (0, 100))[0]
     assert tile.own_filmed is not None and not tile.own_filmed[:21].any()
     assert tile.own_filmed[27:].all()
     assert tile.sample().min() > 90

@@ -58,6 +58,13 @@ class BlobSeeds(Classical):
     `largest` (`blobs`); those too weak, and those that a stronger one overlaps, left out; a watershed
     of the smoothed intensities from the others, within what lies above the noise and `min_height`;
     each cell trimmed to its own half height. Foreground without a blob is no cell.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(BlobSeeds(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     method: Literal["log", "dog"] = Field(

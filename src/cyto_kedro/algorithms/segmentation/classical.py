@@ -9,17 +9,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.segmentation.cleanup import (
-    area_px,
-    drop_border,
-    drop_by_area,
-    renumber,
-)
-from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Part, stack_shape, within_filmed
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.cleanup import Labelled, drop_border, drop_by_area, renumber
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames, Part, within_filmed
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
     block_mean,
@@ -29,25 +24,28 @@ from cyto_kedro.algorithms.segmentation.scale import (
     typical_diameter,
     wide_factor,
 )
+from cyto_kedro.core.contract import Image
+from cyto_kedro.core.units import Area, PositiveArea, PositiveLength, in_px
 
 _COARSE_DIAMETER = 30  # pixels: larger cells may be sought in block means
 _MARGIN = 4.0  # around a tile, in diameters
 
 
 class Classical(Algorithm):
-    """``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``, frame by frame.
+    """Engines without weights: labels frame by frame.
 
     Lengths are relative to the cells' diameter where they can be, so that one configuration serves
     several magnifications; results do not depend on block length. Neither do they on tiles: with
-    ``"field"`` (the whole images, lazy) and ``"corner"`` (y, x of ``"image"`` therein), diameter,
-    thresholds and noise are those of the field, and the surroundings of the tile are seen.
+    ``field`` (the whole images, lazy) and ``corner`` (y, x of ``image`` therein), diameter,
+    thresholds and noise are those of the field, and the surroundings of the tile are seen. Pixels
+    that were never filmed (``valid``, else `filmed` looks for them) take no part in them and hold no
+    cells.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
-    diameter_um: float | None = Field(default=None, gt=0, description="typical cell diameter, um")
-    diameter_px: float | None = Field(
-        default=None, gt=0, description="the same in pixels; neither given: estimated per frame"
+    diameter: PositiveLength | None = Field(
+        default=None, description="typical cell diameter; null: estimated per frame"
     )
     smoothing: float = Field(
         default=0.05, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"
@@ -61,45 +59,37 @@ class Classical(Algorithm):
     edge_height: float = Field(
         default=0.5, ge=0, lt=1, description="cut each cell at this share of its height; 0: do not"
     )
-    min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")
-    min_area_px: float | None = Field(
-        default=None, ge=0, description="smallest cell, pixels; neither given: 0.1 typical areas"
+    min_area: Area | None = Field(
+        default=None, description="smallest cell; null: 0.1 typical areas"
     )
-    max_area_um2: float | None = Field(default=None, gt=0, description="largest cell, um2")
-    max_area_px: float | None = Field(default=None, gt=0, description="largest cell, pixels")
+    max_area: PositiveArea | None = Field(default=None, description="largest cell")
     clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
 
-    @model_validator(mode="after")
-    def _one_unit_each(self) -> Classical:
-        for um, px in (
-            ("diameter_um", "diameter_px"),
-            ("min_area_um2", "min_area_px"),
-            ("max_area_um2", "max_area_px"),
-        ):
-            if getattr(self, um) is not None and getattr(self, px) is not None:
-                raise ValueError(f"give {um} or {px}, not both")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Segment every frame of ``data["image"]``; reads ``pixel_size_um`` for um lengths.
+    def run(
+        self,
+        image: Image,
+        field: Image | None = None,
+        corner: tuple[int, int] | None = None,
+        valid: np.ndarray | None = None,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Labelled:
+        """Segment every frame of `image`.
 
         Raises
         ------
         ConfigError
             If a length is in um and the pixel size is unknown.
         InputError
-            If a frame holds NaN or infinite values, or the image is not (T, Y, X).
+            If a frame holds NaN or infinite values.
         """
-        pixel = data.get("pixel_size_um")
-        diameter = None
-        if self.diameter_um is not None or self.diameter_px is not None:
-            diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel)
-        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
-        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
-        label = np.zeros(stack_shape(data["image"]), np.uint32)
+        diameter, smallest, largest = (
+            in_px(self, name, pixel_size_um) for name in ("diameter", "min_area", "max_area")
+        )
+        frames = Frames(image, field, corner, valid, frame_start)
+        label = np.zeros(frames.shape, np.uint32)
         for index in range(len(label)):
-            frame = FieldFrame.of(data, index)
-            label[index] = self._frame(frame, diameter, smallest, largest)
+            label[index] = self._frame(frames[index], diameter, smallest, largest)
         return {"label": label}
 
     def _frame(

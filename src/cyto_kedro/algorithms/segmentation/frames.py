@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.filmed import filmed
+from cyto_kedro.core.contract import Stack
 from cyto_kedro.errors import InputError
 
 _WHOLE_PX = 2048**2
@@ -58,21 +58,6 @@ class FieldFrame:
     corner: tuple[int, int] | None = None
     number: int = 0
     given: np.ndarray | None = None
-
-    @classmethod
-    def of(cls, data: Data, index: int) -> FieldFrame:
-        """Frame `index` of ``data["image"]`` (T, Y, X).
-
-        Reads, where they are given, ``"field"`` (the whole images), ``"corner"``, ``"frame_start"``
-        and ``"filmed"``, (Y, X) or (T, Y, X) bool of the field.
-        """
-        own, given = data["image"][index], data.get("filmed")
-        if given is not None:
-            given = np.asarray(given if given.ndim == 2 else given[index], bool)
-        number = int(data.get("frame_start", 0)) + index
-        if "field" not in data:
-            return cls(own, own, None, number, given)
-        return cls(own, data["field"][index], data.get("corner"), number, given)
 
     @property
     def tiled(self) -> bool:
@@ -205,6 +190,48 @@ def _holes_of_nan(frame: np.ndarray) -> np.ndarray:
     return np.isinf(frame) | (nan & ~np.isin(pieces, edge[edge > 0]))
 
 
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a block or tile, each with its field: what engines are given, in one piece.
+
+    Attributes
+    ----------
+    image
+        (T, Y, X), NumPy or lazy.
+    field
+        The images of the whole field, where `image` is a tile of them; None: it is no tile.
+    corner
+        (y, x) of the tile in the field.
+    valid
+        (Y, X) or (T, Y, X) bool of the field: which pixels were filmed; None: it is looked for.
+    frame_start
+        Number of the film's frame at index 0.
+    """
+
+    image: Stack
+    field: Stack | None = None
+    corner: tuple[int, int] | None = None
+    valid: np.ndarray | None = None
+    frame_start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, rows, columns."""
+        frames, rows, columns = self.image.shape
+        return frames, rows, columns
+
+    def __getitem__(self, index: int) -> FieldFrame:
+        own, given = self.image[index], self.valid
+        if given is not None:
+            given = np.asarray(given if given.ndim == 2 else given[index], bool)
+        whole = own if self.field is None else self.field[index]
+        corner = None if self.field is None else self.corner
+        return FieldFrame(own, whole, corner, self.frame_start + index, given)
+
+
 def repeated(image: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
     """`image` (Y, X), its pixels that were not filmed repeating the nearest one that was; else 0."""
     if shown is None:
@@ -220,36 +247,18 @@ def within_filmed(label: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
     return label if shown is None else np.where(shown, label, 0).astype(label.dtype)
 
 
-def channel_data(data: Data, channel: str) -> Data:
-    """`data` with only one of its channels as image.
+def one_channel(image: Stack | Mapping[str, Stack], channel: str) -> Stack:
+    """One of a population's channels.
 
     Raises
     ------
     InputError
         If there are no channels apart, or not this one.
     """
-    image = data["image"]
     if not isinstance(image, Mapping) or channel not in image:
         held = sorted(image) if isinstance(image, Mapping) else "one image"
         raise InputError(
             f"channel {channel!r} is to be read alone, but the population's image holds {held}: name "
             "the channel in assay.populations.<name>.channels, with combine: separate"
         )
-    field = {"field": data["field"][channel]} if "field" in data else {}
-    return {**data, "image": image[channel], **field}
-
-
-def stack_shape(stack: Any, key: str = "image") -> tuple[int, int, int]:
-    """Shape of a (T, Y, X) stack.
-
-    Raises
-    ------
-    InputError
-        If the stack has another number of axes.
-    """
-    if getattr(stack, "ndim", None) != 3:
-        raise InputError(
-            f"{key} must be an array (T, Y, X), got shape {getattr(stack, 'shape', None)}; "
-            f"put a length-1 time axis before a still image: image[None]"
-        )
-    return tuple(stack.shape)
+    return image[channel]

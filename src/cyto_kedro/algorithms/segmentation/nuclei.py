@@ -58,6 +58,13 @@ class Nuclei(Classical):
 
     Trees of thresholds with a choice by shape: Arteta et al. 2012 (doi:10.1007/978-3-642-33415-3_43),
     there with a trained score.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(Nuclei(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     smoothing: float = Field(

@@ -73,6 +73,13 @@ class Otsu(ThresholdSegmentation):
 
     Taken on square roots of the intensities above the darkest (1st percentile), which evens out
     the spread of dim and bright cells; `square_root=False` is Otsu on plain intensities.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(Otsu(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     square_root: bool = Field(default=True, description="threshold square roots of intensities")
@@ -94,6 +101,13 @@ class Li(ThresholdSegmentation):
 
     Lower than Otsu's where cells differ in brightness; the best of the three where background is
     dark and even.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(Li(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
@@ -107,6 +121,13 @@ class LocalThreshold(ThresholdSegmentation):
     """Pixels brighter than their surroundings, then watershed: finds dim cells beside bright ones.
 
     The surroundings are a Gaussian mean with sigma `window` / 2 cell diameters.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(LocalThreshold(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     window: float = Field(default=2.0, gt=0, description="width of the mean, in cell diameters")
