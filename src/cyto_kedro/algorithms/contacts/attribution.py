@@ -13,9 +13,9 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.contacts.attack_model import AttackModel, Histories, Priors, fit
-from cyto_kedro.algorithms.contacts.common import MISSING, divide, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of, rows_of
 from cyto_kedro.algorithms.contacts.kills import finished, per_pair, shares_of
+from cyto_kedro.core.keys import MISSING, divide, run_ids, starts_of
 
 _LOG_SD = {
     "lethal_min": 2.0,

@@ -10,7 +10,6 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import divide, fov_of, need, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.motion_fits import (
     exponential,
     interval,
@@ -25,6 +24,7 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     pairs_by_lag,
     trajectories,
 )
+from cyto_kedro.core.keys import divide, fov_of, need, run_ids, starts_of
 
 PER_TIME2 = {"px": "px2_per_frame2", "um": "um2_per_min2"}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy
 
-from cyto_kedro.algorithms.contacts.common import MISSING, starts_of
+from cyto_kedro.core.keys import MISSING, starts_of
 
 
 class Bodies(NamedTuple):

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import PAIR, Clock, fov_of, need, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.joint import Joint
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import PAIR, fov_of, need, run_ids, starts_of
 from cyto_kedro.errors import ConfigError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.contacts.common import divide, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.deaths import DeathCaller, Judged, Series
+from cyto_kedro.core.keys import divide, run_ids, starts_of
 
 _LARGEST = 30.0  # logit beyond which alive and dead are certain
 

@@ -8,16 +8,8 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import (
-    MISSING,
-    Clock,
-    Keys,
-    divide,
-    find,
-    fov_of,
-    need,
-    size,
-)
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, need, size
 
 _ROLES = ("effector", "target")
 
@@ -73,7 +65,7 @@ class Conjugation(Algorithm):
         place = slot[cells["frame"].to_numpy(np.int64)]
         whole = base.assign(**_counts(cells, place, len(kept), effector, target))
         if pixel is None:
-            tiles = schemas.empty(schemas.ConjugationTiles)
+            tiles: pd.DataFrame = schemas.empty(schemas.ConjugationTiles)
         else:
             tiles = self._tiles(base, cells, place, (effector, target), shape, float(pixel))
         return {"conjugation": schemas.conform(schemas.Conjugation, whole), "tiles": tiles}

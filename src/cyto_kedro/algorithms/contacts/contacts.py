@@ -8,15 +8,7 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import (
-    MISSING,
-    PAIR,
-    Keys,
-    find,
-    fov_of,
-    need,
-    size,
-)
+from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, need, size
 from cyto_kedro.errors import ConfigError, InputError
 
 

@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import need
+from cyto_kedro.core.keys import need
 
 
 class CellDeathIndex(Algorithm):

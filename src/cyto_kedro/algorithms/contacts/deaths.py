@@ -12,17 +12,8 @@ from pydantic import Field, model_validator
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.contacts.bodies import Bodies, find_bodies
-from cyto_kedro.algorithms.contacts.common import (
-    MISSING,
-    Clock,
-    Keys,
-    find,
-    fov_of,
-    need,
-    run_ids,
-    size,
-    starts_of,
-)
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, need, run_ids, size, starts_of
 from cyto_kedro.errors import InputError
 
 

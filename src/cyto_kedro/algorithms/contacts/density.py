@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.contacts.common import need
 from cyto_kedro.algorithms.contacts.kernels import (
     density_at,
     density_map,
@@ -21,6 +20,7 @@ from cyto_kedro.algorithms.contacts.kernels import (
     likelihood_bandwidth,
     scott_bandwidth,
 )
+from cyto_kedro.core.keys import need
 from cyto_kedro.errors import ConfigError, InputError
 
 _LEAST_PX = 1.0  # positions are known to about a pixel: no kernel is narrower

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import fov_of, need, starts_of
 from cyto_kedro.algorithms.contacts.trajectories import UNITS, trajectories
+from cyto_kedro.core.keys import fov_of, need, starts_of
 from cyto_kedro.errors import ConfigError, unknown
 
 

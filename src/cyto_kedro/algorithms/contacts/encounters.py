@@ -10,8 +10,9 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import PAIR, Clock, divide, fov_of, need
 from cyto_kedro.algorithms.contacts.joint import Joint
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import PAIR, divide, fov_of, need
 
 
 class Encounters(Algorithm):

@@ -13,16 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.base import Data
-from cyto_kedro.algorithms.contacts.common import (
-    MISSING,
-    Keys,
-    find,
-    fov_of,
-    need,
-    run_ids,
-    size,
-    starts_of,
-)
+from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, need, run_ids, size, starts_of
 from cyto_kedro.errors import InputError, unknown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.contacts.common import MISSING, Keys, find, size
+from cyto_kedro.core.keys import MISSING, Keys, find, size
 
 
 class Joint:

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, divide, fov_of, need, starts_of
 from cyto_kedro.algorithms.contacts.exposure import roles_of, rows_of, turned
+from cyto_kedro.core.keys import MISSING, divide, fov_of, need, starts_of
 from cyto_kedro.errors import ConfigError
 
 

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import divide, fov_of, need, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.trajectories import (
     KEYS,
     UNITS,
@@ -24,6 +23,7 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     length,
     trajectories,
 )
+from cyto_kedro.core.keys import divide, fov_of, need, run_ids, starts_of
 
 STILL = 1e-9  # a shorter step (px or µm) is rounding, which has no direction
 PER_TIME = {"px": "px_per_frame", "um": "um_per_min"}

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import need
+from cyto_kedro.core.keys import need
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 _LEAST_CONTROLS = 10

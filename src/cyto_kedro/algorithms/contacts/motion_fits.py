@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from cyto_kedro.algorithms.contacts.common import divide
+from cyto_kedro.core.keys import divide
 
 # points of the grid of persistence times; neighbours differ by about 2 %
 GRID = 400

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import divide, fov_of, need
 from cyto_kedro.algorithms.contacts.motion_fits import (
     LEAST_TRACKS,
     effective_pairs,
@@ -28,6 +27,7 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     pairs_by_lag,
     trajectories,
 )
+from cyto_kedro.core.keys import divide, fov_of, need
 
 Z95 = 1.959964
 

@@ -10,17 +10,8 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import (
-    MISSING,
-    Keys,
-    divide,
-    find,
-    fov_of,
-    need,
-    size,
-    starts_of,
-)
 from cyto_kedro.algorithms.contacts.positions import frames_of, nearest
+from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, need, size, starts_of
 from cyto_kedro.errors import InputError, unknown
 
 

@@ -20,13 +20,13 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.contacts.common import PAIR, fov_of, need, starts_of
 from cyto_kedro.algorithms.contacts.contacts import (
     MEASURES,
     ContactJoin,
     centre_distance,
     in_order,
 )
+from cyto_kedro.core.keys import PAIR, fov_of, need, starts_of
 
 Pairs = tuple[np.ndarray, np.ndarray]
 

@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Data
-from cyto_kedro.algorithms.contacts.common import divide, need
 from cyto_kedro.algorithms.contacts.viability import MarkerThreshold
+from cyto_kedro.core.keys import divide, need
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import divide, fov_of, need, run_ids, starts_of
 from cyto_kedro.algorithms.contacts.trajectories import KEYS
+from cyto_kedro.core.keys import divide, fov_of, need, run_ids, starts_of
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 SIGMAS = 4.0  # a Gaussian window ends here

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, Clock, divide, need
 from cyto_kedro.algorithms.contacts.exposure import (
     Exposure,
     exposure_of,
@@ -16,6 +15,8 @@ from cyto_kedro.algorithms.contacts.exposure import (
     rows_of,
     turned,
 )
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, divide, need
 
 _EFFECTOR = ["effector_population", "effector_track_id"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.contacts.common import run_ids, starts_of
+from cyto_kedro.core.keys import run_ids, starts_of
 from cyto_kedro.errors import InputError
 
 UNITS = ("px", "um")

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import need
+from cyto_kedro.core.keys import need
 from cyto_kedro.errors import InputError, unknown
 
 # share of variance between the halves of Otsu's split: 0.64 for a normal and 0.75 for a flat

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, divide, need, starts_of
 from cyto_kedro.algorithms.networks.field import FieldCells
+from cyto_kedro.core.keys import MISSING, divide, need, starts_of
 from cyto_kedro.errors import InputError
 
 _NONE = -1

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.contacts.common import MISSING, Clock, divide, fov_of, need
 from cyto_kedro.algorithms.networks.field import FieldCells
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, divide, fov_of, need
 from cyto_kedro.errors import ConfigError
 
 # fewer deaths than this say next to nothing

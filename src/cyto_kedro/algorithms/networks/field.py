@@ -11,13 +11,14 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, Clock, Keys, fov_of, size
 from cyto_kedro.algorithms.networks.measures import (
     assortativity,
     centralities,
     frame_measures,
     node_measures,
 )
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, Keys, fov_of, size
 from cyto_kedro.errors import InputError
 from cyto_kedro.graphs import FrameGraphs
 

@@ -18,7 +18,6 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.contacts.common import fov_of, need
 from cyto_kedro.algorithms.networks.field import CellGraph, FieldCells
 from cyto_kedro.algorithms.networks.measures import (
     connecting_radii,
@@ -26,6 +25,7 @@ from cyto_kedro.algorithms.networks.measures import (
     lengths,
     triangulate,
 )
+from cyto_kedro.core.keys import fov_of, need
 
 
 def _limit(name: str, um: float | None, px: float | None, data: Data) -> float:

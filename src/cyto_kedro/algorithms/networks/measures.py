@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import sparse
 
-from cyto_kedro.algorithms.contacts.common import divide
+from cyto_kedro.core.keys import divide
 
 # (sources at a time) x nodes of the arrays in `centralities`
 _CHUNK = 4_000_000

@@ -9,8 +9,8 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import MISSING, fov_of, need
 from cyto_kedro.algorithms.networks.field import FieldCells
+from cyto_kedro.core.keys import MISSING, fov_of, need
 from cyto_kedro.errors import InputError
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cyto_kedro.algorithms.contacts.common import divide
+from cyto_kedro.core.keys import divide
 
 CORRECTIONS = ("translation", "isotropic", "border", "none")
 

@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.contacts.common import divide, need
 from cyto_kedro.algorithms.networks.field import FieldCells
 from cyto_kedro.algorithms.networks.ripley import Pairs, clark_evans, hanisch_g
+from cyto_kedro.core.keys import divide, need
 from cyto_kedro.errors import InputError
 from cyto_kedro.schemas.base import Table
 

@@ -18,8 +18,8 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.common import divide
 from cyto_kedro.algorithms.tabulation.expressions import Expression, numbers
+from cyto_kedro.core.keys import divide
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 Reach = Literal["frame", "film", "plate"]

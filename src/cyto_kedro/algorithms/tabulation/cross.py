@@ -10,9 +10,9 @@ from pydantic import Field, model_validator
 from scipy.spatial import cKDTree
 
 from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.contacts.common import MISSING, find
 from cyto_kedro.algorithms.tabulation.columns import ColumnStep, Reach
 from cyto_kedro.algorithms.tabulation.expressions import Expression, numbers
+from cyto_kedro.core.keys import MISSING, find
 from cyto_kedro.errors import ConfigError, unknown
 
 

@@ -1,4 +1,4 @@
-"""What the modules of contacts and networks share: keys as integers, lookups, runs.
+"""Keys of cells as integers, lookups and runs, on columns of tables.
 
 Cells are joined over (population, frame, label) and (population, track_id, frame). Joins on one
 sorted int64 key per row are several times quicker than joins on text columns, so `Keys` packs them.
@@ -107,27 +107,3 @@ def divide(a: Any, b: Any) -> np.ndarray:
     """``a / b``, null where `b` is 0 or null."""
     a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=(b != 0) & ~np.isnan(b))
-
-
-class Clock:
-    """Time of a field's frames, read off any table with `frame` and `time_min`."""
-
-    def __init__(self, *tables: pd.DataFrame) -> None:
-        rows = pd.concat([table[["frame", "time_min"]] for table in tables]).dropna()
-        first = rows.drop_duplicates("frame").sort_values("frame")
-        self._frame = first["frame"].to_numpy(np.int64)
-        self._time = first["time_min"].to_numpy(float)
-
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """Minutes at each frame, null where no table tells."""
-        at = find(self._frame, np.asarray(frame, np.int64))
-        if not len(self._time):
-            return np.full(len(at), np.nan)
-        return np.where(at == MISSING, np.nan, self._time[at])
-
-    @property
-    def interval_min(self) -> float:
-        """Median minutes per frame; null with fewer than two timed frames."""
-        if len(self._frame) < 2:
-            return float("nan")
-        return float(np.median(np.diff(self._time) / np.diff(self._frame)))
