@@ -57,9 +57,8 @@ def _configured(project: Path) -> str:
 
     if (project / "pyproject.toml").is_file():
         return bootstrap_project(project).package_name
-    package = __name__.split(".")[0]  # the folder of a `python -m cyto_kedro`
-    configure_project(package)
-    return package
+    configure_project("cyto_kedro")  # the folder of a `python -m cyto_kedro`
+    return "cyto_kedro"
 
 
 def kind_of(error: BaseException | None) -> Kind:
