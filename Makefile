@@ -1,6 +1,6 @@
 # make demo: environment, then the whole analysis of the sample assay.
 # make test: environment with the test tools, then every check and test (those against SLURM skip without it).
-# make test-quick: the tests that take seconds.
+# make check smoke: style, imports, types and the quickest tests, in two minutes. make test-quick: all but the slow ones.
 # make docs: the site, into site/.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -14,7 +14,7 @@ SAY := | awk '/^Collecting/ {n += 1; printf "  %3d  %s\n", n, $$2; fflush()} /^I
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-quick test-rest test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
+.PHONY: demo test smoke test-quick test-all test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
 .PHONY: engines test-engines clean
 
 demo: $(VENV)/.core
@@ -22,19 +22,23 @@ demo: $(VENV)/.core
 	$(BIN)/kedro run
 	@echo "Report: data/08_reporting/report.html"
 
-test: check test-quick test-rest
+test: check test-slurm test-all
 
-# Tests against SLURM share one cluster, and those of engines its cores: not beside others.
+# What a slip breaks first, within a minute: no whole runs, no examples drawn at random.
+smoke: $(VENV)/.dev
+	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" \
+		tests/test_*.py tests/core tests/datasets tests/docs tests/algorithms
+
 test-quick: $(VENV)/.dev
 	$(PYTEST) -q -m "not slow and not slurm"
 
-test-rest: $(VENV)/.dev
-	$(PYTEST) -q -m "slow and not slurm"
-	$(BIN)/python -m pytest -q -m slurm
+# All but those that share one SLURM cluster, which run one by one.
+test-all: $(VENV)/.dev
+	$(PYTEST) -q -m "not slurm"
 
 # Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
 test-slurm: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slurm tests/slurm
+	$(BIN)/python -m pytest -q -m slurm tests/slurm
 
 # Style alone needs ruff alone: a slip is told within seconds, before anything else is installed.
 style: $(VENV)/.ruff

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -13,8 +12,7 @@ from hypothesis import settings
 
 # these machines are shared: how long an example takes says nothing of the code
 settings.register_profile("shared_machine", deadline=None)
-settings.register_profile("smoke", deadline=None, max_examples=5)  # `make smoke`
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "shared_machine"))
+settings.load_profile("shared_machine")
 
 ROOT = Path(__file__).resolve().parents[1]
 
