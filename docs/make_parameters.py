@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.core.units import Quantity, quantity_of
 from cyto_kedro.parameters import MODELS
 from cyto_kedro.registry import STAGES, AlgorithmSpec, algorithms
 
@@ -30,8 +31,10 @@ First the blocks of `parameters*.yml`, then the algorithms that these blocks nam
 uses if you change nothing stands in `conf/base/`; the defaults here are what a key has when you leave
 it out. An unknown key, algorithm or argument stops the run before it starts.
 
-- Keys that differ only in `_um` and `_px` say the same length: give one. µm needs the pixel size (see
-  [your_data.md](your_data.md)); where it is unknown, use px.
+- Keys that differ only in `_um` and `_px` say the same length, in `_min` and `_frames` the same time.
+  Give one: it replaces the default of both. µm needs the pixel size, minutes the times of frames (see
+  [your_data.md](your_data.md)); where they are unknown, use px and frames. Give both, and µm and
+  minutes count where they can.
 - An environment replaces a whole block (`assay:`, `tracking:`, …): restate all of it.
 - Once, on the command line: `kedro run --params assay.block_length=10`.
 - An algorithm is written `{name: Otsu, args: {smoothing: 0.1}}`; `args` may be left out.
@@ -85,7 +88,9 @@ def _rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, ...]]:
     rows = []
     for name, field in model.model_fields.items():
         path, inner = f"{prefix}{name}", _inner(field.annotation)
-        if inner is None:
+        if (quantity := quantity_of(field.annotation)) is not None:
+            rows += _in_either_unit(model, path, name, field, quantity)
+        elif inner is None:
             meaning = _description(model, name, field)
             kind = _kind(field.annotation) + _limits(field)
             rows.append((f"`{path}`", kind, _default(field), unit(path) or unit(name), meaning))
@@ -101,6 +106,26 @@ def _rows(model: type[BaseModel], prefix: str = "") -> list[tuple[str, ...]]:
             keyed = get_origin(field.annotation) is dict
             deeper = _rows(inner, f"{path}.<name>." if keyed else f"{path}.")
             rows += deeper
+    return rows
+
+
+def _in_either_unit(
+    model: type[BaseModel], path: str, name: str, field: FieldInfo, quantity: type[Quantity]
+) -> list[tuple[str, ...]]:
+    """A length or time: one row for each of its two names."""
+    meaning, default = _description(model, name, field), field.default
+    rows = []
+    for part, each in zip(quantity.units, quantity.model_fields.values(), strict=True):
+        known = _default(field)
+        if isinstance(default, Quantity):
+            value = getattr(default, part)
+            known = (
+                "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+            )
+        written = f"{path}_{part}"
+        kind = _kind(each.annotation).removesuffix(" or null")
+        rows.append((f"`{written}`", kind, known, unit(written), meaning))
+        meaning = "the same"
     return rows
 
 

@@ -1,33 +1,67 @@
-"""The contract of an algorithm: parameters at construction, a data dict in, a data dict out.
+"""The contract of an algorithm: parameters at construction, declared inputs, declared outputs.
 
-Standard keys of the data dict
-------------------------------
-``"image"``      array (T, Y, X), or ``{channel: (T, Y, X)}`` where a step sees several channels.
-``"label"``      uint32 (T, Y, X), background 0; or ``{population: (T, Y, X)}``.
-``"dataframe"``  pandas table, one row per cell per frame (columns: `cyto_kedro.schemas`).
-``"network"``    NetworkX graph.
-``"frame_start"``    number of the film's frame that index 0 of the T axis is (default 0).
-``"pixel_size_um"``  micrometres per pixel, or None when unknown.
-Any other key holds any picklable object; each class documents what it reads and returns.
+An algorithm class is a frozen pydantic model (its fields are its parameters) with a method ``run``,
+whose arguments are its inputs and whose ``TypedDict`` is its outputs (`core.contract` says which types
+there are)::
+
+    class Labelled(TypedDict):
+        label: Label
+
+    class Bright(Algorithm):
+        level: float = Field(gt=0, description="grey level")
+
+        def run(self, image: Image) -> Labelled:
+            ...
+
+It is called with a data dict (or a `Film`), with inputs by name, or with both:
+``Bright(level=4)(film.only("TCell"))``, ``Bright(level=4)({"image": stack})``,
+``Bright(level=4)(image=stack)``. It sees what it declares, checked, and nothing else.
+
+Common inputs
+-------------
+``image``, ``label``     arrays (T, Y, X), or by channel, by population.
+``cells``, ``track_points``, ``touches``, …   tables (`cyto_kedro.schemas`), each by its own name;
+    ``dataframe`` stands for the first that is declared and not given by its name.
+``fov``, ``population``  names.
+``frame_start``          number of the film's frame that index 0 of the T axis is (default 0).
+``n_frames``, ``shape``  of the whole film.
+``pixel_size_um``        micrometres per pixel, or None when unknown.
+``time_min``             minutes of the frames, or None when unknown.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from cyto_kedro.core.contract import Contract, admit, contract_of
+from cyto_kedro.core.film import Film
+from cyto_kedro.core.units import fold, spelled
 from cyto_kedro.errors import ConfigError, unknown
 
 Data = dict[str, Any]
+
+
+class Made(dict[str, Any]):
+    """What an algorithm made, by name; ``dataframe`` stands for the first table it declares."""
+
+    def __init__(self, made: Mapping[str, Any], first_table: str | None) -> None:
+        super().__init__(made)
+        self._first_table = first_table
+
+    def __missing__(self, name: str) -> Any:
+        if name == "dataframe" and self._first_table is not None:
+            return self[self._first_table]
+        raise KeyError(unknown("result", name, self))
 
 
 class Algorithm(BaseModel):
     """A pure function with frozen, checked parameters.
 
     Subclasses declare their parameters as pydantic fields (documented, with units) and implement
-    ``__call__``. An unknown argument is refused. Raise `version` when results change for equal
+    ``run``. An unknown argument is refused. Raise `version` when results change for equal
     parameters: partitions made by the old version are then stale.
     """
 
@@ -35,9 +69,36 @@ class Algorithm(BaseModel):
 
     version: ClassVar[int] = 1
 
-    @abstractmethod
-    def __call__(self, data: Data) -> Data:
-        """Return the results for `data`; never change `data`."""
+    @model_validator(mode="before")
+    @classmethod
+    def _in_either_unit(cls, given: Any) -> Any:
+        return fold(cls, given) if isinstance(given, dict) else given
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the results for the declared inputs; never change them."""
+        raise NotImplementedError(f"{type(self).__name__} has no run")
+
+    @classmethod
+    def contract(cls) -> Contract:
+        """What it reads and makes."""
+        return contract_of(cls.run)
+
+    def needs(self) -> tuple[str, ...]:
+        """Names of the inputs that this one uses with its parameters; others are not opened."""
+        return tuple(self.contract().inputs)
+
+    def __call__(self, data: Mapping[str, Any] | Film | None = None, /, **inputs: Any) -> Data:
+        """The results for `data`, a data dict or a film, and further `inputs` by name.
+
+        Raises
+        ------
+        InputError
+            If an input is missing, unknown or of the wrong type: names it and what was expected.
+        """
+        contract = self.contract()
+        made = self.run(**admit(type(self).__name__, contract, data, inputs))
+        tables = contract.tables("outputs")
+        return Made(made, tables[0].name if tables else None)
 
 
 def length_px(name: str, um: float | None, px: float | None, pixel_size_um: float | None) -> float:
@@ -76,10 +137,11 @@ def construct(cls: type[A], args: dict[str, Any] | None = None) -> A:
         return cls(**(args or {}))
     except ValidationError as error:
         lines = []
+        valid = [written for written, _, _ in spelled(cls)]
         for item in error.errors():
             field = ".".join(str(part) for part in item["loc"])
             if item["type"] == "extra_forbidden":
-                lines.append(unknown(f"argument of {cls.__name__}", field, cls.model_fields))
+                lines.append(unknown(f"argument of {cls.__name__}", field, valid))
             else:
                 name = f"{cls.__name__}.{field}" if field else cls.__name__
                 lines.append(f"{name}: {item['msg']} (got {item.get('input')!r})")

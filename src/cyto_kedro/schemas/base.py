@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from pandera.typing import DataFrame as TableOf
 from pandera.typing import Series
 
 from cyto_kedro.errors import InputError, unknown
@@ -31,6 +32,9 @@ class Table(pa.DataFrameModel):
         return []
 
 
+T = TypeVar("T", bound=Table)
+
+
 class PerFov(Table):
     fov: Series[str]
 
@@ -47,9 +51,10 @@ def dtypes(table: type[Table]) -> dict[str, Any]:
     return {name: dtype for name, (dtype, _) in _columns(table).items()}
 
 
-def empty(table: type[Table]) -> pd.DataFrame:
+def empty(table: type[T]) -> TableOf[T]:
     """A table without rows: every column of the schema, with its dtype."""
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes(table).items()})
+    columns = {name: pd.Series(dtype=dtype) for name, dtype in dtypes(table).items()}
+    return cast("TableOf[T]", pd.DataFrame(columns))
 
 
 def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
@@ -66,7 +71,7 @@ def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
     return {name: dtype for name, dtype in dtypes(table).items() if name in given}
 
 
-def conform(table: type[Table], frame: pd.DataFrame) -> pd.DataFrame:
+def conform(table: type[T], frame: pd.DataFrame) -> TableOf[T]:
     """Put `frame` in the schema's dtypes, its columns first, others after; index reset.
 
     Raises
@@ -76,10 +81,11 @@ def conform(table: type[Table], frame: pd.DataFrame) -> pd.DataFrame:
     """
     wanted = _present(table, frame.columns)
     others = [name for name in frame.columns if name not in wanted]
-    return frame[[*wanted, *others]].astype(wanted).reset_index(drop=True)
+    formed = frame[[*wanted, *others]].astype(wanted).reset_index(drop=True)
+    return cast("TableOf[T]", formed)
 
 
-def from_columns(table: type[Table], columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def from_columns(table: type[T], columns: Mapping[str, np.ndarray]) -> TableOf[T]:
     """The same from arrays of one length (texts as object arrays), at a tenth of the cost.
 
     Raises
@@ -94,7 +100,8 @@ def from_columns(table: type[Table], columns: Mapping[str, np.ndarray]) -> pd.Da
         else columns[name].astype(dtype, copy=False)
         for name, dtype in wanted.items()
     }
-    return pd.DataFrame(ordered | {k: v for k, v in columns.items() if k not in wanted}, copy=False)
+    others = {name: column for name, column in columns.items() if name not in wanted}
+    return cast("TableOf[T]", pd.DataFrame(ordered | others, copy=False))
 
 
 def check(table: type[Table], frame: pd.DataFrame, where: str = "") -> pd.DataFrame:

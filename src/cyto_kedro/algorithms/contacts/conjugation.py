@@ -65,7 +65,7 @@ class Conjugation(Algorithm):
         place = slot[cells["frame"].to_numpy(np.int64)]
         whole = base.assign(**_counts(cells, place, len(kept), effector, target))
         if pixel is None:
-            tiles = schemas.empty(schemas.ConjugationTiles)
+            tiles: pd.DataFrame = schemas.empty(schemas.ConjugationTiles)
         else:
             tiles = self._tiles(base, cells, place, (effector, target), shape, float(pixel))
         return {"conjugation": schemas.conform(schemas.Conjugation, whole), "tiles": tiles}

@@ -12,6 +12,7 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.segmentation.frames import stack_shape
 from cyto_kedro.algorithms.segmentation.packing import Packing
+from cyto_kedro.core.contract import Stack
 from cyto_kedro.errors import ConfigError, InputError
 
 
@@ -105,7 +106,7 @@ def renumber(label: np.ndarray) -> np.ndarray:
     return number[label].astype(np.uint32)
 
 
-def check_labels(stack: np.ndarray, frame_start: int = 0, what: str = "label") -> np.ndarray:
+def check_labels(stack: Stack, frame_start: int = 0, what: str = "label") -> np.ndarray:
     """`stack` (T, Y, X) as uint32.
 
     Raises

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cleanup import check_labels, renumber
-from cyto_kedro.algorithms.segmentation.frames import stack_shape
+from cyto_kedro.core.contract import Image, Label
+
+
+class Labelled(TypedDict):
+    """What an engine makes: uint32, background 0."""
+
+    label: Label
 
 
 class ImageToLabel(Algorithm):
-    """Use an image as labels: ``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
+    """Use an image as labels.
+
+    Parts of a binary mask are connected through edges and corners.
+
+    Examples
+    --------
+    >>> mask = np.array([[[255, 0, 255]]], np.uint8)
+    >>> ImageToLabel(binary=True)(image=mask)["label"].tolist()
+    [[[1, 0, 2]]]
+    """
 
     binary: bool = Field(
         default=False,
@@ -19,10 +36,8 @@ class ImageToLabel(Algorithm):
     )
     relabel: bool = Field(default=False, description="number labels 1..n in every frame")
 
-    def __call__(self, data: Data) -> Data:
-        """Check (and, if `binary`, number) ``data["image"]``.
-
-        Parts of a binary mask are connected through edges and corners.
+    def run(self, image: Image, frame_start: int = 0) -> Labelled:
+        """Check (and, if `binary`, number) `image`.
 
         Raises
         ------
@@ -31,15 +46,12 @@ class ImageToLabel(Algorithm):
         """
         from skimage.measure import label as components
 
-        stack_shape(data["image"])
-        label = check_labels(data["image"], int(data.get("frame_start", 0)), "image")
+        label = check_labels(image, frame_start, "image")
         if self.binary:
-            return (
-                {"label": np.stack([components(x > 0) for x in label]).astype(np.uint32)}
-                if (len(label))
-                else {"label": label}
+            label = np.array([components(frame > 0) for frame in label], np.uint32).reshape(
+                label.shape
             )
-        if self.relabel:
+        elif self.relabel:
             for index, frame in enumerate(label):
                 label[index] = renumber(frame)
         return {"label": label}

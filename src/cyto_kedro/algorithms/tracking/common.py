@@ -144,8 +144,8 @@ class Linker(Algorithm):
         table: pd.DataFrame = data["dataframe"] if "dataframe" in data else _measured(data)
         n_frames, shape = _extent(data, table)
         if len(table) == 0:
-            points = schemas.empty(schemas.TrackPoints)
-            tracks = schemas.empty(schemas.Tracks)
+            points: pd.DataFrame = schemas.empty(schemas.TrackPoints)
+            tracks: pd.DataFrame = schemas.empty(schemas.Tracks)
             points["parent_track_id"] = pd.Series(dtype="Int64")
             for each in (points, tracks):
                 each["merged_into_track_id"] = pd.Series(dtype="Int64")
