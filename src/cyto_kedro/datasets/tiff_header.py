@@ -234,8 +234,8 @@ def arrange(
         if "T" not in present:
             raise InputError(
                 f"{depth_said} and one time point. If they are the frames of a film (as Fiji saves a "
-                "stack whose slices nobody called frames), set assay.raw.z_is_time: true. If they are depth, "
-                "set assay.raw.project_z to max or mean, which makes one frame of them."
+                "stack whose slices nobody called frames), set assay.raw.z_is_time: true. If they are "
+                "depth, set assay.raw.project_z to max or mean, which makes one frame of them."
             )
         raise InputError(
             f"{depth_said} and {present['T']} time points; only flat films are analysed. Set "
