@@ -65,7 +65,9 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_and_archive_run_the_sample_in_an_empty_folder(python: Path, tmp_path: Path) -> None:
     archive, folder = tmp_path / "conf-cyto_kedro.tar.gz", tmp_path / "empty"
     with tarfile.open(archive, "w:gz") as file:  # as `kedro package` packs it
-        file.add(ROOT / "conf", "conf", filter=lambda each: None if "/local/" in each.name else each)
+        file.add(
+            ROOT / "conf", "conf", filter=lambda each: None if "/local/" in each.name else each
+        )
     folder.mkdir()
     where = run(python, "-c", "import cyto_kedro; print(cyto_kedro.__file__)", cwd=folder)
     assert not where.startswith(str(ROOT))
@@ -75,7 +77,12 @@ def test_wheel_and_archive_run_the_sample_in_an_empty_folder(python: Path, tmp_p
     assert {each.name for each in folder.iterdir()} == {"data", "runs"}
     # films that are there are left alone, and workers of their own find the package too
     again = (python, "-m", "cyto_kedro", "--conf-source", ROOT / "conf", "--pipelines", "ingestion")
-    options = ("--runner", "cyto_kedro.runner.PartitionRunner", "--runner-params", "resources=local")
+    options = (
+        "--runner",
+        "cyto_kedro.runner.PartitionRunner",
+        "--runner-params",
+        "resources=local",
+    )
     assert "simulated" not in run(*again, *options, cwd=folder)
 
 

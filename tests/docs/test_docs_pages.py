@@ -175,7 +175,9 @@ def test_commands_and_links_exist(name: str) -> None:
     text = page(name)
     assert set(re.findall(r"kedro cyto\s+([a-z]+)", text)) <= set(cyto.commands)
     for target, anchor in re.findall(r"\]\(([\w./]*)#?([\w-]*)\)", text):
-        linked = ((DOCS / f"{name}.md").parent / target).resolve() if target else DOCS / f"{name}.md"
+        linked = (
+            ((DOCS / f"{name}.md").parent / target).resolve() if target else DOCS / f"{name}.md"
+        )
         inside = linked.with_suffix("").relative_to(DOCS).as_posix()
         assert linked.is_file() or inside in GENERATED, f"{name}.md links to {target}: not there"
         if linked.suffix != ".md":
