@@ -22,7 +22,7 @@ PACKAGE = "cyto_kedro"
 def main(words: Sequence[str] | None = None) -> Any:
     """Run what `words` (default: the command line) ask for."""
     configure_project(PACKAGE)
-    run = find_run_command(PACKAGE)
+    run: Any = find_run_command(PACKAGE)
     given = list(sys.argv[1:] if words is None else words)
     make_sample(run.make_context(f"python -m {PACKAGE}", list(given)).params)
     return run.main(given, prog_name=f"python -m {PACKAGE}", standalone_mode=words is None)
