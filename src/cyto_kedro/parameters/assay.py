@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.parameters.base import Strict
-from cyto_kedro.partitions import Tiling, check_name
+from cyto_kedro.partitions import Tiling, check_names
 from cyto_kedro.view import Projection, View
 
 Role = Literal["effector", "target", "other"]
@@ -66,8 +66,7 @@ class Assay(Strict):
     @field_validator("channels", "populations")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        for name in value:
-            check_name("name", name)
+        check_names("name", value)
         if len(set(value)) < len(value):
             raise ConfigError(f"a name stands twice in {list(value)}")
         return value

@@ -15,7 +15,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.raw import RawChannel, RawFolder
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Assay
-from cyto_kedro.partitions import Block, PlannedFov, check_name
+from cyto_kedro.partitions import Block, PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
 from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
 from cyto_kedro.view import View
@@ -62,6 +62,7 @@ def plan_assay(
     for each in raw:
         by_fov.setdefault(each.fov, {})[each.channel] = each
     _same_fovs(set(by_fov), set(sheet["fov"]))
+    check_names("field", sheet["fov"])
     planned: dict[str, PlannedFov] = {}
     fields, frames, kept = [], [], []
     rows: list[dict[Any, Any]] = sheet.to_dict("records")
@@ -120,7 +121,6 @@ def _same_fovs(found: set[str], listed: set[str]) -> None:
 
 
 def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) -> list[RawChannel]:
-    check_name("field", fov)
     for channel in wanted:
         if channel not in found:
             raise InputError(
