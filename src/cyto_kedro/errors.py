@@ -64,7 +64,9 @@ def unknown(what: str, name: str, choices: Iterable[str]) -> str:
 def missing(what: str, name: str, given: Iterable[str]) -> str:
     """Say that a needed `what`, `name`, is not among `given`, with what it may have been meant by."""
     there = sorted(given)
-    return f"{what} {name!r} is missing.{_nearest(name, there)} There: {', '.join(there) or '(none)'}."
+    return (
+        f"{what} {name!r} is missing.{_nearest(name, there)} There: {', '.join(there) or '(none)'}."
+    )
 
 
 def nearest(name: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:

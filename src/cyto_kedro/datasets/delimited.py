@@ -51,7 +51,7 @@ def decode(content: bytes, where: str, encoding: str | None = None) -> str:
             raise InputError(f"{where} is no plain text but {kind}")
     mark, code = next(((m, c) for m, c in _BOMS if content.startswith(m)), (b"", "utf-8"))
     body = content[len(mark) :]
-    if not mark and b"\0" in body[:2000]:  # UTF-16 without its mark: every second byte of ASCII
+    if not mark and body[:2000].count(0) > len(body[:2000]) / 4:  # ASCII as UTF-16 without its mark
         code = "utf-16-le" if body[1:2000:2].count(0) >= body[0:2000:2].count(0) else "utf-16-be"
     code = encoding or code
     try:

@@ -87,17 +87,16 @@ class SampleSheetDataset(TableDataset):
                     "holds? Remove one"
                 )
         log.info("sample sheet: %s, %d fields", self._shown(first), len(sheet))
-        if self._beside and str(PurePosixPath(first).parent) != str(self._filepath.parent):
-            if self._fs.isfile(self._path):
-                log.warning(
-                    "the sample sheet beside the films is read, %s, not %s",
-                    self._shown(first),
-                    self._shown(self._path),
-                )
+        kept = self._filepath.parent
+        if PurePosixPath(first).parent != kept and self._fs.isfile(self._path):
+            shown = self._shown(first), self._shown(self._path)
+            log.warning("the sample sheet beside the films is read, %s, not %s", *shown)
         return sheet
 
     def _shown(self, path: str) -> str:
-        return path if isinstance(self._fs, LocalFileSystem) else str(self._fs.unstrip_protocol(path))
+        return (
+            path if isinstance(self._fs, LocalFileSystem) else str(self._fs.unstrip_protocol(path))
+        )
 
     def _read_sheet(self, path: str) -> pd.DataFrame:
         where = f"sample sheet {self._shown(path)}"
@@ -111,7 +110,9 @@ class SampleSheetDataset(TableDataset):
             rows = parquet_rows(content, where)
         else:
             text = decode(content, where, self._load_args.get("encoding"))
-            rows = [[as_typed(c) for c in row] for row in split(text, where, self._load_args.get("sep"))]
+            rows = [
+                [as_typed(c) for c in row] for row in split(text, where, self._load_args.get("sep"))
+            ]
         table, said = tabulate(rows, where)
         for each in said:
             log.warning("%s", each)
@@ -227,7 +228,9 @@ def parquet_rows(content: bytes, where: str) -> list[list[str]]:
     try:
         table = pd.read_parquet(BytesIO(content), engine="pyarrow")
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{where} is no readable Parquet file ({error}); write it again") from error
+        raise InputError(
+            f"{where} is no readable Parquet file ({error}); write it again"
+        ) from error
     rows = [[str(name) for name in table.columns]]
     for line in table.astype(object).to_numpy():
         rows.append([_text(each) for each in line])
@@ -235,7 +238,7 @@ def parquet_rows(content: bytes, where: str) -> list[list[str]]:
 
 
 def _text(value: object) -> str:
-    if value is None or value is pd.NA or value is pd.NaT or value != value:  # noqa: PLR0124 - NaN
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
         return ""
     if isinstance(value, float) and value not in (float("inf"), float("-inf")):
         return plain(value)

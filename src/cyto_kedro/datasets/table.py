@@ -113,7 +113,8 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
     def _dump(self, data: pd.DataFrame, file: IO[bytes]) -> None:
         if self._csv:
             texts = {name: harmless(data[name]) for name in data.select_dtypes(object)}
-            data.assign(**texts).to_csv(file, **{"index": False, **self._save_args})
+            safe = data.assign(**texts).set_axis(harmless(pd.Series(list(data))), axis="columns")
+            safe.to_csv(file, **{"index": False, **self._save_args})
         else:
             pq.write_table(to_arrow(data), file, **self._save_args)
 

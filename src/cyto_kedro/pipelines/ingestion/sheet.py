@@ -27,6 +27,8 @@ DEFAULTS: dict[str, Any] = {
 }
 NUMBERS = ("time_offset_min", "dose", "et_ratio")
 FLAGS = ("control", "exclude")
+# what tables and figures call all replicates, their mean, and fields without a condition
+RESERVED = ("(all)", "(mean)", "(no condition)")
 KNOWN = ("fov", *DEFAULTS, "plate", "well", "dose", "donor", "et_ratio", "viability_control")
 _TRUE = {"true", "yes", "1", "x", "y"}
 _FALSE = {"false", "no", "0", "", "n"}
@@ -79,6 +81,12 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
             f"sample sheet: field {sheet.loc[silent, 'fov'].iloc[0]!r} is excluded, wholly or in "
             "part, without exclude_reason: a reader of the report must know why"
         )
+    for name in ("condition", "replicate", "donor", "plate", "well"):
+        if name in sheet.columns and (taken := sheet[name].isin(RESERVED)).any():
+            raise InputError(
+                f"sample sheet: field {sheet.loc[taken, 'fov'].iloc[0]!r}: {name} cannot be "
+                f"{sheet.loc[taken, name].iloc[0]!r}, which the results say of several together"
+            )
     _warn_of_twins(sheet)
     return sheet
 
@@ -90,7 +98,7 @@ def tidy(text: object) -> str:
 
 def text_of(value: object) -> str:
     """A cell of the sheet as text; a table made in a program may hold numbers, and nulls."""
-    if value is None or value is pd.NA or value is pd.NaT or value != value:  # noqa: PLR0124 - NaN
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
