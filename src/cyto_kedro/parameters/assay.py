@@ -29,6 +29,9 @@ class Raw(Strict):
     project_z: Projection | None = Field(
         default=None, description="how z planes are flattened; null: films with depth are refused"
     )
+    z_is_time: bool = Field(
+        default=False, description="z planes are frames, in files with but one time point"
+    )
     view: View = View()
 
 
@@ -58,11 +61,23 @@ class Assay(Strict):
         default=None, description="cut large fields for segmentation; null: segment them whole"
     )
     pixel_size_um: float | None = Field(
-        default=None, gt=0, description="used where the files do not say"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="holds, whatever the files say; null: as the files say",
     )
     frame_interval_s: float | None = Field(
-        default=None, gt=0, description="used where the files give no times"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="holds, unless the files' time stamps agree with it; null: as the files say",
     )
+
+    @model_validator(mode="after")
+    def _one_meaning_of_depth(self) -> Self:
+        if self.raw.z_is_time and self.raw.project_z is not None:
+            raise ConfigError("raw: z planes are frames (z_is_time) or depth (project_z), not both")
+        return self
 
     @field_validator("channels", "populations")
     @classmethod
