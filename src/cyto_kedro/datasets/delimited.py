@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from io import StringIO
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,10 +155,12 @@ def typed(column: pd.Series) -> pd.Series:
     """
     full = column[column != ""]
     if full.empty:
-        return column.where(column != "", None) if len(column) else column
+        return column.mask(column == "") if len(column) else column
     if full.isin(["True", "False"]).all():
         flags = column.map({"True": True, "False": False})
         return flags.astype(bool) if len(full) == len(column) else flags.astype(object)
+    kind: Any
+    blank: Any
     for pattern, kind, blank in (
         (r"0|-?[1-9]\d{0,17}", "int64", "Int64"),
         (r"-?(?:\d+\.\d+(?:e[+-]\d+)?|\d(?:\.\d+)?e[+-]\d+)|-?inf", "float64", "float64"),
@@ -167,8 +170,8 @@ def typed(column: pd.Series) -> pd.Series:
                 break
             if len(full) == len(column):
                 return column.astype(kind)
-            return column.where(column != "", None).astype(blank)
-    return column.where(column != "", None)
+            return column.mask(column == "").astype(blank)
+    return column.mask(column == "")
 
 
 def harmless(column: pd.Series) -> pd.Series:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import IO
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -89,12 +89,10 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
             if kind is None:
                 table[name] = typed(column)
             elif kind in (str, "str", "string", "object", object):
-                table[name] = column.where(column != "", None)
+                table[name] = column.mask(column == "")
             else:
                 try:
-                    table[name] = pd.Series(pd.to_numeric(column.where(column != "", None))).astype(
-                        kind
-                    )
+                    table[name] = pd.Series(pd.to_numeric(column.mask(column == ""))).astype(kind)
                 except (ValueError, TypeError) as error:
                     raise InputError(
                         f"{self.location}: column {name} is not {kind} ({error}); correct the file"
@@ -112,8 +110,10 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
 
     def _dump(self, data: pd.DataFrame, file: IO[bytes]) -> None:
         if self._csv:
-            texts = {name: harmless(data[name]) for name in data.select_dtypes(object)}
-            safe = data.assign(**texts).set_axis(harmless(pd.Series(list(data))), axis="columns")
+            safe = data.copy(deep=False)
+            for name in data.select_dtypes(object):
+                safe[name] = harmless(data[name])
+            safe.columns = pd.Index(harmless(pd.Series(list(data), dtype=object)))
             safe.to_csv(file, **{"index": False, **self._save_args})
         else:
             pq.write_table(to_arrow(data), file, **self._save_args)
@@ -128,5 +128,6 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
                 batch = next(source.iter_batches(batch_size=nrows), None)
                 first = source.schema_arrow.empty_table() if batch is None else batch
                 head = first.to_pandas()
-        plain = head.astype(object).where(head.notna(), None)
+        objects: Any = head.astype(object)
+        plain = objects.where(head.notna(), None)
         return TablePreview(plain.to_dict(orient="split"))

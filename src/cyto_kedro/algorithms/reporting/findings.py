@@ -94,8 +94,8 @@ def per_replicate(summaries: pd.DataFrame) -> pd.DataFrame:
         observed=True,
     )
     pairs = summaries[["condition", "replicate"]].drop_duplicates().to_numpy()
-    names = [f"{condition}, {replicate}" for condition, replicate in pairs]
-    wide.columns = pd.Index([names[number] for number in wide])
+    names = {n: f"{condition}, {replicate}" for n, (condition, replicate) in enumerate(pairs)}
+    wide.columns = wide.columns.map(names)
     return wide.dropna(how="all").reset_index()
 
 
