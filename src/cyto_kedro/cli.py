@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.framework.cli.project import run
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
@@ -23,6 +24,7 @@ from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
 
 log = logging.getLogger(__name__)
+__all__ = ["cli", "run"]  # what Kedro looks for here: `run` where the package is installed
 
 
 @click.group(name="cyto_kedro")

@@ -16,7 +16,7 @@ from cyto_kedro.datasets.raw import RawChannel, RawFolder
 from cyto_kedro.datasets.raw_scan import tell
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Assay
-from cyto_kedro.partitions import Block, PlannedFov, check_name
+from cyto_kedro.partitions import Block, PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
 from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
 from cyto_kedro.statements import FRAME_INTERVAL, PIXEL_SIZE, settle, times_of
@@ -65,6 +65,7 @@ def plan_assay(
     for each in raw:
         by_fov.setdefault(each.fov, {})[each.channel] = each
     _same_fovs(set(by_fov), set(sheet["fov"]))
+    check_names("field", sheet["fov"])
     planned: dict[str, PlannedFov] = {}
     fields: list[dict[str, Any]] = []
     frames: list[pd.DataFrame] = []
@@ -137,7 +138,6 @@ def _same_fovs(found: set[str], listed: set[str]) -> None:
 
 
 def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) -> list[RawChannel]:
-    check_name("field", fov)
     for channel in wanted:
         if channel not in found:
             raise InputError(
