@@ -74,7 +74,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 figure_nodes.draw_motion_figures,
-                [*FILMS, "motility", "msd", "steps", "manifest"],
+                [*FILMS, "motility", "steps", "manifest"],
                 pictures(figure_nodes.MOTION),
                 name="draw_motion_figures",
             ),
@@ -105,6 +105,7 @@ def create_pipeline() -> Pipeline:
                     "manifest",
                     "run_info",
                     "params:reporting",
+                    *pictures(figure_nodes.FURTHER),
                     *pictures(figure_nodes.FIGURES),
                 ],
                 "report",
