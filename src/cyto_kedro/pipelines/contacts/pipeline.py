@@ -13,8 +13,13 @@ from cyto_kedro.pipelines.contacts import (
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
+    return motion() + touching() + killing()
+
+
+def motion() -> Pipeline:
+    """Drift, steps and motility."""
     return category(
-        "contacts",
+        "contacts.motion",
         [
             node(
                 lift(motion_nodes.estimate_drift, by="fov", out=["fov"] * 2),
@@ -28,6 +33,15 @@ def create_pipeline() -> Pipeline:
                 ["steps", "motility"],
                 name="measure_motion",
             ),
+        ],
+    )
+
+
+def touching() -> Pipeline:
+    """Contacts between tracked cells, and bouts of them."""
+    return category(
+        "contacts.touching",
+        [
             node(
                 lift(nodes.join_contacts, by="fov"),
                 ["touches", "track_points", "manifest", "params:contacts.contacts"],
@@ -40,6 +54,15 @@ def create_pipeline() -> Pipeline:
                 "bouts",
                 name="find_bouts",
             ),
+        ],
+    )
+
+
+def killing() -> Pipeline:
+    """Who is dead, who died, who killed whom, told of each cell."""
+    return category(
+        "contacts.killing",
+        [
             node(
                 lift(nodes.estimate_viability, by="population"),
                 ["cells", "fields", "manifest", "params:contacts.viability"],

@@ -171,7 +171,7 @@ def columns() -> Pipeline:
 def figures() -> Pipeline:
     """What the report shows of them."""
     return category(
-        "figures",
+        "further_figures",
         [
             node(
                 nodes.draw_further_figures,

@@ -18,7 +18,7 @@ def pictures(names: Iterable[str]) -> list[str]:
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return category(
+    return figures() + category(
         "reporting",
         [
             node(
@@ -61,6 +61,36 @@ def create_pipeline() -> Pipeline:
                 name="summarise",
             ),
             node(
+                nodes.write_report,
+                [
+                    "summary_by_fov",
+                    "summary_by_condition",
+                    "warnings",
+                    *FILMS,
+                    "comparisons",
+                    "replicate_summaries",
+                    "hazards",
+                    "segmentation_overlay",
+                    "track_overlay",
+                    "manifest",
+                    "run_info",
+                    "params:reporting",
+                    *pictures(figure_nodes.FURTHER),
+                    *pictures(figure_nodes.FIGURES),
+                ],
+                "report",
+                name="write_report",
+            ),
+        ],
+    )
+
+
+def figures() -> Pipeline:
+    """What is drawn of the whole assay, by topic."""
+    return category(
+        "reporting.figures",
+        [
+            node(
                 figure_nodes.draw_killing_figures,
                 [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
                 pictures(figure_nodes.KILLING),
@@ -89,27 +119,6 @@ def create_pipeline() -> Pipeline:
                 [*FILMS, "quality", "manifest"],
                 "quality_figure",
                 name="draw_quality_figure",
-            ),
-            node(
-                nodes.write_report,
-                [
-                    "summary_by_fov",
-                    "summary_by_condition",
-                    "warnings",
-                    *FILMS,
-                    "comparisons",
-                    "replicate_summaries",
-                    "hazards",
-                    "segmentation_overlay",
-                    "track_overlay",
-                    "manifest",
-                    "run_info",
-                    "params:reporting",
-                    *pictures(figure_nodes.FURTHER),
-                    *pictures(figure_nodes.FIGURES),
-                ],
-                "report",
-                name="write_report",
             ),
         ],
     )
