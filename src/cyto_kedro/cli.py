@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kedro.framework.cli.project import run
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
@@ -19,6 +20,8 @@ from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import Block, partition_id
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
+
+__all__ = ["cli", "run"]  # what Kedro looks for here: `run` where the package is installed
 
 
 @click.group(name="cyto_kedro")

@@ -43,7 +43,7 @@ def test_a_filtered_cell_is_in_no_later_table(project: Project, finished: Projec
     area = float(finished.table("cells").query("population == 'CancerCell'")["area_px"].median())
     keep = {"populations": ["CancerCell"], "keep": {"area_px": [area, None]}}
     project.block("tabulation", steps=steps(("FilterCells", keep)))
-    saved = project.resume("tabulation", "tracking", "contacts")
+    saved = project.resume("tabulation", "tracking", "contacts", "extended")
     assert not any("TCell" in each for name, each in saved if name in ("cells", "track_points"))
     assert "touches" not in {name for name, _ in saved}
     before, after = finished.table("cells"), project.table("cells")
@@ -80,7 +80,7 @@ def test_columns_of_whole_films_plates_and_other_populations(project: Project) -
             ),
         ),
     )
-    project.resume("contacts")
+    project.resume("extended")
     columns = project.table("cell_columns")
     cells = project.table("cells").merge(project.table("viability"), on=CELL)
     points = project.table("track_points").dropna(subset="label")
@@ -125,7 +125,7 @@ def test_viability_of_two_markers_by_controls_of_the_sheet(fresh: Project) -> No
     fresh.block("contacts", viability={"name": "LogisticViability", "args": args})
     nodes = ["estimate_viability", "assess_viability"]
     fresh.run("ingestion", "preprocessing", "segmentation", "tabulation")
-    fresh.run("contacts", nodes=nodes)
+    fresh.run("contacts", "extended", nodes=nodes)
     viability = fresh.table("viability").merge(fresh.table("cells"), on=CELL)
     for _, rows in viability.groupby("population"):
         signal = rows["Dead_median"]
@@ -134,7 +134,7 @@ def test_viability_of_two_markers_by_controls_of_the_sheet(fresh: Project) -> No
         np.testing.assert_allclose(rows["marker_signal"], 2 * z - 6, atol=1e-9)
     fresh.block("contacts", viability={"name": "LogisticViability", "args": {}})
     with pytest.raises(Exception, match="0 cells of control fields known to be dead"):
-        fresh.run("contacts", nodes=nodes)
+        fresh.run("contacts", "extended", nodes=nodes)
 
 
 @pytest.mark.parametrize(
