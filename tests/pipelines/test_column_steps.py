@@ -125,7 +125,7 @@ def test_viability_of_two_markers_by_controls_of_the_sheet(fresh: Project) -> No
     fresh.block("contacts", viability={"name": "LogisticViability", "args": args})
     nodes = ["estimate_viability", "assess_viability"]
     fresh.run("ingestion", "preprocessing", "segmentation", "tabulation")
-    fresh.run("contacts", "extended", nodes=nodes)
+    fresh.run("contacts", nodes=nodes)
     viability = fresh.table("viability").merge(fresh.table("cells"), on=CELL)
     for _, rows in viability.groupby("population"):
         signal = rows["Dead_median"]
@@ -134,7 +134,7 @@ def test_viability_of_two_markers_by_controls_of_the_sheet(fresh: Project) -> No
         np.testing.assert_allclose(rows["marker_signal"], 2 * z - 6, atol=1e-9)
     fresh.block("contacts", viability={"name": "LogisticViability", "args": {}})
     with pytest.raises(Exception, match="0 cells of control fields known to be dead"):
-        fresh.run("contacts", "extended", nodes=nodes)
+        fresh.run("contacts", nodes=nodes)
 
 
 @pytest.mark.parametrize(
