@@ -124,7 +124,7 @@ def used_by(
         algorithm = inputs[next(iter(always))].make()
         ports = algorithm.contract().inputs
         needed = {_source(ports[name], named) for name in algorithm.needs()}
-        return {"manifest", *always, *needed} & inputs.keys()
+        return [name for name in inputs if name in {"manifest", *always, *needed}]
 
     return used
 

@@ -89,8 +89,8 @@ class Curve:
         for name in self.facets:
             facet = part[name].astype(str) if isinstance(facet, str) else facet + " → " + part[name]
         found = part[["fov"]].assign(facet=facet, x=part[x].astype(float), y=value)
-        found = found.groupby(["fov", "facet", "x"], as_index=False)["y"].mean()
-        return found.dropna(subset=["y"]).assign(axis=f"{over}\n{label}")
+        means = found.groupby(["fov", "facet", "x"])["y"].mean().reset_index()
+        return means.dropna(subset=["y"]).assign(axis=f"{over}\n{label}")
 
 
 def _known(part: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> tuple[str, str]:
