@@ -192,6 +192,31 @@ def test_models_references_and_clusters() -> None:
     assert (table["n_cells"] <= 270).all() and (table["note"] == "").all()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("stop", "start", "event", "cluster", "condition", "stratum", "ever_touched", "(a) [b]"),
+        *("condition[0]", "x0", "entry", "fov", "\\1"),
+    ],
+)
+def test_a_condition_may_have_any_name(name: str) -> None:
+    """User text is never the name of a work table's column: the numbers are those of any other."""
+
+    def hazards(drug: str) -> pd.DataFrame:
+        assay = killing(1, 2.0, {"vehicle": 1.0, drug: 2.0}, n_replicates=2, n_cells=15)
+        found = ContactHazards()(assay)["hazards"]
+        schemas.check(schemas.Hazards, found)
+        return found
+
+    plain, named = hazards("drug"), hazards(name)
+    for column in ("condition", "term", "reference"):
+        plain[column] = plain[column].replace("drug", name)
+    pd.testing.assert_frame_equal(
+        named.drop(columns="note"), plain.drop(columns="note"), check_exact=False
+    )
+    assert (named["note"] == plain["note"].str.replace("drug", name, regex=False)).all()
+
+
 def test_nothing_to_compare() -> None:
     nobody = data_of(schemas.empty(schemas.Fates), schemas.empty(schemas.Bouts))
     curves, hazards = ContactSurvival()(nobody), ContactHazards()(nobody)

@@ -8,7 +8,8 @@ not touched until its first contact, and as touched from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -165,16 +166,25 @@ class ContactHazards(Algorithm):
                 reference = data["reference"] if data["reference"] in here else here[0]
                 others = [name for name in here if name != reference]
                 if others:
-                    dummies = {name: (one["condition"] == name).astype(float) for name in others}
-                    whole = pd.concat([one.assign(stratum=""), pd.DataFrame(dummies)], axis=1)
+                    # a condition may have any name: it is never that of a column
+                    columns = {f"condition[{i}]": name for i, name in enumerate(others)}
+                    dummies = {c: (one["condition"] == n).astype(float) for c, n in columns.items()}
+                    whole = one.assign(stratum="", **dummies)
                     names = {"condition": ALL, "population": str(population)}
-                    report = _report(names, model, whole, [*others, *more])
-                    of_condition = report["term"].isin(others)
+                    report = _report(names, model, whole, [*columns, *more])
+                    of_condition = report["term"].isin(list(columns))
                     report["reference"] = np.where(of_condition, reference, "")
+                    for column in ("term", "note"):
+                        report[column] = [_named(text, columns) for text in report[column]]
                     parts.append(report)
         if not parts:
             return {"hazards": schemas.empty(schemas.Hazards)}
         return {"hazards": schemas.conform(schemas.Hazards, pd.concat(parts))}
+
+
+def _named(text: str, columns: Mapping[str, str]) -> str:
+    """`text` with the conditions that its columns stand for."""
+    return re.sub(r"condition\[\d+\]", lambda found: columns.get(found[0], found[0]), text)
 
 
 def _targets(data: Data) -> tuple[pd.DataFrame, str]:

@@ -48,7 +48,7 @@ def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd
             filler = pd.Series(instead, index=table.index, dtype=object)
         if name in sheet.columns:
             value = table["fov"].map(sheet[name].astype(object))
-            filler = filler.where(value.isna(), value.astype(str))
+            filler = filler.where(value.isna() | (value == ""), value.astype(str))
         added[name] = filler
     return table.assign(**added)
 
