@@ -20,12 +20,14 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"^(    |\||#).*$", "\n", text, flags=re.MULTILINE)
     text = re.sub(r"\]\([^)]*\)", "]", text)
     items = re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.) )", text)
-    ends = r"(?<=[.!?])(?:\*\*)?\s+(?=[A-Z`*\[(])"
+    ends = r"(?<=[.!?])(?:\*\*)?\s+"
     return [each for item in items for each in re.split(ends, " ".join(item.split())) if each]
 
 
 def test_sentences_are_told_apart() -> None:
-    text = "# A\n\nOne two. Three `four.five` six: seven.\n\n```\nnot. Counted\n```\n- Eight\n- nine\n"
+    text = (
+        "# A\n\nOne two. Three `four.five` six: seven.\n\n```\nnot. Counted\n```\n- Eight\n- nine\n"
+    )
     found = ["One two.", "Three `four.five` six: seven.", "- Eight", "- nine"]
     assert sentences(text) == found
 
