@@ -142,7 +142,7 @@ class TestSheet:
             (lambda s: s[:1], ("'treated_1'", "no row in the sample sheet", "add one")),
             (lambda s: pd.concat([s, s.assign(fov="x")[:1]]), ("'x'", "no raw file")),
             (lambda s: pd.concat([s, s]), ("'control_1' has several rows",)),
-            (lambda s: s.rename(columns={"fov": "field"}), ("unknown column 'fov'", "field")),
+            (lambda s: s.rename(columns={"fov": "field"}), ("column 'fov' is missing", "field")),
             (
                 lambda s: s.rename(columns={"condition": "Condition"}),
                 ("'Condition'", "'condition'"),

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.parameters.base import Strict
-from cyto_kedro.partitions import Tiling, check_name
+from cyto_kedro.partitions import Tiling, check_names
+from cyto_kedro.schemas import STATS, Cells, dtypes
 from cyto_kedro.view import Projection, View
 
 Role = Literal["effector", "target", "other"]
@@ -81,14 +82,21 @@ class Assay(Strict):
     @field_validator("channels", "populations")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        for name in value:
-            check_name("name", name)
+        check_names("name", value)
         if len(set(value)) < len(value):
             raise ConfigError(f"a name stands twice in {list(value)}")
         return value
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        for channel in self.channels:
+            if taken := [f"{channel}_{s}" for s in STATS if f"{channel}_{s}" in dtypes(Cells)]:
+                raise ConfigError(
+                    f"channels: {channel!r} cannot be a channel's name: tables call its intensity "
+                    f"{taken[0]}, which is another column. Map it to another name with raw.names"
+                )
+        if "unit" in self.populations:  # speed_unit of the summary
+            raise ConfigError("populations: 'unit' is the name of a column; take another")
         for marker, channel in self.markers.items():
             if channel not in self.channels:
                 raise ConfigError(f"markers.{marker}: {unknown('channel', channel, self.channels)}")

@@ -16,7 +16,7 @@ from cyto_kedro.datasets.raw import RawChannel, RawFolder
 from cyto_kedro.datasets.raw_scan import tell
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Assay
-from cyto_kedro.partitions import Block, PlannedFov, check_name
+from cyto_kedro.partitions import Block, PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
 from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
 from cyto_kedro.statements import FRAME_INTERVAL, PIXEL_SIZE, settle, times_of
@@ -65,6 +65,7 @@ def plan_assay(
     for each in raw:
         by_fov.setdefault(each.fov, {})[each.channel] = each
     _same_fovs(set(by_fov), set(sheet["fov"]))
+    check_names("field", sheet["fov"])
     planned: dict[str, PlannedFov] = {}
     fields: list[dict[str, Any]] = []
     frames: list[pd.DataFrame] = []
@@ -81,7 +82,8 @@ def plan_assay(
         planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
         remarks[fov] = [each for channel in channels for each in channel.remarks]
         new[fov] = said
-        fields.append({**row, **planned[fov].model_dump()})
+        shape = planned[fov].model_dump(exclude={"excluded", "frame_interval_s"})
+        fields.append({**row, **shape})
         frames.append(used)
     _one_depth_of_bits(kept)
     for fov, remark in uneven_lengths(frames).items():
@@ -136,7 +138,6 @@ def _same_fovs(found: set[str], listed: set[str]) -> None:
 
 
 def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) -> list[RawChannel]:
-    check_name("field", fov)
     for channel in wanted:
         if channel not in found:
             raise InputError(
@@ -265,11 +266,14 @@ def _viewed(
             f"field {fov!r}: exclude_frames leaves nothing of its {len(table)} frames; exclude the "
             "field (exclude = yes)"
         )
+    interval = table["time_s"].diff().median()
     planned = PlannedFov(
         n_frames=len(used),
         height_px=height,
         width_px=width,
         pixel_size_um=view.pixel_size_um(whole.pixel_size_um),
+        excluded=tuple(np.flatnonzero(table["excluded"]).tolist()),
+        frame_interval_s=None if np.isnan(interval) else float(interval),
     )
     return planned, table.assign(frame=np.arange(len(used)))
 
