@@ -53,9 +53,9 @@ class KillLikelihood(Algorithm):
     -----
     Given a death in ``(a, b]``, frame m of contact is the fatal one with weight
     ``w_m ~ p_m [G(b - t_m) - G(a - t_m)]`` (notation of `attack_model`). The fatal hit is attributed
-    to the effectors in contact in that frame, 1/`hits` of it; the other hits lie evenly on the contact time
-    before (as the times of a Poisson process do, given their number), so the rest of it is each
-    effector's part of the contact time up to m. Summed over m this is the posterior share, and
+    to the effectors in contact in that frame, 1/`hits` of it; the other hits lie evenly on the
+    contact time before (as the times of a Poisson process do, given their number), so the rest of it
+    is each effector's part of the contact time up to m. Summed over m this is the posterior share, and
     ``credit = (1 - p_background) * posterior share``.
 
     ``credit_by="likeliest"`` puts the part of the fatal hit wholly on the effector most likely to
