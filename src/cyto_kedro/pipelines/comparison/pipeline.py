@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.comparison import nodes
 
 FILMS = ["fields", "frames"]
@@ -10,7 +11,8 @@ PLAN = ["manifest", "params:comparison"]
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "comparison",
         [
             node(
                 nodes.estimate_survival,
@@ -31,5 +33,4 @@ def create_pipeline() -> Pipeline:
                 name="compare_conditions",
             ),
         ],
-        tags="comparison",
     )

@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.contacts import (
     column_nodes,
     contact_nodes,
@@ -15,7 +16,8 @@ from cyto_kedro.pipelines.contacts import (
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "contacts",
         [
             node(
                 lift(motion_nodes.estimate_drift, by="fov", out=["fov"] * 2),
@@ -180,5 +182,4 @@ def create_pipeline() -> Pipeline:
                 name="make_columns",
             ),
         ],
-        tags="contacts",
     )

@@ -3,12 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.ingestion.nodes import assess_quality, plan_assay
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "ingestion",
         [
             node(
                 plan_assay,
@@ -23,5 +25,4 @@ def create_pipeline() -> Pipeline:
                 name="assess_quality",
             ),
         ],
-        tags="ingestion",
     )

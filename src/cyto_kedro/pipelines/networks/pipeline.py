@@ -3,12 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.networks import nodes, spatial_nodes
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "networks",
         [
             node(
                 lift(nodes.triangulate, by="fov", out=["fov"] * 3),
@@ -71,5 +73,4 @@ def create_pipeline() -> Pipeline:
                 name="measure_death_spread",
             ),
         ],
-        tags="networks",
     )

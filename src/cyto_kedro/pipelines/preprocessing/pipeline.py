@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.preprocessing.nodes import (
     apply_preprocessing,
     estimate_preprocessing,
@@ -12,7 +13,8 @@ from cyto_kedro.pipelines.preprocessing.nodes import (
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "preprocessing",
         [
             node(
                 lift(estimate_preprocessing, by="fov"),
@@ -38,5 +40,4 @@ def create_pipeline() -> Pipeline:
                 name="show_preprocessing",
             ),
         ],
-        tags="preprocessing",
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.reporting import figure_nodes, nodes
 
 FILMS = ["fields", "frames"]
@@ -17,7 +18,8 @@ def pictures(names: Iterable[str]) -> list[str]:
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "reporting",
         [
             node(
                 lift(nodes.tabulate_results, by="fov", out=["fov"] * 2),
@@ -109,5 +111,4 @@ def create_pipeline() -> Pipeline:
                 name="write_report",
             ),
         ],
-        tags="reporting",
     )

@@ -3,12 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.segmentation.nodes import segment, subtract
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "segmentation",
         [
             node(
                 lift(segment, by="fov/population/tile"),
@@ -23,5 +25,4 @@ def create_pipeline() -> Pipeline:
                 name="subtract",
             ),
         ],
-        tags="segmentation",
     )

@@ -2,12 +2,14 @@
 
 from kedro.pipeline import Pipeline, node
 
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.simulation.nodes import simulate, write_sample_sheet
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "simulation",
         [
             node(
                 simulate,
@@ -30,5 +32,4 @@ def create_pipeline() -> Pipeline:
                 name="write_sample_sheet",
             ),
         ],
-        tags="simulation",
     )

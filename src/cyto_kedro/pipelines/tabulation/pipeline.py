@@ -3,12 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.tabulation.nodes import find_touches, measure_cells
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "tabulation",
         [
             node(
                 lift(measure_cells, by="fov/population/block"),
@@ -31,5 +33,4 @@ def create_pipeline() -> Pipeline:
                 name="find_touches",
             ),
         ],
-        tags="tabulation",
     )

@@ -3,12 +3,14 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.tracking.nodes import end_tracks, track
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return Pipeline(
+    return category(
+        "tracking",
         [
             node(
                 lift(track, by="fov/population"),
@@ -30,5 +32,4 @@ def create_pipeline() -> Pipeline:
                 name="end_tracks",
             ),
         ],
-        tags="tracking",
     )

@@ -1,0 +1,52 @@
+"""Categories: namespaces as boxes of kedro-viz, while nodes and datasets keep their names."""
+
+from __future__ import annotations
+
+import warnings
+
+from kedro.pipeline import Pipeline, node
+
+from cyto_kedro.pipelines.category import Step, category
+
+
+def pipeline() -> Pipeline:
+    made = node(lambda labels, reach: labels, ["labels", "params:a.b"], "cells", name="measure")
+    used = node(lambda cells: cells, "cells", "tracks", name="link", tags="slow")
+    return category("tabulation", [made, used])
+
+
+def test_nodes_and_datasets_keep_their_names() -> None:
+    found = pipeline()
+    assert [each.name for each in found.nodes] == ["measure", "link"]
+    assert {each.namespace for each in found.nodes} == {"tabulation"}
+    assert found.nodes[1].tags == {"slow", "tabulation"}
+    assert found.datasets() == {"labels", "params:a.b", "cells", "tracks"}
+
+
+def test_found_by_short_name_and_by_namespace() -> None:
+    found = pipeline()
+    assert [each.name for each in found.filter(node_names=["link"]).nodes] == ["link"]
+    assert [each.name for each in found.filter(from_nodes=["measure"]).nodes] == ["measure", "link"]
+    assert len(found.filter(node_namespaces=["tabulation"]).nodes) == 2
+    assert all(isinstance(each, Step) for each in found.filter(tags=["slow"]).nodes)
+
+
+def test_composed_twice_into_another_project() -> None:
+    both = Pipeline(pipeline(), namespace="a") + Pipeline(pipeline(), namespace="b")
+    assert {each.name for each in both.nodes} == {"a.measure", "a.link", "b.measure", "b.link"}
+    assert {each.namespace for each in both.nodes} == {"a.tabulation", "b.tabulation"}
+
+
+def test_no_category_is_interrupted_by_another() -> None:
+    """Kedro warns where data leave a namespace and come back: the boxes would overlap."""
+    from kedro.framework.project import configure_project
+
+    from cyto_kedro.pipeline_registry import ANALYSIS, register_pipelines
+
+    configure_project("cyto_kedro")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        found = register_pipelines()
+    assert {each.namespace for each in found["__default__"].nodes} == set(ANALYSIS)
+    names = [each.name for each in found["__default__"].nodes]
+    assert len(set(names)) == len(names) and not any("." in each for each in names)
