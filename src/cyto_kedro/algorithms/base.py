@@ -142,6 +142,9 @@ def construct(cls: type[A], args: dict[str, Any] | None = None) -> A:
             field = ".".join(str(part) for part in item["loc"])
             if item["type"] == "extra_forbidden":
                 lines.append(unknown(f"argument of {cls.__name__}", field, valid))
+            elif item["type"] == "missing":
+                written = " or ".join(each for each, name, _ in spelled(cls) if name == field)
+                lines.append(f"{cls.__name__} needs {field}: give {written}")
             else:
                 name = f"{cls.__name__}.{field}" if field else cls.__name__
                 lines.append(f"{name}: {item['msg']} (got {item.get('input')!r})")

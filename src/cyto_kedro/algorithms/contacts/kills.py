@@ -161,7 +161,8 @@ def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
     last = (np.append(first[1:], len(attacks)) - 1)[: len(first)]
     frame, time = attacks["frame"].to_numpy(), attacks["time_min"].to_numpy(float)
     # each pair is summed by itself: differences of a running sum would depend on the other pairs
-    weight = np.add.reduceat(attacks["weight"].to_numpy(float), first) if len(first) else []
+    values = attacks["weight"].to_numpy(float)
+    weight = np.add.reduceat(values, first) if len(first) else values
     return (
         attacks.loc[first, names]
         .assign(

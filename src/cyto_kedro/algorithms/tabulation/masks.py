@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from cyto_kedro.core.keys import ranges as ranges
+from cyto_kedro.core.stack import read_frame as read_frame
 from cyto_kedro.errors import InputError
 
 # Largest label for which a table of all labels up to it is cheaper than a search.
@@ -121,19 +123,6 @@ def spans(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return edge[:-1], edge[1:] - 1
 
 
-def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenate ``start[i] .. start[i] + length[i] - 1`` for every i.
-
-    Returns
-    -------
-    values, owner
-        The numbers, and the i each belongs to.
-    """
-    owner = np.repeat(np.arange(len(length)), length)
-    offset = np.cumsum(length) - length
-    return np.arange(len(owner)) + np.repeat(start - offset, length), owner
-
-
 def label_frames(label: Any, name: str) -> Any:
     """Return `label` if it is an integer film (T, Y, X).
 
@@ -151,17 +140,3 @@ def label_frames(label: Any, name: str) -> Any:
             "name cells; convert them to uint32"
         )
     return label
-
-
-def read_frame(label: Any, index: int, where: str) -> np.ndarray:
-    """Compute frame `index` of `label` (NumPy or Dask).
-
-    Raises
-    ------
-    InputError
-        If a label is negative.
-    """
-    frame = np.asarray(label[index])
-    if frame.dtype.kind == "i" and frame.size and frame.min() < 0:
-        raise InputError(f"labels of {where}: negative label {frame.min()}; background is 0")
-    return frame
