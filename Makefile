@@ -1,32 +1,68 @@
 # make demo: environment, then the whole analysis of the sample assay.
 # make test: environment with the test tools, then every check and test (those against SLURM skip without it).
-# make test-quick: the tests that take seconds.
+# make check smoke: style, imports, types and the quickest tests, in two minutes. make test-quick: all but the slow ones.
+# make docs: the site, into site/.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+# one line per package while pip works, so that a first install does not look like a standstill
+SAY := | awk '/^Collecting/ {n += 1; printf "  %3d  %s\n", n, $$2; fflush()} /^Installing collected/ {print "  unpacking them"; fflush()}'
+# processes for the tests; a file's tests stay together, since they share what they simulate
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test test-quick test-slurm check benchmark-analysis viz locks engines test-engines clean
+.PHONY: demo test smoke test-quick test-all test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
+.PHONY: engines test-engines clean
 
 demo: $(VENV)/.core
+	@echo "Analysing the sample assay: two films, about half a minute."
 	$(BIN)/kedro run
 	@echo "Report: data/08_reporting/report.html"
 
-test: check
-	$(BIN)/python -m pytest
+test: check test-slurm test-all
+
+# What a slip breaks first, within a minute: no whole runs, no examples drawn at random.
+smoke: $(VENV)/.dev
+	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" \
+		tests/test_*.py tests/core tests/datasets tests/docs tests/algorithms
 
 test-quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow and not slurm"
+	$(PYTEST) -q -m "not slow and not slurm"
+
+# All but those that share one SLURM cluster, which run one by one.
+test-all: $(VENV)/.dev
+	$(PYTEST) -q -m "not slurm"
 
 # Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
 test-slurm: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slurm tests/slurm
+	$(BIN)/python -m pytest -q -m slurm tests/slurm
 
-check: $(VENV)/.dev
+# Style alone needs ruff alone: a slip is told within seconds, before anything else is installed.
+style: $(VENV)/.ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+
+check: style $(VENV)/.dev
 	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+export NO_MKDOCS_2_WARNING = 1
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.dev
+	$(BIN)/mkdocs serve
+
+# The pictures of the docs, drawn anew from a run of the sample.
+pictures: $(VENV)/.core
+	$(BIN)/python docs/make_pictures.py
+
+# A wheel and the configuration beside it, in dist/ (docs/package.md).
+package: $(VENV)/.core
+	$(BIN)/kedro package
 
 # Contacts, motion, density maps and networks beside the original's way and other libraries (docs/speed.md).
 benchmark-analysis: $(VENV)/.dev
@@ -37,16 +73,23 @@ viz: $(VENV)/.core
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed: make PYTHON=python3.12"'
+	@echo "Making the environment $(VENV), once."
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.core: $(VENV)/bin/python requirements/core.lock pyproject.toml
-	$(PIP) --require-hashes -r requirements/core.lock
-	$(PIP) --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "Installing $$(grep -c == requirements/core.lock) packages into $(VENV), once: one to three minutes."
+	@$(PIP) --require-hashes -r requirements/core.lock $(SAY)
+	@$(PIP) -qq --no-deps --no-build-isolation -e .
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core requirements/dev.lock
-	$(PIP) --require-hashes -r requirements/dev.lock
-	touch $@
+	@echo "Installing the tools for tests and docs into $(VENV), once."
+	@$(PIP) --require-hashes -r requirements/dev.lock $(SAY)
+	@touch $@
+
+$(VENV)/.ruff: $(VENV)/bin/python requirements/dev.lock
+	@$(PIP) -qq "$$(grep -o '^ruff==[0-9.]*' requirements/dev.lock)"
+	@touch $@
 
 # Environments of their own for the heavy engines: each needs other versions of numpy than the core.
 engines: .venv-cellpose/.done .venv-stardist/.done
@@ -75,11 +118,11 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 
 locks:
 	$(LOCK) --extra build -o requirements/core.lock
-	$(LOCK) --extra build --extra test --extra lint --extra notebooks -c requirements/core.lock -o requirements/dev.lock
+	$(LOCK) --extra build --extra test --extra lint --extra notebooks --extra docs -c requirements/core.lock -o requirements/dev.lock
 	uv pip compile pyproject.toml --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(FIND_LINKS) \
 		--extra build --extra cellpose --extra engine-test -c requirements/cellpose.in --no-emit-package torch -o requirements/cellpose.lock
 	uv pip compile pyproject.toml --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 		--extra build --extra stardist --extra engine-test -c requirements/stardist.in -o requirements/stardist.lock
 
 clean:
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build src/*.egg-info
+	rm -rf site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build src/*.egg-info

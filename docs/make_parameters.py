@@ -1,6 +1,6 @@
-"""Print docs/parameters.md: every block of parameters and every algorithm's arguments.
+"""The page `parameters.md` of the site: every block of parameters, every algorithm's arguments.
 
-``python docs/make_parameters.py > docs/parameters.md``
+``python docs/make_parameters.py`` prints it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ HEADER = ("key", "type", "default", "unit", "meaning")
 
 INTRO = """# Parameters
 
-<!-- Made by `python docs/make_parameters.py > docs/parameters.md`. Do not edit by hand. -->
-
 First the blocks of `parameters*.yml`, then the algorithms that these blocks name. What the project
 uses if you change nothing stands in `conf/base/`; the defaults here are what a key has when you leave
 it out. An unknown key, algorithm or argument stops the run before it starts.
@@ -50,11 +48,11 @@ def main() -> str:
         parts.append(f"## {stage.capitalize()} algorithms")
         if stage not in in_yaml:
             parts.append("For notebooks; no block of parameters names them.")
-        parts += [text for name, cls in _own(stage).items() for text in _algorithm(name, cls)]
+        parts += [text for name, cls in own(stage).items() for text in _algorithm(name, cls)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _own(stage: str) -> dict[str, type[Algorithm]]:
+def own(stage: str) -> dict[str, type[Algorithm]]:
     """The project's algorithms, without those of other installed packages."""
     found = sorted(algorithms(stage).items())
     return {name: cls for name, cls in found if cls.__module__.startswith("cyto_kedro.")}

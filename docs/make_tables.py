@@ -1,6 +1,6 @@
-"""Print docs/tables.md: every table's columns, and where it is stored.
+"""The page `tables.md` of the site: every table's columns, and where it is stored.
 
-``python docs/make_tables.py > docs/tables.md``
+``python docs/make_tables.py`` prints it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "base"
 HEADER = ("column", "type", "unit", "empty?", "meaning")
 
 INTRO = """# Tables
-
-<!-- Made by `python docs/make_tables.py > docs/tables.md`. Do not edit by hand. -->
 
 Tables are Parquet files, one per partition: `cells` of field `A1`, population `TCell`, frames 0 to 19 is
 `<data>/04_feature/cells/A1/TCell/t0000-0019.parquet`; `<data>` is what `globals.yml` says, `data` if you

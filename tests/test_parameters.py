@@ -138,7 +138,11 @@ def test_a_duration_whose_twin_is_given_needs_no_times() -> None:
         ),
         ("segmentation", {"steps": [{"name": "SubtractPopulation"}]}, r"subtraction\.name"),
         ("segmentation", {"steps": [{"name": "CleenUp"}]}, "Did you mean 'CleanUp'"),
-        ("segmentation", {"steps": [{"name": "SplitTouching"}]}, "exactly one of diameter_um"),
+        (
+            "segmentation",
+            {"steps": [{"name": "SplitTouching"}]},
+            "needs diameter_um or diameter_px",
+        ),
         ("tracking", {"name": "MinimumLength", "args": {"min_points": 3}}, "not a linker"),
         ("tracking", {"name": "LAP", "steps": [{"name": "LAP"}]}, "a linker, not a step"),
     ],

@@ -106,12 +106,34 @@ def test_an_id_is_its_keys_joined_and_comes_apart_again() -> None:
         parse_id(grain, "a b/T")
 
 
-@pytest.mark.parametrize("name", ["", ".hidden", "a/b", "a\\b", "a\nb", "..", "a\x00"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".hidden", "a/b", "a\\b", "a\nb", "..", "a\x00", "CON", "nul.txt", "lpt1", "COM³"),
+        *("f1.", "f1 ", " f1", "a:b", "a*?", "a<b", 'a"b', "a|b", "a\udcff", "x" * 151, "é" * 76),
+    ],
+)
 def test_names_that_cannot_be_folders_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="Rename it"):
         check_name("field", name)
     with pytest.raises(ValueError, match="Rename it"):
         Plan(fovs={name: PLAN.fovs["a"]}, channels=("c",), populations=("p",), block_length=1)
+
+
+def test_names_that_every_file_system_holds() -> None:
+    for name in (
+        "A1",
+        "f1.x",
+        "a b",
+        "d\u00e9",
+        "Company",
+        "console",
+        "com10",
+        "x" * 150,
+        "-x",
+        "100%",
+    ):
+        assert check_name("field", name) == name
 
 
 def test_groups_come_field_by_field_in_the_plans_order() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -57,6 +58,28 @@ class RunStoppedError(CytoError):
 def unknown(what: str, name: str, choices: Iterable[str]) -> str:
     """Say that `name` is not a known `what`, with the nearest match and all choices."""
     valid = sorted(choices)
-    near = get_close_matches(str(name), valid, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"unknown {what} {name!r}.{hint} Valid: {', '.join(valid) or '(none)'}."
+    return f"unknown {what} {name!r}.{_nearest(name, valid)} Valid: {', '.join(valid) or '(none)'}."
+
+
+def missing(what: str, name: str, given: Iterable[str]) -> str:
+    """Say that a needed `what`, `name`, is not among `given`, with what it may have been meant by."""
+    there = sorted(given)
+    return (
+        f"{what} {name!r} is missing.{_nearest(name, there)} There: {', '.join(there) or '(none)'}."
+    )
+
+
+def nearest(name: str, choices: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """The choice that `name` may have been meant for; None where none is near."""
+    folded = {str(each).lower(): str(each) for each in choices}
+    near = get_close_matches(str(name).lower(), folded, n=1, cutoff=cutoff)
+    return folded[near[0]] if near else None
+
+
+def _nearest(name: str, choices: Iterable[str]) -> str:
+    near = nearest(name, choices)
+    if near is None:
+        return ""
+    if unicodedata.normalize("NFKC", near) == unicodedata.normalize("NFKC", str(name)):
+        return f" It looks like {near!r} but is written with other Unicode signs: type it again."
+    return f" Did you mean {near!r}?"

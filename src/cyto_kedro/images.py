@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from cyto_kedro.statements import Statement
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,17 @@ class ImageInfo:
         Time of each frame in seconds; None if unknown.
     channels
         Channel names in file order; empty if unnamed.
+    said
+        What the file says of pixel size and frame interval and where, also what cannot be true.
+    doubts
+        What else in the file is not as it should be, one sentence each.
     """
 
     pixel_size_um: float | None = None
     time_s: tuple[float, ...] | None = None
     channels: tuple[str, ...] = ()
+    said: tuple[Statement, ...] = field(default=(), compare=False, repr=False)
+    doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ At the key ``tile`` stands a block, or a part of its area, ``t0000-0049.y0000-x2
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import ceil
@@ -22,6 +23,8 @@ from cyto_kedro.errors import ConfigError, InputError, PartitionError, unknown
 
 KEYS = ("fov", "channel", "population", "block", "tile")
 OVERLAP_PX = 128
+MAX_NAME = 150  # bytes; 255 with the endings that files get
+_DEVICES = r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]"
 _BLOCK = re.compile(r"t(\d+)-(\d+)")
 _TILE = re.compile(r"(t\d+-\d+)(?:\.y(\d+)-x(\d+))?")
 
@@ -49,14 +52,52 @@ def check_name(what: str, name: str) -> str:
     Raises
     ------
     InputError
-        If it is empty, begins with a dot, or holds a slash, a backslash or a control character.
+        If Linux, macOS, Windows or a network share cannot hold it, or would change it.
     """
-    if not name or name.startswith(".") or re.search(r"[/\\\x00-\x1f]", name):
+    if why := _unfit(name):
         raise InputError(
-            f"{what} {name!r} cannot be used: it becomes a folder's name, so it must not be empty, "
-            "begin with a dot, or hold a slash, a backslash or a control character. Rename it."
+            f"{what} {name!r} cannot be used: it becomes a folder's name, and {why}, which not every "
+            "file system holds. Rename it."
         )
     return name
+
+
+def _unfit(name: str) -> str:
+    """Why not every file system holds `name`; empty where each does."""
+    if not name or name.startswith("."):
+        return "it is empty or begins with a dot"
+    if name != name.strip() or name.endswith("."):
+        return "it begins or ends with a space, or ends with a dot"
+    if bad := re.search(r'[/\\<>:"|?*\x00-\x1f\x7f]', name):
+        return f"it holds {bad[0]!r}"
+    if re.fullmatch(_DEVICES, name.split(".")[0].strip(), re.IGNORECASE):
+        return "it is a device's name on Windows"
+    if any(0xD800 <= ord(sign) <= 0xDFFF for sign in name):
+        return "it holds bytes that are no Unicode text"
+    if len(name.encode()) > MAX_NAME:
+        return f"it is longer than {MAX_NAME} bytes"
+    return ""
+
+
+def check_names(what: str, names: Iterable[str]) -> None:
+    """Check each name, and that no two of them are one folder somewhere.
+
+    Raises
+    ------
+    InputError
+        See `check_name`; or if two differ in capitals or in Unicode's form only, which are one folder
+        on Windows and macOS, so that one's results would replace the other's.
+    """
+    folders: dict[str, str] = {}
+    for name in names:
+        check_name(what, name)
+        other = folders.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        if other != name:
+            raise InputError(
+                f"{what}s {other!r} and {name!r} differ in capitals or in the form of Unicode signs "
+                "only: they would be one folder on Windows and macOS, one's results replacing the "
+                "other's. Rename one."
+            )
 
 
 @dataclass(frozen=True, order=True)
@@ -183,6 +224,21 @@ class PlannedFov(BaseModel):
     height_px: int = Field(ge=1)
     width_px: int = Field(ge=1)
     pixel_size_um: float | None = Field(default=None, gt=0)
+    excluded: tuple[int, ...] = Field(
+        default=(), description="frames that the sample sheet excludes: they hold no cells"
+    )
+    frame_interval_s: float | None = Field(
+        default=None, gt=0, description="median time between frames; null: unknown"
+    )
+
+    def excluded_in(self, block: Block) -> list[int]:
+        """Places within a block of its excluded frames."""
+        return [each - block.start for each in self.excluded if block.start <= each < block.stop]
+
+    def used_in(self, block: Block) -> list[int]:
+        """Places within a block of its other frames."""
+        left_out = set(self.excluded_in(block))
+        return [each for each in range(len(block)) if each not in left_out]
 
 
 class Plan(BaseModel):
@@ -199,8 +255,7 @@ class Plan(BaseModel):
     @field_validator("fovs", "channels", "populations")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        for name in value:
-            check_name("name", name)
+        check_names("name", value)
         return value
 
     def blocks(self, fov: str) -> list[Block]:

@@ -96,28 +96,34 @@ def test_ome_length_units(tmp_path, size, unit, expected):
     assert found == (None if expected is None else pytest.approx(expected))
 
 
-@pytest.mark.parametrize(("unit", "seconds"), [("ms", 1e-3), ("s", 1), ("min", 60), ("h", 3600)])
-def test_ome_time_units(tmp_path, unit, seconds):
+@pytest.mark.parametrize(
+    ("unit", "seconds", "step"), [("ms", 1e-3, 20), ("s", 1, 1), ("min", 60, 1), ("h", 3600, 1)]
+)
+def test_ome_time_units(tmp_path, unit, seconds, step):
     path = tmp_path / "a.ome.tif"
-    plane = {"DeltaT": [0, 1, 2, 4, 8], "DeltaTUnit": [unit] * 5}
+    plane = {"DeltaT": [step * t for t in (0, 1, 2, 4, 8)], "DeltaTUnit": [unit] * 5}
     tifffile.imwrite(path, film(), metadata={"axes": "TYX", "Plane": plane})
-    expected = tuple(t * seconds for t in (0, 1, 2, 4, 8))
+    expected = tuple(t * step * seconds for t in (0, 1, 2, 4, 8))
     assert ImageDataset(filepath=path).load_metadata().time_s == pytest.approx(expected)
     tifffile.imwrite(
-        path, film(), metadata={"axes": "TYX", "TimeIncrement": 2, "TimeIncrementUnit": unit}
+        path, film(), metadata={"axes": "TYX", "TimeIncrement": 2 * step, "TimeIncrementUnit": unit}
     )
-    expected = tuple(2 * t * seconds for t in range(5))
+    expected = tuple(2 * step * t * seconds for t in range(5))
     assert ImageDataset(filepath=path).load_metadata().time_s == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("unit", "expected"), [("um", 0.5), ("nm", 0.0005), ("pixel", None)])
-def test_imagej_calibration(tmp_path, unit, expected):
+@pytest.mark.parametrize(
+    ("unit", "dots", "expected"),
+    [("um", 2, 0.5), ("nm", 0.002, 0.5), ("pixel", 2, None), ("nm", 2, None), ("inch", 96, None)],
+)
+def test_imagej_calibration(tmp_path, unit, dots, expected):
+    """Half a nanometre and a 96th of an inch are no pixels of a microscope."""
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path,
         film(),
         imagej=True,
-        resolution=(2, 2),
+        resolution=(dots, dots),
         metadata={"unit": unit, "finterval": 30.0, "axes": "TYX"},
     )
     info = ImageDataset(filepath=path).load_metadata()

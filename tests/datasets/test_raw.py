@@ -152,7 +152,7 @@ def test_a_truncated_tiff_is_found_without_reading_pixels(tmp_path, kind, share)
                 tif.write(plane, metadata=None, compression="zlib")
     else:
         write(path, FILM, truncate=kind == "bare")
-    names = ["a", "b"] if kind != "pages" else ["a"]
+    names = {"pages": ["a"], "ome": ["TCell", "Dead"]}.get(kind, ["a", "b"])
     assert scan(str(tmp_path), "{fov}.tif", names)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -207,17 +207,30 @@ def test_a_missing_channel_names_the_field(tmp_path):
         scan(str(tmp_path / "in"), "{fov}.tif", ["TCell", "PI"])
 
 
-def test_names_by_order_need_the_same_order_everywhere(tmp_path, caplog):
+def test_channels_that_the_file_names_are_never_guessed(tmp_path):
     ome(tmp_path / "a.tif", names=("FITC", "PI"))
+    with pytest.raises(InputError, match=r"not guessed[\s\S]*names: {TCell: FITC, Dead: PI}"):
+        scan(str(tmp_path), "{fov}.tif", ["TCell", "Dead"])
+    ome(tmp_path / "b.tif", names=("PI", "FITC"))
+    found = by_key(scan(str(tmp_path), "{fov}.tif", {"TCell": "FITC", "Dead": "PI"}))
+    assert (found["a", "TCell"].index, found["b", "TCell"].index) == (0, 1)
+
+
+@pytest.mark.parametrize("names", [None, ("Channel 0", "Channel 1"), ("C:0", "C:1"), ("#1", "#2")])
+def test_channels_without_names_are_taken_in_order_and_that_is_said(tmp_path, caplog, names):
+    ome(tmp_path / "a.tif", names=names)
     with caplog.at_level(logging.WARNING):
         found = scan(str(tmp_path), "{fov}.tif", ["TCell", "Dead"])
     assert [(r.channel, r.index) for r in found] == [("TCell", 0), ("Dead", 1)]
-    assert "by their order" in caplog.text
-    ome(tmp_path / "b.tif", names=("PI", "FITC"))
-    with pytest.raises(InputError, match="fov b: its channels are"):
-        scan(str(tmp_path), "{fov}.tif", ["TCell", "Dead"])
-    found = by_key(scan(str(tmp_path), "{fov}.tif", {"TCell": "FITC", "Dead": "PI"}))
-    assert (found["a", "TCell"].index, found["b", "TCell"].index) == (0, 1)
+    assert all("taken in order: 1 TCell, 2 Dead" in r.remarks[0] for r in found)
+    assert "field a: the files do not name their channels" in caplog.text
+
+
+def test_a_path_and_a_file_that_name_different_channels(tmp_path):
+    for path, name in (("TCell", "Dead"), ("Dead", "Dead")):
+        ome(tmp_path / f"{path}.tif", FILM[:, 0], names=(name,))
+    first, second = scan(str(tmp_path), "{channel}.tif", ["TCell", "Dead"])
+    assert "by its path, but calls it 'Dead'" in first.remarks[0] and not second.remarks
 
 
 def test_side_files(tmp_path):

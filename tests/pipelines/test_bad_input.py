@@ -91,6 +91,13 @@ class TestFiles:
         path.write_bytes(content[: int(len(content) * share)])
         refused(fresh, "treated_1", "Dead", str(path), "cut short", "Copy the file again")
 
+    def test_a_film_of_another_bit_depth(self, fresh: Project) -> None:
+        """16 bits beside 8: every target would be dead at first sight."""
+        path = raw_of(fresh) / "treated_1" / "Dead.ome.tif"
+        rewrite(path, lambda film: film.astype(np.uint16) * 16, **CALIBRATED)
+        said = ("'Dead' is uint8 in field 'control_1'", "uint16 in field 'treated_1'")
+        refused(fresh, *said, "not of one scale", pipelines=("ingestion",))
+
     def test_an_empty_folder(self, fresh: Project) -> None:
         for field in ("treated_1", "control_1"):
             shutil.rmtree(raw_of(fresh) / field)
@@ -109,6 +116,8 @@ class TestFiles:
             film[4, 3, 3] = value
             return film
 
+        other = raw_of(fresh) / "control_1" / "Dead.ome.tif"
+        rewrite(other, lambda film: film.astype(np.float32), **CALIBRATED)
         rewrite(raw_of(fresh) / "treated_1" / "Dead.ome.tif", spoil, **CALIBRATED)
         with pytest.raises(GroupsFailedError) as failure:
             fresh.run(*STAGES)
@@ -133,7 +142,7 @@ class TestSheet:
             (lambda s: s[:1], ("'treated_1'", "no row in the sample sheet", "add one")),
             (lambda s: pd.concat([s, s.assign(fov="x")[:1]]), ("'x'", "no raw file")),
             (lambda s: pd.concat([s, s]), ("'control_1' has several rows",)),
-            (lambda s: s.rename(columns={"fov": "field"}), ("unknown column 'fov'", "field")),
+            (lambda s: s.rename(columns={"fov": "field"}), ("column 'fov' is missing", "field")),
             (
                 lambda s: s.rename(columns={"condition": "Condition"}),
                 ("'Condition'", "'condition'"),
@@ -203,7 +212,8 @@ class TestCalibration:
         with caplog.at_level("WARNING", logger="cyto_kedro"):
             uncalibrated.run(*STAGES)
         text = "\n".join(caplog.messages)
-        assert "field treated_1: pixel size unknown" in text and "frame times unknown" in text
+        assert "field control_1, treated_1: pixel size unknown" in text
+        assert "frame times unknown" in text
         cells, steps = uncalibrated.table("cells"), uncalibrated.table("steps")
         assert len(cells) and cells["area_um2"].isna().all() and cells["area_px"].notna().all()
         assert cells["time_min"].isna().all() and steps["speed_um_per_min"].isna().all()

@@ -143,8 +143,8 @@ def construct(cls: type[A], args: dict[str, Any] | None = None) -> A:
             if item["type"] == "extra_forbidden":
                 lines.append(unknown(f"argument of {cls.__name__}", field, valid))
             elif item["type"] == "missing":
-                written = " or ".join(each for each, name, _ in spelled(cls) if name == field)
-                lines.append(f"{cls.__name__} needs {field}: give {written}")
+                written = [spelling for spelling, name, _ in spelled(cls) if name == field]
+                lines.append(f"{cls.__name__} needs {' or '.join(written) or field}")
             else:
                 name = f"{cls.__name__}.{field}" if field else cls.__name__
                 lines.append(f"{name}: {item['msg']} (got {item.get('input')!r})")

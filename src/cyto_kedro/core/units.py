@@ -121,6 +121,18 @@ class Area(Quantity):
         return float(value) / float(pixel_size_um or 1.0) ** 2 if physical else float(value)
 
 
+def in_px(owner: BaseModel, name: str, pixel_size_um: float | None) -> float | None:
+    """The length or area `name` of `owner` in pixels; None where it has none.
+
+    Raises
+    ------
+    ConfigError
+        As `Length.in_px`.
+    """
+    given: Length | Area | None = getattr(owner, name)
+    return None if given is None else given.in_px(name, pixel_size_um)
+
+
 class Duration(Quantity):
     """A length of time in minutes or frames."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.raw import RawFolderDataset
     from cyto_kedro.datasets.raw_images import RawImages
     from cyto_kedro.datasets.reference import ReferenceImagesDataset
+    from cyto_kedro.datasets.sheet import SampleSheetDataset
     from cyto_kedro.datasets.table import TableDataset
     from cyto_kedro.datasets.trackmate import TrackMateDataset
 
@@ -35,6 +36,7 @@ __all__ = [
     "RawFolderDataset",
     "RawImages",
     "ReferenceImagesDataset",
+    "SampleSheetDataset",
     "TableDataset",
     "TextDataset",
     "TrackMateDataset",
@@ -52,6 +54,7 @@ _MODULES = {
     "RawFolderDataset": "raw",
     "RawImages": "raw_images",
     "ReferenceImagesDataset": "reference",
+    "SampleSheetDataset": "sheet",
     "TableDataset": "table",
     "TextDataset": "picture",
     "TrackMateDataset": "trackmate",

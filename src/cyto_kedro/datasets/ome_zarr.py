@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from cyto_kedro.datasets.tiff_header import arrange
-from cyto_kedro.datasets.tiff_info import square
+from cyto_kedro.datasets.tiff_info import multiples, square
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
+from cyto_kedro.statements import Statement
 from cyto_kedro.view import Projection, project
 
 LENGTHS = {"angstrom": 1e-4, "nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
@@ -99,8 +100,12 @@ def _open(location: str, options: dict[str, Any]) -> Any:
     return zarr.open_group(location, mode="r", storage_options=options or None)
 
 
-def read_header(location: str, options: dict[str, Any], depth: bool = False) -> ZarrHeader:
+def read_header(
+    location: str, options: dict[str, Any], depth: bool = False, z_is_time: bool = False
+) -> ZarrHeader:
     """Read the metadata of the OME-Zarr at `location`; `depth` accepts z planes.
+
+    With `z_is_time` they are frames, where there is one time point.
 
     Raises
     ------
@@ -135,12 +140,26 @@ def read_header(location: str, options: dict[str, Any], depth: bool = False) -> 
             f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
             "again or export it again"
         ) from error
-    n_t, n_c, _ = arrange(axes, sizes, None, location, depth=depth).shape
+    n_t, n_c, _ = arrange(axes, sizes, None, location, depth=depth, z_is_time=z_is_time).shape
     units = {
         a: (axis.get("unit", ""), s) for a, axis, s in zip(axes, described, scale, strict=True)
     }
-    sides = [units[a][1] * LENGTHS[units[a][0]] if units[a][0] in LENGTHS else None for a in "YX"]
+    sides = [
+        Statement(
+            "pixel size", s * LENGTHS[unit], f"{location}, multiscales: scale of axis {a.lower()}"
+        )
+        if unit in LENGTHS
+        else None
+        for a, (unit, s) in ((a, units[a]) for a in "YX")
+    ]
+    side, said = square(sides, location)
     unit, step = units.get("T", ("", 0.0))
+    interval = None
+    if unit in TIMES:
+        source = f"{location}, multiscales: scale of axis t"
+        interval = Statement("frame interval", step * TIMES[unit], source)
+    if z_is_time and n_t > 1 and ("T" not in axes or sizes[axes.index("T")] == 1):
+        axes = axes.replace("T", "Q").replace("Z", "T")
     labels = [c.get("label") for c in attributes.get("omero", {}).get("channels", [])]
     return ZarrHeader(
         location=location,
@@ -149,9 +168,10 @@ def read_header(location: str, options: dict[str, Any], depth: bool = False) -> 
         shape=(n_t, n_c, sizes[axes.index("Y")], sizes[axes.index("X")]),
         dtype=dtype.newbyteorder("=").name,
         info=ImageInfo(
-            pixel_size_um=square(sides, location),
-            time_s=tuple(t * step * TIMES[unit] for t in range(n_t)) if unit in TIMES else None,
+            pixel_size_um=side,
+            time_s=multiples(interval, n_t),
             channels=tuple(map(str, labels)) if all(labels) and len(labels) == n_c else (),
+            said=said if interval is None else (*said, interval),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -46,7 +47,7 @@ class Pattern:
     """
 
     def __init__(self, text: str, channels: Iterable[str] | None = None) -> None:
-        self.text = text.strip("/")
+        self.text = _composed(text.strip("/"))
         self.depth = self.text.count("/")
         names = re.findall(r"\{(.*?)\}", self.text)
         for name in names:
@@ -59,7 +60,7 @@ class Pattern:
         if not self.text:
             raise ConfigError("the raw pattern is empty; give one such as '{fov}/{channel}.tif'")
         self.names = frozenset(names)
-        known = sorted(channels or (), key=len, reverse=True)
+        known = sorted(map(_composed, channels or ()), key=len, reverse=True)
         # two readings of one path are told apart by matching short first and long first
         self._lazy = self._compile(known, "?")
         self._greedy = self._compile(known, "")
@@ -86,7 +87,8 @@ class Pattern:
         InputError
             If the path can be read in two ways.
         """
-        first, second = self._lazy.fullmatch(path), self._greedy.fullmatch(path)
+        read = _composed(path)  # macOS hands out names decomposed
+        first, second = self._lazy.fullmatch(read), self._greedy.fullmatch(read)
         if first is None or second is None:
             return None
         if first.groupdict() != second.groupdict():
@@ -103,6 +105,10 @@ class Pattern:
             channel=found.get("channel"),
             frame=None if frame is None else int(frame),
         )
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def find(
@@ -127,7 +133,7 @@ def find(
     if not fs.isdir(folder):
         raise InputError(f"the raw folder {folder} does not exist; correct its path")
     paths = sorted(_walk(fs, folder, "", pattern.depth))
-    paths = [p for p in paths if not any(fnmatch(p, glob) for glob in exclude)]
+    paths = [p for p in paths if not any(fnmatch(_composed(p), _composed(g)) for g in exclude)]
     read = {path: pattern.match(path) for path in paths}
     files = [file for file in read.values() if file is not None]
     ignored = [path for path, file in read.items() if file is None]

@@ -46,11 +46,18 @@ class _RawFrames:
         fs, path = url_to_fs(url, **self._options)
         source: Frames
         if path.endswith(".zarr"):
-            zarr_header = ome_zarr.read_header(url, self._options, raw.project_z is not None)
+            zarr_header = ome_zarr.read_header(
+                url, self._options, raw.project_z is not None, raw.z_is_time
+            )
             source = ome_zarr.ZarrFrames(zarr_header, raw.index, self._options, raw.project_z)
         else:
             header = tiff_header.read_header(
-                fs, path, url, raw.n_channels, depth=raw.project_z is not None
+                fs,
+                path,
+                url,
+                raw.n_channels,
+                depth=raw.project_z is not None,
+                z_is_time=raw.z_is_time,
             )
             source = tiff.TiffFrames(fs, path, header, raw.index, raw.project_z)
         planned = raw.n_frames if len(raw.files) == 1 else 1
@@ -100,10 +107,11 @@ class RawFolder:
         exclude: Sequence[str] = (),
         skip_fovs: Collection[str] = (),
         project_z: Projection | None = None,
+        z_is_time: bool = False,
     ) -> list[RawChannel]:
         """`scan` this folder."""
-        options = self.storage_options
-        return scan(self.folder, pattern, channels, sidecar, exclude, skip_fovs, options, project_z)
+        which = pattern, channels, sidecar, exclude, skip_fovs
+        return scan(self.folder, *which, self.storage_options, project_z, z_is_time)
 
     def open(self, raw: RawChannel) -> da.Array:
         """`open_raw` with this folder's credentials."""

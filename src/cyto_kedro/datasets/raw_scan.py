@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
@@ -22,8 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cyto_kedro.datasets import ome_zarr, tiff_header
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
+from cyto_kedro.datasets.tiff_info import number, step_of
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.images import ImageInfo
+from cyto_kedro.statements import SIDE_FILE, Statement, believed, times_of
 from cyto_kedro.view import Projection
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,8 @@ logger = logging.getLogger(__name__)
 Channels = Sequence[str] | Mapping[str, str] | None
 # keys of a side file, ours first; the second is Celldetective's
 SIDE_PIXEL_SIZE = ("pixel_size_um", "spatial_calibration")
+# what writers call channels whose names they do not know: Channel 0, C1, Channel:0:1, #2
+NO_NAME = re.compile(r"(channel|ch|c|w)?[\s_:=#-]*\d{0,2}(:\d+)*", re.IGNORECASE)
 
 
 class RawChannel(BaseModel):
@@ -52,6 +57,11 @@ class RawChannel(BaseModel):
         description="time of each frame from the film's first; null if the file does not say"
     )
     project_z: Projection | None = Field(default=None, description="how z planes are flattened")
+    z_is_time: bool = Field(default=False, description="z planes are frames")
+    said: tuple[Statement, ...] = Field(
+        default=(), description="what files say of pixel size and frame interval, where it can be"
+    )
+    remarks: tuple[str, ...] = Field(default=(), description="what is not as it should be")
 
 
 class _Stack(BaseModel):
@@ -73,6 +83,7 @@ def scan(
     skip_fovs: Collection[str] = (),
     storage_options: dict[str, Any] | None = None,
     project_z: Projection | None = None,
+    z_is_time: bool = False,
 ) -> list[RawChannel]:
     """Find the channels of every field of view in `folder`; reads headers, no pixels.
 
@@ -97,6 +108,8 @@ def scan(
         Of the fsspec file system.
     project_z
         How z planes are flattened; None: a film with depth is refused.
+    z_is_time
+        Take z planes as frames, in files that have but one time point.
 
     Returns
     -------
@@ -131,10 +144,23 @@ def scan(
             groups[file.fov, file.channel].append(file)
     if "channel" in compiled.names:
         _check_channels(groups, names)
-    reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar, project_z)
+    depth = project_z, z_is_time
+    reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar, *depth)
     found = [raw for key in sorted(groups, key=str) for raw in reader.read(*key, groups[key])]
+    tell({raw.fov: raw.remarks for raw in found})
     rank = {name: i for i, name in enumerate(names)}
     return sorted(found, key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
+
+
+def tell(remarks: Mapping[str, Sequence[str]]) -> None:
+    """Log what is to be said of each field, once where several share it."""
+    fields: dict[str, list[str]] = defaultdict(list)
+    for fov, each in remarks.items():
+        for remark in dict.fromkeys(each):
+            fields[remark].append(fov)
+    for remark, fovs in fields.items():
+        more = f" and {len(fovs) - 3} more" if len(fovs) > 3 else ""
+        logger.warning("field %s%s: %s", ", ".join(fovs[:3]), more, remark)
 
 
 def _wanted(channels: Channels) -> dict[str, str]:
@@ -175,11 +201,12 @@ class _Scanner:
         channels: Channels,
         sidecar: str | None,
         project_z: Projection | None,
+        z_is_time: bool,
     ) -> None:
         self._fs, self._root, self._folder, self._options = fs, root, folder, options
         self._channels, self._sidecar, self._project = channels, sidecar, project_z
+        self._z_is_time = z_is_time
         self._names = _wanted(channels)
-        self._renamed: tuple[str, tuple[str, ...]] | None = None
 
     def read(self, fov: str, channel: str | None, files: list[RawFile]) -> list[RawChannel]:
         place = f"fov {fov}" + (f", channel {channel}" if channel else "")
@@ -192,6 +219,7 @@ class _Scanner:
         stacks = [self._stack(file, expected, place) for file in files]
         first = self._joined(stacks, files, place)
         n_frames, n_channels, height, width = first.shape
+        remarks = list(first.info.doubts)
         if channel:
             if n_channels > 1:
                 raise InputError(
@@ -200,9 +228,20 @@ class _Scanner:
                 )
             ours = {inside: name for name, inside in self._names.items()}
             chosen = [(ours.get(channel, channel), 0)]
+            others = set(self._names.values()) - {channel}
+            remarks += [
+                f"{files[0].path} is channel {channel} by its path, but calls it {inside!r} inside; "
+                "the path is followed"
+                for inside in others.intersection(first.info.channels)
+            ]
         else:
             chosen = self._choose(side_names, first.info.channels, n_channels, files[0].path, place)
-        pixel_size, times = _calibration(first.info, side, n_frames, place)
+            named = side_names or _named(first.info.channels)
+            if n_channels > 1 and not named:
+                order = ", ".join(f"{index + 1} {name}" for name, index in chosen)
+                remarks.append(f"the files do not name their channels; taken in order: {order}")
+        pixel_size, times, said, doubts = _calibration(first.info, side, n_frames, place)
+        remarks += doubts
         return [
             RawChannel(
                 fov=fov,
@@ -215,8 +254,11 @@ class _Scanner:
                 width=width,
                 dtype="float32" if self._project == "mean" else first.dtype,
                 project_z=self._project,
+                z_is_time=self._z_is_time,
                 pixel_size_um=pixel_size,
                 time_s=times,
+                said=said,
+                remarks=tuple(remarks),
             )
             for name, index in chosen
         ]
@@ -245,10 +287,15 @@ class _Scanner:
         url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
         try:
             header: Any = (
-                ome_zarr.read_header(url, self._options, self._project is not None)
+                ome_zarr.read_header(url, self._options, self._project is not None, self._z_is_time)
                 if path.endswith(".zarr")
                 else tiff_header.read_header(
-                    self._fs, path, url, n_channels, depth=self._project is not None
+                    self._fs,
+                    path,
+                    url,
+                    n_channels,
+                    depth=self._project is not None,
+                    z_is_time=self._z_is_time,
                 )
             )
         except InputError as error:
@@ -272,11 +319,30 @@ class _Scanner:
                     f"but {files[0].path} is {first.shape[2:]} {first.dtype}; all frames of a film "
                     "must agree"
                 )
+        for stack, file in zip(stacks, files, strict=True):
+            if stack.info.channels != first.info.channels:
+                here, there = (
+                    ", ".join(each.info.channels) or "without names" for each in (stack, first)
+                )
+                raise InputError(
+                    f"{place}, frame {file.frame}: {file.path} has channels {here}, but "
+                    f"{files[0].path} has {there}; all frames of a film must agree"
+                )
         known = [stack.info.time_s[0] for stack in stacks if stack.info.time_s]
+        stamps = tuple(known) if len(known) == len(stacks) and len(set(known)) > 1 else None
+        step = step_of(stamps or (), f"{place}, times of its frames")
+        said = [each for stack in stacks for each in stack.info.said]
+        # kept as they are said: those that cannot be are told of once
+        kept, doubted = believed(said)
         info = ImageInfo(
             pixel_size_um=first.info.pixel_size_um,
-            time_s=tuple(known) if len(known) == len(stacks) and len(set(known)) > 1 else None,
+            time_s=stamps,
             channels=first.info.channels,
+            said=tuple(kept) if step is None else (*kept, step),
+            doubts=(
+                *dict.fromkeys(each for stack in stacks for each in stack.info.doubts),
+                *doubted[:1],
+            ),
         )
         return _Stack(shape=(len(stacks), *first.shape[1:]), dtype=first.dtype, info=info)
 
@@ -298,27 +364,24 @@ class _Scanner:
         if not missing:
             return [(ours, found.index(name)) for ours, name in self._names.items()]
         by_order = not side and not isinstance(self._channels, Mapping)
-        if by_order and len(missing) == len(self._names) == n:
-            if inside:
-                self._check_same_order(inside, place)
+        if by_order and not _named(inside) and len(self._names) == n:
             return [(name, i) for i, name in enumerate(self._names)]
+        advice = "Correct the names of the channels."
+        if by_order and found and len(self._names) == n:
+            names = ", ".join(f"{a}: {b}" for a, b in zip(self._names, found, strict=True))
+            advice = (
+                "Which is which is not guessed: say it under assay.raw, for example, if they stand "
+                f"in your order,\n  names: {{{names}}}"
+            )
         raise InputError(
             f"{place}: channel {missing[0]} is not in {file}, which has {n} "
-            f"({', '.join(found) or 'without names'}). Correct the names of the channels."
+            f"({', '.join(found) or 'without names'}). {advice}"
         )
 
-    def _check_same_order(self, inside: tuple[str, ...], place: str) -> None:
-        """Naming by order is right only while every field has the same order."""
-        if self._renamed is None:
-            self._renamed = (place, inside)
-            logger.warning(
-                "channels %s are taken as %s, by their order", list(inside), list(self._names)
-            )
-        elif self._renamed[1] != inside:
-            raise InputError(
-                f"{place}: its channels are {inside}, those of {self._renamed[0]} are "
-                f"{self._renamed[1]}; map each channel to its name in the files instead of by order"
-            )
+
+def _named(inside: tuple[str, ...]) -> bool:
+    """Whether a file's names of channels say what they show."""
+    return any(not NO_NAME.fullmatch(name.strip()) for name in inside)
 
 
 def _in_order(files: list[RawFile], place: str) -> list[RawFile]:
@@ -341,21 +404,31 @@ def _in_order(files: list[RawFile], place: str) -> list[RawFile]:
 
 def _calibration(
     info: ImageInfo, side: Mapping[str, Any], n_frames: int, place: str
-) -> tuple[float | None, tuple[float, ...] | None]:
-    """Pixel size and frame times from the first frame on; the side file speaks first."""
-    given = [side[key] for key in SIDE_PIXEL_SIZE if side.get(key)]
-    pixel_size = float(given[0]) if given else info.pixel_size_um
-    times = info.time_s
+) -> tuple[float | None, tuple[float, ...] | None, tuple[Statement, ...], list[str]]:
+    """Pixel size, frame times from the first frame on, what was said of them, and what is doubted.
+
+    The side file speaks first.
+    """
+    keys = [key for key in SIDE_PIXEL_SIZE if side.get(key)][:1]
+    beside = [
+        Statement("pixel size", number(side[key]), f"the side file, {key}", SIDE_FILE)
+        for key in keys
+    ]
     if side.get("frame_interval_s"):
-        times = tuple(t * float(side["frame_interval_s"]) for t in range(n_frames))
-    if times is None:
-        return pixel_size, None
-    late = np.flatnonzero(np.diff(times) <= 0)
+        step, source = number(side["frame_interval_s"]), "the side file, frame_interval_s"
+        beside.append(Statement("frame interval", step, source, SIDE_FILE))
+    said, remarks = believed([*beside, *info.said])
+    times = info.time_s
+    late = np.flatnonzero(~(np.diff(times if times is not None else ()) > 0))
     if late.size:
-        logger.warning(
-            "%s: by the file, frame %d is not later than the one before; its times are not used",
-            place,
-            late[0] + 1,
+        remarks.append(
+            f"by the file, frame {late[0] + 1} is not later than the one before; its times are not used"
         )
-        return pixel_size, None
-    return pixel_size, tuple(float(time - times[0]) for time in times)
+        times = None
+        said = [each for each in said if each.fact != "frame interval" or each.rank == SIDE_FILE]
+    first = {each.fact: each for each in reversed(said)}  # the first of each fact
+    size, step_said = first.get("pixel size"), first.get("frame interval")
+    times = times_of(n_frames, step_said, times, said)
+    if times is not None:
+        times = tuple(float(time - times[0]) for time in times)
+    return None if size is None else size.value, times, tuple(said), remarks

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO, cast
+import logging
+from typing import IO, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +12,10 @@ from kedro.io import DatasetError
 from kedro_datasets._typing import TablePreview
 
 from cyto_kedro.datasets.atomic import FileDataset
-from cyto_kedro.errors import InputError
+from cyto_kedro.datasets.delimited import as_typed, decode, harmless, split, tabulate, typed
+from cyto_kedro.errors import InputError, unknown
+
+log = logging.getLogger(__name__)
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
@@ -28,9 +32,12 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
 class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
     """A pandas table in one ``.parquet`` or ``.csv`` file, written whole or not at all.
 
-    Parquet keeps every dtype, nullable integers too; CSV keeps what `load_args` (as for
-    `pandas.read_csv`) restore. For Parquet, `load_args` go to `pandas.read_parquet`, `save_args` to
-    `pyarrow.parquet.write_table`; for CSV `save_args` go to `DataFrame.to_csv`.
+    Parquet keeps every dtype, nullable integers too. A CSV has texts only: a column is read as numbers
+    or flags where that loses nothing (`delimited.typed`: ``01``, ``1E2`` and ``NA`` stay texts), or as
+    `load_args` say: ``dtype`` (column -> dtype, as in pandas), ``sep``, ``encoding``. A text that a
+    spreadsheet would run as a formula is written with an apostrophe before it, and read without. For
+    Parquet, `load_args` go to `pandas.read_parquet`, `save_args` to `pyarrow.parquet.write_table`;
+    for CSV `save_args` go to `DataFrame.to_csv`.
     """
 
     @property
@@ -54,13 +61,43 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
         with self._read() as file:
             try:
                 if self._csv:
-                    return cast(pd.DataFrame, pd.read_csv(file, **self._load_args))
+                    return self._parse(file.read())
                 return pd.read_parquet(file, engine="pyarrow", **self._load_args)
-            except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            except pa.ArrowInvalid as error:
                 raise InputError(
                     f"{self.location} is not a readable table ({error}). Delete it and run the "
                     "pipeline that writes it, or supply it again."
                 ) from error
+
+    def _parse(self, content: bytes, nrows: int | None = None) -> pd.DataFrame:
+        given = dict(self._load_args)
+        dtypes, sep = given.pop("dtype", {}), given.pop("sep", None)
+        encoding = given.pop("encoding", None)
+        if given:
+            name = next(iter(given))
+            raise InputError(
+                f"{self.location}: load_args: {unknown('key', name, ('dtype', 'sep', 'encoding'))}"
+            )
+        rows = split(decode(content, self.location, encoding), self.location, sep)
+        rows = rows if nrows is None else rows[: nrows + 1]
+        table, said = tabulate(([as_typed(cell) for cell in row] for row in rows), self.location)
+        for each in said:
+            log.warning("%s", each)
+        for name in table.columns:
+            column = table[name]
+            kind = dtypes.get(name)
+            if kind is None:
+                table[name] = typed(column)
+            elif kind in (str, "str", "string", "object", object):
+                table[name] = column.mask(column == "")
+            else:
+                try:
+                    table[name] = pd.Series(pd.to_numeric(column.mask(column == ""))).astype(kind)
+                except (ValueError, TypeError) as error:
+                    raise InputError(
+                        f"{self.location}: column {name} is not {kind} ({error}); correct the file"
+                    ) from error
+        return table
 
     def save(self, data: pd.DataFrame) -> None:
         """Write the table."""
@@ -73,7 +110,11 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
 
     def _dump(self, data: pd.DataFrame, file: IO[bytes]) -> None:
         if self._csv:
-            data.to_csv(file, **{"index": False, **self._save_args})
+            safe = data.copy(deep=False)
+            for name in data.select_dtypes(object):
+                safe[name] = harmless(data[name])
+            safe.columns = pd.Index(harmless(pd.Series(list(data), dtype=object)))
+            safe.to_csv(file, **{"index": False, **self._save_args})
         else:
             pq.write_table(to_arrow(data), file, **self._save_args)
 
@@ -81,11 +122,12 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
         """The first rows for kedro-viz, read alone."""
         with self._read() as file:
             if self._csv:
-                head = pd.read_csv(file, **{**self._load_args, "nrows": nrows})
+                head = self._parse(file.read(), nrows)
             else:
                 source = pq.ParquetFile(file)
                 batch = next(source.iter_batches(batch_size=nrows), None)
                 first = source.schema_arrow.empty_table() if batch is None else batch
                 head = first.to_pandas()
-        plain = head.astype(object).where(head.notna(), None)
+        objects: Any = head.astype(object)
+        plain = objects.where(head.notna(), None)
         return TablePreview(plain.to_dict(orient="split"))

@@ -81,6 +81,7 @@ def read_header(
     n_channels: int | None = None,
     any_axis_is_time: bool = False,
     depth: bool = False,
+    z_is_time: bool = False,
 ) -> TiffHeader:
     """Read and check the header of the TIFF stack at `path`.
 
@@ -94,6 +95,8 @@ def read_header(
         Take whatever third axis there is as time (labels saved by napari or Fiji say Z, Q or C).
     depth
         Accept z planes, for a reader that flattens them.
+    z_is_time
+        Take z planes as frames where there is one time point.
 
     Raises
     ------
@@ -102,7 +105,9 @@ def read_header(
         axes are ambiguous.
     """
     # the key changes with the file, so that what is remembered is never of an older one
-    return _read_header(fs, path, fs.ukey(path), location, n_channels, any_axis_is_time, depth)
+    return _read_header(
+        fs, path, fs.ukey(path), location, n_channels, any_axis_is_time, depth, z_is_time
+    )
 
 
 @lru_cache(maxsize=16)
@@ -114,11 +119,12 @@ def _read_header(
     n_channels: int | None,
     any_axis_is_time: bool,
     depth: bool,
+    z_is_time: bool,
 ) -> TiffHeader:
     """`read_header`, remembered: the blocks of one long film share its thousands of planes."""
     try:
         with fs.open(path, "rb") as file, tifffile.TiffFile(file, _multifile=False) as tif:
-            return _header(tif, location, n_channels, any_axis_is_time, depth)
+            return _header(tif, location, n_channels, any_axis_is_time, depth, z_is_time)
     except InputError:
         raise
     except UNREADABLE as error:
@@ -134,10 +140,11 @@ def _header(
     n_channels: int | None,
     any_axis_is_time: bool,
     depth: bool,
+    z_is_time: bool,
 ) -> TiffHeader:
     _check_description(tif, location)
     ome = parse_ome(tif, location)
-    _check_complete(tif, location, ome)
+    doubts = _check_complete(tif, location, ome)
     found = tif.series
     if len(found) != 1:
         raise InputError(
@@ -146,7 +153,7 @@ def _header(
         )
     series = found[0]
     axes, sizes = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
-    order = arrange(axes, sizes, n_channels, location, any_axis_is_time, depth)
+    order = arrange(axes, sizes, n_channels, location, any_axis_is_time, depth, z_is_time)
     n_t, n_c, n_z = order.shape
     height, width = (sizes[axes.index(axis)] for axis in "YX")
     dtype = np.dtype(series.dtype)
@@ -181,7 +188,11 @@ def _header(
         offsets=tuple(int(offset) for offset in offsets),
         parts=tuple(int(part) for part in (order % per_page).flat),
         bare=np.dtype(dtype).newbyteorder(tif.byteorder).str if bare else "",
-        info=ome_info(ome, n_t, n_c, location) if ome is not None else imagej_info(tif, n_t),
+        info=(
+            ome_info(ome, n_t, n_c, location, doubts)
+            if ome is not None
+            else imagej_info(tif, n_t, location, doubts)
+        ),
         segment_rows=first.chunks[0] if pieces else height,
         n_z=n_z,
     )
@@ -194,6 +205,7 @@ def arrange(
     location: str,
     any_axis_is_time: bool = False,
     depth: bool = False,
+    z_is_time: bool = False,
 ) -> np.ndarray:
     """Plane numbers in file order, (T, C, Z), of an image with `axes` (letters) and `sizes`.
 
@@ -214,11 +226,20 @@ def arrange(
     leading = [(a, n) for a, n in zip(axes, sizes, strict=True) if a not in "YXS" and n > 1]
     if any_axis_is_time and len(leading) == 1:
         leading = [("T", leading[0][1])]
-    if not depth and "Z" in dict(leading):
+    present = dict(leading)
+    if z_is_time and "T" not in present:
+        leading = [("T" if a == "Z" else a, n) for a, n in leading]
+    elif not depth and "Z" in present:
+        depth_said = f"{location} has {present['Z']} z planes"
+        if "T" not in present:
+            raise InputError(
+                f"{depth_said} and one time point. If they are the frames of a film (as Fiji saves a "
+                "stack whose slices nobody called frames), set assay.raw.z_is_time: true. If they are "
+                "depth, set assay.raw.project_z to max or mean, which makes one frame of them."
+            )
         raise InputError(
-            f"{location} has {dict(leading)['Z']} z planes; only flat films are analysed. Set "
-            "assay.raw.project_z to max or mean, or, if they are time points, say so in the file "
-            "(Fiji: Image > Properties)."
+            f"{depth_said} and {present['T']} time points; only flat films are analysed. Set "
+            "assay.raw.project_z to max or mean."
         )
     names = [axis for axis, _ in leading]
     unnamed = [i for i, axis in enumerate(names) if axis not in "TCZ"]
@@ -242,8 +263,8 @@ def arrange(
     return planes.transpose([names.index(axis) for axis in "TCZ"])
 
 
-def _check_complete(tif: tifffile.TiffFile, location: str, ome: Any) -> None:
-    """Raise unless every announced plane lies in the file whole."""
+def _check_complete(tif: tifffile.TiffFile, location: str, ome: Any) -> tuple[str, ...]:
+    """Raise unless every announced plane lies in the file whole; say so where there are more."""
     size = tif.filehandle.size
     tif.pages.useframes = False
     found = 0
@@ -260,10 +281,20 @@ def _check_complete(tif: tifffile.TiffFile, location: str, ome: Any) -> None:
             if not any(last):
                 announced = _announced(tif, ome)
                 if found >= announced or (found == 1 and tif.is_imagej):
-                    return
+                    return _left_over(location, found, announced)
     except UNREADABLE:
         pass  # a directory cut in the middle: reported below like any other
     raise _cut_short(tif, location, found, _planes_per_frame(tif, ome))
+
+
+def _left_over(location: str, found: int, announced: int) -> tuple[str, ...]:
+    if not 0 < announced < found:
+        return ()
+    return (
+        f"{location} holds {found} planes, but its description announces {announced}: the other "
+        f"{found - announced} are left out, frames of the film perhaps. Open it in Fiji, look at the "
+        "number of frames, and save it again",
+    )
 
 
 def _cut_short(tif: tifffile.TiffFile, location: str, plane: int, per_frame: int) -> InputError:

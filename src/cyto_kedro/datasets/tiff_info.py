@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
+import numpy as np
 import tifffile
 
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
+from cyto_kedro.statements import JITTER, Statement
 
 # to micrometres; both Unicode signs for micro are in use
 LENGTHS = {
@@ -48,31 +51,71 @@ def parse_ome(tif: tifffile.TiffFile, location: str) -> ElementTree.Element | No
     return root
 
 
-def ome_info(ome: ElementTree.Element, n_t: int, n_c: int, location: str) -> ImageInfo:
+def ome_info(
+    ome: ElementTree.Element, n_t: int, n_c: int, location: str, doubts: tuple[str, ...] = ()
+) -> ImageInfo:
     pixels = pixels_of(ome)
-    sides = [_measure(pixels, f"PhysicalSize{axis}", LENGTHS, "µm") for axis in "XY"]
+    sides = [
+        _size(
+            _measure(pixels, f"PhysicalSize{axis}", LENGTHS, "µm"),
+            f"{location}, PhysicalSize{axis}",
+        )
+        for axis in "XY"
+    ]
+    side, said = square(sides, location)
+    stamps = _stamps(pixels, n_t)
+    times = None if stamps is None else step_of(stamps, f"{location}, DeltaT")
+    if times is not None and times.doubt is not None:
+        stamps = None
+    step = _measure(pixels, "TimeIncrement", TIMES, "s")
+    interval = _interval(step, f"{location}, TimeIncrement")
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
     return ImageInfo(
-        pixel_size_um=square(sides, location),
-        time_s=_ome_times(pixels, n_t),
+        pixel_size_um=side,
+        time_s=stamps if stamps is not None else multiples(interval, n_t),
         channels=tuple(str(n) for n in names) if all(names) and len(names) == n_c else (),
+        said=(*said, *(each for each in (times, interval) if each is not None)),
+        doubts=doubts,
     )
 
 
-def _ome_times(pixels: ElementTree.Element, n_frames: int) -> tuple[float, ...] | None:
-    """Per frame, the earliest DeltaT of its planes; else multiples of TimeIncrement."""
+def _size(side: float | None, source: str) -> Statement | None:
+    return None if side is None else Statement("pixel size", side, source)
+
+
+def _interval(step: float | None, source: str) -> Statement | None:
+    """0 is what writers put that do not know it."""
+    return None if not step else Statement("frame interval", step, source)
+
+
+def step_of(times: Sequence[float], source: str) -> Statement | None:
+    """What time stamps say of the frame interval: the median step; None of one frame."""
+    if len(times) < 2:
+        return None
+    step = float(np.median(np.diff(times)))
+    return Statement("frame interval", step, source, tolerance=JITTER)
+
+
+def multiples(interval: Statement | None, n_frames: int) -> tuple[float, ...] | None:
+    """Frame times of a regular film; None where the interval is unknown or cannot be."""
+    if interval is None or interval.doubt is not None:
+        return None
+    return tuple(t * interval.value for t in range(n_frames))
+
+
+def _stamps(pixels: ElementTree.Element, n_frames: int) -> tuple[float, ...] | None:
+    """Per frame, the earliest DeltaT of its planes; None where they tell no frames apart."""
     times: dict[int, float] = {}
     for plane in pixels.findall("{*}Plane"):
         time = _measure(plane, "DeltaT", TIMES, "s")
         t = int(plane.get("TheT", "0"))
-        if time is not None:
+        if time is not None and np.isfinite(time):
             times[t] = min(time, times.get(t, time))
     found = [times[t] for t in range(n_frames) if t in times]
     # writers that know no times put the same number everywhere
     if len(found) == n_frames and (n_frames == 1 or len(set(found)) > 1):
         return tuple(found)
-    step = _measure(pixels, "TimeIncrement", TIMES, "s")
-    return tuple(t * step for t in range(n_frames)) if step else None
+    return None
 
 
 def _measure(
@@ -80,40 +123,64 @@ def _measure(
 ) -> float | None:
     """An OME attribute in our unit; None if absent or in a unit without a size (pixel)."""
     value, unit = element.get(name), element.get(f"{name}Unit", default)
-    return None if value is None or unit not in units else float(value) * units[unit]
+    return None if value is None or unit not in units else number(value) * units[unit]
 
 
-def square(sides: list[float | None], location: str) -> float | None:
-    """The side of square pixels given along each axis; None if unknown.
+def number(text: object) -> float:
+    """A number in a header; NaN, which nobody believes, of any other text."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return float("nan")
+
+
+def square(
+    sides: Sequence[Statement | None], location: str
+) -> tuple[float | None, tuple[Statement, ...]]:
+    """The side of square pixels given along each axis, None if unknown; and what was said of it.
 
     Raises
     ------
     InputError
         If the sides differ: lengths would be wrong in some direction.
     """
-    known = [side for side in sides if side]
+    known = [side for side in sides if side is not None and side.value]
+    if doubted := [side for side in known if side.doubt is not None]:
+        return None, tuple(doubted[:1])
     if len(known) < len(sides):
-        return None
-    if max(known) > 1.01 * min(known):
+        return None, ()
+    values = [side.value for side in known]
+    if max(values) > 1.01 * min(values):
         raise InputError(
-            f"{location}: pixels are not square ({' x '.join(f'{s:g}' for s in known)} µm), so "
+            f"{location}: pixels are not square ({' x '.join(f'{s:g}' for s in values)} µm), so "
             "that lengths would depend on direction. Resample the images to square pixels."
         )
-    return float(known[0])
+    return float(values[0]), tuple(known[:1])
 
 
-def imagej_info(tif: tifffile.TiffFile, n_frames: int) -> ImageInfo:
+def imagej_info(
+    tif: tifffile.TiffFile, n_frames: int, location: str, doubts: tuple[str, ...] = ()
+) -> ImageInfo:
     """Calibration of an ImageJ hyperstack; a plain TIFF has none that can be trusted."""
     imagej = tif.imagej_metadata or {}
-    scale = LENGTHS.get(str(imagej.get("unit", "")).strip())
-    sides: list[float | None] = []
+    unit = str(imagej.get("unit", "")).strip()
+    scale = LENGTHS.get(unit)
+    sides: list[Statement | None] = []
     for axis in "XY":
         tag = tif.pages.first.tags.get(f"{axis}Resolution")
         dots, length = tag.value if tag else (0, 1)
-        sides.append(length / dots * scale if scale and dots else None)
-    step = float(imagej.get("finterval", 0)) * TIMES.get(str(imagej.get("tunit", "s")), 0)
-    times = tuple(t * step for t in range(n_frames)) if step > 0 else None
-    return ImageInfo(square(sides, tif.filename), times, _names(tif))
+        side = length / dots * scale if scale and dots else None
+        sides.append(_size(side, f"{location}, {axis}Resolution with unit {unit}"))
+    side_um, said = square(sides, location)
+    step = number(imagej.get("finterval", 0)) * TIMES.get(str(imagej.get("tunit", "s")), 0)
+    interval = _interval(step, f"{location}, finterval")
+    return ImageInfo(
+        side_um,
+        multiples(interval, n_frames),
+        _names(tif),
+        said if interval is None else (*said, interval),
+        doubts,
+    )
 
 
 def _names(tif: tifffile.TiffFile) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.parameters.base import Strict
-from cyto_kedro.partitions import Tiling, check_name
+from cyto_kedro.partitions import Tiling, check_names
+from cyto_kedro.schemas import STATS, Cells, dtypes
 from cyto_kedro.view import Projection, View
 
 Role = Literal["effector", "target", "other"]
@@ -27,6 +28,9 @@ class Raw(Strict):
     exclude: tuple[str, ...] = Field(default=(), description="globs of files to leave out")
     project_z: Projection | None = Field(
         default=None, description="how z planes are flattened; null: films with depth are refused"
+    )
+    z_is_time: bool = Field(
+        default=False, description="z planes are frames, in files with but one time point"
     )
     view: View = View()
 
@@ -57,23 +61,42 @@ class Assay(Strict):
         default=None, description="cut large fields for segmentation; null: segment them whole"
     )
     pixel_size_um: float | None = Field(
-        default=None, gt=0, description="used where the files do not say"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="holds, whatever the files say; null: as the files say",
     )
     frame_interval_s: float | None = Field(
-        default=None, gt=0, description="used where the files give no times"
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="holds, unless the files' time stamps agree with it; null: as the files say",
     )
+
+    @model_validator(mode="after")
+    def _one_meaning_of_depth(self) -> Self:
+        if self.raw.z_is_time and self.raw.project_z is not None:
+            raise ConfigError("raw: z planes are frames (z_is_time) or depth (project_z), not both")
+        return self
 
     @field_validator("channels", "populations")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        for name in value:
-            check_name("name", name)
+        check_names("name", value)
         if len(set(value)) < len(value):
             raise ConfigError(f"a name stands twice in {list(value)}")
         return value
 
     @model_validator(mode="after")
     def _known(self) -> Self:
+        for channel in self.channels:
+            if taken := [f"{channel}_{s}" for s in STATS if f"{channel}_{s}" in dtypes(Cells)]:
+                raise ConfigError(
+                    f"channels: {channel!r} cannot be a channel's name: tables call its intensity "
+                    f"{taken[0]}, which is another column. Map it to another name with raw.names"
+                )
+        if "unit" in self.populations:  # speed_unit of the summary
+            raise ConfigError("populations: 'unit' is the name of a column; take another")
         for marker, channel in self.markers.items():
             if channel not in self.channels:
                 raise ConfigError(f"markers.{marker}: {unknown('channel', channel, self.channels)}")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, RootModel
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.tabulation.columns import ColumnStep
+from cyto_kedro.core.units import spelled
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.parameters.assay import Assay
 from cyto_kedro.parameters.blocks import MODELS, ByPopulation, Preprocessing, Segmentation
@@ -102,14 +103,25 @@ def given_in(unit: str, instead: str, blocks: Mapping[str, Any]) -> list[str]:
     twin is used where the film is not calibrated.
     """
     return [
-        f"{path}.{field}"
+        f"{path}.{written}"
         for name, value in blocks.items()
         for path, algorithm in _algorithms(name, MODELS[name].model_validate(value))
-        for field in type(algorithm).model_fields
-        if field.endswith(f"_{unit}")
-        and getattr(algorithm, f"{field.removesuffix(unit)}{instead}", field) is None
-        and getattr(algorithm, field) is not None
+        for written, field, of in spelled(type(algorithm))
+        if _alone(algorithm, written, field, of, unit, instead)
     ]
+
+
+def _alone(
+    algorithm: Algorithm, written: str, field: str, of: str | None, unit: str, instead: str
+) -> bool:
+    """Whether a parameter is given in `unit` (or its square) and not in `instead` too."""
+    value = getattr(algorithm, field)
+    if of is None:
+        twin = getattr(algorithm, f"{written.removesuffix(unit)}{instead}", written)
+        return written.endswith(f"_{unit}") and value is not None and twin is None
+    if of not in (unit, f"{unit}2") or value is None:
+        return False
+    return getattr(value, of) is not None and getattr(value, instead) is None
 
 
 def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:

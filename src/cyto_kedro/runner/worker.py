@@ -51,6 +51,16 @@ log = logging.getLogger(__name__)
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
+def _configured(project: Path) -> str:
+    """Configure Kedro for the project, or for the installed package alone; the package's name."""
+    from kedro.framework.project import configure_project
+
+    if (project / "pyproject.toml").is_file():
+        return bootstrap_project(project).package_name
+    configure_project("cyto_kedro")  # the folder of a `python -m cyto_kedro`
+    return "cyto_kedro"
+
+
 def kind_of(error: BaseException | None) -> Kind:
     """What sort of failure an exception stands for, by its chain of causes."""
     while error is not None:
@@ -145,10 +155,9 @@ class Worker:
         """Catalog and hooks of a session like the driver's."""
         from kedro.framework.project import pipelines
 
-        metadata = bootstrap_project(Path(task.project))
         session = KedroSession(
             session_id=task.run_id,
-            package_name=metadata.package_name,
+            package_name=_configured(Path(task.project)),
             project_path=Path(task.project),
             conf_source=task.conf_source,
         )

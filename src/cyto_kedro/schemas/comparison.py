@@ -116,7 +116,7 @@ class Hazards(Grouped):
 
     @classmethod
     def key(cls) -> list[str]:
-        return ["model", "condition", "population", "term"]
+        return ["model", "condition", "population", "reference", "term"]
 
 
 class ReplicateSummaries(Grouped):

@@ -16,6 +16,9 @@ class Fields(PerFov):
     height_px: Series[int] = pa.Field(ge=1)
     width_px: Series[int] = pa.Field(ge=1)
     pixel_size_um: Series[float] = pa.Field(nullable=True, gt=0)
+    remarks: Series[str] | None = pa.Field(
+        description="what ingestion found to beware of, a sentence a line"
+    )
 
     @classmethod
     def key(cls) -> list[str]:

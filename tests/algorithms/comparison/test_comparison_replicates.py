@@ -185,8 +185,8 @@ def test_design_reads_the_sheet() -> None:
     assert reference_of(table.assign(control=True), None) is None
     assert design(fields, paired=False)["cluster"].tolist() == ["x/1", "(no condition)/B", "x/1"]
     assert design(fields, condition="dose")["condition"].tolist() == [
-        "1.0",
-        "2.0",
+        "1",
+        "2",
         "(no condition)",
     ]
     with pytest.raises(ConfigError, match=r"comparison.replicate: unknown column .* 'doner'"):

@@ -12,7 +12,7 @@ import pytest
 from skimage import measure
 
 from cyto_kedro.algorithms.segmentation import cellpose, stardist
-from cyto_kedro.algorithms.segmentation.frames import field_sample
+from cyto_kedro.algorithms.segmentation.frames import Frames
 from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
 from cyto_kedro.registry import build
 
@@ -228,12 +228,12 @@ def test_later_looks_take_nothing_from_earlier_ones() -> None:
 
 def test_tiles_are_scaled_by_their_field() -> None:
     field = np.arange(12.0, dtype=np.float32).reshape(1, 3, 4)
-    data = {"image": field[:, :2], "field": field}
     np.testing.assert_array_equal(
-        cellpose._scaled(field[0, :2], data, 0), cellpose._scaled(field[0], {"image": field}, 0)[:2]
+        cellpose._scaled(Frames(field[:, :2], field, (0, 0))[0]),
+        cellpose._scaled(Frames(field)[0])[:2],
     )
     large = np.zeros((1, 4100, 4100), np.float32)
-    assert field_sample({"image": large}, 0).size <= 2048**2
+    assert Frames(large)[0].sample().size <= 2048**2
 
 
 def hela(shared_data: Path) -> tuple[np.ndarray, np.ndarray]:

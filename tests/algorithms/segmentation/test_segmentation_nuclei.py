@@ -10,6 +10,7 @@ import tifffile
 from scipy import ndimage as ndi
 from test_segmentation_threshold import f1, match, scene
 
+from cyto_kedro.algorithms.segmentation.frames import Part
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import smoothed_noise
 
@@ -110,7 +111,7 @@ def test_noise_after_smoothing(sigma: float) -> None:
     image = rng.normal(50, 4, (400, 400))
     left = ndi.gaussian_filter(image, sigma).std()
     image += 300 * ndi.gaussian_filter((rng.random(image.shape) < 0.0005) * 900.0, 8)  # haze
-    assert smoothed_noise(image, sigma, np.inf) == pytest.approx(left, rel=0.2)
+    assert smoothed_noise(Part(image), sigma, np.inf) == pytest.approx(left, rel=0.2)
 
 
 @pytest.mark.shared

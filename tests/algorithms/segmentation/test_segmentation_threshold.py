@@ -11,6 +11,7 @@ import tifffile
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
+from cyto_kedro.algorithms.segmentation.frames import Part
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
@@ -126,8 +127,8 @@ def test_areas_border_and_units() -> None:
     np.testing.assert_array_equal(um, px)
     with pytest.raises(ConfigError, match="pixel size"):
         Otsu(diameter_um=9)({"image": image[None]})
-    with pytest.raises(ConfigError, match="not both"):
-        build("segmentation", "Otsu", {"diameter_um": 9, "diameter_px": 9})
+    both = build("segmentation", "Otsu", {"diameter_um": 9, "diameter_px": 5})(scaled)["label"]
+    np.testing.assert_array_equal(um, both)
 
 
 def test_bad_images_are_refused() -> None:
@@ -142,7 +143,7 @@ def test_bad_images_are_refused() -> None:
 @pytest.mark.parametrize("radius", [6, 12, 24])
 def test_typical_diameter(radius: int) -> None:
     image, _ = scene(300, radius, radius * 3)
-    assert typical_diameter(image.astype(np.float32)) == pytest.approx(2 * radius, rel=0.3)
+    assert typical_diameter([Part(image.astype(np.float32))]) == pytest.approx(2 * radius, rel=0.3)
 
 
 def test_background_of_noise_and_of_cells() -> None:

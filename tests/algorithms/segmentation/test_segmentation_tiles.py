@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation import frames
-from cyto_kedro.algorithms.segmentation.frames import field_windows, with_margin
+from cyto_kedro.algorithms.segmentation.frames import Frames
 from cyto_kedro.algorithms.segmentation.stitching import stitch
 from cyto_kedro.errors import InputError
 from cyto_kedro.registry import build
@@ -82,31 +82,33 @@ def test_borders_are_those_of_the_field() -> None:
 
 def test_windows_are_spread_over_the_field_and_bounded() -> None:
     large = np.arange(2100 * 4000, dtype=np.float32).reshape(1, 2100, 4000)
-    windows = field_windows({"image": large}, 0, large[0])
+    windows = [each.image for each in Frames(large)[0].windows()]
     assert {each.shape for each in windows} == {(512, 512)}
     assert len(windows) == 8
     rows, columns = np.divmod([int(each[0, 0]) for each in windows], 4000)
     assert len(set(rows)) >= 4 and len(set(columns)) >= 4
-    tile = {"image": large[:, :900, :900], "field": large}
-    for ours, theirs in zip(field_windows(tile, 0, large[0, :900, :900]), windows, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    tile = Frames(large[:, :900, :900], large, (0, 0))[0]
+    for ours, theirs in zip(tile.windows(), windows, strict=True):
+        np.testing.assert_array_equal(ours.image, theirs)
     small = large[:, :100, :100]
-    assert field_windows({"image": small}, 0, small[0])[0].base is small.base
+    alone = Frames(small)[0]
+    assert alone.windows()[0] is alone.part
     bad = np.full((1, 9, 9), np.nan)
     with pytest.raises(InputError, match="frame 7"):
-        field_windows({"image": small, "field": bad, "frame_start": 7}, 0, small[0])
+        Frames(small, bad, frame_start=7)[0].windows()
 
 
 def test_a_margin_lies_in_the_field_and_on_the_grid() -> None:
     field = np.arange(100 * 130, dtype=np.float32).reshape(1, 100, 130)
     for y, x in ((0, 0), (0, 75), (23, 40), (50, 80)):
         image = field[0, y : y + 50, x : x + 50]
-        data = {"image": image[None], "field": field, "corner": (y, x)}
-        wide, inner = with_margin(data, 0, image, 20, 7)
+        part, inner = Frames(image[None], field, (y, x))[0].with_margin(20, 7)
+        wide = part.image
         np.testing.assert_array_equal(wide[inner], image)
         first_y, first_x = divmod(int(wide[0, 0]), 130)
         assert first_y % 7 == first_x % 7 == 0
         assert y - first_y >= min(20, y) and x - first_x >= min(20, x)
         assert first_y + wide.shape[0] >= min(y + 70, 100)
         assert first_x + wide.shape[1] >= min(x + 70, 130)
-    assert with_margin({"image": image[None]}, 0, image, 20, 7)[0] is image
+    alone = Frames(image[None])[0]
+    assert alone.with_margin(20, 7)[0] is alone.part

@@ -175,7 +175,7 @@ def test_micrometres_need_a_pixel_size(linker):
     assert len(track(linker, table, size=1.0)[1]) == 2  # 5 px of 3
     with pytest.raises(ConfigError, match=r"=3.* needs the pixel size"):
         track(linker, table)
-    with pytest.raises(ConfigError, match=r"give (search_range|max_distance)_um or \w+_px"):
+    with pytest.raises(ConfigError, match=r"needs (search_range|max_distance)_um or \w+_px"):
         construct(type(linker))
 
 

@@ -8,7 +8,8 @@ not touched until its first contact, and as touched from then on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -164,17 +165,42 @@ class ContactHazards(Algorithm):
                 here = [c for c in design["condition"].unique() if (one["condition"] == c).any()]
                 reference = data["reference"] if data["reference"] in here else here[0]
                 others = [name for name in here if name != reference]
-                if others:
-                    dummies = {name: (one["condition"] == name).astype(float) for name in others}
-                    whole = pd.concat([one.assign(stratum=""), pd.DataFrame(dummies)], axis=1)
-                    names = {"condition": ALL, "population": str(population)}
-                    report = _report(names, model, whole, [*others, *more])
-                    of_condition = report["term"].isin(others)
-                    report["reference"] = np.where(of_condition, reference, "")
-                    parts.append(report)
+                # one in which nobody dies has no finite ratio, and must not void the others'
+                died = one.groupby("condition")["event"].any()
+                alone = [[name] for name in others if not died[name]]
+                names = {"condition": ALL, "population": str(population)}
+                for group in ([name for name in others if died[name]], *alone):
+                    if group:
+                        mine = one[one["condition"].isin([reference, *group])]
+                        terms_of = more if group not in alone else []
+                        parts.append(_of_conditions(names, model, mine, reference, group, terms_of))
         if not parts:
             return {"hazards": schemas.empty(schemas.Hazards)}
         return {"hazards": schemas.conform(schemas.Hazards, pd.concat(parts))}
+
+
+def _of_conditions(
+    names: dict[str, str],
+    model: str,
+    table: pd.DataFrame,
+    reference: str,
+    others: list[str],
+    more: list[str],
+) -> pd.DataFrame:
+    """Rows of `schemas.Hazards` of `others` against `reference`, and of the terms `more`."""
+    # a condition may have any name: it is never that of a column
+    columns = {f"condition[{i}]": name for i, name in enumerate(others)}
+    dummies = {c: (table["condition"] == n).astype(float) for c, n in columns.items()}
+    report = _report(names, model, table.assign(stratum="", **dummies), [*columns, *more])
+    report["reference"] = np.where(report["term"].isin(list(columns)), reference, "")
+    for column in ("term", "note"):
+        report[column] = [_named(text, columns) for text in report[column]]
+    return report
+
+
+def _named(text: str, columns: Mapping[str, str]) -> str:
+    """`text` with the conditions that its columns stand for."""
+    return re.sub(r"condition\[\d+\]", lambda found: columns.get(found[0], found[0]), text)
 
 
 def _targets(data: Data) -> tuple[pd.DataFrame, str]:

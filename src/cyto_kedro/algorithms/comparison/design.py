@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import NO_CONDITION, known
+from cyto_kedro.algorithms.reporting.groups import NO_CONDITION, any_known
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 ALL = "(all)"
@@ -57,7 +57,7 @@ def design(
     table = pd.DataFrame({"fov": fov, "condition": _texts(fields, condition)})
     table["condition"] = table["condition"].fillna(NO_CONDITION)
     table["replicate"] = _texts(fields, replicate).fillna(fov)
-    alone = table["condition"] + "/" + table["replicate"]
+    alone = _escaped(table["condition"]) + "/" + _escaped(table["replicate"])
     table["cluster"] = alone if paired is False else table["replicate"]
     control = fields["control"] if "control" in fields.columns else False
     return table.assign(control=np.asarray(control, dtype=bool)).reset_index(drop=True)
@@ -68,8 +68,16 @@ def _texts(fields: pd.DataFrame, name: str) -> pd.Series:
     if name not in fields.columns:
         return pd.Series(None, index=fields.index, dtype=object)
     value = fields[name]
-    text = value.astype(str).str.strip().astype(object)
+    if pd.api.types.is_float_dtype(value):  # a dose is called 5, not 5.0
+        text = value.map("{:.15g}".format).astype(object)
+    else:
+        text = value.astype(str).str.strip().astype(object)
     return text.where(value.notna() & (text != ""))
+
+
+def _escaped(text: pd.Series) -> pd.Series:
+    """`text` in which no "/" stands alone, so that two texts joined by one are told apart."""
+    return text.str.replace("\\", "\\\\", regex=False).str.replace("/", "\\/", regex=False)
 
 
 def reference_of(design: pd.DataFrame, asked: str | None) -> str | None:
@@ -114,11 +122,13 @@ def watched(fates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The time each cell was watched alive, and the unit (``min``, or ``frames``).
 
     Cells dead at first sight are left out (their death was not observed), and so are those seen
-    once, which were never at risk. One field without times puts all in frames. Returns columns fov,
-    population, track_id, entry, leave, event, end_reason.
+    once, which were never at risk. Fields without times are left out where others have them; where
+    none has, all are in frames. Returns columns fov, population, track_id, entry, leave, event,
+    end_reason.
     """
     mine = fates[~fates["dead_at_first_sight"]]
-    if known(fates["entry_min"], fates["exit_min"]):
+    if any_known(fates["entry_min"]):
+        mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]
         unit, entry, leave = "min", mine["entry_min"], mine["exit_min"]
     else:
         unit, entry = "frames", mine["first_frame"].astype(float)

@@ -83,10 +83,8 @@ def per_replicate(summaries: pd.DataFrame) -> pd.DataFrame:
     if summaries.empty:
         return pd.DataFrame(columns=["measure", "population"])
     units = summaries["unit"].where(summaries["unit"] == "", " (" + summaries["unit"] + ")")
-    rows = summaries.assign(
-        measure=_plain(summaries["measure"]) + units,
-        group=summaries["condition"] + ", " + summaries["replicate"],
-    )
+    groups = summaries.groupby(["condition", "replicate"], sort=False)
+    rows = summaries.assign(measure=_plain(summaries["measure"]) + units, group=groups.ngroup())
     wide = rows.pivot_table(
         index=["measure", "population"],
         columns="group",
@@ -95,6 +93,9 @@ def per_replicate(summaries: pd.DataFrame) -> pd.DataFrame:
         dropna=False,
         observed=True,
     )
+    pairs = summaries[["condition", "replicate"]].drop_duplicates().to_numpy()
+    names = {n: f"{condition}, {replicate}" for n, (condition, replicate) in enumerate(pairs)}
+    wide.columns = wide.columns.map(names)
     return wide.dropna(how="all").reset_index()
 
 

@@ -48,7 +48,7 @@ def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd
             filler = pd.Series(instead, index=table.index, dtype=object)
         if name in sheet.columns:
             value = table["fov"].map(sheet[name].astype(object))
-            filler = filler.where(value.isna(), value.astype(str))
+            filler = filler.where(value.isna() | (value == ""), value.astype(str))
         added[name] = filler
     return table.assign(**added)
 
@@ -79,6 +79,15 @@ def of_role(roles: Mapping[str, str], role: str) -> list[str]:
 def known(*columns: pd.Series) -> bool:
     """Whether no value is null: one uncalibrated field puts the whole figure in px or frames."""
     return all(not bool(column.isna().any()) for column in columns)
+
+
+def any_known(column: pd.Series) -> bool:
+    """Whether any value is there, or none is asked for.
+
+    Where some fields have times (or sizes), those without are left out and said
+    (`summary.quality_warnings`); they do not put the others in frames.
+    """
+    return len(column) == 0 or bool(column.notna().any())
 
 
 def between(bouts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:

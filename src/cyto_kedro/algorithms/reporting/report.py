@@ -191,7 +191,7 @@ def _analysed(data: Mapping[str, Any]) -> pd.DataFrame:
     if sheet is not None:
         more = [c for c in sheet.columns if c not in ("fov", "condition", "replicate")]
         for column in more:
-            if sheet[column].notna().any():
+            if (sheet[column].notna() & (sheet[column] != "")).any():
                 out[str(column)] = fields["fov"].map(sheet.set_index("fov")[column]).astype(object)
     return out
 

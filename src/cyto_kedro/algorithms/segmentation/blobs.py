@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, levels_of
+from cyto_kedro.algorithms.segmentation.classical import Classical, Scene, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.split import trim_to_height
 
@@ -58,6 +58,13 @@ class BlobSeeds(Classical):
     `largest` (`blobs`); those too weak, and those that a stronger one overlaps, left out; a watershed
     of the smoothed intensities from the others, within what lies above the noise and `min_height`;
     each cell trimmed to its own half height. Foreground without a blob is no cell.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(BlobSeeds(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     method: Literal["log", "dog"] = Field(
@@ -88,18 +95,12 @@ class BlobSeeds(Classical):
             raise ValueError(f"largest={self.largest} is less than smallest={self.smallest}")
         return self
 
-    def cells(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float | None,
-    ) -> np.ndarray:
+    def cells(self, scene: Scene) -> np.ndarray:
         """See `Classical.cells`."""
         from skimage.segmentation import watershed
 
-        found = levels_of(image, sample, self.sigma(diameter))
+        image, diameter = scene.image, scene.diameter
+        found = levels_of(scene, self.sigma(diameter))
         smooth, level = found.smooth, found.level
         least = max(self.min_contrast * found.noise, self.min_height * (found.threshold - level))
         count = int(np.ceil(np.log(self.largest / self.smallest) / np.log(_STEP))) + 1

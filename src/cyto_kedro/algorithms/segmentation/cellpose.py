@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +15,16 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.segmentation.cleanup import renumber
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
 from cyto_kedro.algorithms.segmentation.frames import (
-    channel_data,
-    field_sample,
-    frame_of,
-    stack_shape,
+    FieldFrame,
+    Frames,
+    one_channel,
+    within_filmed,
 )
+from cyto_kedro.core.contract import Image, Images, Stack
+from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
 
 log = logging.getLogger(__name__)
@@ -95,7 +98,7 @@ def _short(error: Exception) -> str:
 
 
 class CellPose(Algorithm):
-    """Cellpose on every frame: ``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``.
+    """Cellpose on every frame.
 
     With `nucleus`, ``image`` is ``{channel: (T, Y, X)}`` with that channel and one other, that of
     the cells. Each frame and channel is scaled by its own percentiles (1 to 99, as Cellpose does),
@@ -106,6 +109,11 @@ class CellPose(Algorithm):
     by ``(factor - 1) / 2`` pixels (the sigma of scikit-image's `resize`). One scale for all cells
     hides the dim ones: a further look is at what the earlier ones left, scaled by its own
     percentiles. With ``antialias=False, looks=1`` labels are those of ``CellposeModel.eval``.
+
+    Examples
+    --------
+    >>> engine = CellPose(model="cyto3", diameter_um=12)
+    >>> engine(image=film, pixel_size_um=0.65)["label"]  # doctest: +SKIP
     """
 
     version: ClassVar[int] = 2
@@ -117,9 +125,8 @@ class CellPose(Algorithm):
     nucleus: str | None = Field(
         default=None, description="channel of the nuclei, beside that of the cells; null: one image"
     )
-    diameter_um: float | None = Field(default=None, gt=0, description="cell diameter, um")
-    diameter_px: float | None = Field(
-        default=None, gt=0, description="the same in pixels; neither given: the model's own"
+    diameter: PositiveLength | None = Field(
+        default=None, description="cell diameter; null: the model's own"
     )
     flow_threshold: float = Field(default=0.4, ge=0, description="largest error of the flows")
     cellprob_threshold: float = Field(default=0.0, description="lower: more and larger cells")
@@ -145,15 +152,21 @@ class CellPose(Algorithm):
         return () if self.nucleus is None else (self.nucleus,)
 
     @model_validator(mode="after")
-    def _one_unit(self) -> CellPose:
-        if self.diameter_um is not None and self.diameter_px is not None:
-            raise ValueError("give diameter_um or diameter_px, not both")
-        if self.looks > 1 and self.diameter_um is None and self.diameter_px is None:
+    def _known_halo(self) -> CellPose:
+        if self.looks > 1 and self.diameter is None:
             raise ValueError("looks above 1 needs diameter_um or diameter_px: how wide is a halo?")
         return self
 
-    def __call__(self, data: Data) -> Data:
-        """Segment every frame of ``data["image"]``; reads ``pixel_size_um`` for `diameter_um`.
+    def run(
+        self,
+        image: Image | Images,
+        field: Image | Images | None = None,
+        corner: tuple[int, int] | None = None,
+        valid: np.ndarray | None = None,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Labelled:
+        """Segment every frame of `image`; percentiles are those of the whole `field`.
 
         Raises
         ------
@@ -176,12 +189,13 @@ class CellPose(Algorithm):
         there = bool(torch.cuda.is_available() or torch.backends.mps.is_available())
         if self.gpu is True and not there:
             raise ConfigError("CellPose: gpu=true but torch finds no GPU; use gpu: auto")
-        diameter = None
-        if self.diameter_um is not None or self.diameter_px is not None:
-            pixel = data.get("pixel_size_um")
-            diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel)
-        channels = self._channels(data)
-        label = np.zeros(stack_shape(channels[0]["image"]), np.uint32)
+        diameter = in_px(self, "diameter", pixel_size_um)
+        fields = [None] * 2 if field is None else self._channels(field)
+        channels = [
+            Frames(each, of_field, corner, valid, frame_start)
+            for each, of_field in zip(self._channels(image), fields, strict=False)
+        ]
+        label = np.zeros(channels[0].shape, np.uint32)
         gpu = there and self.gpu is not False
         network, major = _load(self.model, gpu)
         if major >= 4 and not gpu:
@@ -195,16 +209,18 @@ class CellPose(Algorithm):
         at_once = self.frames_at_once or (_GPU_FRAMES if gpu else 1)
         for start in range(0, len(label), at_once):
             frames = {
-                index: [frame_of(channel, index) for channel in channels]
+                index: [channel[index] for channel in channels]
                 for index in range(start, min(start + at_once, len(label)))
             }
-            frames = {index: each for index, each in frames.items() if np.ptp(each[0]) > 0}
+            frames = {
+                index: each for index, each in frames.items() if np.ptp(each[0].part.image) > 0
+            }
             if not frames:
                 continue
             batch = np.zeros((len(frames), *label.shape[1:], n_channels), np.float32)
-            for at, (index, images) in enumerate(frames.items()):
-                for number, (channel, image) in enumerate(zip(channels, images, strict=True)):
-                    batch[at, ..., number] = _scaled(image, channel, index)
+            for at, seen in enumerate(frames.values()):
+                for number, frame in enumerate(seen):
+                    batch[at, ..., number] = _scaled(frame)
             if diameter is not None and self.antialias:
                 shrunk = diameter / float(getattr(network, "diam_mean", 30.0))
                 sigma = max(shrunk - 1, 0) / 2
@@ -215,8 +231,8 @@ class CellPose(Algorithm):
                 left = np.stack([_left(image, mask, diameter or 0) for image, mask in pairs])
                 more = self._masks(network, left, diameter)
                 masks = [_joined(*both) for both in zip(masks, more, strict=True)]
-            for index, mask in zip(frames, masks, strict=True):
-                label[index] = renumber(mask)
+            for (index, seen), mask in zip(frames.items(), masks, strict=True):
+                label[index] = renumber(within_filmed(mask, seen[0].own_filmed))
         return {"label": label}
 
     def _masks(self, network: Any, batch: np.ndarray, diameter: float | None) -> list[np.ndarray]:
@@ -233,24 +249,25 @@ class CellPose(Algorithm):
         )[0]
         return list(np.asarray(found).reshape(batch.shape[:3]))
 
-    def _channels(self, data: Data) -> list[Data]:
-        """The data of each channel: the cells', and the nuclei's."""
+    def _channels(self, image: Stack | Mapping[str, Stack]) -> list[Stack]:
+        """The images of each channel: the cells', and the nuclei's."""
         if self.nucleus is None:
-            return [data]
-        nuclei = channel_data(data, self.nucleus)
-        others = [name for name in data["image"] if name != self.nucleus]
+            assert not isinstance(image, Mapping)
+            return [image]
+        nuclei = one_channel(image, self.nucleus)
+        assert isinstance(image, Mapping)
+        others = [name for name in image if name != self.nucleus]
         if len(others) != 1:
             raise InputError(
                 f"CellPose with nucleus={self.nucleus!r} takes one more channel, that of the cells; "
                 f"the population has {others}"
             )
-        return [channel_data(data, others[0]), nuclei]
+        return [one_channel(image, others[0]), nuclei]
 
 
-def _scaled(frame: np.ndarray, data: Data, index: int) -> np.ndarray:
-    """`frame` with the field's 1st percentile at 0 and its 99th at 1 (Cellpose's `normalize99`)."""
-    sample = field_sample(data, index) if "field" in data or frame.size > 2048**2 else frame
-    return _stretched(frame, sample)
+def _scaled(frame: FieldFrame) -> np.ndarray:
+    """The frame with the field's 1st percentile at 0 and its 99th at 1 (Cellpose's `normalize99`)."""
+    return _stretched(frame.part.image, frame.sample())
 
 
 def _stretched(frame: np.ndarray, sample: np.ndarray) -> np.ndarray:

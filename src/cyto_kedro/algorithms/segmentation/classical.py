@@ -4,54 +4,48 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.segmentation.cleanup import (
-    area_px,
-    drop_border,
-    drop_by_area,
-    renumber,
-)
-from cyto_kedro.algorithms.segmentation.frames import (
-    field_windows,
-    frame_of,
-    stack_shape,
-    with_margin,
-)
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.cleanup import Labelled, drop_border, drop_by_area, renumber
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames, Part, within_filmed
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
+    block_mean,
     flatten,
     flatten_factor,
     pool,
     typical_diameter,
     wide_factor,
 )
+from cyto_kedro.core.contract import Image
+from cyto_kedro.core.units import Area, PositiveArea, PositiveLength, in_px
 
 _COARSE_DIAMETER = 30  # pixels: larger cells may be sought in block means
 _MARGIN = 4.0  # around a tile, in diameters
 
 
 class Classical(Algorithm):
-    """``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``, frame by frame.
+    """Engines without weights: labels frame by frame.
 
     Lengths are relative to the cells' diameter where they can be, so that one configuration serves
     several magnifications; results do not depend on block length. Neither do they on tiles: with
-    ``"field"`` (the whole images, lazy) and ``"corner"`` (y, x of ``"image"`` therein), diameter,
-    thresholds and noise are those of the field, and the surroundings of the tile are seen.
+    ``field`` (the whole images, lazy) and ``corner`` (y, x of ``image`` therein), diameter,
+    thresholds and noise are those of the field, and the surroundings of the tile are seen. Pixels
+    that were never filmed (``valid``, else `filmed` looks for them) take no part in them and hold no
+    cells.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
-    diameter_um: float | None = Field(default=None, gt=0, description="typical cell diameter, um")
-    diameter_px: float | None = Field(
-        default=None, gt=0, description="the same in pixels; neither given: estimated per frame"
+    diameter: PositiveLength | None = Field(
+        default=None, description="typical cell diameter; null: estimated per frame"
     )
     smoothing: float = Field(
         default=0.05, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"
@@ -65,97 +59,120 @@ class Classical(Algorithm):
     edge_height: float = Field(
         default=0.5, ge=0, lt=1, description="cut each cell at this share of its height; 0: do not"
     )
-    min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")
-    min_area_px: float | None = Field(
-        default=None, ge=0, description="smallest cell, pixels; neither given: 0.1 typical areas"
+    min_area: Area | None = Field(
+        default=None, description="smallest cell; null: 0.1 typical areas"
     )
-    max_area_um2: float | None = Field(default=None, gt=0, description="largest cell, um2")
-    max_area_px: float | None = Field(default=None, gt=0, description="largest cell, pixels")
+    max_area: PositiveArea | None = Field(default=None, description="largest cell")
     clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
 
-    @model_validator(mode="after")
-    def _one_unit_each(self) -> Classical:
-        for um, px in (
-            ("diameter_um", "diameter_px"),
-            ("min_area_um2", "min_area_px"),
-            ("max_area_um2", "max_area_px"),
-        ):
-            if getattr(self, um) is not None and getattr(self, px) is not None:
-                raise ValueError(f"give {um} or {px}, not both")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Segment every frame of ``data["image"]``; reads ``pixel_size_um`` for um lengths.
+    def run(
+        self,
+        image: Image,
+        field: Image | None = None,
+        corner: tuple[int, int] | None = None,
+        valid: np.ndarray | None = None,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Labelled:
+        """Segment every frame of `image`.
 
         Raises
         ------
         ConfigError
             If a length is in um and the pixel size is unknown.
         InputError
-            If a frame holds NaN or infinite values, or the image is not (T, Y, X).
+            If a frame holds NaN or infinite values.
         """
-        pixel = data.get("pixel_size_um")
-        diameter = None
-        if self.diameter_um is not None or self.diameter_px is not None:
-            diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel)
-        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
-        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel)
-        label = np.zeros(stack_shape(data["image"]), np.uint32)
+        diameter, smallest, largest = (
+            in_px(self, name, pixel_size_um) for name in ("diameter", "min_area", "max_area")
+        )
+        frames = Frames(image, field, corner, valid, frame_start)
+        label = np.zeros(frames.shape, np.uint32)
         for index in range(len(label)):
-            label[index] = self._frame(data, index, diameter, smallest, largest)
+            label[index] = self._frame(frames[index], diameter, smallest, largest)
         return {"label": label}
 
     def _frame(
         self,
-        data: Data,
-        index: int,
+        frame: FieldFrame,
         diameter: float | None,
         smallest: float | None,
         largest: float | None,
     ) -> np.ndarray:
-        image = frame_of(data, index)
+        image = frame.part.image
         nothing = np.zeros(image.shape, np.uint32)
         if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
             return nothing
-        sample = field_windows(data, index, image)
-        size = diameter or typical_diameter(*sample)
+        parts = frame.windows()
+        size = diameter or typical_diameter(parts)
         if size is None:
             return nothing
         margin = math.ceil(_MARGIN * size)
-        image, tile = with_margin(data, index, image, margin, _grid(size, margin))
-        if self.flatten:
-            image, sample = of_both(lambda each: flatten(each, size), image, sample)
+        wide, tile = frame.with_margin(margin, _grid(size, margin))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
-        label = self.cells(image, sample, size, smallest, largest)
-        label = drop_by_area(label, smallest, largest)
-        return renumber((drop_border(label) if self.clear_border else label)[tile])
+        scene = Scene(wide.image, tuple(parts), size, smallest, largest)
+        if self.flatten:
+            scene = scene.changed(lambda each: flatten(each, size))
+        label = drop_by_area(within_filmed(self.cells(scene), wide.filmed), smallest, largest)
+        return renumber((drop_border(label, wide.filmed) if self.clear_border else label)[tile])
 
     def sigma(self, diameter: float) -> float:
         """Of the Gaussian, in pixels."""
         return max(self.smoothing * diameter, 0.5)
 
     @abstractmethod
-    def cells(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float | None,
-    ) -> np.ndarray:
-        """Labels (Y, X) of one flattened frame; areas are checked afterwards.
+    def cells(self, scene: Scene) -> np.ndarray:
+        """Labels (Y, X) of one flattened frame; areas are checked afterwards."""
 
-        Parameters
-        ----------
-        image : (Y, X) float32
-            Not constant, finite.
-        sample : (Y, X) float32 each
-            Parts of the field (or just `image`) that thresholds and noise are taken from.
-        diameter
-            Typical cell diameter, pixels.
-        smallest, largest
-            Areas that cells may have, pixels.
-        """
+
+@dataclass(frozen=True)
+class Scene:
+    """A frame as the engines see it, finite and not constant, with all that they are told of it.
+
+    Attributes
+    ----------
+    image : (Y, X) float32
+    parts
+        Of the field (or just `image`): thresholds and noise are taken from their filmed pixels.
+    diameter
+        Typical cell diameter, pixels.
+    smallest, largest
+        Areas that cells may have, pixels.
+    """
+
+    image: np.ndarray
+    parts: tuple[Part, ...]
+    diameter: float
+    smallest: float
+    largest: float | None
+
+    def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Scene:
+        """`change` of the image and of each part; once where they are the same array."""
+        image = change(self.image)
+        parts = tuple(
+            replace(each, image=image if each.image is self.image else change(each.image))
+            for each in self.parts
+        )
+        return replace(self, image=image, parts=parts)
+
+    def coarser(self, factor: int) -> Scene:
+        """The scene in block means, lengths and areas in blocks."""
+        if factor == 1:
+            return self
+        whole = self.changed(lambda each: block_mean(each, factor))
+        parts = tuple(
+            part
+            if part.filmed is None
+            else replace(part, filmed=block_mean(part.filmed.astype(np.float32), factor) == 1)
+            for part in whole.parts
+        )
+        return replace(
+            whole,
+            parts=parts,
+            diameter=self.diameter / factor,
+            smallest=self.smallest / factor**2,
+            largest=None if self.largest is None else self.largest / factor**2,
+        )
 
 
 def coarse_factor(diameter: float) -> int:
@@ -182,19 +199,11 @@ class Levels:
     noise: float  # its sd
 
 
-def levels_of(image: np.ndarray, sample: Sequence[np.ndarray], sigma: float) -> Levels:
-    """Smooth a frame and its field's `sample` by a Gaussian of `sigma` pixels, and find the levels."""
+def levels_of(scene: Scene, sigma: float) -> Levels:
+    """Smooth a frame and the parts of its field by a Gaussian of `sigma` pixels; find the levels."""
     from skimage.filters import threshold_otsu
 
-    smooth, parts = of_both(lambda each: ndi.gaussian_filter(each, sigma), image, sample)
-    pixels = pool(parts)
+    smooth = scene.changed(lambda each: ndi.gaussian_filter(each, sigma))
+    pixels = pool([part.pixels for part in smooth.parts])
     threshold = float(threshold_otsu(pixels))
-    return Levels(smooth, pixels, threshold, *background_level(pixels, threshold))
-
-
-def of_both(
-    change: Callable[[np.ndarray], np.ndarray], image: np.ndarray, sample: Sequence[np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """`change` of `image` and of each of `sample`; once where they are the same array."""
-    changed = change(image)
-    return changed, [changed if each is image else change(each) for each in sample]
+    return Levels(smooth.image, pixels, threshold, *background_level(pixels, threshold))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, TypedDict
 
 import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.segmentation.frames import stack_shape
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.packing import Packing
-from cyto_kedro.core.contract import Stack
-from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.core.contract import Label, Stack
+from cyto_kedro.core.units import Area, PositiveArea, in_px
+from cyto_kedro.errors import InputError
 
 
 def fill_holes(mask: np.ndarray, max_area: float) -> np.ndarray:
@@ -90,9 +91,14 @@ def drop_by_area(
     return np.where(keep[label], label, 0).astype(label.dtype)
 
 
-def drop_border(label: np.ndarray) -> np.ndarray:
-    """Remove labels that touch the edge of the image: their size and shape are unknown."""
+def drop_border(label: np.ndarray, filmed: np.ndarray | None = None) -> np.ndarray:
+    """Remove labels that touch the edge of the image, or of what was `filmed` (Y, X bool) of it.
+
+    Their size and shape are unknown.
+    """
     rim = np.concatenate((label[0], label[-1], label[:, 0], label[:, -1]))
+    if filmed is not None:
+        rim = np.concatenate((rim, label[ndi.binary_dilation(~filmed)]))
     keep = np.ones(int(label.max()) + 1, bool)
     keep[rim] = False
     return np.where(keep[label], label, 0).astype(label.dtype)
@@ -132,30 +138,14 @@ def check_labels(stack: Stack, frame_start: int = 0, what: str = "label") -> np.
     return stack.astype(np.uint32)
 
 
-def area_px(
-    name: str, um2: float | None, px: float | None, pixel_size_um: float | None
-) -> float | None:
-    """Resolve an optional area given as ``<name>_um2`` or ``<name>_px`` to pixels.
+class Labelled(TypedDict):
+    """What engines and steps make: uint32, background 0."""
 
-    Raises
-    ------
-    ConfigError
-        If both are given, or square micrometres for an uncalibrated film.
-    """
-    if um2 is not None and px is not None:
-        raise ConfigError(f"give {name}_um2 or {name}_px, not both (got {um2=}, {px=})")
-    if um2 is None:
-        return px
-    if pixel_size_um is None:
-        raise ConfigError(
-            f"{name}_um2={um2} needs the pixel size, which is unknown for this field: give "
-            f"pixel_size_um in the assay's parameters or the file's metadata, or use {name}_px"
-        )
-    return um2 / pixel_size_um**2
+    label: Label
 
 
 class LabelStep(Algorithm):
-    """Changes labels frame by frame: ``{"label": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``."""
+    """Changes labels frame by frame."""
 
     @abstractmethod
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
@@ -167,22 +157,28 @@ class LabelStep(Algorithm):
             If a length or area is in um or um2 and the pixel size is unknown.
         """
 
-    def __call__(self, data: Data) -> Data:
-        """Change ``data["label"]``; reads ``pixel_size_um``."""
-        stack_shape(data["label"], "label")
-        label = check_labels(data["label"], int(data.get("frame_start", 0)))
-        for index, frame in enumerate(label):
-            label[index] = self.edit(frame, data.get("pixel_size_um"))
-        return {"label": label}
+    def run(
+        self, label: Label, frame_start: int = 0, pixel_size_um: float | None = None
+    ) -> Labelled:
+        """Change every frame of `label`."""
+        changed = check_labels(label, frame_start)
+        for index, frame in enumerate(changed):
+            changed[index] = self.edit(frame, pixel_size_um)
+        return {"label": changed}
 
 
 class CleanUp(LabelStep):
-    """Remove cells by size and at the border, fill holes, number anew."""
+    """Remove cells by size and at the border, fill holes, number anew.
 
-    min_area_um2: float | None = Field(default=None, ge=0, description="smallest cell, um2")
-    min_area_px: float | None = Field(default=None, ge=0, description="smallest cell, pixels")
-    max_area_um2: float | None = Field(default=None, gt=0, description="largest cell, um2")
-    max_area_px: float | None = Field(default=None, gt=0, description="largest cell, pixels")
+    Examples
+    --------
+    >>> cells = np.array([[[5, 5, 0, 9], [5, 5, 0, 0]]], np.uint32)
+    >>> CleanUp(min_area_px=2)(label=cells)["label"].tolist()
+    [[[1, 1, 0, 0], [1, 1, 0, 0]]]
+    """
+
+    min_area: Area | None = Field(default=None, description="smallest cell")
+    max_area: PositiveArea | None = Field(default=None, description="largest cell")
     largest_part: bool = Field(default=False, description="keep one connected part per label")
     fill_holes: bool = Field(default=True, description="give enclosed pixels to the nearest cell")
     clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
@@ -190,8 +186,8 @@ class CleanUp(LabelStep):
 
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
         """See `LabelStep.edit`."""
-        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel_size_um)
-        largest = area_px("max_area", self.max_area_um2, self.max_area_px, pixel_size_um)
+        smallest = in_px(self, "min_area", pixel_size_um)
+        largest = in_px(self, "max_area", pixel_size_um)
         if self.largest_part:
             label = largest_parts(label)
         if self.fill_holes:
@@ -202,7 +198,7 @@ class CleanUp(LabelStep):
         return renumber(label) if self.relabel else label
 
 
-def subtract(
+def without(
     label: np.ndarray,
     other: np.ndarray,
     mode: Literal["objects", "pixels"] = "objects",
@@ -233,6 +229,13 @@ class SubtractPopulation(Algorithm):
 
     A nuclear stain such as Hoechst marks effectors and targets alike; targets are then the nuclei
     that no effector mask covers.
+
+    Examples
+    --------
+    >>> nuclei = np.array([[[1, 1, 1, 0, 2, 2]]], np.uint32)
+    >>> effectors = np.array([[[0, 0, 3, 0, 4, 4]]], np.uint32)
+    >>> SubtractPopulation()(label=nuclei, subtract=[effectors])["label"].tolist()
+    [[[1, 1, 1, 0, 0, 0]]]
     """
 
     mode: Literal["objects", "pixels"] = Field(
@@ -241,42 +244,41 @@ class SubtractPopulation(Algorithm):
     min_overlap: float = Field(
         default=0.5, gt=0, le=1, description="objects: covered share of a cell that removes it"
     )
-    min_area_um2: float | None = Field(
-        default=None, ge=0, description="pixels: smallest part kept, um2"
-    )
-    min_area_px: float | None = Field(
-        default=None, ge=0, description="pixels: smallest part kept, pixels (default 1)"
+    min_area: Area | None = Field(
+        default=None, description="pixels: smallest part kept; null: one pixel"
     )
 
     @model_validator(mode="after")
     def _area_belongs_to_pixels(self) -> SubtractPopulation:
-        if self.mode == "objects" and (self.min_area_px or self.min_area_um2):
+        if self.mode == "objects" and self.min_area is not None:
             raise ValueError("min_area has no effect with mode='objects'; use mode='pixels'")
         return self
 
-    def __call__(self, data: Data) -> Data:
-        """``{"label": (T, Y, X), "subtract": [(T, Y, X), ...]}`` -> ``{"label"}``, labels kept.
+    def run(
+        self,
+        label: Label,
+        subtract: Sequence[Label],
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Labelled:
+        """`label` without what the masks `subtract` cover; labels are kept.
 
         Raises
         ------
         InputError
             If a mask to subtract differs in shape.
         """
-        pixel = data.get("pixel_size_um")
-        smallest = area_px("min_area", self.min_area_um2, self.min_area_px, pixel)
-        start = int(data.get("frame_start", 0))
-        shape = stack_shape(data["label"], "label")
-        label = check_labels(data["label"], start)
-        others = data["subtract"]
-        for other in others:
-            if tuple(other.shape) != shape:
+        smallest = in_px(self, "min_area", pixel_size_um) or 1
+        left = check_labels(label, frame_start)
+        for other in subtract:
+            if tuple(other.shape) != left.shape:
                 raise InputError(
-                    f"label {shape} and the mask to subtract {tuple(other.shape)} differ in shape: "
-                    f"both must be of the same field and block"
+                    f"label {left.shape} and the mask to subtract {tuple(other.shape)} differ in "
+                    "shape: both must be of the same field and block"
                 )
-        for index in range(shape[0]):
-            under = np.zeros(shape[1:], bool)
-            for other in others:
+        for index, frame in enumerate(left):
+            under = np.zeros(frame.shape, bool)
+            for other in subtract:
                 under |= np.asarray(other[index]) > 0
-            label[index] = subtract(label[index], under, self.mode, self.min_overlap, smallest or 1)
-        return {"label": label}
+            left[index] = without(frame, under, self.mode, self.min_overlap, smallest)
+        return {"label": left}

@@ -4,139 +4,261 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Data
+from cyto_kedro.algorithms.preprocessing.filmed import filmed
+from cyto_kedro.core.contract import Stack
 from cyto_kedro.errors import InputError
 
 _WHOLE_PX = 2048**2
 _WINDOW_PX, _WINDOWS = 512, 8
 
+Window = tuple[slice, slice]
 
-def frame_of(data: Data, index: int, key: str = "image") -> np.ndarray:
-    """Frame `index` of ``data[key]`` (T, Y, X) as a finite float32 (Y, X) array.
 
-    Raises
-    ------
-    InputError
-        If the frame holds NaN or infinite values.
+@dataclass(frozen=True)
+class Part:
+    """A frame or a window of it, and which of its pixels were filmed (None: all of them).
+
+    Pixels of `image` (Y, X) float32 that were not filmed repeat the nearest one that was.
     """
-    frame = np.asarray(data[key][index])
-    number = _number(data, index)
-    if frame.dtype.kind == "f" and not np.isfinite(frame).all():
-        bad = int((~np.isfinite(frame)).sum())
-        raise InputError(
-            f"frame {number}: {bad} pixels of the {key} are NaN or infinite, so no threshold can "
-            f"be computed; repair or exclude the field"
-        )
-    return frame.astype(np.float32)
+
+    image: np.ndarray
+    filmed: np.ndarray | None = None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The filmed pixels: (Y, X) where it is all of them, else (n,)."""
+        return self.image if self.filmed is None else self.image[self.filmed]
 
 
-def field_sample(data: Data, index: int, key: str = "image") -> np.ndarray:
-    """Frame `index` of the whole field, float32, every k-th pixel where it has over 2048².
+@dataclass(frozen=True)
+class FieldFrame:
+    """One frame of a block (or of a tile of it), and the whole field that it is of.
 
-    Thresholds and percentiles taken from it are the same in all tiles of a field, and in the field
-    segmented whole. Where ``data["field"]`` is not given, ``data[key]`` is the field.
+    Attributes
+    ----------
+    own, whole
+        (Y, X) arrays, or lazy ones: of the block, and of the field; the same where it is no tile.
+    corner
+        (y, x) of the tile in the field.
+    number
+        Of the film's frame.
+    given
+        (Y, X) bool of the field: what was filmed; None: it is looked for (`filmed`).
     """
-    stack: Any = data["field"] if "field" in data else data[key]
-    step = math.ceil(math.sqrt(stack.shape[1] * stack.shape[2] / _WHOLE_PX))
-    sample = np.asarray(stack[index, :: max(step, 1), :: max(step, 1)])
-    return frame_of({**data, key: sample[None], "frame_start": _number(data, index)}, 0, key)
 
+    own: Any
+    whole: Any
+    corner: tuple[int, int] | None = None
+    number: int = 0
+    given: np.ndarray | None = None
 
-def field_windows(data: Data, index: int, image: np.ndarray) -> list[np.ndarray]:
-    """Frame `index` of the whole field, float32, all of it or (over 2048²) windows of it.
+    @property
+    def tiled(self) -> bool:
+        """Whether it is a part of the field."""
+        return self.whole is not self.own
 
-    For statistics that need neighbouring pixels, as sizes and noise do: 8 windows of 512², spread
-    evenly. They are the same for all tiles of a field and for the field segmented whole. `image` is
-    the frame of ``data["image"]``, the field where ``data["field"]`` is not given.
-    """
-    field: Any = data["field"][index] if "field" in data else image
-    height, width = field.shape
-    if height * width <= _WHOLE_PX:
-        windows = [(slice(None), slice(None))] if "field" in data else []
-    else:
+    @cached_property
+    def filmed(self) -> np.ndarray | None:
+        """(Y, X) bool of the field: which pixels were filmed; None: all."""
+        if self.given is not None:
+            return None if self.given.all() else self.given
+        step = self._step
+        frame = np.asarray(self.whole[::step, ::step])
+        found = filmed(frame) | _holes_of_nan(frame)
+        if found.all():
+            return None
+        if step > 1:
+            found = ndi.binary_erosion(found, np.ones((3, 3)), border_value=1)
+            height, width = self.whole.shape
+            found = found.repeat(step, 0).repeat(step, 1)[:height, :width]
+        return found
+
+    @property
+    def own_filmed(self) -> np.ndarray | None:
+        """The same of the block or tile; None: all."""
+        if self.filmed is None or not self.tiled:
+            return self.filmed
+        y, x = self.corner or (0, 0)
+        height, width = self.own.shape
+        return self.filmed[y : y + height, x : x + width]
+
+    @property
+    def _step(self) -> int:
+        height, width = self.whole.shape
+        return max(math.ceil(math.sqrt(height * width / _WHOLE_PX)), 1)
+
+    @cached_property
+    def part(self) -> Part:
+        """The frame of the block or tile.
+
+        Raises
+        ------
+        InputError
+            If a filmed pixel is NaN or infinite.
+        """
+        return self._read(self.own, self.own_filmed)
+
+    def sample(self) -> np.ndarray:
+        """Filmed pixels of the whole field, float32, every k-th where it has over 2048².
+
+        Thresholds and percentiles taken from it are the same in all tiles of a field, and in the
+        field segmented whole.
+        """
+        each = slice(None, None, self._step)
+        return self._read(self.whole[each, each], self._cut((each, each))).pixels
+
+    def windows(self) -> list[Part]:
+        """The whole field, or (over 2048²) windows of it: 8 of 512², spread evenly.
+
+        For statistics that need neighbouring pixels, as sizes and noise do. They are the same for all
+        tiles of a field and for the field segmented whole.
+        """
+        height, width = self.whole.shape
+        whole = slice(None), slice(None)
+        if height * width <= _WHOLE_PX:
+            return [self._read(self.whole, self._cut(whole)) if self.tiled else self.part]
         corners = [
             (y, x)
             for y in range(0, max(height - _WINDOW_PX, 0) + 1, _WINDOW_PX)
             for x in range(0, max(width - _WINDOW_PX, 0) + 1, _WINDOW_PX)
         ]
         chosen = np.unique(np.linspace(0, len(corners) - 1, _WINDOWS).astype(int))
-        windows = [
-            (slice(y, y + _WINDOW_PX), slice(x, x + _WINDOW_PX))
-            for y, x in (corners[i] for i in chosen)
-        ]
-    start = _number(data, index)
-    return [
-        frame_of({"image": np.asarray(field[each])[None], "frame_start": start}, 0)
-        for each in windows
-    ] or [image]
+        parts = []
+        for y, x in (corners[i] for i in chosen):
+            window = slice(y, y + _WINDOW_PX), slice(x, x + _WINDOW_PX)
+            shown = self._cut(window)
+            if shown is None or shown.any():
+                parts.append(self._read(self.whole[window], shown))
+        return parts
+
+    def with_margin(self, margin: int, multiple: int) -> tuple[Part, Window]:
+        """A tile with what lies around it in its field, and where the tile is therein.
+
+        Parameters
+        ----------
+        margin
+            Pixels added on every side, fewer at the edge of the field; none where it is no tile.
+        multiple
+            Begin and end are multiples of it, so that block means fall alike in all tiles.
+        """
+        if not self.tiled or self.corner is None:
+            return self.part, (slice(None), slice(None))
+        spans, inner = [], []
+        for start, length, size in zip(self.corner, self.own.shape, self.whole.shape, strict=True):
+            first = max(start - margin, 0) // multiple * multiple
+            last = min(-(-(start + length + margin) // multiple) * multiple, size)
+            spans.append(slice(first, last))
+            inner.append(slice(start - first, start - first + length))
+        wide = spans[0], spans[1]
+        return self._read(self.whole[wide], self._cut(wide)), (inner[0], inner[1])
+
+    def _cut(self, window: Window) -> np.ndarray | None:
+        if self.filmed is None:
+            return None
+        part = self.filmed[window]
+        return None if part.all() else part
+
+    def _read(self, image: Any, shown: np.ndarray | None) -> Part:
+        frame = np.asarray(image)
+        if frame.dtype.kind == "f":
+            bad = ~np.isfinite(frame)
+            bad = bad if shown is None else bad & shown
+            if bad.any():
+                raise InputError(
+                    f"frame {self.number}: {int(bad.sum())} pixels of the image are NaN or infinite, "
+                    "so no threshold can be computed; repair or exclude the field"
+                )
+        return Part(repeated(frame.astype(np.float32, copy=False), shown), shown)
 
 
-def with_margin(
-    data: Data, index: int, image: np.ndarray, margin: int, multiple: int
-) -> tuple[np.ndarray, tuple[slice, slice]]:
-    """A tile with what lies around it in its field, and where the tile is therein.
+def _holes_of_nan(frame: np.ndarray) -> np.ndarray:
+    """Pixels (Y, X) that are no numbers and no margin: infinite, within the frame, or all of it."""
+    if frame.dtype.kind != "f" or np.isfinite(frame).all():
+        return np.zeros(frame.shape, bool)
+    nan = np.isnan(frame)
+    if nan.all():
+        return nan
+    pieces, _ = ndi.label(nan)
+    edge = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
+    return np.isinf(frame) | (nan & ~np.isin(pieces, edge[edge > 0]))
 
-    Parameters
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a block or tile, each with its field: what engines are given, in one piece.
+
+    Attributes
     ----------
     image
-        (Y, X) frame `index` of ``data["image"]``; returned as it is where ``data["field"]`` or
-        ``data["corner"]``, the (y, x) of the tile in it, is not given.
-    margin
-        Pixels added on every side, fewer at the edge of the field.
-    multiple
-        Begin and end are multiples of it, so that block means fall alike in all tiles.
+        (T, Y, X), NumPy or lazy.
+    field
+        The images of the whole field, where `image` is a tile of them; None: it is no tile.
+    corner
+        (y, x) of the tile in the field.
+    valid
+        (Y, X) or (T, Y, X) bool of the field: which pixels were filmed; None: it is looked for.
+    frame_start
+        Number of the film's frame at index 0.
     """
-    if "field" not in data or "corner" not in data:
-        return image, (slice(None), slice(None))
-    field, spans, inner = data["field"][index], [], []
-    for start, length, size in zip(data["corner"], image.shape, field.shape, strict=True):
-        first = max(start - margin, 0) // multiple * multiple
-        last = min(-(-(start + length + margin) // multiple) * multiple, size)
-        spans.append(slice(first, last))
-        inner.append(slice(start - first, start - first + length))
-    wide = np.asarray(field[tuple(spans)])[None]
-    number = _number(data, index)
-    return frame_of({"image": wide, "frame_start": number}, 0), (inner[0], inner[1])
+
+    image: Stack
+    field: Stack | None = None
+    corner: tuple[int, int] | None = None
+    valid: np.ndarray | None = None
+    frame_start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, rows, columns."""
+        frames, rows, columns = self.image.shape
+        return frames, rows, columns
+
+    def __getitem__(self, index: int) -> FieldFrame:
+        own, given = self.image[index], self.valid
+        if given is not None:
+            given = np.asarray(given if given.ndim == 2 else given[index], bool)
+        whole = own if self.field is None else self.field[index]
+        corner = None if self.field is None else self.corner
+        return FieldFrame(own, whole, corner, self.frame_start + index, given)
 
 
-def channel_data(data: Data, channel: str) -> Data:
-    """`data` with only one of its channels as image.
+def repeated(image: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
+    """`image` (Y, X), its pixels that were not filmed repeating the nearest one that was; else 0."""
+    if shown is None:
+        return image
+    if not shown.any():
+        return np.zeros_like(image)
+    nearest = ndi.distance_transform_edt(~shown, return_distances=False, return_indices=True)
+    return np.asarray(image[tuple(nearest)])
+
+
+def within_filmed(label: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
+    """`label` (Y, X) without what lies where nothing was filmed."""
+    return label if shown is None else np.where(shown, label, 0).astype(label.dtype)
+
+
+def one_channel(image: Stack | Mapping[str, Stack], channel: str) -> Stack:
+    """One of a population's channels.
 
     Raises
     ------
     InputError
         If there are no channels apart, or not this one.
     """
-    image = data["image"]
     if not isinstance(image, Mapping) or channel not in image:
         held = sorted(image) if isinstance(image, Mapping) else "one image"
         raise InputError(
             f"channel {channel!r} is to be read alone, but the population's image holds {held}: name "
             "the channel in assay.populations.<name>.channels, with combine: separate"
         )
-    field = {"field": data["field"][channel]} if "field" in data else {}
-    return {**data, "image": image[channel], **field}
-
-
-def _number(data: Data, index: int) -> int:
-    return int(data.get("frame_start", 0)) + index
-
-
-def stack_shape(stack: Any, key: str = "image") -> tuple[int, int, int]:
-    """Shape of a (T, Y, X) stack.
-
-    Raises
-    ------
-    InputError
-        If the stack has another number of axes.
-    """
-    if getattr(stack, "ndim", None) != 3:
-        raise InputError(
-            f"{key} must be an array (T, Y, X), got shape {getattr(stack, 'shape', None)}; "
-            f"put a length-1 time axis before a still image: image[None]"
-        )
-    return tuple(stack.shape)
+    return image[channel]

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import numpy as np
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.segmentation.cleanup import check_labels, renumber
-from cyto_kedro.core.contract import Image, Label
-
-
-class Labelled(TypedDict):
-    """What an engine makes: uint32, background 0."""
-
-    label: Label
+from cyto_kedro.algorithms.segmentation.cleanup import Labelled, check_labels, renumber
+from cyto_kedro.core.contract import Image
 
 
 class ImageToLabel(Algorithm):

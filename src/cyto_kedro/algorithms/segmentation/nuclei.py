@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,13 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.classical import (
     Classical,
+    Scene,
     coarse_factor,
     levels_of,
-    of_both,
 )
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.algorithms.segmentation.packing import flood, within
-from cyto_kedro.algorithms.segmentation.scale import block_mean, smoothed_noise
+from cyto_kedro.algorithms.segmentation.scale import smoothed_noise
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance, trim_to_height
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
 
@@ -58,6 +58,13 @@ class Nuclei(Classical):
 
     Trees of thresholds with a choice by shape: Arteta et al. 2012 (doi:10.1007/978-3-642-33415-3_43),
     there with a trained score.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(Nuclei(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     smoothing: float = Field(
@@ -91,23 +98,10 @@ class Nuclei(Classical):
         default=2, ge=1, le=5, description="searches, each in what the ones before left over"
     )
 
-    def cells(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float | None,
-    ) -> np.ndarray:
+    def cells(self, scene: Scene) -> np.ndarray:
         """See `Classical.cells`."""
-        factor = coarse_factor(diameter)  # chosen in a smaller image, edges found in this
-        area = factor**2
-        frame = self._measured(
-            *of_both(lambda each: block_mean(each, factor), image, sample),
-            diameter / factor,
-            smallest / area,
-            np.inf if largest is None else largest / area,
-        )
+        factor = coarse_factor(scene.diameter)  # chosen in a smaller image, edges found in this
+        frame = self._measured(scene.coarser(factor))
         label = np.zeros(frame.smooth.shape, np.int32)
         cells = label
         for look in range(self.looks):
@@ -121,21 +115,15 @@ class Nuclei(Classical):
         if factor == 1:
             return cells
         del frame, cells
-        label = label.repeat(factor, 0).repeat(factor, 1)[: image.shape[0], : image.shape[1]]
-        return self._grown(self._measured(image, sample, diameter, smallest, np.inf), label)
+        height, width = scene.image.shape
+        label = label.repeat(factor, 0).repeat(factor, 1)[:height, :width]
+        return self._grown(self._measured(scene), label)
 
-    def _measured(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float,
-    ) -> _Frame:
-        sigma = self.sigma(diameter)
-        found = levels_of(image, sample, sigma)
+    def _measured(self, scene: Scene) -> _Frame:
+        sigma = self.sigma(scene.diameter)
+        found = levels_of(scene, sigma)
         smooth, level, threshold = found.smooth, found.level, found.threshold
-        noise = float(np.median([smoothed_noise(each, sigma, threshold) for each in sample]))
+        noise = float(np.median([smoothed_noise(each, sigma, threshold) for each in scene.parts]))
         root = np.sqrt(np.maximum(smooth - level, 0))
         return _Frame(
             smooth=smooth - level,
@@ -147,9 +135,9 @@ class Nuclei(Classical):
             least_height=max(
                 self.min_height * (threshold - level), 0.5 * self.min_contrast * noise
             ),
-            diameter=diameter,
-            smallest=max(smallest, 1.0),
-            largest=largest,
+            diameter=scene.diameter,
+            smallest=max(scene.smallest, 1.0),
+            largest=np.inf if scene.largest is None else scene.largest,
         )
 
     def _look(self, frame: _Frame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:

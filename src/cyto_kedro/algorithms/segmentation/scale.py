@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage as ndi
 
+from cyto_kedro.algorithms.segmentation.frames import Part
+
 _SMALLEST_DIAMETER_PX = 6.0
 
 
@@ -52,16 +54,18 @@ def pool(images: Sequence[np.ndarray]) -> np.ndarray:
     return images[0] if len(images) == 1 else np.concatenate([each.ravel() for each in images])
 
 
-def typical_diameter(*images: np.ndarray) -> float | None:
-    """Typical diameter in pixels of the bright blobs of `images` (Y, X); None if there are none.
+def typical_diameter(windows: Sequence[Part]) -> float | None:
+    """Typical diameter in pixels of the bright blobs of `windows`; None if there are none.
 
     Blobs are maxima over space and scale of the scale-normalised Laplacian of Gaussian (Lindeberg
     1998): a disc of diameter d answers most at sigma = d / (2 sqrt 2). The result is the median of
     the blobs' diameters, each weighted by area and squared contrast, so that neither fine texture
     nor a few bright specks decide it. Steps are a factor sqrt 2; scales up to a third of the image.
     """
-    parts = [_blobs(image) for image in images]
-    size, strength = (np.concatenate(each) for each in zip(*parts, strict=True))
+    found = [_blobs(window) for window in windows]
+    if not found:
+        return None
+    size, strength = (np.concatenate(each) for each in zip(*found, strict=True))
     if not size.size:
         return None
     strong = strength >= 0.25 * np.percentile(strength, 99)
@@ -71,8 +75,9 @@ def typical_diameter(*images: np.ndarray) -> float | None:
     return float(size[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
 
 
-def _blobs(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Diameter (pixels) and response of every maximum over space and scale."""
+def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Diameter (pixels) and response of every maximum over space and scale that was filmed."""
+    image = part.image
     largest = min(image.shape) / 3
     if largest < _SMALLEST_DIAMETER_PX:
         return np.empty(0), np.empty(0, np.float32)
@@ -97,6 +102,12 @@ def _blobs(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             row = np.minimum(((y + 0.5) * factor / other_factor).astype(int), other.shape[0] - 1)
             col = np.minimum(((x + 0.5) * factor / other_factor).astype(int), other.shape[1] - 1)
             best &= value >= other[row, col]
+        if part.filmed is not None:
+            row, col = (
+                np.minimum(((at + 0.5) * factor).astype(int), n - 1)
+                for at, n in zip((y, x), image.shape, strict=True)
+            )
+            best &= part.filmed[row, col]
         sizes.append(np.full(int(best.sum()), diameters[i]))
         strengths.append(value[best])
     return np.concatenate(sizes), np.concatenate(strengths)
@@ -141,19 +152,23 @@ def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]
     return level, 1.4826 * float(np.median(below)) if below.size else 0.0
 
 
-def smoothed_noise(image: np.ndarray, sigma: float, threshold: float) -> float:
-    """Sd of the noise that a Gaussian of `sigma` pixels leaves of that in `image` (Y, X).
+def smoothed_noise(part: Part, sigma: float, threshold: float) -> float:
+    """Sd of the noise that a Gaussian of `sigma` pixels leaves of that in `part`.
 
-    Of pixels at or below `threshold`, the median absolute second difference along both axes
+    Of filmed pixels at or below `threshold`, the median absolute second difference along both axes
     (Immerkaer 1996, doi:10.1006/cviu.1996.0060): slow background, haze and most edges do not count.
     Taken on block means near `sigma`, since noise of neighbouring pixels may be correlated. White
     noise of sd s keeps s / (2 sqrt(pi) sigma).
     """
     factor = max(1, int(sigma))
-    fine = block_mean(image, factor)
+    fine = block_mean(part.image, factor)
     second = np.array([1.0, -2.0, 1.0])
     rough = ndi.convolve1d(ndi.convolve1d(fine, second, 0), second, 1)[1:-1, 1:-1] / 6
-    dark = rough[fine[1:-1, 1:-1] <= threshold]
+    chosen = fine[1:-1, 1:-1] <= threshold
+    if part.filmed is not None:
+        shown = block_mean(part.filmed.astype(np.float32), factor) == 1
+        chosen &= ndi.minimum_filter(shown, 3)[1:-1, 1:-1]
+    dark = rough[chosen]
     if not dark.size:
         return 0.0
     return 1.4826 * float(np.median(np.abs(dark))) * factor / (2 * np.pi**0.5 * sigma)

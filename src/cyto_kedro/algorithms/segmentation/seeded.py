@@ -8,17 +8,15 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cellpose import CellPose
-from cyto_kedro.algorithms.segmentation.frames import (
-    channel_data,
-    field_sample,
-    frame_of,
-    stack_shape,
-)
+from cyto_kedro.algorithms.segmentation.cleanup import Labelled
+from cyto_kedro.algorithms.segmentation.frames import Frames, one_channel, within_filmed
 from cyto_kedro.algorithms.segmentation.labels import ImageToLabel
 from cyto_kedro.algorithms.segmentation.stardist import StarDist
 from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
+from cyto_kedro.core.contract import Images
+from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import InputError
 
 _ENGINES: dict[str, type[Algorithm]] = {
@@ -29,11 +27,20 @@ _ENGINES: dict[str, type[Algorithm]] = {
 class SeededGrowth(Algorithm):
     """Nuclei of one channel, each grown into its cell in another; a cell has its nucleus' number.
 
-    ``{"image": {channel: (T, Y, X)}}`` with two channels -> ``{"label": (T, Y, X) uint32}``. The
-    nuclei are found by `engine`. Cells are the nuclei and what is brighter than a threshold in the
-    other channel, cut apart by a watershed of the smoothed intensities from the nuclei (Jones,
-    Carpenter and Golland 2005 grow from seeds alike). Bright parts that no nucleus touches are left
-    out.
+    The image is ``{channel: (T, Y, X)}`` with two channels. The nuclei are found by `engine`. Cells
+    are the nuclei and what is brighter than a threshold in the other channel, cut apart by a
+    watershed of the smoothed intensities from the nuclei (Jones, Carpenter and Golland 2005 grow
+    from seeds alike). Bright parts that no nucleus touches are left out.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> at = (y - 30) ** 2 + (abs(x - 45) - 20) ** 2
+    >>> image = {"Nucleus": 50.0 * (at < 36)[None], "Cell": 20.0 * (at < 100)[None]}
+    >>> engine = SeededGrowth(nucleus="Nucleus", engine_args={"diameter_px": 12})
+    >>> label = engine(image=image)["label"][0]
+    >>> int(label.max()), bool((label > 0)[at < 100].mean() > 0.9)
+    (2, True)
     """
 
     nucleus: str = Field(
@@ -48,11 +55,8 @@ class SeededGrowth(Algorithm):
         description="where cells end in their channel, from each frame; none: max_distance alone",
     )
     smoothing_px: float = Field(default=1.0, ge=0, description="sd of the Gaussian, pixels")
-    max_distance_um: float | None = Field(
-        default=None, gt=0, description="largest growth away from the nucleus, um"
-    )
-    max_distance_px: float | None = Field(
-        default=None, gt=0, description="the same in pixels; neither given: no limit"
+    max_distance: PositiveLength | None = Field(
+        default=None, description="largest growth away from the nucleus; null: no limit"
     )
 
     @property
@@ -66,16 +70,21 @@ class SeededGrowth(Algorithm):
 
     @model_validator(mode="after")
     def _arguments(self) -> SeededGrowth:
-        if self.max_distance_um is not None and self.max_distance_px is not None:
-            raise ValueError("give max_distance_um or max_distance_px, not both")
-        limited = self.max_distance_um is not None or self.max_distance_px is not None
-        if self.threshold == "none" and not limited:
+        if self.threshold == "none" and self.max_distance is None:
             raise ValueError("threshold=none needs max_distance_um or max_distance_px")
         self.seeds()
         return self
 
-    def __call__(self, data: Data) -> Data:
-        """Segment every frame; reads ``pixel_size_um`` for lengths in um.
+    def run(
+        self,
+        image: Images,
+        field: Images | None = None,
+        corner: tuple[int, int] | None = None,
+        valid: np.ndarray | None = None,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Labelled:
+        """Segment every frame; thresholds are those of the whole `field`.
 
         Raises
         ------
@@ -84,33 +93,36 @@ class SeededGrowth(Algorithm):
         ConfigError
             If `max_distance_um` is given and the pixel size is unknown.
         """
-        reach = np.inf
-        if self.max_distance_um is not None or self.max_distance_px is not None:
-            reach = length_px(
-                "max_distance",
-                self.max_distance_um,
-                self.max_distance_px,
-                data.get("pixel_size_um"),
-            )
-        nuclei = channel_data(data, self.nucleus)
-        others = [name for name in data["image"] if name != self.nucleus]
+        reach = in_px(self, "max_distance", pixel_size_um)
+        nuclei = one_channel(image, self.nucleus)
+        others = [name for name in image if name != self.nucleus]
         if len(others) != 1:
             raise InputError(
                 f"SeededGrowth takes the channel {self.nucleus!r} and one more, that of the cells; "
                 f"the population has {others}"
             )
-        cells = channel_data(data, others[0])
-        seeds = np.asarray(self.seeds()(nuclei)["label"])
-        if stack_shape(cells["image"]) != seeds.shape:
+        where = {
+            **{"corner": corner, "valid": valid},
+            **{"frame_start": frame_start, "pixel_size_um": pixel_size_um},
+        }
+        whole = {} if field is None else {"field": field[self.nucleus]}
+        seeds = np.asarray(self.seeds()({"image": nuclei, **whole, **where})["label"])
+        of_field = None if field is None else field[others[0]]
+        cells = Frames(image[others[0]], of_field, corner, valid, frame_start)
+        if cells.shape != seeds.shape:
             raise InputError(
-                f"channels {self.nucleus!r} {seeds.shape} and {others[0]!r} "
-                f"{tuple(cells['image'].shape)} differ in shape"
+                f"channels {self.nucleus!r} {seeds.shape} and {others[0]!r} {cells.shape} differ in "
+                "shape"
             )
         label = np.zeros(seeds.shape, np.uint32)
         for index, seed in enumerate(seeds):
             if seed.any():
-                level = self._level(field_sample(cells, index))
-                label[index] = self._grow(seed, frame_of(cells, index), level, reach)
+                frame = cells[index]
+                level = self._level(frame.sample())
+                grown = self._grow(
+                    seed, frame.part.image, level, np.inf if reach is None else reach
+                )
+                label[index] = within_filmed(grown, frame.own_filmed)
         return {"label": label}
 
     def _level(self, image: np.ndarray) -> float:

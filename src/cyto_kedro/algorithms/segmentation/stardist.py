@@ -12,9 +12,11 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.segmentation.cleanup import renumber
-from cyto_kedro.algorithms.segmentation.frames import field_sample, frame_of, stack_shape
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
+from cyto_kedro.algorithms.segmentation.frames import Frames, within_filmed
+from cyto_kedro.core.contract import Image
+from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import InputError, MissingExtraError
 
 
@@ -70,7 +72,7 @@ def _load(model: str) -> Any:
 
 
 class StarDist(Algorithm):
-    """StarDist on every frame: ``{"image": (T, Y, X)}`` -> ``{"label": (T, Y, X) uint32}``.
+    """StarDist on every frame.
 
     Each frame is scaled by its own percentiles, so results do not depend on block length. Frames go
     through the network one by one, as the library does it. Needs the extra ``stardist``.
@@ -78,6 +80,11 @@ class StarDist(Algorithm):
     StarDist shrinks frames by linear interpolation, which lets the noise of single pixels through.
     `antialias` smooths them before, by ``(1 / scale - 1) / 2`` pixels (the sigma of scikit-image's
     `resize`).
+
+    Examples
+    --------
+    >>> engine = StarDist(model="2D_versatile_fluo")
+    >>> engine(image=film)["label"]  # doctest: +SKIP
     """
 
     version: ClassVar[int] = 2
@@ -97,10 +104,9 @@ class StarDist(Algorithm):
     scale: float = Field(
         default=1.0, gt=0, description="factor by which frames are enlarged for the network"
     )
-    diameter_um: float | None = Field(
-        default=None, gt=0, description="nucleus diameter, um: sets the scale by model_diameter_px"
+    diameter: PositiveLength | None = Field(
+        default=None, description="nucleus diameter: sets the scale by model_diameter_px"
     )
-    diameter_px: float | None = Field(default=None, gt=0, description="the same in pixels")
     model_diameter_px: float | None = Field(
         default=None,
         gt=0,
@@ -113,9 +119,7 @@ class StarDist(Algorithm):
 
     @model_validator(mode="after")
     def _one_scale(self) -> StarDist:
-        if self.diameter_um is not None and self.diameter_px is not None:
-            raise ValueError("give diameter_um or diameter_px, not both")
-        given = self.diameter_um is not None or self.diameter_px is not None
+        given = self.diameter is not None
         if given != (self.model_diameter_px is not None):
             raise ValueError("a diameter sets the scale together with model_diameter_px: give both")
         if given and self.scale != 1:
@@ -123,13 +127,21 @@ class StarDist(Algorithm):
         return self
 
     def _factor(self, pixel_size_um: float | None) -> float:
-        if self.model_diameter_px is None:
+        diameter = in_px(self, "diameter", pixel_size_um)
+        if self.model_diameter_px is None or diameter is None:
             return self.scale
-        found = length_px("diameter", self.diameter_um, self.diameter_px, pixel_size_um)
-        return self.model_diameter_px / found
+        return self.model_diameter_px / diameter
 
-    def __call__(self, data: Data) -> Data:
-        """Segment every frame of ``data["image"]``; reads ``pixel_size_um`` for `diameter_um`.
+    def run(
+        self,
+        image: Image,
+        field: Image | None = None,
+        corner: tuple[int, int] | None = None,
+        valid: np.ndarray | None = None,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Labelled:
+        """Segment every frame of `image`; percentiles are those of the whole `field`.
 
         Raises
         ------
@@ -145,14 +157,15 @@ class StarDist(Algorithm):
                 f"StarDist needs packages that are not installed ({error}): pip install "
                 f'"cyto_kedro[stardist]"'
             ) from error
-        label = np.zeros(stack_shape(data["image"]), np.uint32)
-        network, scale = _load(self.model), self._factor(data.get("pixel_size_um"))
-        for index in range(label.shape[0]):
-            frame = frame_of(data, index)
-            low, high = np.percentile(field_sample(data, index), (self.low, self.high))
+        frames = Frames(image, field, corner, valid, frame_start)
+        label = np.zeros(frames.shape, np.uint32)
+        network, scale = _load(self.model), self._factor(pixel_size_um)
+        for index in range(len(label)):
+            seen = frames[index]
+            low, high = np.percentile(seen.sample(), (self.low, self.high))
             if high <= low:
                 continue
-            frame = (frame - low) / (high - low)
+            frame = (seen.part.image - low) / (high - low)
             if self.antialias and scale < 1:
                 frame = ndi.gaussian_filter(frame, (1 / scale - 1) / 2, mode="nearest")
             found, _ = network.predict_instances(
@@ -162,5 +175,5 @@ class StarDist(Algorithm):
                 scale=None if scale == 1 else scale,
                 show_tile_progress=False,
             )
-            label[index] = renumber(found)
+            label[index] = renumber(within_filmed(found, seen.own_filmed))
         return {"label": label}

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from cyto_kedro.algorithms.base import length_px
 from cyto_kedro.algorithms.segmentation.cleanup import LabelStep, renumber
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance
+from cyto_kedro.core.units import PositiveLength
 
 
 class SplitTouching(LabelStep):
     """Cut labels at their waists.
 
     Every label is cut along the watershed of the distance to its edge; labels are numbered anew.
-    Exactly one diameter is given.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:21, :41]
+    >>> two = ((y - 10) ** 2 + (abs(x - 20) - 9) ** 2 < 90).astype(np.uint32)
+    >>> int(SplitTouching(diameter_px=18)(label=two[None])["label"].max())
+    2
     """
 
-    diameter_um: float | None = Field(default=None, gt=0, description="typical cell diameter, um")
-    diameter_px: float | None = Field(default=None, gt=0, description="the same in pixels")
+    diameter: PositiveLength = Field(description="typical cell diameter")
     depth: float = Field(
         default=0.07, gt=0, description="smaller: more cuts; depth of a waist, in typical radii"
     )
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> SplitTouching:
-        if (self.diameter_um is None) == (self.diameter_px is None):
-            raise ValueError("give exactly one of diameter_um and diameter_px")
-        return self
-
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
         """See `LabelStep.edit`."""
-        diameter = length_px("diameter", self.diameter_um, self.diameter_px, pixel_size_um)
+        diameter = self.diameter.in_px("diameter", pixel_size_um)
         if not label.any():
             return label
         part, owner = cut_by_distance(renumber(label), diameter, self.depth)
@@ -42,24 +41,24 @@ class SmoothOutlines(LabelStep):
     """Take thin spurs off cells.
 
     A morphological opening of each label by a disc (Serra 1982). What is nowhere as wide as the disc
-    vanishes; labels keep their numbers. Exactly one radius is given.
+    vanishes; labels keep their numbers.
+
+    Examples
+    --------
+    >>> spur = np.zeros((1, 12, 20), np.uint32)
+    >>> spur[0, 2:10, 2:10], spur[0, 5, 10:18] = 7, 7
+    >>> int((SmoothOutlines(radius_px=2)(label=spur)["label"][0, :, 12:] > 0).sum())
+    0
     """
 
-    radius_um: float | None = Field(default=None, gt=0, description="radius of the disc, um")
-    radius_px: float | None = Field(default=None, gt=0, description="the same in pixels")
-
-    @model_validator(mode="after")
-    def _one_unit(self) -> SmoothOutlines:
-        if (self.radius_um is None) == (self.radius_px is None):
-            raise ValueError("give exactly one of radius_um and radius_px")
-        return self
+    radius: PositiveLength = Field(description="radius of the disc")
 
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
         """See `LabelStep.edit`."""
         from scipy import ndimage as ndi
         from skimage.segmentation import expand_labels, find_boundaries
 
-        radius = length_px("radius", self.radius_um, self.radius_px, pixel_size_um)
+        radius = self.radius.in_px("radius", pixel_size_um)
         # distance to the nearest pixel of another label or background, of which the outline's own
         # pixels are 1 away
         inside = (label > 0) & ~find_boundaries(label, connectivity=1, mode="inner")

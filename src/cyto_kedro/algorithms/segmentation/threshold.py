@@ -10,13 +10,12 @@ block length.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, levels_of
+from cyto_kedro.algorithms.segmentation.classical import Classical, Levels, Scene, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 from cyto_kedro.algorithms.segmentation.split import split_touching, trim_to_height
@@ -34,50 +33,39 @@ class ThresholdSegmentation(Classical):
     )
 
     @abstractmethod
-    def foreground(
-        self,
-        image: np.ndarray,
-        pixels: np.ndarray,
-        floor: float,
-        level: float,
-        threshold: float,
-        diameter: float,
-    ) -> np.ndarray:
-        """Mask (Y, X) of cells in the smoothed, flattened `image`.
+    def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
+        """Mask (Y, X) of cells in the smoothed, flattened frame.
 
         Parameters
         ----------
-        pixels
-            Those of the whole field, or of parts of it, alike: for global thresholds.
         floor
             Least value that stands out of the noise.
-        level, threshold
-            Background, and the global Otsu threshold.
         diameter
             Typical cell diameter in pixels.
         """
 
-    def cells(
-        self,
-        image: np.ndarray,
-        sample: Sequence[np.ndarray],
-        diameter: float,
-        smallest: float,
-        largest: float | None,
-    ) -> np.ndarray:
+    def cells(self, scene: Scene) -> np.ndarray:
         """See `Classical.cells`."""
-        found = levels_of(image, sample, self.sigma(diameter))
-        smooth, level, noise = found.smooth, found.level, found.noise
-        floor = level + self.min_contrast * noise
-        mask = self.foreground(smooth, found.pixels, floor, level, found.threshold, diameter)
+        diameter = scene.diameter
+        found = levels_of(scene, self.sigma(diameter))
+        floor = found.level + self.min_contrast * found.noise
+        mask = self.foreground(found, floor, diameter)
         mask = fill_holes(mask, 0.3 * np.pi / 4 * diameter**2)
         if self.split:
             label = split_touching(
-                image, mask, diameter, level, noise, self.split_depth, self.intensity_weight
+                scene.image,
+                mask,
+                diameter,
+                found.level,
+                found.noise,
+                self.split_depth,
+                self.intensity_weight,
             )
         else:
             label, _ = ndi.label(mask)
-        return trim_to_height(smooth, label, level, self.edge_height) if self.edge_height else label
+        if not self.edge_height:
+            return label
+        return trim_to_height(found.smooth, label, found.level, self.edge_height)
 
 
 class Otsu(ThresholdSegmentation):
@@ -85,26 +73,27 @@ class Otsu(ThresholdSegmentation):
 
     Taken on square roots of the intensities above the darkest (1st percentile), which evens out
     the spread of dim and bright cells; `square_root=False` is Otsu on plain intensities.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(Otsu(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     square_root: bool = Field(default=True, description="threshold square roots of intensities")
 
-    def foreground(
-        self,
-        image: np.ndarray,
-        pixels: np.ndarray,
-        floor: float,
-        level: float,
-        threshold: float,
-        diameter: float,
-    ) -> np.ndarray:
+    def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
         """Pixels above Otsu's threshold and the noise floor."""
         from skimage.filters import threshold_otsu
 
+        threshold = found.threshold
         if self.square_root:
-            dark = float(np.percentile(pixels, 1))
-            threshold = float(threshold_otsu(np.sqrt(np.maximum(pixels - dark, 0)))) ** 2 + dark
-        return image > max(threshold, floor)
+            dark = float(np.percentile(found.pixels, 1))
+            roots = np.sqrt(np.maximum(found.pixels - dark, 0))
+            threshold = float(threshold_otsu(roots)) ** 2 + dark
+        return found.smooth > max(threshold, floor)
 
 
 class Li(ThresholdSegmentation):
@@ -112,27 +101,33 @@ class Li(ThresholdSegmentation):
 
     Lower than Otsu's where cells differ in brightness; the best of the three where background is
     dark and even.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(Li(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
-    def foreground(
-        self,
-        image: np.ndarray,
-        pixels: np.ndarray,
-        floor: float,
-        level: float,
-        threshold: float,
-        diameter: float,
-    ) -> np.ndarray:
+    def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
         """Pixels above Li's threshold and the noise floor."""
         from skimage.filters import threshold_li
 
-        return image > max(float(threshold_li(pixels)), floor)
+        return found.smooth > max(float(threshold_li(found.pixels)), floor)
 
 
 class LocalThreshold(ThresholdSegmentation):
     """Pixels brighter than their surroundings, then watershed: finds dim cells beside bright ones.
 
     The surroundings are a Gaussian mean with sigma `window` / 2 cell diameters.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:60, :90]
+    >>> two = 100.0 + 50 * ((y - 30) ** 2 + (abs(x - 45) - 20) ** 2 < 100)
+    >>> int(LocalThreshold(diameter_px=20)(image=two[None])["label"].max())
+    2
     """
 
     window: float = Field(default=2.0, gt=0, description="width of the mean, in cell diameters")
@@ -143,16 +138,8 @@ class LocalThreshold(ThresholdSegmentation):
         description="least height, as a share of the Otsu threshold's height over background",
     )
 
-    def foreground(
-        self,
-        image: np.ndarray,
-        pixels: np.ndarray,
-        floor: float,
-        level: float,
-        threshold: float,
-        diameter: float,
-    ) -> np.ndarray:
+    def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
         """Pixels above the local mean, the noise floor and the least height."""
-        around = wide_gaussian(image, self.window * diameter / 2)
-        least = level + self.min_height * (threshold - level)
-        return (image > around) & (image > max(floor, least))
+        around = wide_gaussian(found.smooth, self.window * diameter / 2)
+        least = found.level + self.min_height * (found.threshold - found.level)
+        return (found.smooth > around) & (found.smooth > max(floor, least))

@@ -121,22 +121,3 @@ def spans(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     np.not_equal(group[1:], group[:-1], out=change[1:-1])
     edge = np.flatnonzero(change)
     return edge[:-1], edge[1:] - 1
-
-
-def label_frames(label: Any, name: str) -> Any:
-    """Return `label` if it is an integer film (T, Y, X).
-
-    Raises
-    ------
-    InputError
-        If it is not, naming `name` (the field and population).
-    """
-    if not hasattr(label, "dtype") or getattr(label, "ndim", 0) != 3:
-        shape = getattr(label, "shape", None)
-        raise InputError(f"labels of {name}: expected an array (T, Y, X), got shape {shape}")
-    if label.dtype.kind not in "ui":
-        raise InputError(
-            f"labels of {name}: dtype {label.dtype} is not an integer one, so its values cannot "
-            "name cells; convert them to uint32"
-        )
-    return label

@@ -13,11 +13,13 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.tabulation.quality import frame_quality
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.raw import RawChannel, RawFolder
+from cyto_kedro.datasets.raw_scan import tell
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Assay
-from cyto_kedro.partitions import Block, PlannedFov, check_name
+from cyto_kedro.partitions import Block, PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
 from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
+from cyto_kedro.statements import FRAME_INTERVAL, PIXEL_SIZE, settle, times_of
 from cyto_kedro.view import View
 
 log = logging.getLogger(__name__)
@@ -57,23 +59,39 @@ def plan_assay(
         exclude=assay.raw.exclude,
         skip_fovs=left_out,
         project_z=assay.raw.project_z,
+        z_is_time=assay.raw.z_is_time,
     )
     by_fov: dict[str, dict[str, RawChannel]] = {}
     for each in raw:
         by_fov.setdefault(each.fov, {})[each.channel] = each
     _same_fovs(set(by_fov), set(sheet["fov"]))
+    check_names("field", sheet["fov"])
     planned: dict[str, PlannedFov] = {}
-    fields, frames, kept = [], [], []
+    fields: list[dict[str, Any]] = []
+    frames: list[pd.DataFrame] = []
+    kept: list[RawChannel] = []
+    remarks: dict[str, list[str]] = {}
+    new: dict[str, list[str]] = {}
     rows: list[dict[Any, Any]] = sheet.to_dict("records")
     for row in rows:
         fov = str(row["fov"])
         channels = _complete(fov, by_fov[fov], assay.channels)
-        whole, time_s = _agree(fov, channels, assay)
+        whole, time_s, said = _agree(fov, channels, assay)
         kept += channels
         table = _frames(fov, whole.n_frames, time_s, row)
         planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
-        fields.append({**row, **planned[fov].model_dump()})
+        remarks[fov] = [each for channel in channels for each in channel.remarks]
+        new[fov] = said
+        shape = planned[fov].model_dump(exclude={"excluded", "frame_interval_s"})
+        fields.append({**row, **shape})
         frames.append(used)
+    _one_depth_of_bits(kept)
+    for fov, remark in uneven_lengths(frames).items():
+        new[fov].append(remark)
+    tell(new)
+    for row in fields:
+        found = dict.fromkeys([*remarks[row["fov"]], *new[row["fov"]]])
+        row["remarks"] = "\n".join(found)
     manifest = Manifest(
         fovs=planned,
         channels=assay.channels,
@@ -120,7 +138,6 @@ def _same_fovs(found: set[str], listed: set[str]) -> None:
 
 
 def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) -> list[RawChannel]:
-    check_name("field", fov)
     for channel in wanted:
         if channel not in found:
             raise InputError(
@@ -132,8 +149,11 @@ def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) 
 
 def _agree(
     fov: str, channels: list[RawChannel], assay: Assay
-) -> tuple[PlannedFov, np.ndarray | None]:
-    """Shape, length, pixel size and times of a field, after checking that channels agree."""
+) -> tuple[PlannedFov, np.ndarray | None, list[str]]:
+    """Shape, length, pixel size and times of a field, after checking that all sources agree.
+
+    What the assay states holds; what is to be said of the other sources comes third.
+    """
     first = channels[0]
     for each in channels[1:]:
         for what, a, b in (
@@ -146,42 +166,64 @@ def _agree(
                     f"channel {each.channel!r} ({each.files[0]}) has {b}. Channels of a field must "
                     "show the same frames: complete the film, or exclude the field"
                 )
-    sizes = {each.pixel_size_um for each in channels if each.pixel_size_um is not None}
-    if sizes and max(sizes) > 1.001 * min(sizes):
-        raise InputError(
-            f"field {fov!r}: its channels state different pixel sizes ({sorted(sizes)} µm), so they "
-            "do not show the same area"
-        )
-    size = min(sizes) if sizes else assay.pixel_size_um
+    said = [statement for each in channels for statement in each.said]
+    place = f"field {fov!r}"
+    size, remarks = settle(place, PIXEL_SIZE, said, assay.pixel_size_um)
     if size is None:
-        log.warning(
-            "field %s: pixel size unknown (no metadata, no assay.pixel_size_um); µm columns stay "
-            "empty and parameters in µm cannot be used",
-            fov,
+        remarks.append(
+            "pixel size unknown (no metadata, no assay.pixel_size_um); µm columns stay empty and "
+            "parameters in µm cannot be used"
         )
-    elif sizes and assay.pixel_size_um and abs(size / assay.pixel_size_um - 1) > 0.001:
-        log.warning(
-            "field %s: the files say %g µm a pixel, assay.pixel_size_um %g; the files' is used",
-            fov,
-            size,
-            assay.pixel_size_um,
-        )
-    times = next((each.time_s for each in channels if each.time_s is not None), None)
     planned = PlannedFov(
-        n_frames=first.n_frames, height_px=first.height, width_px=first.width, pixel_size_um=size
+        n_frames=first.n_frames,
+        height_px=first.height,
+        width_px=first.width,
+        pixel_size_um=None if size is None else size.value,
     )
-    if times is not None:
-        return planned, np.asarray(times, float) - float(times[0])
-    if assay.frame_interval_s is not None:
-        return planned, np.arange(first.n_frames) * assay.frame_interval_s
-    if first.n_frames > 1:
-        log.warning(
-            "field %s: frame times unknown (no metadata, no assay.frame_interval_s); minutes stay "
-            "empty",
-            fov,
+    if first.n_frames == 1:
+        return planned, np.zeros(1), remarks
+    step, more = settle(place, FRAME_INTERVAL, said, assay.frame_interval_s)
+    remarks += more
+    stamps = next((each.time_s for each in channels if each.time_s is not None), None)
+    times = times_of(first.n_frames, step, stamps, said)
+    if times is None:
+        remarks.append(
+            "frame times unknown (no metadata, no assay.frame_interval_s); minutes stay empty"
         )
-        return planned, None
-    return planned, np.zeros(1)
+        return planned, None, remarks
+    return planned, np.asarray(times, float) - float(times[0]), remarks
+
+
+def _one_depth_of_bits(raw: Iterable[RawChannel]) -> None:
+    """Raise where a channel's pixels are of one type in some fields and of another in others."""
+    first: dict[str, RawChannel] = {}
+    for each in raw:
+        known = first.setdefault(each.channel, each)
+        if each.dtype != known.dtype:
+            raise InputError(
+                f"channel {each.channel!r} is {known.dtype} in field {known.fov!r} "
+                f"({known.files[0]}) but {each.dtype} in field {each.fov!r} ({each.files[0]}). Grey "
+                "levels of the two are not of one scale, so that thresholds of one are wrong in the "
+                "other: export both alike, or analyse them as two assays (exclude = yes)"
+            )
+
+
+def uneven_lengths(frames: Iterable[pd.DataFrame]) -> dict[str, str]:
+    """What is to be said of fields (of `schemas.Frames`) whose films end early; fov -> sentence."""
+    ends, unit = {}, "frames"
+    tables = list(frames)
+    timed = not any(table["time_s"].isna().any() for table in tables)
+    for table in tables:
+        last = table["time_s"].iloc[-1] / 60 if timed else len(table)
+        ends[str(table["fov"].iloc[0])] = float(last)
+    unit = "min" if timed else "frames"
+    longest = max(ends, key=lambda fov: ends[fov])
+    return {
+        fov: f"its film ends at {end:g} {unit}, that of field {longest} at {ends[longest]:g} {unit}: "
+        "what is counted over whole films is not comparable between them"
+        for fov, end in ends.items()
+        if ends[longest] - end > 0.05 * abs(ends[longest])
+    }
 
 
 def _frames(
@@ -219,11 +261,19 @@ def _viewed(
     except InputError as error:
         raise InputError(f"field {fov!r}: {error}") from error
     table = frames.iloc[list(used)].reset_index(drop=True)
+    if table["excluded"].all():
+        raise InputError(
+            f"field {fov!r}: exclude_frames leaves nothing of its {len(table)} frames; exclude the "
+            "field (exclude = yes)"
+        )
+    interval = table["time_s"].diff().median()
     planned = PlannedFov(
         n_frames=len(used),
         height_px=height,
         width_px=width,
         pixel_size_um=view.pixel_size_um(whole.pixel_size_um),
+        excluded=tuple(np.flatnonzero(table["excluded"]).tolist()),
+        frame_interval_s=None if np.isnan(interval) else float(interval),
     )
     return planned, table.assign(frame=np.arange(len(used)))
 

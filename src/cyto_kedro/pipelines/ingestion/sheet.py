@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import unicodedata
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.errors import InputError, missing, nearest
+
+log = logging.getLogger(__name__)
 
 # column -> value where the sheet has none; other columns pass through untouched
 DEFAULTS: dict[str, Any] = {
@@ -20,9 +25,14 @@ DEFAULTS: dict[str, Any] = {
     "exclude_reason": "",
     "time_offset_min": 0.0,
 }
+NUMBERS = ("time_offset_min", "dose", "et_ratio")
+FLAGS = ("control", "exclude")
+# what tables and figures call all replicates, their mean, and fields without a condition
+RESERVED = ("(all)", "(mean)", "(no condition)")
 KNOWN = ("fov", *DEFAULTS, "plate", "well", "dose", "donor", "et_ratio", "viability_control")
-_TRUE = {"true", "yes", "1", "1.0", "x"}
-_FALSE = {"false", "no", "0", "0.0", "", "nan"}
+_TRUE = {"true", "yes", "1", "x", "y"}
+_FALSE = {"false", "no", "0", "", "n"}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
@@ -31,59 +41,138 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
     Columns: ``fov`` (required, unique), ``condition``, ``replicate`` (default: the field itself),
     ``control`` (effector-free or untreated), ``exclude`` with ``exclude_reason``, ``exclude_frames``
     (``3-5; 10``), ``time_offset_min`` (added to the field's times), ``plate``, ``well``, ``dose``,
-    ``donor``, ``et_ratio``, and any other.
+    ``donor``, ``et_ratio``, and any other. All are texts as they were typed, but for the flags
+    `FLAGS` and the numbers `NUMBERS` (null where blank).
 
     Raises
     ------
     InputError
         No column fov, a field listed twice, a column that is nearly a known one, a flag that is
-        neither yes nor no, an exclusion without its reason.
+        neither yes nor no, a number that is none, an exclusion without its reason.
     """
+    sheet = pd.DataFrame({tidy(name): sheet[name].map(text_of) for name in sheet.columns})
     if "fov" not in sheet.columns:
         raise InputError(
-            f"sample sheet: {unknown('column', 'fov', [str(name) for name in sheet.columns])} The "
-            "column fov names the field that each row is about"
+            f"sample sheet: {missing('column', 'fov', [str(name) for name in sheet.columns])} It "
+            "names the field that each row is about"
         )
-    for name in sheet.columns:
-        squeezed = re.sub(r"\W|_", "", str(name)).lower()
-        for known in KNOWN:
-            if squeezed == known.replace("_", "") and name != known:
-                raise InputError(
-                    f"sample sheet: column {name!r} is read only when spelled {known!r}"
-                )
-    sheet = sheet.copy()
-    sheet["fov"] = sheet["fov"].astype(str).str.strip()
+    _check_columns([str(name) for name in sheet.columns])
+    if (blank := sheet["fov"] == "").any():
+        row = sheet.loc[blank].iloc[0]
+        held = ", ".join(f"{name} {value!r}" for name, value in row.items() if value)
+        raise InputError(f"sample sheet: a row without fov ({held or 'blank'}): name its field")
     if twice := sorted(sheet.loc[sheet["fov"].duplicated(), "fov"]):
         raise InputError(f"sample sheet: field {twice[0]!r} has several rows; keep one")
     for name, default in DEFAULTS.items():
         if name not in sheet.columns:
-            sheet[name] = default
-    for name in ("control", "exclude"):
+            sheet[name] = default if isinstance(default, str) else ""
+    for name in FLAGS:
         flags = [_flag(name, *pair) for pair in zip(sheet["fov"], sheet[name], strict=True)]
         sheet[name] = np.array(flags, bool)
-    for name in ("condition", "exclude_frames", "exclude_reason"):
-        sheet[name] = sheet[name].fillna("").astype(str).str.strip()
-    replicate = sheet["replicate"].fillna("").astype(str).str.strip()
-    sheet["replicate"] = replicate.where(replicate != "", sheet["fov"])
-    offset = pd.to_numeric(sheet["time_offset_min"].fillna(0), errors="coerce")
-    if offset.isna().any():
-        fov = sheet.loc[offset.isna(), "fov"].iloc[0]
-        raise InputError(f"sample sheet: field {fov!r}: time_offset_min is not a number of minutes")
-    sheet["time_offset_min"] = offset.astype(float)
+    for name in NUMBERS:
+        if name in sheet.columns:
+            values = [_number(name, *pair) for pair in zip(sheet["fov"], sheet[name], strict=True)]
+            sheet[name] = np.array(values, float)
+    sheet["time_offset_min"] = sheet["time_offset_min"].fillna(0.0)
+    sheet["replicate"] = sheet["replicate"].where(sheet["replicate"] != "", sheet["fov"])
     silent = (sheet["exclude"] | (sheet["exclude_frames"] != "")) & (sheet["exclude_reason"] == "")
     if silent.any():
         raise InputError(
             f"sample sheet: field {sheet.loc[silent, 'fov'].iloc[0]!r} is excluded, wholly or in "
             "part, without exclude_reason: a reader of the report must know why"
         )
+    for name in ("condition", "replicate", "donor", "plate", "well"):
+        if name in sheet.columns and (taken := sheet[name].isin(RESERVED)).any():
+            raise InputError(
+                f"sample sheet: field {sheet.loc[taken, 'fov'].iloc[0]!r}: {name} cannot be "
+                f"{sheet.loc[taken, name].iloc[0]!r}, which the results say of several together"
+            )
+    _warn_of_twins(sheet)
     return sheet
 
 
-def _flag(column: str, fov: str, value: object) -> bool:
-    text = str(value).strip().lower()
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    raise InputError(f"sample sheet: field {fov!r}: {column} is {value!r}; write true or false")
+def tidy(text: object) -> str:
+    """A text as it is compared: in Unicode's composed form (NFC), without spaces around it."""
+    return unicodedata.normalize("NFC", str(text)).strip()
+
+
+def text_of(value: object) -> str:
+    """A cell of the sheet as text; a table made in a program may hold numbers, and nulls."""
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return ""
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return tidy(value)
+
+
+def _check_columns(columns: list[str]) -> None:
+    """Refuse a column that is nearly a known one: what it says would not be heeded."""
+    for name in columns:
+        if name in KNOWN:
+            continue
+        squeezed = re.sub(r"\W|_", "", name).lower()
+        spelled = {known.replace("_", ""): known for known in KNOWN}
+        more = [k for k in KNOWN if k in columns and re.fullmatch(rf"{k}(_.+|\d+)", name)]
+        near = spelled.get(squeezed) or next(
+            (known for flat, known in spelled.items() if sorted(flat) == sorted(squeezed)), None
+        )
+        if near is None and not more:
+            flat = nearest(squeezed, spelled, cutoff=0.8)
+            near = spelled[flat] if flat else None
+        if near is not None:
+            raise InputError(
+                f"sample sheet: unknown column {name!r}. Did you mean {near!r}? It is read only when "
+                "spelled so; give a column of your own a name that cannot be taken for it"
+            )
+
+
+def _flag(column: str, fov: str, text: str) -> bool:
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise InputError(f"sample sheet: field {fov!r}: {column} is {text!r}; write true or false")
+
+
+def _number(column: str, fov: str, text: str) -> float:
+    """A number typed with a decimal point or comma; an E:T ratio may be ``5:1``. Blank: NaN.
+
+    Raises
+    ------
+    InputError
+        If it is none, or may be two (``1,000``).
+    """
+    if not text:
+        return np.nan
+    what = "is not a number of minutes" if column == "time_offset_min" else "is not a number"
+    plain = text.replace("\u2212", "-")
+    parts = plain.split(":") if column == "et_ratio" else [plain]
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", plain):
+        what = "may be a thousand or a decimal comma"
+    else:
+        parts = [re.sub(r"^([^.,]*),([^.,]*)$", r"\1.\2", part.strip()) for part in parts]
+        if len(parts) <= 2 and all(_NUMBER.fullmatch(part) for part in parts):
+            value = float(parts[0]) / (float(parts[1]) or np.nan) if parts[1:] else float(parts[0])
+            if np.isfinite(value):
+                return value
+    raise InputError(
+        f"sample sheet: field {fov!r}: {column} {what}: {text!r}. Write digits alone (0.5), a unit "
+        "in a column of its own, and nothing where it is not known"
+    )
+
+
+def _warn_of_twins(sheet: pd.DataFrame) -> None:
+    """Warn of texts that a reader takes for one: they are groups of their own."""
+    for column in ("condition", "replicate", "donor", "plate"):
+        alike: dict[str, set[str]] = defaultdict(set)
+        for text in sheet[column] if column in sheet.columns else ():
+            alike[" ".join(unicodedata.normalize("NFKC", text).casefold().split())].add(text)
+        for texts in alike.values():
+            if len(texts) > 1:
+                log.warning(
+                    "sample sheet: the %ss %s look alike but are written differently, so they are "
+                    "kept apart; write them alike if they are one",
+                    column,
+                    " and ".join(repr(text) for text in sorted(texts)),
+                )
 
 
 def excluded_frames(fov: str, text: str, n_frames: int) -> np.ndarray:

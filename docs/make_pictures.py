@@ -1,0 +1,187 @@
+"""Draw the pictures of the docs from a run of the sample: ``make pictures``.
+
+``python docs/make_pictures.py`` runs the sample into a temporary folder;
+``python docs/make_pictures.py --results FOLDER`` takes the results of a run that is there.
+A picture whose source is not among the results is left as it is, with a word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+from matplotlib.axes import Axes
+from PIL import Image
+
+from cyto_kedro.algorithms.reporting.style import figure, png, styled
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+FIELD, POPULATION, BLOCK = "treated_1", "CancerCell", "t0020-0039"
+# figures of the report that are shown as they are: page's picture -> figure
+FIGURES = {
+    "kills": "kills",
+    "fates": "target_fates",
+    "survival": "survival",
+    "contacts": "contact_durations",
+    "motion": "msd",
+    "effectors": "kills_per_effector",
+    "around_contact": "speed_around_contact",
+    "quality": "quality",
+}
+WIDTH_PX = 900
+
+
+def main() -> None:
+    """Draw all of them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, help="folder of a run of the sample")
+    given = parser.parse_args().results
+    with tempfile.TemporaryDirectory() as made:
+        results = given or Path(made)
+        if given is None:
+            words = ("-m", "kedro", "run", "--params", f"data={results}")
+            subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+        PICTURES.mkdir(exist_ok=True)
+        for name, draw in (*_copies().items(), *DRAWN.items()):
+            try:
+                picture = draw(results)
+            except FileNotFoundError as error:
+                sys.stderr.write(f"{name} is left as it is: {error.filename} is not there\n")
+                continue
+            picture.save(PICTURES / f"{name}.webp", quality=82, method=6)
+
+
+def _copies() -> dict[str, Callable[[Path], Image.Image]]:
+    def copy(figure_name: str) -> Callable[[Path], Image.Image]:
+        return lambda results: _opened(results / f"08_reporting/figures/{figure_name}.png")
+
+    return {name: copy(figure_name) for name, figure_name in FIGURES.items()}
+
+
+def _opened(path: Path) -> Image.Image:
+    """A picture on white, no wider than a page."""
+    held = Image.open(path).convert("RGBA")
+    page = Image.new("RGBA", held.size, "white")
+    page.alpha_composite(held)
+    return _narrow(page.convert("RGB"))
+
+
+def _narrow(picture: Image.Image, width_px: int = WIDTH_PX) -> Image.Image:
+    if picture.width <= width_px:
+        return picture
+    return picture.resize((width_px, round(picture.height * width_px / picture.width)))
+
+
+def _panel(path: Path, row: int, column: int) -> Image.Image:
+    """One of the four frames of an overlay."""
+    montage = Image.open(path).convert("RGB")
+    width, height = montage.width // 2, montage.height // 2
+    left, top = column * (montage.width - width), row * (montage.height - height)
+    return montage.crop((left, top, left + width - 3, top + height - 3))
+
+
+def _beside(*pictures: Image.Image) -> Image.Image:
+    """Pictures of one height in a row."""
+    height = min(each.height for each in pictures)
+    scaled = [each.resize((round(each.width * height / each.height), height)) for each in pictures]
+    row = Image.new("RGB", (sum(each.width + 12 for each in scaled) - 12, height), "white")
+    left = 0
+    for each in scaled:
+        row.paste(each, (left, 0))
+        left += each.width + 12
+    return row
+
+
+def hero(results: Path) -> Image.Image:
+    """The last frame with paths, deaths and kills, beside the curve of kills."""
+    film = _panel(results / f"08_reporting/track_overlay/{FIELD}.png", 1, 1)
+    return _narrow(_beside(film, _opened(results / "08_reporting/figures/kills.png")), 1200)
+
+
+def tracking(results: Path) -> Image.Image:
+    """Three frames with paths."""
+    path = results / f"08_reporting/track_overlay/{FIELD}.png"
+    return _narrow(_beside(_panel(path, 0, 0), _panel(path, 0, 1), _panel(path, 1, 0)))
+
+
+def engines(results: Path) -> Image.Image:
+    """Outlines of both fields' middle frame."""
+    folder = results / "08_reporting/segmentation_overlay"
+    return _narrow(_beside(*(_panel(folder / f"{fov}.png", 0, 1) for fov in (FIELD, "control_1"))))
+
+
+def networks(results: Path) -> Image.Image:
+    """The graphs of one field, and what the marks mean."""
+    whole = _opened(results / "08_reporting/figures/networks.png")
+    top = whole.crop((0, 0, whole.width, round(whole.height * 0.435)))
+    key = whole.crop((0, round(whole.height * 0.91), whole.width, whole.height))
+    page = Image.new("RGB", (whole.width, top.height + key.height), "white")
+    page.paste(top, (0, 0))
+    page.paste(key, (0, top.height))
+    return page
+
+
+def preprocessing(results: Path) -> Image.Image:
+    """What preprocessing did to one channel."""
+    whole = _opened(results / f"02_intermediate/preprocessing_picture/{FIELD}.png")
+    return whole.crop((0, 0, whole.width, whole.height // 3))
+
+
+def features(results: Path) -> Image.Image:
+    """Three columns of `cells`, painted on the masks that they were read off."""
+    label = tifffile.imread(results / f"03_primary/labels/{FIELD}/{POPULATION}/{BLOCK}.tif")[-1]
+    cells = pd.read_parquet(results / f"04_feature/cells/{FIELD}/{POPULATION}/{BLOCK}.parquet")
+    cells = cells[cells["frame"] == cells["frame"].max()].set_index("label")
+    shown = {"area_um2": "area (µm²)", "solidity": "solidity", "Dead_mean": "mean of channel Dead"}
+    with styled():
+        page = figure(9, 3.1)
+        for axes, (column, title) in zip(page.subplots(1, 3), shown.items(), strict=True):
+            values = np.full(label.max() + 1, np.nan)
+            values[cells.index] = cells[column]
+            _map(axes, values[label], title)
+        return _drawn(page)
+
+
+def density(results: Path) -> Image.Image:
+    """Density maps of the two populations in the last frame."""
+    with styled():
+        page = figure(6.6, 3.3)
+        for axes, population in zip(page.subplots(1, 2), ("TCell", POPULATION), strict=True):
+            path = results / f"07_model_output/density_maps/{FIELD}/{population}.ome.tif"
+            _map(axes, tifffile.imread(path)[-1] * 1e3, f"{population}, per 1000 px²")
+        return _drawn(page)
+
+
+def _map(axes: Axes, values: np.ndarray, title: str) -> None:
+    drawn = axes.imshow(values, cmap="viridis")
+    axes.set(title=title, xticks=[], yticks=[])
+    axes.figure.colorbar(drawn, ax=axes, shrink=0.8)
+
+
+def _drawn(page: object) -> Image.Image:
+    from io import BytesIO
+
+    return _narrow(Image.open(BytesIO(png(page))).convert("RGB"))  # type: ignore[arg-type]
+
+
+DRAWN: dict[str, Callable[[Path], Image.Image]] = {
+    "hero": hero,
+    "tracking": tracking,
+    "engines": engines,
+    "networks": networks,
+    "preprocessing": preprocessing,
+    "features": features,
+    "density": density,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Public classes of a package, imported when they are asked for: ``from …segmentation import Otsu``."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cyto_kedro.errors import unknown
+
+
+@cache
+def public_classes(package: str) -> Mapping[str, str]:
+    """Name of every public class defined in a module of `package` -> the module, nothing imported.
+
+    Examples
+    --------
+    >>> public_classes("cyto_kedro.core")["Clock"]
+    'cyto_kedro.core.clock'
+    """
+    spec = find_spec(package)
+    found = {}
+    for folder in (spec and spec.submodule_search_locations) or ():
+        for file in sorted(Path(folder).glob("*.py")):
+            for node in ast.parse(file.read_text("utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found[node.name] = f"{package}.{file.stem}"
+    return found
+
+
+def public_class(package: str, name: str) -> Any:
+    """The class `name` of `package`: what the package's ``__getattr__`` returns.
+
+    Raises
+    ------
+    AttributeError
+        If no module of the package defines it: names the nearest match.
+    """
+    known = public_classes(package)
+    if name not in known:
+        raise AttributeError(f"{package}: {unknown('public name', name, known)}")
+    return getattr(importlib.import_module(known[name]), name)

@@ -1,0 +1,34 @@
+"""Public names of the stage packages, without importing what is not asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from cyto_kedro import registry
+from cyto_kedro.algorithms import segmentation
+from cyto_kedro.core.exports import public_class, public_classes
+
+STAGES = ["preprocessing", "segmentation", "tabulation"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_algorithm_is_a_public_name(stage: str) -> None:
+    package = f"cyto_kedro.algorithms.{stage}"
+    for name, cls in registry.algorithms(stage).items():
+        assert public_class(package, name) is cls
+    assert set(registry.algorithms(stage)) <= set(public_classes(package))
+    assert "Otsu" in dir(segmentation)
+    with pytest.raises(AttributeError, match="Otsu"):
+        segmentation.Ostu  # noqa: B018
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; from cyto_kedro.algorithms.segmentation import Otsu, CellPose; "
+        "print([m for m in ('skimage', 'torch', 'cellpose', 'tensorflow') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
