@@ -7,13 +7,11 @@ which are far fewer than pixels; every step after is one NumPy call over all cel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from cyto_kedro.core.keys import ranges as ranges
 from cyto_kedro.core.stack import read_frame as read_frame
-from cyto_kedro.errors import InputError
 
 # Largest label for which a table of all labels up to it is cheaper than a search.
 _TABLE_SIZE = 1 << 20
