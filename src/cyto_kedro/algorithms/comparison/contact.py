@@ -165,21 +165,37 @@ class ContactHazards(Algorithm):
                 here = [c for c in design["condition"].unique() if (one["condition"] == c).any()]
                 reference = data["reference"] if data["reference"] in here else here[0]
                 others = [name for name in here if name != reference]
-                if others:
-                    # a condition may have any name: it is never that of a column
-                    columns = {f"condition[{i}]": name for i, name in enumerate(others)}
-                    dummies = {c: (one["condition"] == n).astype(float) for c, n in columns.items()}
-                    whole = one.assign(stratum="", **dummies)
-                    names = {"condition": ALL, "population": str(population)}
-                    report = _report(names, model, whole, [*columns, *more])
-                    of_condition = report["term"].isin(list(columns))
-                    report["reference"] = np.where(of_condition, reference, "")
-                    for column in ("term", "note"):
-                        report[column] = [_named(text, columns) for text in report[column]]
-                    parts.append(report)
+                # one in which nobody dies has no finite ratio, and must not void the others'
+                died = one.groupby("condition")["event"].any()
+                alone = [[name] for name in others if not died[name]]
+                names = {"condition": ALL, "population": str(population)}
+                for group in ([name for name in others if died[name]], *alone):
+                    if group:
+                        mine = one[one["condition"].isin([reference, *group])]
+                        terms_of = more if group not in alone else []
+                        parts.append(_of_conditions(names, model, mine, reference, group, terms_of))
         if not parts:
             return {"hazards": schemas.empty(schemas.Hazards)}
         return {"hazards": schemas.conform(schemas.Hazards, pd.concat(parts))}
+
+
+def _of_conditions(
+    names: dict[str, str],
+    model: str,
+    table: pd.DataFrame,
+    reference: str,
+    others: list[str],
+    more: list[str],
+) -> pd.DataFrame:
+    """Rows of `schemas.Hazards` of `others` against `reference`, and of the terms `more`."""
+    # a condition may have any name: it is never that of a column
+    columns = {f"condition[{i}]": name for i, name in enumerate(others)}
+    dummies = {c: (table["condition"] == n).astype(float) for c, n in columns.items()}
+    report = _report(names, model, table.assign(stratum="", **dummies), [*columns, *more])
+    report["reference"] = np.where(report["term"].isin(list(columns)), reference, "")
+    for column in ("term", "note"):
+        report[column] = [_named(text, columns) for text in report[column]]
+    return report
 
 
 def _named(text: str, columns: Mapping[str, str]) -> str:

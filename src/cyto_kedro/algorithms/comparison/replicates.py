@@ -18,7 +18,7 @@ from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.comparison.design import of_design, watched
 from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
 from cyto_kedro.algorithms.comparison.estimators import at, kaplan_meier, median, restricted_mean
-from cyto_kedro.algorithms.reporting.groups import known, of_role
+from cyto_kedro.algorithms.reporting.groups import any_known, of_role
 from cyto_kedro.algorithms.reporting.summary import effector_hours
 from cyto_kedro.algorithms.reporting.survival import contact_intervals
 from cyto_kedro.errors import ConfigError, unknown
@@ -54,7 +54,7 @@ class ReplicateValues(Algorithm):
     comes into view; **death_rate**, deaths per cell and hour of watching. Of targets:
     **first_contact_rate**, first contacts per hour of a target not touched yet;
     **contact_duration**, Kaplan-Meier's median. Of effectors: **kills_per_effector_per_hour**,
-    attributed deaths over the effectors' time in view.
+    attributed deaths over the time that effectors were watched alive.
     The horizon is the last time that every replicate reaches, unless given.
     """
 
@@ -93,7 +93,8 @@ class ReplicateValues(Algorithm):
 
     def _of_tracks(self, data: Data) -> Rows:
         motility = of_design(data["motility"], data["design"])
-        calibrated = known(data["fields"]["pixel_size_um"], data["frames"]["time_s"])
+        sizes, times = data["fields"]["pixel_size_um"], data["frames"]["time_s"]
+        calibrated = any_known(sizes) and any_known(times)
         for asked in self.motility:
             end = next((each for each in UNITS if asked.endswith(each)), "")
             unit, twin = UNITS.get(end, ("", ""))
@@ -184,7 +185,7 @@ class ReplicateValues(Algorithm):
 def _of_kills(data: Data) -> Rows:
     design, kills = data["design"], data["kills"]
     for effector in of_role(data["populations"], "effector"):
-        hours = effector_hours(data["track_points"], data["frames"], [effector])
+        hours = effector_hours(data["track_points"], data["frames"], [effector], data["fates"])
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
         tracks = data["motility"][data["motility"]["population"] == effector].groupby("fov").size()
         rows = design.assign(
@@ -195,7 +196,7 @@ def _of_kills(data: Data) -> Rows:
         )
         for group, one in rows.groupby(GROUP, sort=False):
             time = one["hours"].sum(skipna=False)
-            shown = "attributed deaths over time in view"
+            shown = "attributed deaths over time watched alive"
             yield {
                 **_row(group, one, "kills_per_effector_per_hour", "per h", shown),
                 "n_cells": int(one["tracks"].sum()),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.algorithms.reporting.groups import any_known
 from cyto_kedro.schemas import TABLES, empty
 
 FILM = ["fov", "channel"]
@@ -85,14 +86,23 @@ def quality_warnings(
         if "filmed_fraction" in quality
         else quality[:0],
         "frames excluded by the sample sheet": frames[frames["excluded"]],
-        "frame times unknown: durations are in frames": frames[frames["time_s"].isna()],
-        "pixel size unknown: lengths are in pixels": frames[frames["fov"].isin(lost["fov"])],
+        f"frame times unknown: {_left_out(frames['time_s'], 'durations are in frames')}": frames[
+            frames["time_s"].isna()
+        ],
+        f"pixel size unknown: {_left_out(fields['pixel_size_um'], 'lengths are in pixels')}": frames[
+            frames["fov"].isin(lost["fov"])
+        ],
     }
     found = [_found(rows, what) for what, rows in checks.items() if len(rows)]
     found += _remarks(fields, frames)
     if not found:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(found).sort_values(FILM, kind="stable", ignore_index=True)
+
+
+def _left_out(values: pd.Series, otherwise: str) -> str:
+    """What becomes of a field without them, beside others that have them."""
+    return "left out where others have them" if any_known(values) else otherwise
 
 
 def _table(data: Mapping[str, object], name: str) -> pd.DataFrame:

@@ -134,25 +134,6 @@ def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.arange(len(owner)) + np.repeat(start - offset, length), owner
 
 
-def label_frames(label: Any, name: str) -> Any:
-    """Return `label` if it is an integer film (T, Y, X).
-
-    Raises
-    ------
-    InputError
-        If it is not, naming `name` (the field and population).
-    """
-    if not hasattr(label, "dtype") or getattr(label, "ndim", 0) != 3:
-        shape = getattr(label, "shape", None)
-        raise InputError(f"labels of {name}: expected an array (T, Y, X), got shape {shape}")
-    if label.dtype.kind not in "ui":
-        raise InputError(
-            f"labels of {name}: dtype {label.dtype} is not an integer one, so its values cannot "
-            "name cells; convert them to uint32"
-        )
-    return label
-
-
 def read_frame(label: Any, index: int, where: str) -> np.ndarray:
     """Compute frame `index` of `label` (NumPy or Dask).
 
