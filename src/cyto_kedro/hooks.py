@@ -28,9 +28,10 @@ from cyto_kedro.currency import group_of, input_digests, place_of, record
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
-from cyto_kedro.ledger import as_json
+from cyto_kedro.ledger import as_json, move_aside, split_home
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
+from cyto_kedro.partitions import Partitions
 from cyto_kedro.runner import history
 
 log = logging.getLogger(__name__)
@@ -266,11 +267,33 @@ class LedgerHooks:
         self._clock[node.name] = time.monotonic()
 
     @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Move a file aside that no run made, maybe somebody's work (partitions do so themselves)."""
+        if node.name not in getattr(self, "_inputs", {}):
+            return
+        dataset = self._catalog.get(dataset_name)
+        place = None if isinstance(dataset, PartitionedDataset) else place_of(dataset)
+        if place is not None and place.fs.isfile(place.path) and place.is_stranger():
+            aside = move_aside(place.fs, place.path, split_home(place.path)[0])
+            log.warning(
+                "%s: %s was not made by a run that the ledger knows, so it may be somebody's work: "
+                "moved to %s",
+                *(dataset_name, place.path, aside),
+            )
+
+    @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Write the ledger entries of what was just saved."""
+        """Write the ledger entries of what was just saved, as made from what was read."""
         inputs = getattr(self, "_inputs", {}).get(node.name)
         if inputs is None:
             return
+        for name, value in inputs.items():
+            if isinstance(value, Partitions) and (late := value.changed()):
+                log.warning(
+                    "%s: %s %s changed while %s was made from it: what is saved counts as stale, and "
+                    "the next run makes it again",
+                    *(node.name, name, ", ".join(late[:3]), dataset_name),
+                )
         now = time.monotonic()
         seconds = now - self._clock[node.name]
         self._clock[node.name] = now  # a group's first output carries its time, others their saving

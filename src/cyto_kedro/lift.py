@@ -134,7 +134,10 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
         groups = spec.groups(plan)
         failures: list[tuple[dict[str, str], Exception]] = []
         progress = Progress(name, len(groups))
+        opened = [value for value in inputs.values() if isinstance(value, Partitions)]
         for group in groups:
+            for each in opened:
+                each.forget()
             where = "/".join(group.values())
             try:
                 narrowed = {

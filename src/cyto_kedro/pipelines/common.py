@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.partitions import Block, Partitions, Tile
 from cyto_kedro.schemas import TABLES, Cells, Table, empty
@@ -55,6 +57,13 @@ def join(tables: Iterable[pd.DataFrame], table: type[Table]) -> pd.DataFrame:
     if rows:
         return pd.concat(rows, ignore_index=True)
     return parts[0] if parts else empty(table)
+
+
+def film_of(blocks: Mapping[str, Any], shape: tuple[int, int, int]) -> Blocks:
+    """The film (T, Y, X) that `blocks`, by id, are of; each is opened when it is read."""
+    ids = sorted(blocks, key=lambda each: Block.parse(each).start)
+    opens = [partial(blocks.__getitem__, each) for each in ids]
+    return Blocks(opens, [Block.parse(each).start for each in ids], shape)
 
 
 def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
