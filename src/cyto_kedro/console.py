@@ -7,20 +7,37 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+import kedro
+from kedro.config import MissingConfigException
+from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
 from cyto_kedro.errors import CytoError
 
 EXPECTED = (CytoError, ParameterValidationError)
+# Kedro's own refusals: of the catalog, the configuration, of names on the command line
+KEDRO = (DatasetError, MissingConfigException)
+_KEDRO_ROOM = str(Path(kedro.__file__).parent)
 
 
 def expected(error: BaseException | None) -> BaseException | None:
-    """The first error of the chain that was raised on purpose (Kedro wraps what datasets raise)."""
-    while error is not None:
-        if isinstance(error, EXPECTED):
-            return error
+    """The first error of the chain that was raised on purpose (Kedro wraps what datasets raise).
+
+    Ours first; else one of Kedro's own, or a ValueError that Kedro raised itself (an unknown node,
+    tag or dataset among its options).
+    """
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return None
+    ours = next((each for each in chain if isinstance(each, EXPECTED)), None)
+    return ours or next((each for each in chain if _of_kedro(each)), None)
+
+
+def _of_kedro(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    raised = bool(frames) and frames[-1].filename.startswith(_KEDRO_ROOM)
+    return isinstance(error, KEDRO) or (raised and isinstance(error, ValueError))
 
 
 def write_traceback(folder: Path, error: BaseException) -> Path:

@@ -23,6 +23,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import ValidationError
 
+from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors, write_traceback
 from cyto_kedro.currency import group_of, input_digests, place_of, record
 from cyto_kedro.datasets.manifest import Manifest
@@ -39,11 +40,16 @@ log = logging.getLogger(__name__)
 class CheckHooks:
     """Refuse before the run what would otherwise fail, or mislead, hours later."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # others read the configuration, and fail on it with less to say
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
         plain_errors()
-        self._parameters: dict[str, Any] = dict(context.config_loader["parameters"])
+        loader: Any = context.config_loader
+        self._conf = Conf(str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env)
+        self._conf.check_environment()
+        self._given: dict[str, Any] = dict(loader.runtime_params or {})
+        self._parameters = read(loader, "parameters")
+        read(loader, "catalog")
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -58,11 +64,14 @@ class CheckHooks:
                 "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
             )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
+        asked = {name for name in pipeline.inputs() if name.startswith("params:")}
+        names = {each.removeprefix("params:").split(".")[0] for each in asked}
+        self._conf.check_names(self._parameters, names, self._given)
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
         wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
         blocks = {name: self._parameters[name] for name in wanted if name in self._parameters}
         try:
-            check_together(blocks)
+            check_together(blocks, self._conf.inherited(self._given))
         except ValidationError as error:
             raise ConfigError(f"parameters: {error}") from error
         spoken = {name: blocks[name] for name in used - simulation if name in blocks}
