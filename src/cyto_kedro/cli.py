@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ from kedro.framework.startup import ProjectMetadata
 from cyto_kedro.currency import stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
+from cyto_kedro.datasets.planned import differences, fitted, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import CytoError, InputError, unknown
 from cyto_kedro.ledger import Correction
-from cyto_kedro.partitions import Block, partition_id
+from cyto_kedro.partitions import Block, parse_id, partition_id
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
 
+log = logging.getLogger(__name__)
 __all__ = ["cli", "run"]  # what Kedro looks for here: `run` where the package is installed
 
 
@@ -105,6 +108,8 @@ def keep(
         If it is labels of another shape than what it replaces.
     """
     dataset = catalog.get(name)
+    group = parse_id(dataset.grain, partition)
+    corrected = fitted(catalog.load("manifest"), group, corrected, str(file))
     before = dataset.load_one(partition) if dataset.content(partition) is not None else None
     shape = getattr(corrected, "shape", None)
     if before is not None and hasattr(before, "ndim") and before.ndim > 2 and shape != before.shape:
@@ -148,13 +153,21 @@ def trackmate(
 def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) -> tuple[int, int]:
     """Put masks and tracks of a TrackMate session in place; the numbers of spots and tracks.
 
+    A session of the film in the files is seen through the assay's view as the film is; excluded
+    frames get no cells. Where its pixel size or frame interval is not the field's, that is said.
+
     Raises
     ------
     InputError
         If the field or population is unknown, or the session is of a film of another size.
     """
     from cyto_kedro.pipelines.common import context
-    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points
+    from cyto_kedro.pipelines.tracking.trackmate import (
+        masks,
+        track_points,
+        viewed,
+        without_frames,
+    )
 
     manifest: Manifest = catalog.load("manifest")
     for what, name, known in (
@@ -167,11 +180,11 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     frames = catalog.load("frames").query("fov == @fov")
     group = {"fov": fov, "population": population}
     where = context(group, manifest, frames)
-    if (film.n_frames, film.shape) != (where["n_frames"], where["shape"]):
-        raise InputError(
-            f"{file} is of a film of {film.n_frames} frames of {film.shape} pixels, but field "
-            f"{fov!r} has {where['n_frames']} of {where['shape']}; was it cropped?"
-        )
+    whole = is_whole(manifest, fov, (film.n_frames, *film.shape), str(file))
+    for difference in differences(manifest, fov, whole, film.said):
+        log.warning("%s", difference)
+    film = viewed(film, manifest.view) if whole else film
+    film = without_frames(film, list(manifest.fovs[fov].excluded))
     points = track_points(film, fov, population, where["pixel_size_um"], where["time_min"])
     label, why = masks(film), f"TrackMate {film.version}"
     for each in manifest.groups(catalog.get("labels").grain, group):

@@ -51,6 +51,13 @@ class CheckHooks:
         self._parameters = read(loader, "parameters")
         read(loader, "catalog")
 
+    @hook_impl
+    def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
+        """Hand ingestion's plan to masks made elsewhere, whoever opens them."""
+        for name, entry in conf_catalog.items():
+            if isinstance(entry, dict) and str(entry.get("type", "")).endswith("LabelFilms"):
+                catalog.get(name).follow(catalog.get("manifest"))
+
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any

@@ -224,6 +224,21 @@ class PlannedFov(BaseModel):
     height_px: int = Field(ge=1)
     width_px: int = Field(ge=1)
     pixel_size_um: float | None = Field(default=None, gt=0)
+    excluded: tuple[int, ...] = Field(
+        default=(), description="frames that the sample sheet excludes: they hold no cells"
+    )
+    frame_interval_s: float | None = Field(
+        default=None, gt=0, description="median time between frames; null: unknown"
+    )
+
+    def excluded_in(self, block: Block) -> list[int]:
+        """Places within a block of its excluded frames."""
+        return [each - block.start for each in self.excluded if block.start <= each < block.stop]
+
+    def used_in(self, block: Block) -> list[int]:
+        """Places within a block of its other frames."""
+        left_out = set(self.excluded_in(block))
+        return [each for each in range(len(block)) if each not in left_out]
 
 
 class Plan(BaseModel):

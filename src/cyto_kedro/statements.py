@@ -32,6 +32,7 @@ FRAME_INTERVAL = Fact("frame interval", "s", 0.01, 86_400.0, "assay.frame_interv
 FACTS: dict[str, Fact] = {fact.name: fact for fact in (PIXEL_SIZE, FRAME_INTERVAL)}
 
 ASSAY, SIDE_FILE, IMAGE = 0, 1, 2  # who is heard first
+JITTER = 0.05  # of real time stamps about the interval that was asked for
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,14 @@ class View(BaseModel):
         binned = squares.mean((-3, -1)) if self.bin_by == "mean" else squares.sum((-3, -1))
         return np.asarray(binned, np.float32)
 
+    def labels(self, stack: np.ndarray) -> np.ndarray:
+        """`plane` of labels (..., Y, X): a binned pixel gets the label at the middle of its square."""
+        rows, columns = self.shape(*stack.shape[-2:])
+        y0, _, x0, _ = self.crop_px or (0, 0, 0, 0)
+        k = self.bin_px
+        part = stack[..., y0 : y0 + rows * k, x0 : x0 + columns * k]
+        return np.ascontiguousarray(part[..., k // 2 :: k, k // 2 :: k])
+
     def stack(self, stack: Any) -> Any:
         """The view of a film (T, Y, X), NumPy or Dask (lazily, with one chunk per frame)."""
         chosen = self.frames(stack.shape[0])

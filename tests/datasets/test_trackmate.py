@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 
 import numpy as np
@@ -14,7 +15,14 @@ from cyto_kedro import schemas
 from cyto_kedro.datasets import TrackMateDataset
 from cyto_kedro.datasets.trackmate import read_trackmate
 from cyto_kedro.errors import InputError
-from cyto_kedro.pipelines.tracking.trackmate import masks, numbered, track_points
+from cyto_kedro.pipelines.tracking.trackmate import (
+    masks,
+    numbered,
+    track_points,
+    viewed,
+    without_frames,
+)
+from cyto_kedro.view import View
 
 
 def session(spots="", tracks="", *, units=("micron", "min"), image="", filtered="0"):
@@ -159,3 +167,77 @@ def test_versions_3_to_8_are_read(shared_data):
     assert sorted({film.version[0] for film in films.values()}) == ["3", "6", "8"]
     assert [film.pixel_size_um for film in films.values()] == [None, None, 1.0, None]
     assert all(film.frame_interval_s == 1 for film in films.values())
+
+
+def test_a_session_of_the_whole_film_seen_through_a_view():
+    """Frames 1 and 3 of five, without the first two rows and three columns, two pixels in one."""
+    path = [(0, 6.0, 5.0), (1, 6.5, 5.5), (2, 7.0, 6.0), (3, 7.5, 6.5), (4, 7.5, 7.0)]
+    spots = "".join(spot(i, t, x / 2, y / 2) for i, (t, x, y) in enumerate(path, 1))
+    spots += spot(9, 3, 0.5, 3.0)  # x is 1 px: outside
+    edges = "".join(f'<Edge SPOT_SOURCE_ID="{i}" SPOT_TARGET_ID="{i + 1}"/>' for i in range(1, 5))
+    size = 'width="13" height="12" nslices="1" nframes="5" pixelwidth="0.5" pixelheight="0.5"'
+    film = read(session(spots, f'<Track TRACK_ID="0">{edges}</Track>', image=size))
+    view = View(first_frame=1, every_frame=2, crop_px=(2, 12, 3, 13), bin_px=2)
+    seen = viewed(film, view)
+    assert (seen.n_frames, seen.shape, seen.pixel_size_um) == (2, (5, 5), 1.0)
+    assert seen.spots["spot_id"].tolist() == [2, 4] and seen.spots["frame"].tolist() == [0, 1]
+    # a disk drawn on the film, binned, has its centre where the spot is said to be
+    for row in seen.spots.itertuples():
+        _, x, y = path[row.spot_id - 1]
+        whole = np.zeros((12, 13))
+        whole[round(y), round(x)] = 1
+        y_px, x_px = np.argwhere(view.plane(whole))[0]
+        assert abs(y_px - row.y_px) <= 0.75 and abs(x_px - row.x_px) <= 0.75
+        assert (row.y_px, row.x_px) == ((y - 2 - 0.5) / 2, (x - 3 - 0.5) / 2)
+    assert seen.links.values.tolist() == [[2, 4]]  # over frame 2, which is not used
+    assert len(track_points(seen, "A", "T", 1.0, None)) == 2
+
+
+def test_excluded_frames_of_a_session_hold_no_cells_and_tracks_go_on():
+    spots = "".join(spot(i, t, 1.0, 1.0) for i, t in ((1, 0), (2, 1), (3, 2), (4, 2)))
+    edges = "".join(
+        f'<Edge SPOT_SOURCE_ID="{a}" SPOT_TARGET_ID="{b}"/>' for a, b in ((1, 2), (2, 3), (2, 4))
+    )
+    film = read(session(spots, f'<Track TRACK_ID="0">{edges}</Track>'))
+    kept = without_frames(film, [1])
+    assert kept.spots["frame"].tolist() == [0, 2, 2]
+    assert sorted(kept.links.values.tolist()) == [[1, 3], [1, 4]]
+    assert not masks(kept)[1].any()
+    assert without_frames(film, []).links.equals(film.links)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"ID": None}, "a Spot has no ID"),
+        ({"ID": "one"}, "ID is 'one', not a number"),
+        ({"ID": "1.5"}, "not a whole number"),
+        ({"ID": "nan"}, "not a whole number"),
+        ({"FRAME": None}, "a Spot has no FRAME"),
+        ({"FRAME": "first"}, "FRAME is 'first'"),
+        ({"FRAME": "1e30"}, "not a whole number"),
+        ({"FRAME": "-1"}, "frame -1 of a film of 3"),
+        ({"POSITION_X": None}, "has no POSITION_X"),
+        ({"POSITION_X": "inf"}, "is nowhere"),
+        ({"SPOT_SOURCE_ID": None}, "a Edge has no SPOT_SOURCE_ID"),
+        ({"SPOT_TARGET_ID": "x"}, "SPOT_TARGET_ID is 'x'"),
+        ({"TRACK_ID": ""}, "TRACK_ID"),
+        ({"pixelwidth": "nan"}, "cannot be"),
+        ({"pixelwidth": "0"}, "cannot be"),
+        ({"nframes": "many"}, "nframes is 'many'"),
+    ],
+)
+def test_attributes_that_are_missing_or_text(wrong, message):
+    text = session(SPOTS, TRACK).decode()
+    if "TRACK_ID" in wrong:
+        text = text.replace('TRACK_ID="0"', 'TRACK_ID=""')
+    ((key, value),) = wrong.items()
+    text = re.sub(rf'\b{key}="[^"]*"', "" if value is None else f'{key}="{value}"', text, count=1)
+    with pytest.raises(InputError, match=message):
+        read(text.encode())
+
+
+def test_impossible_calibration_is_no_source():
+    film = read(session(units=("mm", "h"), image='pixelwidth="2" pixelheight="2" nframes="3"'))
+    assert film.pixel_size_um is None and film.frame_interval_s == 7200
+    assert "cannot be" in film.said[0].doubt

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pytest
 import tifffile
 
-from tiny_project import FOVS, POPULATIONS, Project, whole_table
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.cli import put_in_place, read_session
+from cyto_kedro.errors import InputError
+from cyto_kedro.pipelines.segmentation.nodes import segment
+from tiny_project import FOVS, N_FRAMES, POPULATIONS, Project, whole_table
 
 
 def test_an_analysis_goes_on_from_masks_made_elsewhere(project: Project) -> None:
@@ -31,3 +40,134 @@ def test_an_analysis_goes_on_from_masks_made_elsewhere(project: Project) -> None
     assert {name for name, _ in saved} >= {"cells", "touches"}  # the masks are other files now
     pd.testing.assert_frame_equal(whole_table(project.catalog, "cells"), cells)
     assert project.resume("tabulation", "tracking") == []
+
+
+FILM = (1 + np.arange(N_FRAMES, dtype=np.uint16))[:, None, None] * np.ones((96, 96), np.uint16)
+VIEW = {"first_frame": 2, "every_frame": 2, "crop_px": [0, 96, 16, 96], "bin_px": 2}
+EXCLUDED = {"exclude_frames": ["", "4"], "exclude_reason": ["", "blur"]}  # frame 1 of the view
+
+
+@pytest.fixture
+def viewed(fresh: Project) -> Project:
+    """Ingested under a view, with an excluded frame in treated_1."""
+    sheet = Path(fresh.read("globals")["raw"]) / "sample_sheet.csv"
+    pd.read_csv(sheet).assign(**EXCLUDED).to_csv(sheet, index=False)
+    raw = fresh.read("parameters")["assay"]["raw"]
+    fresh.assay(raw={**raw, "view": VIEW})
+    entries = fresh.read("catalog_images")
+    entries["label_films"] = {
+        "type": "cyto_kedro.datasets.LabelFilms",
+        "path": str(fresh.path / "masks"),
+        "pattern": "{fov}_{population}.tif",
+    }
+    fresh.write("catalog_images", entries)
+    fresh.run("ingestion")
+    return fresh
+
+
+def mask_film(project: Project, film: np.ndarray, **metadata: Any) -> Any:
+    path = project.path / "masks" / "treated_1_TCell.tif"
+    path.parent.mkdir(exist_ok=True)
+    size = {"PhysicalSizeX": 0.65, "PhysicalSizeY": 0.65, "TimeIncrement": 120.0} | metadata
+    options = {"axes": "TYX", **size}
+    tifffile.imwrite(path, film, ome=True, photometric="minisblack", metadata=options)
+    return project.catalog.load("label_films")
+
+
+def test_masks_are_seen_through_the_view_and_excluded_frames_hold_none(viewed: Project) -> None:
+    x = np.arange(96, dtype=np.uint16)
+    parts = mask_film(viewed, FILM * 100 + x)
+    label = parts["treated_1/TCell/t0000-0003"]()
+    # file frames 2, 4, 6, 8; columns 16.. in squares of two, of which the second is the middle
+    right = (FILM * 100 + x)[[2, 4, 6, 8], 1::2, 17::2]
+    right[1] = 0
+    np.testing.assert_array_equal(label, right)
+    seen = FILM[:4, :48, :40]
+    np.testing.assert_array_equal(
+        mask_film(viewed, seen)["treated_1/TCell/t0000-0003"]()[2:], seen[2:]
+    )
+
+
+@pytest.mark.parametrize("film", [FILM[:7], FILM[:, :90], np.concatenate([FILM, FILM])])
+def test_masks_of_another_film_are_refused(viewed: Project, film: np.ndarray) -> None:
+    parts = mask_film(viewed, film)
+    with pytest.raises(InputError, match=r"9 frames of \(96, 96\) pixels, viewed as 4 frames of"):
+        parts["treated_1/TCell/t0000-0003"]()
+
+
+def test_masks_of_another_scale_are_told_of(viewed: Project, caplog: Any) -> None:
+    mask_film(viewed, FILM)["treated_1/TCell/t0000-0003"]()
+    assert "two statements" not in caplog.text
+    parts = mask_film(viewed, FILM, PhysicalSizeX=0.325, PhysicalSizeY=0.325, TimeIncrement=60.0)
+    parts["treated_1/TCell/t0000-0003"]()
+    for said in ("has 0.65 µm", "says 0.325 µm", "has 119.775 s", "says 60 s"):
+        assert said in caplog.text
+
+
+def test_corrections_are_laid_on_the_film_too(viewed: Project, tmp_path: Path) -> None:
+    catalog = viewed.catalog
+    tifffile.imwrite(tmp_path / "fixed.tif", FILM[:4], photometric="minisblack")
+    who = ("Ada", "two cells merged")
+    put_in_place(catalog, "labels", "treated_1/TCell/t0000-0003", tmp_path / "fixed.tif", *who)
+    label = catalog.load("labels")["treated_1/TCell/t0000-0003"]()
+    assert label.shape == (4, 48, 40) and np.unique(label, axis=0).shape[0] == 4
+    assert label[:, 0, 0].tolist() == [1, 0, 3, 4]
+
+
+def test_a_session_is_laid_on_the_film_too(viewed: Project, tmp_path: Path, caplog: Any) -> None:
+    at = [(40 + t, 30) for t in range(N_FRAMES)]
+    spots = "".join(
+        f'<Spot ID="{t + 1}" name="s" FRAME="{t}" POSITION_X="{x * 0.65}" POSITION_Y="{y * 0.65}" '
+        'RADIUS="2.6" VISIBILITY="1"/>'
+        for t, (x, y) in enumerate(at)
+    )
+    edges = "".join(
+        f'<Edge SPOT_SOURCE_ID="{t}" SPOT_TARGET_ID="{t + 1}"/>' for t in range(1, N_FRAMES)
+    )
+    text = (
+        '<TrackMate version="7.11.1"><Model spatialunits="micron" timeunits="sec"><AllSpots>'
+        f'{spots}</AllSpots><AllTracks><Track TRACK_ID="0">{edges}</Track></AllTracks><FilteredTracks>'
+        '<TrackID TRACK_ID="0"/></FilteredTracks></Model><Settings><ImageData width="96" height="96" '
+        'nslices="1" nframes="9" pixelwidth="0.65" pixelheight="0.65" timeinterval="120"/></Settings>'
+        "</TrackMate>"
+    )
+    (tmp_path / "s.xml").write_text(text)
+    assert read_session(viewed.catalog, tmp_path / "s.xml", "treated_1", "TCell", "Ada") == (3, 1)
+    assert "two statements" not in caplog.text
+    catalog = viewed.catalog
+    points = catalog.load("track_points")["treated_1/TCell"]()
+    assert points["frame"].tolist() == [0, 1, 2, 3] and len(set(points["track_id"])) == 1
+    assert points["label"].isna().tolist() == [False, True, False, False]
+    assert points["x_px"].tolist()[::2] == [(42 - 16 - 0.5) / 2, (46 - 16 - 0.5) / 2]
+    label = catalog.load("labels")["treated_1/TCell/t0000-0003"]()
+    assert (label > 0).any((1, 2)).tolist() == [True, False, True, True]
+    (tmp_path / "t.xml").write_text(text.replace('"0.65"', '"0.1"').replace('"120"', '"420"'))
+    read_session(viewed.catalog, tmp_path / "t.xml", "treated_1", "TCell", "Ada")
+    for said in (
+        "has 0.65 µm",
+        "pixelwidth says 0.1 µm",
+        "has 119.775 s",
+        "timeinterval says 420 s",
+    ):
+        assert said in caplog.text
+    (tmp_path / "u.xml").write_text(text.replace('nframes="9"', 'nframes="12"'))
+    with pytest.raises(InputError, match="12 frames"):
+        read_session(viewed.catalog, tmp_path / "u.xml", "treated_1", "TCell", "Ada")
+
+
+class Nosy(Algorithm):
+    """Labels whatever it is given by its brightest frame: shows what an engine has seen."""
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        image = np.asarray(data["image"])
+        return {"label": np.full(image.shape, int(image.max()), np.uint32)}
+
+
+def test_no_engine_sees_an_excluded_frame(viewed: Project) -> None:
+    plan = viewed.catalog.load("manifest")
+    image = np.ones((4, 48, 40))
+    image[1] = 99
+    spec = SimpleNamespace(name="Nosy", make=Nosy)
+    group = {"fov": "treated_1", "population": "TCell", "tile": "t0000-0003"}
+    label = segment(group, image, plan.for_group(group), spec)  # type: ignore[arg-type]
+    assert label[:, 0, 0].tolist() == [1, 0, 1, 1]

@@ -39,6 +39,12 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
             )
         return header
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, Y, X), without reading pixels."""
+        n_frames, _, height, width = self._header().shape
+        return n_frames, height, width
+
     def load(self) -> np.ndarray:
         """The labels, (T, Y, X) uint32.
 

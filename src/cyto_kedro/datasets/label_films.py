@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+import logging
+from typing import Any, Self
 
 import numpy as np
 from fsspec.core import url_to_fs
@@ -10,16 +12,23 @@ from kedro.io import DatasetError
 
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.label import LabelDataset
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.planned import differences, emptied, is_whole
 from cyto_kedro.errors import ConfigError, InputError, PartitionError
 from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Block, Grain, Partitions, parse_grain, parse_id
+
+log = logging.getLogger(__name__)
 
 
 class LabelFilms(ReadOnlyFolder[Partitions]):
     """Label films ``<path>/<pattern>``, read where they are and never copied or written.
 
     Stands in the catalog in place of ``labels``: all that comes after segmentation then works on
-    these masks, and segmentation is left out of the run.
+    these masks, and segmentation is left out of the run. Once ingestion has planned the film
+    (`CheckHooks` hands its manifest over), masks of the whole film are seen through the assay's
+    view as the film is, those of the viewed film are taken as they are, and excluded frames hold
+    no cells.
 
     Parameters
     ----------
@@ -63,9 +72,23 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
                 f"would be one file"
             )
 
+        self._manifest: Any = None
+        self._plan: Manifest | None = None
+
+    def follow(self, manifest: Any) -> None:
+        """Look at every loading into the dataset `manifest` for view and exclusions."""
+        self._manifest = manifest
+
     def load(self) -> Partitions:
         """The partitions, none of them opened yet."""
-        return Partitions(self)
+        return Partitions(self.planned())
+
+    def planned(self) -> Self:
+        """The same films under the plan that there is now, if any."""
+        found = copy.copy(self)
+        if self._manifest is not None and self._manifest.exists():
+            found._plan = self._manifest.load()
+        return found
 
     def _file(self, identity: str) -> tuple[str, Block | None]:
         keys = parse_id(self.grain, identity)
@@ -92,6 +115,9 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
                 "there, or correct the pattern in the catalog"
             )
         film = LabelDataset(filepath=url, fs_args=self._options)
+        fov = parse_id(self.grain, identity).get("fov")
+        if self._plan is not None and fov in self._plan.fovs:
+            return self._laid_on(self._plan, fov, film, block, url)
         if block is None:
             return film.load()
         found = film.load_frames(block.start, block.stop)
@@ -101,6 +127,24 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
                 "film, with empty frames where there are no cells"
             )
         return found
+
+    def _laid_on(
+        self, plan: Manifest, fov: str, film: LabelDataset, block: Block | None, url: str
+    ) -> np.ndarray:
+        """A block of `film` as the field is viewed, without cells in excluded frames."""
+        planned = plan.fovs[fov]
+        whole = is_whole(plan, fov, film.shape, url)
+        block = Block(0, planned.n_frames) if block is None else block
+        if block.start == 0:
+            for each in differences(plan, fov, whole, film.load_metadata().said):
+                log.warning("%s", each)
+        if whole:
+            numbers = plan.view.frames(film.shape[0])[block.start : block.stop]
+            label = film.load_frames(numbers[0], numbers[-1] + 1)[:: plan.view.every_frame]
+            label = plan.view.labels(label)
+        else:
+            label = film.load_frames(block.start, block.stop)
+        return emptied(label, planned.excluded_in(block), url)
 
     def list_ids(self) -> list[str]:
         """Refuse: the plan says which partitions there are.
@@ -118,7 +162,12 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         fs, path = url_to_fs(url, **self._options)
         if not fs.isfile(path):
             return None
-        return digest([[url, *stat(fs, path)], str(block)])
+        stamp: list[Any] = [[url, *stat(fs, path)], str(block)]
+        fov = parse_id(self.grain, identity).get("fov")
+        if self._plan is not None and fov in self._plan.fovs:
+            planned, view = self._plan.fovs[fov], self._plan.view.model_dump(mode="json")
+            stamp += [view, list(planned.excluded)]
+        return digest(stamp)
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "pattern": self._pattern, "grain": "/".join(self.grain)}

@@ -11,9 +11,7 @@ import tifffile
 
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
-from cyto_kedro.statements import Statement
-
-JITTER = 0.05  # of real time stamps about the interval that was asked for
+from cyto_kedro.statements import JITTER, Statement
 
 # to micrometres; both Unicode signs for micro are in use
 LENGTHS = {

@@ -29,8 +29,8 @@ def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None
     """The keys of an algorithm's data dict that say where the group stands.
 
     ``fov``, ``population`` (where the group has one), ``frame_start``, ``n_frames`` and ``shape`` (of
-    the film), ``pixel_size_um``, and with `frames` ``time_min`` over the group's frames (None when
-    unknown).
+    the film), ``pixel_size_um``, ``excluded`` (film numbers of frames), and with `frames` ``time_min``
+    over the group's frames (None when unknown).
     """
     fov = manifest.fovs[group["fov"]]
     block = block_of(group, manifest)
@@ -40,6 +40,7 @@ def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None
         "n_frames": fov.n_frames,
         "shape": (fov.height_px, fov.width_px),
         "pixel_size_um": fov.pixel_size_um,
+        "excluded": fov.excluded,
     }
     if frames is not None:
         time_s = frames.sort_values("frame")["time_s"].to_numpy(float)[block.start : block.stop]

@@ -8,7 +8,7 @@ how many (`Step.halo`) and is given them (`chain`); the rest is done frame by fr
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -43,8 +43,13 @@ def channel_stack(data: Data, channel: str) -> np.ndarray:
     return np.asarray(stack)
 
 
+def excluded_of(data: Data) -> frozenset[int]:
+    """Film numbers of the frames (``excluded``) that take no part in any estimate."""
+    return frozenset(int(number) for number in data.get("excluded") or ())
+
+
 def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame number, (Y, X) float32) of `channel` over all `blocks`.
+    """(frame number, (Y, X) float32) of `channel` over all `blocks`, without ``excluded`` frames.
 
     Raises
     ------
@@ -52,14 +57,26 @@ def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, np.
         If a frame holds NaN or infinite values: an estimate over the film would be undefined.
     """
     for data in blocks:
-        start = int(data.get("frame_start", 0))
+        start, left_out = int(data.get("frame_start", 0)), excluded_of(data)
         for i, frame in enumerate(channel_stack(data, channel)):
+            if start + i in left_out:
+                continue
             if frame.dtype.kind == "f" and not np.isfinite(frame).all():
                 raise InputError(
                     f"channel {channel}, frame {start + i}: NaN or infinite pixels, so nothing can "
                     f"be estimated over the film; repair or exclude the field"
                 )
             yield start + i, frame.astype(np.float32)
+
+
+def over_gaps(numbers: Sequence[int], values: np.ndarray) -> np.ndarray:
+    """A value for each frame from the first of `numbers` to the last, those between as before them.
+
+    So frames that were left out of an estimate get what the frame before them has.
+    """
+    first, last = numbers[0], numbers[-1]
+    at = np.searchsorted(numbers, np.arange(first, last + 1), side="right") - 1
+    return np.asarray(values)[at]
 
 
 def peek(blocks: Iterable[Data]) -> tuple[Data, Iterator[Data]]:
@@ -155,14 +172,22 @@ class Step(Algorithm):
         return {**data, "image": image}
 
 
-def at_frame(values: np.ndarray, first: int, number: int, what: str) -> Any:
-    """Entry of a per-frame state for frame `number`.
+def at_frame(
+    values: np.ndarray,
+    first: int,
+    number: int,
+    what: str,
+    left_out: frozenset[int] = frozenset(),
+) -> Any:
+    """Entry of a per-frame state for frame `number`; of the nearest one for a frame `left_out`.
 
     Raises
     ------
     InputError
         If the state was estimated on a film without that frame.
     """
+    if number in left_out:
+        number = min(max(number, first), first + len(values) - 1)
     if not 0 <= number - first < len(values):
         raise InputError(
             f"{what}: frame {number} is not among the frames {first} to {first + len(values) - 1} "

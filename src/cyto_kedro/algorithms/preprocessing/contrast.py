@@ -176,14 +176,14 @@ class HistogramMatching(Step):
     needs_estimate: ClassVar[bool] = True
 
     def estimate(self, blocks: Iterable[Data]) -> State:
-        """Quantiles of the first frame; only the first block is read."""
+        """Quantiles of the first frame that is not excluded; no block after it is read."""
         for data in blocks:
-            return {
-                "quantiles": {
-                    channel: _quantiles(next(iter_frames([data], channel))[1])
-                    for channel in self.chosen(data)
-                }
+            first = {
+                channel: next(iter_frames([data], channel), None) for channel in self.chosen(data)
             }
+            found = {name: _quantiles(each[1]) for name, each in first.items() if each is not None}
+            if len(found) == len(first):
+                return {"quantiles": found}
         return {"quantiles": {}}
 
     def apply(self, data: Data, state: State) -> Data:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.preprocessing.base import State, Step, channel_stack
+from cyto_kedro.algorithms.preprocessing.base import State, Step, channel_stack, excluded_of
 
 
 class GaussianSmooth(Step):
@@ -45,7 +45,7 @@ class TemporalMedian(Step):
     """Median of each pixel over a frame and its neighbours: removes flicker and debris that floats by.
 
     At the ends of the film over the frames that there are. What moves more than its own width
-    within the window is removed with the noise.
+    within the window is removed with the noise. Excluded frames take no part.
     """
 
     radius_frames: int = Field(
@@ -60,11 +60,14 @@ class TemporalMedian(Step):
     def apply(self, data: Data, state: State) -> Data:
         """Filter every frame over its neighbours in `data`."""
         image = dict(data["image"])
+        start, left_out = int(data.get("frame_start", 0)), excluded_of(data)
         for channel in self.chosen(data):
             stack = channel_stack(data, channel)
             out = np.empty(stack.shape, np.float32)
+            used = np.array([start + t not in left_out for t in range(len(stack))], bool)
             for t in range(len(stack)):
-                near = stack[max(0, t - self.radius_frames) : t + self.radius_frames + 1]
+                window = slice(max(0, t - self.radius_frames), t + self.radius_frames + 1)
+                near = stack[window][used[window]] if used[t] else stack[t : t + 1]
                 out[t] = np.median(near, axis=0)
             image[channel] = out
         return {**data, "image": image}

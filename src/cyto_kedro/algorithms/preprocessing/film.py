@@ -9,15 +9,21 @@ import numpy as np
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Data
-from cyto_kedro.algorithms.preprocessing.base import State, Step, at_frame, iter_frames
+from cyto_kedro.algorithms.preprocessing.base import (
+    State,
+    Step,
+    at_frame,
+    excluded_of,
+    iter_frames,
+    over_gaps,
+)
 from cyto_kedro.errors import InputError
 
 
-def _exponential(levels: np.ndarray) -> np.ndarray:
-    """Least-squares fit of ``a exp(-k t)``, k >= 0, to `levels` (T,) at t = 0, 1, ...; fitted."""
+def _exponential(levels: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """Least-squares fit of ``a exp(-k t)``, k >= 0, to `levels` (T,) at frames `t`; fitted."""
     from scipy.optimize import least_squares
 
-    t = np.arange(len(levels), dtype=float)
     if len(levels) < 3:
         return levels
     slope, intercept = np.polyfit(t, np.log(levels), 1)
@@ -68,11 +74,10 @@ class BleachCorrection(Step):
             If a frame's level is not above 0.
         """
         levels: dict[str, list[float]] = {}
-        first_frame = None
+        numbers: dict[str, list[int]] = {}
         for data in blocks:
             for channel in self.chosen(data):
                 for number, frame in iter_frames([data], channel):
-                    first_frame = number if first_frame is None else first_frame
                     level = self._level(frame)
                     if level <= 0:
                         raise InputError(
@@ -81,19 +86,22 @@ class BleachCorrection(Step):
                             f"lower offset (now {self.offset}) or exclude the field"
                         )
                     levels.setdefault(channel, []).append(level)
+                    numbers.setdefault(channel, []).append(number)
         factor = {}
         for channel, values in levels.items():
-            curve = np.array(values)
-            curve = _exponential(curve) if self.method == "exponential" else curve
-            factor[channel] = curve / curve[0]
-        return {"first_frame": first_frame or 0, "factor": factor}
+            curve, at = np.array(values), numbers[channel]
+            if self.method == "exponential":
+                curve = _exponential(curve, np.array(at, float) - at[0])
+            factor[channel] = over_gaps(at, curve / curve[0])
+        first = next(iter(numbers.values()), [0])[0]
+        return {"first_frame": first, "factor": factor}
 
     def apply(self, data: Data, state: State) -> Data:
         """``offset + (image - offset) / factor``."""
-        first = state["first_frame"]
+        first, left_out = state["first_frame"], excluded_of(data)
 
         def correct(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
-            factor = at_frame(state["factor"][channel], first, number, "BleachCorrection")
+            factor = at_frame(state["factor"][channel], first, number, "BleachCorrection", left_out)
             return self.offset + (frame - self.offset) / factor
 
         return self._map(data, correct)

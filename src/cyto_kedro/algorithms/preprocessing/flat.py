@@ -220,13 +220,13 @@ def _normalised(field: np.ndarray, channel: str) -> np.ndarray:
 def _means(blocks: Iterable[Data], channels: list[str]) -> dict[str, np.ndarray]:
     """Mean image of each channel."""
     total = {channel: np.zeros(1) for channel in channels}
-    count = 0
+    count = dict.fromkeys(channels, 0)
     for data in blocks:
         for channel in channels:
             for _, frame in iter_frames([data], channel):  # frame by frame: any block length
                 total[channel] = total[channel] + frame.astype(np.float64)
-        count += len(data["image"][channels[0]])
-    return {channel: each / count for channel, each in total.items()}
+                count[channel] += 1
+    return {channel: each / count[channel] for channel, each in total.items()}
 
 
 def _small(

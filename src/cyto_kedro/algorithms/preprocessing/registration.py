@@ -11,7 +11,15 @@ from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
-from cyto_kedro.algorithms.preprocessing.base import State, Step, at_frame, iter_frames, peek
+from cyto_kedro.algorithms.preprocessing.base import (
+    State,
+    Step,
+    at_frame,
+    excluded_of,
+    iter_frames,
+    over_gaps,
+    peek,
+)
 
 
 def tapered(image: np.ndarray, sigma_px: float) -> np.ndarray:
@@ -110,11 +118,13 @@ class DriftRegistration(Step):
         shifts: list[np.ndarray] = []
         jump: list[bool] = []
         warnings: list[str] = []
-        shape, first_frame, anchor = (0, 0), 0, None
+        shape, anchor = (0, 0), None
+        numbers: list[int] = []
         for number, raw in iter_frames(blocks, self.channel):
             frame = tapered(raw, self.smoothing_px)
+            numbers.append(number)
             if anchor is None:
-                shape, first_frame, anchor = frame.shape, number, frame
+                shape, anchor = frame.shape, frame
                 shifts.append(np.zeros(2))
                 jump.append(False)
                 continue
@@ -134,19 +144,19 @@ class DriftRegistration(Step):
         shift = np.array(shifts).reshape(-1, 2)
         shift = np.rint(shift) if self.whole_pixels else shift
         return {
-            "first_frame": first_frame,
-            "shift_yx_px": shift,
-            "jump": np.array(jump, bool),
+            "first_frame": numbers[0],
+            "shift_yx_px": over_gaps(numbers, shift),
+            "jump": over_gaps(numbers, np.array(jump, bool)),
             "warnings": warnings,
             "valid_yx": valid_yx(shift, shape),
         }
 
     def apply(self, data: Data, state: State) -> Data:
         """Shift every frame of the chosen channels."""
-        first = state["first_frame"]
+        first, left_out = state["first_frame"], excluded_of(data)
 
         def move(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
-            by = at_frame(state["shift_yx_px"], first, number, "DriftRegistration")
+            by = at_frame(state["shift_yx_px"], first, number, "DriftRegistration", left_out)
             return ndi.shift(frame, by, order=1, mode="nearest") if by.any() else frame
 
         return self._map(data, move)

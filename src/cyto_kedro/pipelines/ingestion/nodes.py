@@ -82,7 +82,8 @@ def plan_assay(
         planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
         remarks[fov] = [each for channel in channels for each in channel.remarks]
         new[fov] = said
-        fields.append({**row, **planned[fov].model_dump()})
+        shape = planned[fov].model_dump(exclude={"excluded", "frame_interval_s"})
+        fields.append({**row, **shape})
         frames.append(used)
     _one_depth_of_bits(kept)
     for fov, remark in uneven_lengths(frames).items():
@@ -265,11 +266,14 @@ def _viewed(
             f"field {fov!r}: exclude_frames leaves nothing of its {len(table)} frames; exclude the "
             "field (exclude = yes)"
         )
+    interval = table["time_s"].diff().median()
     planned = PlannedFov(
         n_frames=len(used),
         height_px=height,
         width_px=width,
         pixel_size_um=view.pixel_size_um(whole.pixel_size_um),
+        excluded=tuple(np.flatnonzero(table["excluded"]).tolist()),
+        frame_interval_s=None if np.isnan(interval) else float(interval),
     )
     return planned, table.assign(frame=np.arange(len(used)))
 

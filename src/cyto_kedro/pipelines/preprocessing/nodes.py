@@ -30,6 +30,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.images import Image, Picture
 from cyto_kedro.parameters import Preprocessing
+from cyto_kedro.partitions import Block
 from cyto_kedro.pipelines.common import Group, block_of, context
 
 log = logging.getLogger(__name__)
@@ -199,8 +200,9 @@ def show_preprocessing(
     def open_frames(start: int, stop: int) -> dict[str, Any]:
         return _frames(raw_images, manifest, fov, start, stop)
 
-    middle = film.n_frames // 2
-    shown = sorted({0, middle, film.n_frames - 1})
+    used = film.used_in(Block(0, film.n_frames))
+    middle = used[len(used) // 2]
+    shown = sorted({used[0], middle, used[-1]})
     found = step_effects(steps, states, open_frames, film.n_frames, shown)
     shifts = shift_table(steps, states, film.pixel_size_um)
     registration = (

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from cyto_kedro.algorithms.segmentation.stitching import stitch
 from cyto_kedro.datasets.manifest import Manifest
@@ -20,7 +19,6 @@ def segment(
     group: Group,
     segmentation_images: Any,
     manifest: Manifest,
-    frames: pd.DataFrame,
     segmentation: Segmentation,
 ) -> np.ndarray:
     """Label one population in one block, or in one tile of it: only its pixels are read.
@@ -38,27 +36,33 @@ def segment(
     if manifest.combine.get(group["population"]) == "separate":
         names = manifest.sources[group["population"]]
         image = {name: image[:, number] for number, name in enumerate(names)}
-    data = {**context(group, manifest), "image": image}
+    shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
+    used = manifest.fovs[group["fov"]].used_in(block)
+    if not used:
+        return np.zeros(shape, np.uint32)
+    if len(used) < len(block):
+        image = _cut(image, used, slice(None), slice(None))
+    data = {**context(group, manifest), "image": image, "excluded": ()}
     if not tile.whole:
         tiled = {"field": image, "corner": (rows.start, columns.start)}
-        data |= tiled | {"image": _cut(image, rows, columns)}
+        data |= tiled | {"image": _cut(image, slice(None), rows, columns)}
     label = np.asarray(spec.make()(data)["label"])
-    shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
-    if label.shape != shape:
+    if label.shape != (len(used), *shape[1:]):
         raise InputError(
-            f"{spec.name} returned labels of shape {label.shape} for images of shape {shape}"
+            f"{spec.name} returned labels of shape {label.shape} for images of shape "
+            f"{(len(used), *shape[1:])}"
         )
-    excluded = frames.sort_values("frame")["excluded"].to_numpy(bool)[block.start : block.stop]
-    if excluded.any():
-        label = label.copy()
-        label[excluded] = 0
-    return label.astype(np.uint32, copy=False)
+    if len(used) == len(block):
+        return label.astype(np.uint32, copy=False)
+    found = np.zeros(shape, np.uint32)
+    found[used] = label
+    return found
 
 
-def _cut(image: Any, rows: slice, columns: slice) -> Any:
+def _cut(image: Any, frames: slice | list[int], rows: slice, columns: slice) -> Any:
     if isinstance(image, Mapping):
-        return {name: each[:, rows, columns] for name, each in image.items()}
-    return image[:, rows, columns]
+        return {name: _cut(each, frames, rows, columns) for name, each in image.items()}
+    return image[frames][:, rows, columns]
 
 
 def subtract(

@@ -14,7 +14,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 lift(segment, by="fov/population/tile"),
-                ["segmentation_images", "manifest", "frames", "params:segmentation"],
+                ["segmentation_images", "manifest", "params:segmentation"],
                 "engine_labels",
                 name="segment",
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,52 @@ import pandas as pd
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.tracking.links import Links, assemble
 from cyto_kedro.datasets.trackmate import TrackMateFilm
+from cyto_kedro.view import View
+
+
+def viewed(film: TrackMateFilm, view: View) -> TrackMateFilm:
+    """A session of the film in the files, as the assay's view shows it.
+
+    Spots outside of the crop or in frames that are not used are left out; a track goes on over
+    such frames.
+    """
+    used = view.frames(film.n_frames)
+    height, width = view.shape(*film.shape)
+    y0, _, x0, _ = view.crop_px or (0, 0, 0, 0)
+    k = view.bin_px
+    film = without_frames(film, sorted(set(range(film.n_frames)) - set(used)))
+    corner, middle = np.array([y0, x0]), (k - 1) / 2  # of a square of pixels
+    spots = film.spots.assign(
+        frame=(film.spots["frame"] - used.start) // used.step,
+        y_px=(film.spots["y_px"] - y0 - middle) / k,
+        x_px=(film.spots["x_px"] - x0 - middle) / k,
+        radius_px=film.spots["radius_px"] / k,
+    )
+    inside = spots["y_px"].between(-0.5, height - 0.5) & spots["x_px"].between(-0.5, width - 0.5)
+    spots = spots[inside].reset_index(drop=True)
+    kept = film.links.isin(set(spots["spot_id"])).all(axis=1)
+    return replace(
+        film,
+        n_frames=len(used),
+        shape=(height, width),
+        pixel_size_um=view.pixel_size_um(film.pixel_size_um),
+        spots=spots,
+        links=film.links[kept].reset_index(drop=True),
+        outlines={name: (each - corner - middle) / k for name, each in film.outlines.items()},
+    )
+
+
+def without_frames(film: TrackMateFilm, frames: list[int]) -> TrackMateFilm:
+    """`film` without the spots of `frames`; what they linked is linked over them."""
+    spots, links = film.spots, film.links
+    for frame in sorted(frames):
+        lost = set(spots.loc[spots["frame"] == frame, "spot_id"])
+        into, out = links["target"].isin(lost), links["source"].isin(lost)
+        over = links[into].merge(links[out], left_on="target", right_on="source")
+        joined = pd.DataFrame({"source": over["source_x"], "target": over["target_y"]})
+        links = pd.concat([links[~into & ~out], joined], ignore_index=True)
+    spots = spots[~spots["frame"].isin(frames)].reset_index(drop=True)
+    return replace(film, spots=spots, links=links.astype(np.int64))
 
 
 def numbered(film: TrackMateFilm) -> pd.DataFrame:
