@@ -82,7 +82,7 @@ class Conf:
         return found
 
     def asked_for(self) -> set[str]:
-        """Names of globals that configuration asks for: ``${globals:raw}``, ``${runtime_params:raw, …}``."""
+        """Names that configuration asks for as ``${globals:raw}`` or ``${runtime_params:raw, …}``."""
         envs = {self._base, self.env or self._base}
         texts = (path.read_text(encoding="utf-8") for env in envs for path in self._files(env))
         return {name for text in texts for name in _ASKED.findall(text)}

@@ -45,7 +45,9 @@ class CheckHooks:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
         plain_errors()
         loader: Any = context.config_loader
-        self._conf = Conf(str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env)
+        self._conf = Conf(
+            str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env
+        )
         self._conf.check_environment()
         self._given: dict[str, Any] = dict(loader.runtime_params or {})
         self._parameters = read(loader, "parameters")
@@ -70,13 +72,21 @@ class CheckHooks:
                 "partitions exists, and call a half-finished run complete. Use it with "
                 "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
             )
+        if "ParallelRunner" in runner:
+            raise ConfigError(
+                "ParallelRunner hands whole datasets to other processes, which partitions on disk do "
+                "not need. For many processes take --runner cyto_kedro.runner.PartitionRunner "
+                "--runner-params resources=local, which runs each partition apart"
+            )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
         asked = {name for name in pipeline.inputs() if name.startswith("params:")}
         names = {each.removeprefix("params:").split(".")[0] for each in asked}
         self._conf.check_names(self._parameters, names, self._given)
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
         wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
-        blocks = {name: self._parameters[name] for name in wanted if name in self._parameters}
+        blocks = {
+            name: self._parameters[name] for name in MODELS if name in wanted & {*self._parameters}
+        }
         try:
             check_together(blocks, self._conf.inherited(self._given))
         except ValidationError as error:

@@ -33,17 +33,16 @@ def check_together(blocks: Mapping[str, Any], inherited: Collection[str] = ()) -
         A block keyed by population that lacks one or names an unknown one; a channel that neither
         the raw films have nor a preprocessing step makes.
     """
-    models = {
-        name: value if isinstance(value, BaseModel) else MODELS[name].model_validate(value)
-        for name, value in blocks.items()
-        if name in MODELS
-    }
-    assay = models.get("assay")
+    assay = _model("assay", blocks["assay"]) if "assay" in blocks else None
+    if isinstance(assay, Assay):  # names first: a misspelt one is no entry of an algorithm either
+        for name, value in blocks.items():
+            given = value.root if isinstance(value, ByPopulation) else value
+            if issubclass(MODELS.get(name, Assay), ByPopulation) and isinstance(given, Mapping):
+                _same_populations(name, {*given}, {*assay.populations}, name in inherited)
+    models = {name: _model(name, value) for name, value in blocks.items() if name in MODELS}
     if not isinstance(assay, Assay):
         return
     for name, block in models.items():
-        if isinstance(block, ByPopulation):
-            _same_populations(name, set(block.root), set(assay.populations), name in inherited)
         if isinstance(block, Segmentation):
             _same_channels(block, assay)
         for path, algorithm in _algorithms(name, block):
@@ -69,6 +68,10 @@ def check_together(blocks: Mapping[str, Any], inherited: Collection[str] = ()) -
                     raise ConfigError(
                         f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
                     )
+
+
+def _model(name: str, value: Any) -> BaseModel:
+    return value if isinstance(value, BaseModel) else MODELS[name].model_validate(value)
 
 
 def _same_channels(segmentation: Segmentation, assay: Assay) -> None:
