@@ -149,14 +149,9 @@ def keep(
             f"{file} has shape {shape}, but {name} {partition} has {before.shape}: a correction "
             "must show the same frames of the same field"
         )
-    dataset.drop_correction(partition)  # an earlier one would be kept
-    catalog.save(name, {partition: corrected})
-    dataset.record(
-        partition,
-        {},
-        saved_at=datetime.now(UTC),
-        correction=Correction(who=who, why=why, when=datetime.now(UTC), source=str(file)),
-    )
+    now = datetime.now(UTC)
+    with dataset.correcting(Correction(who=who, why=why, when=now, source=str(file))):
+        catalog.save(name, {partition: corrected})
 
 
 def _of_this_group(table: pd.DataFrame, group: Mapping[str, str], what: str, file: Path) -> None:

@@ -217,6 +217,49 @@ def test_a_condition_may_have_any_name(name: str) -> None:
     assert (named["note"] == plain["note"].str.replace("drug", name, regex=False)).all()
 
 
+def test_a_condition_in_which_nobody_dies_does_not_void_the_others() -> None:
+    assay = killing(2, 2.0, {"vehicle": 1.0, "drug": 2.0, "inert": 1.0}, 3, 30)
+    spared = assay["fates"]["fov"].str.startswith("inert")
+    fates = assay["fates"].assign(died=assay["fates"]["died"] & ~spared)
+    fates["death_frame"] = fates["death_frame"].mask(spared)
+    with_it = ContactHazards()(assay | {"fates": fates})["hazards"]
+    schemas.check(schemas.Hazards, with_it)
+    kept = ~assay["design"]["condition"].eq("inert")
+    without = ContactHazards()(
+        assay | {"fates": fates[~spared], "design": assay["design"][kept].reset_index(drop=True)}
+    )["hazards"]
+    for model in ("condition", "condition + contact"):
+        rows = with_it[with_it["model"] == model]
+        alone = rows[rows["term"] == "inert"]
+        assert alone["hazard_ratio"].isna().all() and len(alone) == 1
+        assert alone["note"].str.contains("no death where inert is 1").all()
+        others = rows[rows["term"] != "inert"].reset_index(drop=True)
+        expected = without[without["model"] == model].reset_index(drop=True)
+        pd.testing.assert_frame_equal(others, expected)
+        assert others["hazard_ratio"].notna().all()
+
+
+def test_a_field_without_times_does_not_put_the_others_in_frames() -> None:
+    timed, untimed = fates_of([0, 0], [5, 9], [True, False]), fates_of([0], [3], [True], "B")
+    untimed = untimed.assign(entry_min=np.nan, exit_min=np.nan)
+    rows, unit = watched(pd.concat([timed, untimed], ignore_index=True))
+    assert unit == "min" and rows["fov"].tolist() == ["A", "A"]
+    assert rows["leave"].tolist() == [10.0, 18.0]
+
+
+def test_a_death_at_the_moment_of_first_contact_is_in_one_curve_only() -> None:
+    """Nobody knows which came first: it belongs to the time before contact, and to that alone."""
+    fates = fates_of([0, 0, 0, 0], [4, 4, 9, 9], [True, False, True, False])
+    bouts = bouts_of([1, 2, 3], [4, 4, 2], [6, 6, 3], effector=[1, 2, 3])
+    table = ContactSurvival(min_at_risk=1)(data_of(fates, bouts))["contact_survival"]
+    whole = table[(table["method"] == "simon_makuch") & (table["replicate"] == "(all)")]
+    whole = whole[whole["kind"] == "survival"] if "kind" in whole else whole
+    events = whole.groupby(["group", "time_min"])["events"].sum()
+    assert events["not_touched", 8.0] == 1
+    assert events.get(("touched", 8.0), 0) == 0 and events["touched", 18.0] == 1
+    assert events.sum() == 2
+
+
 def test_nothing_to_compare() -> None:
     nobody = data_of(schemas.empty(schemas.Fates), schemas.empty(schemas.Bouts))
     curves, hazards = ContactSurvival()(nobody), ContactHazards()(nobody)

@@ -90,6 +90,16 @@ def test_nothing_observed_and_median_not_reached() -> None:
     ).tolist() == [*(2, 2, 1, 2)]
 
 
+@pytest.mark.parametrize("n", [2, 6, 14, 98, 198])
+def test_the_median_of_an_even_number_is_reached_at_exactly_one_half(n: int) -> None:
+    """n cells dying at 1, 2, ... n: half are dead at n / 2, however the share is rounded."""
+    leave = np.arange(1, n + 1.0)
+    assert median(kaplan_meier(np.zeros(n), leave, np.ones(n, bool))) == n / 2
+    # one half is no less than that: an odd number's is at the cell in the middle
+    odd = np.arange(1, n + 2.0)
+    assert median(kaplan_meier(np.zeros(n + 1), odd, np.ones(n + 1, bool))) == n / 2 + 1
+
+
 def test_curve_ends_where_nobody_is_left() -> None:
     """A second cohort that enters after the first has gone has nothing to go on from."""
     entry, leave = np.array([0.0, 0.0, 20.0]), np.array([14.0, 14.0, 22.0])

@@ -86,6 +86,37 @@ def test_one_frame_is_fisher_s_test():
     assert row["note"] == "fewer than 10 deaths"
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
+def test_deaths_known_by_a_body_spread_as_those_that_are_seen(share: float) -> None:
+    """A dying cell's track may end a frame or two before its death: it stays where it was."""
+    xy, death = contagion(3, 0.02, 12)
+    points, fates = film(xy, death, 20)
+    seen = run(points, fates).iloc[0]
+    assert seen["hazard_ratio"] > 3
+    rng = np.random.default_rng(1)
+    by_body = fates["died"] & (rng.random(len(fates)) < share)
+    last = fates["last_frame"].mask(by_body, (fates["death_frame"] - 2).clip(lower=0))
+    fates = fates.assign(last_frame=last.astype(np.int64))
+    ends = points["track_id"].map(fates.set_index("track_id")["last_frame"])
+    known = run(points[points["frame"] <= ends].reset_index(drop=True), fates).iloc[0]
+    for name in ("n_sources", "n_exposed", "expected_exposed", "hazard_ratio", "p_value"):
+        assert known[name] == pytest.approx(seen[name]), name
+
+
+def test_contact_in_the_frame_of_a_death_counts_as_before_it():
+    """Both deaths of frame 3 were touched: one in that very frame, one in the window before."""
+    xy = np.array([[0, 0], [1, 0], [2, 0], [50, 50], [51, 50], [60, 60]], float)
+    death = np.array([1, 3, -1, 3, -1, -1])
+    points, fates = film(xy, death, 5)
+    contacts = pd.DataFrame({"frame": [3, 1], "track_id_b": [2, 4]})
+    contacts = contacts.assign(fov="A", population_a="N", track_id_a=1, population_b="T")
+    roles = {"N": "effector", "T": "target"}
+    table = run(points, fates, {"contacts": contacts, "roles": roles})
+    within = table.set_index("compared_within")
+    # among the touched both die, so there is nobody to hold them against
+    assert within.loc["frame and contact", "n_deaths"] == within.loc["frame", "n_deaths"] - 2
+
+
 def test_a_window_passes_and_the_first_frames_do_not_count():
     xy = np.array([[0, 0], [1, 0], [50, 0], [60, 0]], float)
     for delay, exposed in ((1, 1), (3, 1), (4, 0)):

@@ -48,6 +48,42 @@ def test_effector_hours_uneven_times_an_empty_and_an_excluded_frame() -> None:
     assert np.isnan(effector_hours(points, frames.assign(time_s=np.nan), ["T"])["A"])
 
 
+def test_dead_effectors_have_no_hours() -> None:
+    """Ten effectors for an hour, eight of them dead from minute 6 on: 2 h and 8 times 5.5 min."""
+    frames = pd.DataFrame({"fov": "a", "frame": range(61), "time_s": np.arange(61) * 60.0})
+    frames = frames.assign(excluded=False)
+    track, frame = np.repeat(np.arange(1, 11), 61), np.tile(np.arange(61), 10)
+    points = pd.DataFrame({"fov": "a", "population": "T", "track_id": track, "frame": frame})
+    fates = pd.DataFrame({"track_id": range(1, 11)}).assign(fov="a", population="T")
+    fates = fates.assign(died=fates["track_id"] <= 8, dead_at_first_sight=False)
+    fates["death_frame"] = pd.array(np.where(fates["died"], 6, 0), "Int64")
+    fates.loc[~fates["died"], "death_frame"] = pd.NA
+    expected = pytest.approx(2 + 8 * 5.5 / 60)
+    assert effector_hours(points, frames, ["T"], fates)["a"] == expected
+    dead = points.assign(dead=(track <= 8) & (frame >= 6))
+    assert effector_hours(dead, frames, ["T"])["a"] == expected
+    first_sight = fates.assign(dead_at_first_sight=fates["died"], died=False, death_frame=pd.NA)
+    assert effector_hours(points, frames, ["T"], first_sight)["a"] == pytest.approx(2)
+
+
+def test_a_pause_of_the_film_is_nobody_s_time() -> None:
+    time_s = [0, 60, 120, 3720, 3780]
+    frames = pd.DataFrame({"fov": "a", "frame": range(5), "time_s": time_s, "excluded": False})
+    points = pd.DataFrame({"fov": "a", "population": "T", "track_id": 1, "frame": range(5)})
+    assert effector_hours(points, frames, ["T"])["a"] == pytest.approx(4 / 60)
+
+
+def test_a_field_without_times_does_not_put_the_others_in_frames(assay: dict) -> None:
+    frames = assay["frames"].assign(
+        time_s=assay["frames"]["time_s"].where(assay["frames"]["fov"] != "A1")
+    )
+    out = Summary()({**assay, "frames": frames})
+    assert set(out["by_condition"]["time_unit"]) == {"min"}
+    assert set(out["by_condition"]["speed_unit"]) == {"µm/min"}
+    said = out["warnings"].query("fov == 'A1'")["what"]
+    assert said.str.contains("left out where others have them").any()
+
+
 def test_uncalibrated_is_frames_and_pixels_never_one(uncalibrated: dict) -> None:
     out = Summary()(uncalibrated)
     total = out["by_condition"]

@@ -337,6 +337,5 @@ def test_cross_tables_that_cannot_be() -> None:
         cross(table, {"C": table}, other="C", by="nearest", columns=("area",))
     with pytest.raises(ConfigError, match="name at least one"):
         construct(CrossTable, {"other": "C", "by": "label"})
-    with pytest.raises(ConfigError, match="not both"):
-        args = {"other": "C", "by": "nearest", "max_distance_um": 1, "max_distance_px": 1}
-        construct(CrossTable, args)
+    with pytest.raises(InputError, match="needs 'touches'"):
+        cross(table, {"C": table}, other="C", by="contact")

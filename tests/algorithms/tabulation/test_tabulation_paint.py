@@ -28,7 +28,7 @@ def film() -> tuple[np.ndarray, pd.DataFrame]:
             label[frame, y : y + 4, x : x + 4] = number * 3
         for number in np.unique(label[frame])[1:]:
             rows.append({"frame": frame + 5, "label": number, "value": rng.normal()})
-    return label, pd.DataFrame(rows)
+    return label, pd.DataFrame(rows).assign(fov="f1", population="T")
 
 
 @pytest.mark.parametrize("lazy", [False, True])
@@ -36,7 +36,7 @@ def test_each_mask_has_its_value(film: tuple[np.ndarray, pd.DataFrame], lazy: bo
     label, table = film
     data = {
         "label": da.from_array(label, chunks=(1, 40, 50)) if lazy else label,
-        "dataframe": table.sample(frac=1, random_state=0),
+        "cells": table.sample(frac=1, random_state=0),
         "frame_start": 5,
     }
     image = PaintColumn(column="value")(data)["image"]
@@ -62,22 +62,23 @@ def test_masks_without_a_row_stay_empty_and_rows_without_a_mask_are_refused(
     label, table = film
     paint = PaintColumn(column="value")
     fewer = table[table["label"] > 3]
-    image = paint({"label": label, "dataframe": fewer, "frame_start": 5})["image"]
+    image = paint({"label": label, "cells": fewer, "frame_start": 5})["image"]
     assert np.isnan(image[label == 3]).all()
     other = table.assign(label=table["label"] + 100)
     with pytest.raises(InputError, match="has a row and no mask"):
-        paint({"label": label, "dataframe": other, "frame_start": 5})
+        paint({"label": label, "cells": other, "frame_start": 5})
     with pytest.raises(InputError, match="label 3 has several rows"):
         twice = pd.concat([table, table])
-        paint({"label": label, "dataframe": twice, "frame_start": 5})
+        paint({"label": label, "cells": twice, "frame_start": 5})
     with pytest.raises(ConfigError, match="unknown column 'valu'"):
-        PaintColumn(column="valu")({"label": label, "dataframe": table, "frame_start": 5})
-    nothing = paint({"label": label, "dataframe": table[:0]})["image"]
+        PaintColumn(column="valu")({"label": label, "cells": table, "frame_start": 5})
+    nothing = paint({"label": label, "cells": table[:0]})["image"]
     assert nothing.shape == label.shape and np.isnan(nothing).all()
 
 
 def points(**columns: Any) -> dict[str, Any]:
-    return {"dataframe": pd.DataFrame(columns), "shape": (40, 50), "n_frames": 2}
+    table = pd.DataFrame(columns).assign(fov="f1", population="T", track_id=1)
+    return {"track_points": table, "shape": (40, 50), "n_frames": 2}
 
 
 def test_a_disc_is_scikit_images_and_the_nearest_point_wins() -> None:

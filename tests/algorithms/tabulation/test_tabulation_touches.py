@@ -11,6 +11,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial.distance import cdist
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import construct
 from cyto_kedro.algorithms.tabulation import proximity as module
 from cyto_kedro.algorithms.tabulation.touches import (
     DilatedOverlap,
@@ -147,8 +148,8 @@ def test_bad_parameters_and_input():
     data = {"label": {"T": label}, "fov": "f1", "pixel_size_um": None}
     with pytest.raises(ConfigError, match=r"max_distance_um=2.* needs the pixel size"):
         Touches(max_distance_um=2)(data)
-    with pytest.raises(ConfigError, match="exactly one"):
-        Touches()(data)
+    with pytest.raises(ConfigError, match="needs max_distance_um or max_distance_px"):
+        construct(Touches)
     with pytest.raises(InputError, match=r"'f1'.*differ in shape"):
         touch({"T": label, "C": label[:, :8]}, 1)
     with pytest.raises(ConfigError, match="at least one population"):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import NO_CONDITION, known
+from cyto_kedro.algorithms.reporting.groups import NO_CONDITION, any_known
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 ALL = "(all)"
@@ -122,11 +122,13 @@ def watched(fates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The time each cell was watched alive, and the unit (``min``, or ``frames``).
 
     Cells dead at first sight are left out (their death was not observed), and so are those seen
-    once, which were never at risk. One field without times puts all in frames. Returns columns fov,
-    population, track_id, entry, leave, event, end_reason.
+    once, which were never at risk. Fields without times are left out where others have them; where
+    none has, all are in frames. Returns columns fov, population, track_id, entry, leave, event,
+    end_reason.
     """
     mine = fates[~fates["dead_at_first_sight"]]
-    if known(fates["entry_min"], fates["exit_min"]):
+    if any_known(fates["entry_min"]):
+        mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]
         unit, entry, leave = "min", mine["entry_min"], mine["exit_min"]
     else:
         unit, entry = "frames", mine["first_frame"].astype(float)

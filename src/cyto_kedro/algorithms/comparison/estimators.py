@@ -23,6 +23,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+# a share computed as a product of many may miss one half by rounding
+_ROUNDING = 1e-9
 COLUMNS = ("time", "at_risk", "events", "survival", "lower", "upper")
 CLUSTERED = ("survival", "hazard")
 
@@ -136,7 +138,7 @@ def risk(entry: np.ndarray, leave: np.ndarray, time: np.ndarray) -> np.ndarray:
 
 def median(curve: pd.DataFrame) -> float:
     """The first time at which survival is one half or less; null if it never is."""
-    reached = curve.loc[curve["survival"] <= 0.5, "time"]
+    reached = curve.loc[curve["survival"] <= 0.5 + _ROUNDING, "time"]
     return float(reached.iloc[0]) if len(reached) else float("nan")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,8 @@ class DeathSpread(Algorithm):
     Notes
     -----
     A cell is exposed from the frame after a death of population a within `max_distance` of it,
-    centre to centre in the frame of that death, until the window has passed. At each frame with
+    centre to centre in the frame of that death (where each was last seen by then), until the window
+    has passed. At each frame with
     deaths of population b, those that die are held against all of b at risk: alive, seen before, not
     yet lost. If deaths do not spread, each of these is as likely to be the one, so the number of
     exposed among D deaths is hypergeometric, and their sum over frames has an exact distribution,
@@ -44,6 +45,8 @@ class DeathSpread(Algorithm):
     What else differs from place to place is not made up for, and deaths in one frame, whose order is
     unknown, do not expose each other.
     """
+
+    version: ClassVar[int] = 2
 
     max_distances_um: tuple[float, ...] | None = Field(default=None, description="reach, µm")
     max_distances_px: tuple[float, ...] | None = Field(
@@ -261,7 +264,10 @@ class _Film:
         return found
 
     def _rows(self) -> np.ndarray:
-        """Row (F, N) of each track among the cells, at each frame with deaths."""
+        """Row (F, N) of each track among the cells, at each frame with deaths or last before it.
+
+        A death may be known by a body alone: the dying track ended before, where it was last seen.
+        """
         wanted = pd.DataFrame(
             {
                 "population": np.tile(self.population, len(self.frames)),
@@ -269,7 +275,7 @@ class _Film:
                 "frame": np.repeat(self.frames, len(self.track)),
             }
         )
-        return self.cells.rows_of(wanted).reshape(len(self.frames), len(self.track))
+        return self.cells.rows_of(wanted, or_before=True).reshape(len(self.frames), len(self.track))
 
 
 def _exact_p(x: np.ndarray, n: np.ndarray, m: np.ndarray, d: np.ndarray) -> float:

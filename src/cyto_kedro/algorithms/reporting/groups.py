@@ -81,6 +81,15 @@ def known(*columns: pd.Series) -> bool:
     return all(not bool(column.isna().any()) for column in columns)
 
 
+def any_known(column: pd.Series) -> bool:
+    """Whether any value is there, or none is asked for.
+
+    Where some fields have times (or sizes), those without are left out and said
+    (`summary.quality_warnings`); they do not put the others in frames.
+    """
+    return len(column) == 0 or bool(column.notna().any())
+
+
 def between(bouts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
     """Rows of a pair table (`Contacts`, `Bouts`) that join an effector and a target."""
     a, b = bouts["population_a"].map(roles), bouts["population_b"].map(roles)

@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
 from cyto_kedro.algorithms.reporting.groups import (
+    any_known,
     condition_order,
-    known,
     of_role,
     with_condition,
 )
 from cyto_kedro.algorithms.reporting.survival import contact_intervals, kaplan_meier, median
+from cyto_kedro.core.clock import PAUSE
 from cyto_kedro.errors import InputError
 from cyto_kedro.schemas import TABLES, empty
 
@@ -47,7 +49,7 @@ def summarise(
     """One row per field, and one per condition.
 
     Counts are of tracks. `kills` is the sum of the attributed shares of target deaths, one per
-    attributed death; `effector_hours` integrates the number of effectors over the film by
+    attributed death; `effector_hours` integrates the number of living effectors over the film by
     the trapezoid rule, so that a broken track is not counted twice;
     `kills_per_effector_per_hour` is their ratio. `speed_<population>` is the mean over tracks of
     the mean speed, in `speed_unit`. `contact_median` (Kaplan-Meier, effector with target) is in
@@ -81,11 +83,11 @@ def summarise(
     attributed = kills[kills["target_population"].isin(targets)].groupby("fov")["share"].sum()
     rows["kills"] = attributed.reindex(rows.index, fill_value=0.0).astype(float)
     rows["unattributed_deaths"] = rows["deaths"] - rows["kills"]
-    hours = effector_hours(table(tables, "track_points"), table(tables, "frames"), effectors)
-    rows["effector_hours"] = hours.reindex(rows.index).astype(float)
+    hours = effector_hours(table(tables, "track_points"), table(tables, "frames"), effectors, fates)
+    rows["effector_hours"] = rows.index.map(hours).astype(float)
 
     motility = table(tables, "motility")
-    um = known(fields["pixel_size_um"], table(tables, "frames")["time_s"])
+    um = any_known(fields["pixel_size_um"]) and any_known(table(tables, "frames")["time_s"])
     speed = "mean_speed_um_per_min" if um else "mean_speed_px_per_frame"
     speeds = [f"speed_{population}" for population in roles]
     for population, name in zip(roles, speeds, strict=True):
@@ -128,79 +130,53 @@ def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:
     )
 
 
-def effector_hours(points: pd.DataFrame, frames: pd.DataFrame, effectors: list[str]) -> pd.Series:
-    """Hours of presence of effectors per fov; null where the times of the frames are unknown.
+def effector_hours(
+    points: pd.DataFrame,
+    frames: pd.DataFrame,
+    effectors: list[str],
+    fates: pd.DataFrame | None = None,
+) -> dict[str, float]:
+    """Hours that effectors were watched alive, by fov; null where frame times are unknown.
 
-    The number of tracked effectors in each frame, integrated over time by the trapezoid rule;
-    frames excluded by the sample sheet are skipped.
-    """
-    seen = points[points["population"].isin(effectors)].groupby(["fov", "frame"]).size()
-    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
-    number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
-    used = used.assign(number=number.to_numpy(dtype=float))
-    before = used.groupby("fov")[["time_s", "number"]].shift()
-    area = (used["time_s"] - before["time_s"]) * (used["number"] + before["number"]) / 2
-    return area.groupby(used["fov"]).sum(min_count=1) / 3600.0
-
-
-def quality_warnings(
-    data: Mapping[str, object],
-    saturated: float = 0.001,
-    focus_ratio: float = 2.0,
-    intensity_ratio: float = 1.3,
-    window: int = 9,
-) -> pd.DataFrame:
-    """What may spoil the numbers: one row per (fov, channel, what) with how often and where.
+    The number of tracked, living effectors in each frame, integrated over time by the trapezoid
+    rule; frames excluded by the sample sheet are skipped, and a pause of the film (`core.clock`)
+    stands for one frame interval.
 
     Parameters
     ----------
-    data
-        ``fields``, ``frames``, ``quality``.
-    saturated
-        A frame with a larger share of saturated pixels is reported.
-    focus_ratio, intensity_ratio
-        A frame whose focus (or mean) differs by more than this factor from the median of the
-        `window` frames around it is reported.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns fov, channel (empty for the whole field), what, n_frames, first_frame.
+    points
+        `schemas.TrackPoints`; where it has a column ``dead``, dead points do not count.
+    frames
+        `schemas.Frames`.
+    effectors
+        Populations that count.
+    fates
+        `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight.
     """
-    quality = table(data, "quality").sort_values(["fov", "channel", "frame"], ignore_index=True)
-    by = quality.groupby(["fov", "channel"], sort=False)
-
-    def jumps(name: str, ratio: float) -> pd.Series:
-        usual = by[name].transform(lambda x: x.rolling(window, center=True, min_periods=1).median())
-        usable = (usual > 0) & (quality[name] > 0)
-        share = quality[name].where(usable, 1.0) / usual.where(usable, 1.0)
-        return (share > ratio) | (share < 1 / ratio) | ((usual > 0) & (quality[name] <= 0))
-
-    fields, frames = table(data, "fields"), table(data, "frames")
-    lost = fields[fields["pixel_size_um"].isna()]
-    checks = {
-        f"more than {saturated:.1%} of pixels saturated: intensities are cut off": quality[
-            quality["saturated_fraction"] > saturated
-        ],
-        f"focus differs more than {focus_ratio:g}-fold from its neighbours": quality[
-            jumps("focus", focus_ratio)
-        ],
-        f"mean intensity differs more than {intensity_ratio:g}-fold from its neighbours": quality[
-            jumps("mean", intensity_ratio)
-        ],
-        "frames excluded by the sample sheet": frames[frames["excluded"]],
-        "frame times unknown: durations are in frames": frames[frames["time_s"].isna()],
-        "pixel size unknown: lengths are in pixels": frames[frames["fov"].isin(lost["fov"])],
-    }
-    found = [_found(rows, what) for what, rows in checks.items() if len(rows)]
-    if not found:
-        return pd.DataFrame(columns=["fov", "channel", "what", "n_frames", "first_frame"])
-    return pd.concat(found).sort_values(["fov", "channel"], kind="stable", ignore_index=True)
+    mine = while_alive(points[points["population"].isin(effectors)], fates)
+    seen = mine.groupby(["fov", "frame"]).size()
+    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
+    number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
+    used = used.assign(number=number.to_numpy(dtype=float))
+    before = used.groupby("fov")[["time_s", "number", "frame"]].shift()
+    passed = used["time_s"] - before["time_s"]
+    interval = (passed / (used["frame"] - before["frame"])).groupby(used["fov"])
+    usual = interval.transform("median") * (used["frame"] - before["frame"])
+    passed = passed.where(~(passed > PAUSE * usual), usual)
+    area = passed * (used["number"] + before["number"]) / 2
+    hours = area.groupby(used["fov"]).sum(min_count=1) / 3600.0
+    return {str(fov): float(value) for fov, value in hours.items()}
 
 
-def _found(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    if "channel" not in rows.columns:
-        rows = rows.assign(channel="")
-    by = rows.groupby(["fov", "channel"], sort=False)["frame"].agg(["size", "min"]).reset_index()
-    by = by.rename(columns={"size": "n_frames", "min": "first_frame"}).assign(what=what)
-    return by[["fov", "channel", "what", "n_frames", "first_frame"]]
+def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:
+    """Track points of cells that live: before their death (`effector_hours`)."""
+    if "dead" in points.columns:
+        points = points[~points["dead"].fillna(False).astype(bool)]
+    if fates is None or not len(fates):
+        return points
+    gone = fates[fates["died"] | fates["dead_at_first_sight"]]
+    end = gone["death_frame"].astype("Float64").where(gone["died"], -1.0)
+    key = ["fov", "population", "track_id"]
+    ends = gone[key].assign(end=end.astype(float))
+    end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
+    return points[~(points["frame"].to_numpy() >= end_frame)]

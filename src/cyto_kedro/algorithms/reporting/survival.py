@@ -11,7 +11,7 @@ import pandas as pd
 
 from cyto_kedro.algorithms.comparison.design import watched
 from cyto_kedro.algorithms.comparison.estimators import at_risk, kaplan_meier, median
-from cyto_kedro.algorithms.reporting.groups import between, known, of_role
+from cyto_kedro.algorithms.reporting.groups import any_known, between, of_role
 
 __all__ = ["at_risk", "contact_intervals", "kaplan_meier", "median", "target_intervals"]
 
@@ -30,7 +30,9 @@ def contact_intervals(bouts: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd
     """
     mine = between(bouts, roles)
     mine = mine[~mine["censored_start"]]
-    unit = "min" if known(mine["duration_min"]) else "frames"
+    unit = "min" if any_known(mine["duration_min"]) else "frames"
+    if unit == "min":
+        mine = mine[mine["duration_min"].notna()]
     duration = mine["duration_min"] if unit == "min" else mine["n_frames"]
     table = mine[["fov"]].assign(
         duration=duration.astype(float), event=~mine["censored_end"].astype(bool)

@@ -8,19 +8,20 @@ own. A step adds columns under new names; none writes over a measurement.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypedDict, cast
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.tabulation.expressions import Expression, numbers
 from cyto_kedro.core.keys import divide
 from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.schemas import TableOf
 
 Reach = Literal["frame", "film", "plate"]
 
@@ -28,12 +29,17 @@ Reach = Literal["frame", "film", "plate"]
 _CALIBRATED = ("_um", "_um2", "_mm2", "_min")
 
 
+class MeasuredCells(TypedDict):
+    """What measuring and the steps on the table of cells make."""
+
+    cells: TableOf[schemas.Cells]
+
+
 class ColumnStep(Algorithm):
     """A step on the table of one population's cells.
 
-    Reads ``"dataframe"`` (`schemas.Cells` of one field, or a block of it), and what the class names;
-    returns ``"dataframe"``, the same rows (`FilterCells`: some of them) in the same order, with
-    further columns.
+    Reads ``cells`` (of one field, or a block of it), and what the class declares; returns the same
+    rows (`FilterCells`: some of them) in the same order, with further columns.
     """
 
     populations: tuple[str, ...] | None = Field(
@@ -49,14 +55,7 @@ class ColumnStep(Algorithm):
         """Whether the step is for cells of `population`."""
         return self.populations is None or population in self.populations
 
-    @abstractmethod
-    def apply(self, table: pd.DataFrame, data: Data) -> pd.DataFrame:
-        """The table after the step."""
-
-    def __call__(self, data: Data) -> Data:
-        return {"dataframe": self.apply(data["dataframe"], data)}
-
-    def add(self, table: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    def add(self, table: pd.DataFrame, columns: Mapping[str, Any]) -> TableOf[schemas.Cells]:
         """`table` with new columns.
 
         Raises
@@ -69,7 +68,7 @@ class ColumnStep(Algorithm):
                 f"{type(self).__name__} would write over the column {twice[0]!r}: give another name "
                 "(or suffix), so that what was measured stays"
             )
-        return table.assign(**columns)
+        return cast("TableOf[schemas.Cells]", table.assign(**columns))
 
 
 class FilterCells(ColumnStep):
@@ -87,6 +86,13 @@ class FilterCells(ColumnStep):
         If a column in µm or minutes has no value at all (an uncalibrated film): no cell would be left.
     ConfigError
         If a column is unknown or holds no numbers.
+
+    Examples
+    --------
+    >>> key = {"fov": "a", "population": "T", "frame": 0}
+    >>> cells = pd.DataFrame({**key, "label": [1, 2], "area_px": [9, 90]})
+    >>> FilterCells(keep={"area_px": (20, None)})(cells=cells)["cells"]["label"].tolist()
+    [2]
     """
 
     keep: dict[str, tuple[float | None, float | None]] = Field(
@@ -124,8 +130,9 @@ class FilterCells(ColumnStep):
         """See `ColumnStep.reach`."""
         return self.over if self.quantiles else "frame"
 
-    def apply(self, table: pd.DataFrame, data: Data) -> pd.DataFrame:
+    def run(self, cells: TableOf[schemas.Cells]) -> MeasuredCells:
         """The rows that are kept, numbered anew."""
+        table = cells
         kept = np.ones(len(table), bool)
         limits = {name: (low, high) for name, (low, high) in self.keep.items()}
         for name, (low, high) in limits.items():
@@ -140,7 +147,7 @@ class FilterCells(ColumnStep):
             for name in condition.columns:
                 met |= self.keep_unknown & np.isnan(self._known(table, name))
             kept &= met
-        return table[kept].reset_index(drop=True)
+        return {"cells": table[kept].reset_index(drop=True)}
 
     def _within(self, values: np.ndarray, low: Any, high: Any) -> np.ndarray:
         inside = ~np.isnan(values)
@@ -171,12 +178,19 @@ class NormaliseColumns(ColumnStep):
     two percentiles are equal, as with one cell. Per frame it takes out bleaching, and a rise that all
     cells share; per film it keeps both; per plate it makes fields comparable that share an exposure.
 
-    Data: ``"state"`` (`over: plate` only), what `estimate` returned for all fields of the plate.
+    ``state`` (`over: plate` only) is what `estimate` returned for all fields of the plate.
 
     Raises
     ------
     ConfigError
         If a pattern matches no column, a column holds no numbers, or is there already.
+
+    Examples
+    --------
+    >>> key = {"fov": "a", "population": "T", "frame": 0}
+    >>> cells = pd.DataFrame({**key, "label": [1, 2], "PI_mean": [5, 9]})
+    >>> NormaliseColumns(columns=["PI_mean"])(cells=cells)["cells"]["PI_mean_norm"].tolist()
+    [0.0, 1.0]
     """
 
     columns: tuple[str, ...] = Field(
@@ -212,15 +226,17 @@ class NormaliseColumns(ColumnStep):
             found[name] = [float(low[0]), float(high[0])] if len(values) else [np.nan, np.nan]
         return found
 
-    def apply(self, table: pd.DataFrame, data: Data) -> pd.DataFrame:
+    def run(
+        self, cells: TableOf[schemas.Cells], state: Mapping[str, Any] | None = None
+    ) -> MeasuredCells:
         """The table with the scaled columns."""
-        added = {}
+        table, added = cells, {}
         for name in _matching(table, self.columns, type(self).__name__):
             values = numbers(table, name, type(self).__name__)
             low: Any
             high: Any
             if self.over == "plate":
-                known = data.get("state") or {}
+                known = state or {}
                 if name not in known:
                     why = unknown("column", name, known)
                     raise ConfigError(f"NormaliseColumns over a plate: not estimated: {why}")
@@ -230,7 +246,7 @@ class NormaliseColumns(ColumnStep):
                 low, high = _quantiles(values, _groups(table, self.over), shares)
             scaled = divide(values - low, high - low)
             added[f"{name}_{self.suffix}"] = np.clip(scaled, 0, 1) if self.clip else scaled
-        return self.add(table, added)
+        return {"cells": self.add(table, added)}
 
 
 class Compute(ColumnStep):
@@ -243,6 +259,12 @@ class Compute(ColumnStep):
     ------
     ConfigError
         If an expression is not allowed, a column is missing, holds no numbers, or is there already.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"fov": "a", "population": "T", "frame": 0, "label": [1], "area_px": [9.0]})
+    >>> Compute(columns={"side": "sqrt(area_px)"})(cells=cells)["cells"]["side"].tolist()
+    [3.0]
     """
 
     columns: dict[str, str] = Field(min_length=1, description="new column -> expression")
@@ -254,11 +276,11 @@ class Compute(ColumnStep):
             Expression(text)
         return value
 
-    def apply(self, table: pd.DataFrame, data: Data) -> pd.DataFrame:
+    def run(self, cells: TableOf[schemas.Cells]) -> MeasuredCells:
         """The table with the computed columns."""
         for name, text in self.columns.items():
-            table = self.add(table, {name: Expression(text)(table)})
-        return table
+            cells = self.add(cells, {name: Expression(text)(cells)})
+        return {"cells": cells}
 
 
 def _matching(table: pd.DataFrame, patterns: tuple[str, ...], where: str) -> list[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 from scipy.spatial import cKDTree
 
-from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.tabulation.columns import ColumnStep, Reach
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.tabulation.columns import ColumnStep, MeasuredCells, Reach
 from cyto_kedro.algorithms.tabulation.expressions import Expression, numbers
 from cyto_kedro.core.keys import MISSING, find
-from cyto_kedro.errors import ConfigError, unknown
+from cyto_kedro.core.units import PositiveLength, in_px
+from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.schemas import TableOf
 
 
 class CrossTable(ColumnStep):
@@ -31,14 +34,23 @@ class CrossTable(ColumnStep):
 
     Null where there is no such cell.
 
-    Data: ``"others"``, ``{population: table}`` of the same film; ``"touches"`` (`schemas.Touches`, of
-    `by: contact`); ``"population"``; ``"pixel_size_um"``.
+    ``others`` is ``{population: table}`` of the same film, ``touches`` is for `by: contact`.
 
     Raises
     ------
     ConfigError
         If a population or column is unknown, a column holds no numbers or is there already, or
         `max_distance_um` is given for an uncalibrated film.
+
+    Examples
+    --------
+    >>> place = {"fov": "a", "frame": 0, "y_px": 0.0}
+    >>> t = pd.DataFrame({**place, "population": "T", "label": [1], "x_px": [0.0]})
+    >>> c = pd.DataFrame({**place, "population": "C", "label": [5, 6], "x_px": [3.0, 9.0]})
+    >>> step = CrossTable(other="C", by="nearest")
+    >>> found = step(cells=t, others={"T": t, "C": c}, population="T")["cells"]
+    >>> found[["C_nearest_label", "C_nearest_px"]].values.tolist()
+    [[5, 3.0]]
     """
 
     other: str = Field(description="population whose columns are brought")
@@ -50,18 +62,15 @@ class CrossTable(ColumnStep):
     only: str | None = Field(
         default=None, description="condition on cells of `other`, as in `Compute`, such as dead"
     )
-    max_distance_um: float | None = Field(
-        default=None, gt=0, description="cells further away are none: centre to centre, or gap, µm"
+    max_distance: PositiveLength | None = Field(
+        default=None, description="cells further away are none: centre to centre, or gap"
     )
-    max_distance_px: float | None = Field(default=None, gt=0, description="the same in pixels")
     name: str | None = Field(default=None, description="first part of the new columns' names")
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if self.only is not None:
             Expression(self.only)
-        if self.max_distance_um is not None and self.max_distance_px is not None:
-            raise ConfigError("CrossTable: give max_distance_um or max_distance_px, not both")
         if self.by == "label" and not self.columns:
             raise ConfigError("CrossTable by label: name at least one of columns")
         return self
@@ -71,9 +80,21 @@ class CrossTable(ColumnStep):
         """See `ColumnStep.reach`."""
         return "film"
 
-    def apply(self, table: pd.DataFrame, data: Data) -> pd.DataFrame:
+    def needs(self) -> tuple[str, ...]:
+        """Touches only where they are asked for."""
+        names = super().needs()
+        return names if self.by == "contact" else tuple(n for n in names if n != "touches")
+
+    def run(
+        self,
+        cells: TableOf[schemas.Cells],
+        others: Mapping[str, pd.DataFrame],
+        population: str,
+        touches: TableOf[schemas.Touches] | None = None,
+        pixel_size_um: float | None = None,
+    ) -> MeasuredCells:
         """The table with the columns of `other`."""
-        others = data["others"]
+        table, size = cells, pixel_size_um
         if self.other not in others:
             raise ConfigError(f"CrossTable.other: {unknown('population', self.other, others)}")
         other = others[self.other]
@@ -82,47 +103,46 @@ class CrossTable(ColumnStep):
         other = other.sort_values(["frame", "label"], ignore_index=True)
         values = {column: numbers(other, column, "CrossTable") for column in self.columns}
         prefix = self.name or self.other
-        size, same = data.get("pixel_size_um"), self.other == data["population"]
-        reach = np.inf
-        if self.max_distance_um is not None or self.max_distance_px is not None:
-            reach = length_px("max_distance", self.max_distance_um, self.max_distance_px, size)
+        limit = in_px(self, "max_distance", size)
+        reach, same = np.inf if limit is None else limit, self.other == population
         if self.by == "contact":
-            return self.add(table, self._in_contact(table, other, values, prefix, reach, data))
+            if touches is None:
+                raise InputError("CrossTable by contact needs 'touches', which was not given")
+            near = touches[touches["distance_px"] <= reach]
+            added = self._in_contact(table, population, other, values, prefix, near)
+            return {"cells": self.add(table, added)}
         if self.by == "label":
             at = find(_key(other, "label"), _key(table, "label"))
             found = at != MISSING
-            return self.add(
-                table, {f"{prefix}_{k}": _take(v, at, found) for k, v in values.items()}
-            )
+            brought: dict[str, Any] = {
+                f"{prefix}_{name}": _take(v, at, found) for name, v in values.items()
+            }
+            return {"cells": self.add(table, brought)}
         at, distance = _nearest(table, other, same)
         found = (at != MISSING) & (distance <= reach)
         label = pd.array(_take(other["label"].to_numpy(float), at, found), dtype="Float64")
         distance = np.where(found, distance, np.nan)
-        return self.add(
-            table,
-            {
-                **{f"{prefix}_{name}": _take(each, at, found) for name, each in values.items()},
-                f"{prefix}_nearest_px": distance,
-                f"{prefix}_nearest_um": distance * (np.nan if size is None else size),
-                f"{prefix}_nearest_label": label.astype("Int64"),
-            },
-        )
+        brought = {
+            **{f"{prefix}_{name}": _take(each, at, found) for name, each in values.items()},
+            f"{prefix}_nearest_px": distance,
+            f"{prefix}_nearest_um": distance * (np.nan if size is None else size),
+            f"{prefix}_nearest_label": label.astype("Int64"),
+        }
+        return {"cells": self.add(table, brought)}
 
     def _in_contact(
         self,
         table: pd.DataFrame,
+        population: str,
         other: pd.DataFrame,
         values: dict[str, np.ndarray],
         prefix: str,
-        reach: float,
-        data: Data,
+        touches: pd.DataFrame,
     ) -> dict[str, np.ndarray]:
-        touches = data["touches"]
-        touches = touches[touches["distance_px"] <= reach]
         mine, theirs = [], []
         for one, two in ("ab", "ba"):
             side = touches[
-                (touches[f"population_{one}"] == data["population"])
+                (touches[f"population_{one}"] == population)
                 & (touches[f"population_{two}"] == self.other)
             ]
             mine.append(find_rows(table, side["frame"], side[f"label_{one}"]))

@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_serializer, field_validator
+from scipy import ndimage as ndi
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.preprocessing.filmed import filmed
 
 # Imported so that their groups are known by name.
 from cyto_kedro.algorithms.tabulation import intensity as _intensity  # noqa: F401
 from cyto_kedro.algorithms.tabulation import polygon as _polygon  # noqa: F401
 from cyto_kedro.algorithms.tabulation import texture as _texture  # noqa: F401
+from cyto_kedro.algorithms.tabulation.columns import MeasuredCells
 from cyto_kedro.algorithms.tabulation.frame import SMALL, FrameCells, ratio_of
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup, make_groups
 from cyto_kedro.algorithms.tabulation.hull import hull_measures
-from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame, read_masks, spans
+from cyto_kedro.algorithms.tabulation.masks import read_frame, read_masks, spans
+from cyto_kedro.core.contract import Images, Label, Stack
 from cyto_kedro.errors import ConfigError, InputError
 
 
 class Features(Algorithm):
     """Measure every cell of every frame.
 
-    Data
-    ----
-    ``"label"``          (T, Y, X) integer, background 0; NumPy or Dask, computed frame by frame.
-    ``"image"``          ``{channel: (T, Y, X)}``, measurement images; may be empty.
-    ``"fov"``, ``"population"``   names, copied to every row.
-    ``"frame_start"``    number of the film's frame at index 0 (default 0).
-    ``"pixel_size_um"``  micrometres per pixel, or None: the µm columns are then null.
-    ``"time_min"``       (T,) minutes from the film's start, or None: `time_min` is then null.
-    ``"filmed_yx"``      (T, 4) y0, y1, x0, x1, ends not included: the part of each frame that was not
-                         moved in from outside by registration (default: all of it).
-
-    Returns ``{"dataframe": Cells}`` with ``<channel>_<stat>`` for every channel and stat, and the
-    columns of `groups`.
-
-    Shape measures are defined as in `skimage.measure.regionprops` (perimeter: Benkrid & Crookes,
+    The table has ``<channel>_<stat>`` for every channel and stat, and the columns of `groups`. Shape
+    measures are defined as in `skimage.measure.regionprops` (perimeter: Benkrid & Crookes,
     4-neighbourhood; ellipse: second central moments). `<channel>_sd` divides by n. `groups` adds what
     costs more: `Quantiles`, `LocalBackground`, `Rim`, `MassOffset`, `Haralick`, `Polygon`.
 
@@ -50,9 +41,19 @@ class Features(Algorithm):
     ConfigError
         If a group names an unknown channel, or a length in µm for an uncalibrated film, or if two
         make the same column.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 9, 9), np.uint32)
+    >>> label[0, 3:6, 3:7] = 1
+    >>> image = {"PI": np.full((1, 9, 9), 5.0)}
+    >>> features = Features(groups=[{"name": "Rim", "args": {"depth_px": 1}}])
+    >>> cells = features(label=label, image=image)["cells"]
+    >>> cells[["label", "y_px", "x_px", "area_px", "PI_mean", "PI_rim_ratio"]].values.tolist()
+    [[1.0, 4.0, 4.5, 12.0, 5.0, 1.0]]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     groups: tuple[FeatureGroup, ...] = Field(
         default=(), description="further groups of features, each `{name: ..., args: {...}}`"
@@ -74,25 +75,52 @@ class Features(Algorithm):
             for each in groups
         ]
 
-    def __call__(self, data: Data) -> Data:
-        fov, population = str(data["fov"]), str(data["population"])
-        name = f"field {fov!r}, population {population!r}"
-        label = label_frames(data["label"], name)
-        images: dict[str, Any] = dict(data.get("image") or {})
-        for channel, image in images.items():
-            if tuple(image.shape) != tuple(label.shape):
+    def run(
+        self,
+        label: Label,
+        image: Images | None = None,
+        fov: str = "fov1",
+        population: str = "cells",
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+        time_min: Sequence[float] | None = None,
+        filmed_yx: np.ndarray | None = None,
+        valid: np.ndarray | None = None,
+    ) -> MeasuredCells:
+        """Measure the cells of `label`, frame by frame.
+
+        Parameters
+        ----------
+        image
+            Measurement images.
+        time_min
+            (T,) minutes from the film's start.
+        filmed_yx
+            (T, 4) y0, y1, x0, x1, ends not included: the part of each frame that was not moved in from
+            outside by registration; None: all of it.
+        valid
+            (Y, X) or (T, Y, X) bool: which pixels were filmed at all; None: it is looked for. A cell
+            that reaches the others is at the border; backgrounds are taken from filmed pixels.
+        """
+        name, start, size, times = (
+            f"field {fov!r}, population {population!r}",
+            frame_start,
+            pixel_size_um,
+            time_min,
+        )
+        images: dict[str, Stack] = dict(image or {})
+        for channel, stack in images.items():
+            if tuple(stack.shape) != tuple(label.shape):
                 raise InputError(
-                    f"{name}: channel {channel!r} has shape {tuple(image.shape)}, the labels "
+                    f"{name}: channel {channel!r} has shape {tuple(stack.shape)}, the labels "
                     f"{tuple(label.shape)}; a cell is measured where its mask lies, so both must "
                     "have the same frames, rows and columns"
                 )
-        start, size = int(data.get("frame_start") or 0), data.get("pixel_size_um")
-        times = data.get("time_min")
         if times is not None and len(times) != len(label):
             raise InputError(f"{name}: {len(times)} times for {len(label)} frames of labels")
 
         everything = [0, label.shape[1], 0, label.shape[2]]
-        filmed = data.get("filmed_yx", np.tile(everything, (len(label), 1)))
+        region = np.tile(everything, (len(label), 1)) if filmed_yx is None else filmed_yx
         # glibc hands freed arrays back to the system and takes them anew, page by page, at every
         # frame: a quarter of the time. Freeing one large block, never touched, stops it.
         np.empty(16 << 20, np.uint8)
@@ -103,8 +131,10 @@ class Features(Algorithm):
             n = len(masks.labels)
             if n == 0:
                 continue
-            seen = {channel: np.asarray(image[index]) for channel, image in images.items()}
-            columns = self.measure(FrameCells(masks, seen, where, size), filmed[index])
+            seen = {channel: np.asarray(stack[index]) for channel, stack in images.items()}
+            told = valid if valid is None or valid.ndim == 2 else valid[index]
+            cells = FrameCells(masks, seen, where, size, shown_in(seen, told))
+            columns = self.measure(cells, region[index])
             columns["frame"] = np.full(n, start + index)
             columns["time_min"] = np.full(n, np.nan if times is None else float(times[index]))
             blocks.append(columns)
@@ -124,17 +154,17 @@ class Features(Algorithm):
         columns |= {"x_um": columns["x_px"] * scale, "y_um": columns["y_px"] * scale}
         columns["area_um2"] = columns["area_px"] * scale**2
         columns["perimeter_um"] = columns["perimeter_px"] * scale
-        return {"dataframe": schemas.from_columns(schemas.Cells, columns)}
+        return {"cells": schemas.from_columns(schemas.Cells, columns)}
 
     def measure(self, cells: FrameCells, filmed: Sequence[int]) -> dict[str, np.ndarray]:
         """All columns of one frame, pixel ones only."""
         columns = shape_measures(cells)
-        columns["on_border"] = _reaches(columns, filmed)
+        columns["on_border"] = _reaches(columns, filmed) | _beside_unfilmed(cells)
         for channel in cells.images:
             stats = intensity_measures(cells, channel)
             columns |= {f"{channel}_{stat}": stats[stat] for stat in schemas.STATS}
         for group in self.groups:
-            found = group({"cells": cells})["columns"]
+            found = group.measure(cells)
             if twice := columns.keys() & found.keys():
                 raise ConfigError(
                     f"feature group {type(group).__name__} would write over {sorted(twice)}, which "
@@ -149,6 +179,24 @@ def _reaches(columns: dict[str, np.ndarray], region: Sequence[int]) -> np.ndarra
     y0, y1, x0, x1 = region
     starts = (columns["bbox_y0_px"] <= y0) | (columns["bbox_x0_px"] <= x0)
     return starts | (columns["bbox_y1_px"] >= y1) | (columns["bbox_x1_px"] >= x1)
+
+
+def shown_in(images: Mapping[str, np.ndarray], valid: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Which pixels (Y, X) were filmed, of the channels where it is not all of them.
+
+    It is `valid` for all of them, or looked for in each.
+    """
+    masks = {name: filmed(image) if valid is None else valid for name, image in images.items()}
+    return {name: mask for name, mask in masks.items() if not mask.all()}
+
+
+def _beside_unfilmed(cells: FrameCells) -> np.ndarray:
+    """(n,) bool: cells with a pixel that was not filmed in some channel, or beside one."""
+    beside = np.zeros(len(cells), bool)
+    for mask in cells.filmed.values():
+        near = ndi.binary_dilation(~mask, np.ones((3, 3), bool)).ravel()[cells.pixels]
+        beside[cells.owner[near]] = True
+    return beside
 
 
 def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:

@@ -28,6 +28,8 @@ class FrameCells:
     images: dict[str, np.ndarray]  #: channel -> (Y, X)
     where: str = "frame 0"  #: field, population and frame, for messages
     pixel_size_um: float | None = None
+    #: channel -> (Y, X) bool, which pixels were filmed, of channels where it is not all of them
+    filmed: dict[str, np.ndarray] = field(default_factory=dict)
     _held: dict[Hashable, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:

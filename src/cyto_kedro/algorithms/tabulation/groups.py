@@ -5,30 +5,36 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from inspect import isabstract
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data, construct
+from cyto_kedro.algorithms.base import Algorithm, construct
 from cyto_kedro.algorithms.tabulation.frame import FrameCells
 from cyto_kedro.errors import ConfigError, unknown
+
+
+class FrameColumns(TypedDict):
+    """What a group makes of one frame."""
+
+    columns: Mapping[str, np.ndarray]
 
 
 class FeatureGroup(Algorithm):
     """Columns that `Features` adds to the table, one group a class.
 
-    Data: ``"cells"``, a `FrameCells`. Returns ``{"columns": {name: (n_cells,) float64}}``, one value
-    a cell in the order of its labels, NaN where it is not defined; the same names for every frame,
-    also one without cells.
+    Measured on the cells of one frame: ``{name: (n_cells,) float64}``, one value a cell in the order of
+    its labels, NaN where it is not defined; the same names for every frame, also one without cells.
     """
 
     @abstractmethod
     def measure(self, cells: FrameCells) -> dict[str, np.ndarray]:
         """Columns of one frame."""
 
-    def __call__(self, data: Data) -> Data:
-        return {"columns": self.measure(data["cells"])}
+    def run(self, cells: FrameCells) -> FrameColumns:
+        """`measure`, as an algorithm."""
+        return {"columns": self.measure(cells)}
 
 
 class ChannelGroup(FeatureGroup):

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from cyto_kedro.algorithms.base import length_px
 from cyto_kedro.algorithms.tabulation.frame import FrameCells, ratio_of, sorted_by_cell
 from cyto_kedro.algorithms.tabulation.groups import ChannelGroup
 from cyto_kedro.algorithms.tabulation.regions import Runs, interior, ring
+from cyto_kedro.core.units import Length, PositiveLength
 from cyto_kedro.errors import ConfigError
 
 
@@ -44,7 +44,8 @@ class LocalBackground(ChannelGroup):
     """Intensity less the background around the cell.
 
     The background is the median (or mean) of a ring: pixels farther than `gap` and at most `gap` +
-    `width` from the mask, centre to centre, that lie in no mask of the population and are finite.
+    `width` from the mask, centre to centre, that lie in no mask of the population, were filmed
+    and are finite.
     Rings of neighbours may share pixels. Columns ``<channel>_background``,
     ``<channel>_corrected_mean`` (mean less background) and ``<channel>_corrected_sum`` (that times
     the area); null for a cell around which no such pixel is left.
@@ -55,10 +56,8 @@ class LocalBackground(ChannelGroup):
     than half of it.
     """
 
-    gap_um: float | None = Field(None, ge=0, description="left out around the mask, µm")
-    gap_px: float | None = Field(None, ge=0, description="the same, pixels")
-    width_um: float | None = Field(None, gt=0, description="width of the ring, µm")
-    width_px: float | None = Field(None, gt=0, description="the same, pixels")
+    gap: Length = Field(description="left out around the mask")
+    width: PositiveLength = Field(description="width of the ring")
     statistic: Literal["median", "mean"] = Field("median", description="of the ring's pixels")
 
     def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
@@ -67,14 +66,17 @@ class LocalBackground(ChannelGroup):
         Raises
         ------
         ConfigError
-            If a length is missing, given twice, or in µm for an uncalibrated film.
+            If a length is in µm and the film uncalibrated.
         """
-        gap = length_px("gap", self.gap_um, self.gap_px, cells.pixel_size_um)
-        width = length_px("width", self.width_um, self.width_px, cells.pixel_size_um)
+        gap = self.gap.in_px("gap", cells.pixel_size_um)
+        width = self.width.in_px("width", cells.pixel_size_um)
         around = cells.shared(("ring", gap, width), lambda: self._ring(cells, gap, width))
         at, owner = around
         values = cells.images[channel].ravel()[at]
         fine = np.isfinite(values)
+        shown = cells.filmed.get(channel)
+        if shown is not None:
+            fine &= shown.ravel()[at]
         values, owner = values[fine], owner[fine]
         count = np.bincount(owner, minlength=len(cells))
         start = np.cumsum(count) - count
@@ -115,8 +117,7 @@ class Rim(ChannelGroup):
     is rim, the ratio also where the interior is not positive.
     """
 
-    depth_um: float | None = Field(None, gt=0, description="depth of the rim, µm")
-    depth_px: float | None = Field(None, ge=1, description="the same, pixels")
+    depth: PositiveLength = Field(description="depth of the rim; at least 1 pixel")
 
     def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
         """Stats of one channel in one frame.
@@ -124,11 +125,10 @@ class Rim(ChannelGroup):
         Raises
         ------
         ConfigError
-            If the depth is missing, given twice, or in µm for an uncalibrated film.
+            If the depth is in µm and the film uncalibrated.
         """
-        depth = length_px("depth", self.depth_um, self.depth_px, cells.pixel_size_um)
         # Every mask has an outline, however shallow the rim.
-        depth = max(depth, 1.0)
+        depth = max(self.depth.in_px("depth", cells.pixel_size_um), 1.0)
         inner: Runs = cells.shared(("interior", depth), lambda: interior(cells.masks, depth))
         at, owner = inner.pixels(cells.masks.shape[1])
         count = np.bincount(owner, minlength=len(cells))

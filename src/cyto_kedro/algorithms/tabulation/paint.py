@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.tabulation.expressions import numbers
-from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame
-from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.algorithms.tabulation.masks import read_frame
+from cyto_kedro.core.contract import Image, Label
+from cyto_kedro.core.units import Length, PositiveLength
+from cyto_kedro.errors import InputError
+from cyto_kedro.schemas import TableOf
+
+
+class Painted(TypedDict):
+    """What painting makes."""
+
+    image: Image
 
 
 class PaintColumn(Algorithm):
     """Paint each mask with its cell's value of a column.
 
-    Reads ``"label"`` ((T, Y, X) integer, NumPy or Dask, read frame by frame), ``"dataframe"`` (a table
-    with `frame`, `label` and the column: `cells`, `viability`, `cell_columns`, …, of one population;
-    rows of other frames are left out), ``"frame_start"`` (default 0). Returns ``"image"`` (T, Y, X)
-    float32, null outside of cells, and on masks without a row or a value.
+    The table is of one population and may be `cells`, `viability`, `cell_columns` or another with a row
+    per cell and frame; rows of other frames are left out. The image is float32, null outside of cells,
+    and on masks without a row or a value.
 
     Raises
     ------
@@ -28,15 +37,19 @@ class PaintColumn(Algorithm):
         If a cell has two rows, or a row's label is larger than any mask's in its frame.
     ConfigError
         If the column is missing or holds no numbers.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"fov": "a", "population": "T", "frame": 0, "label": [2], "dead": [True]})
+    >>> PaintColumn(column="dead")(cells=cells, label=np.array([[[0, 1, 2]]]))["image"].tolist()
+    [[[nan, nan, 1.0]]]
     """
 
     column: str = Field(description="whose value is painted; yes and no become 1 and 0")
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"image"}``."""
-        where = f"PaintColumn, column {self.column!r}"
-        label, table = label_frames(data["label"], where), data["dataframe"]
-        start = int(data.get("frame_start") or 0)
+    def run(self, cells: TableOf[schemas.Cells], label: Label, frame_start: int = 0) -> Painted:
+        """Paint every frame of `label`."""
+        where, start, table = f"PaintColumn, column {self.column!r}", frame_start, cells
         image = np.full(label.shape, np.nan, np.float32)
         for index, rows in _frames(table, start, len(label), ["label"]):
             masks = read_frame(label, index, f"{where}, frame {start + index}")
@@ -62,36 +75,39 @@ class PaintColumn(Algorithm):
 class PaintPoints(Algorithm):
     """Paint a disc of a column's value at each row's position, for tables without masks.
 
-    Reads ``"dataframe"`` (a table with `frame`, `x_px`, `y_px` and the column), ``"shape"`` (rows,
-    columns), ``"n_frames"``, ``"frame_start"`` (default 0), ``"pixel_size_um"``. Returns ``"image"``
-    (T, Y, X) float32, null outside of the discs. A pixel belongs to a disc if its centre is within the
-    radius; where discs overlap, to the nearest position, the earlier row at a tie.
+    The image is float32, null outside of the discs. A pixel belongs to a disc if its centre is within
+    the radius; where discs overlap, to the nearest position, the earlier row at a tie.
 
     Raises
     ------
     ConfigError
         If the column is missing or holds no numbers, or the radius is in µm and the film uncalibrated.
+
+    Examples
+    --------
+    >>> at = {"fov": "a", "population": "T", "track_id": 1, "frame": 0, "x_px": 1.0, "y_px": 0.0}
+    >>> points = pd.DataFrame([{**at, "speed": 7.0}])
+    >>> paint = PaintPoints(column="speed", radius_px=1)
+    >>> paint(track_points=points, shape=(1, 4), n_frames=1)["image"].tolist()
+    [[[7.0, 7.0, 7.0, nan]]]
     """
 
     column: str = Field(description="whose value is painted; yes and no become 1 and 0")
-    radius_um: float | None = Field(default=None, gt=0, description="of a disc, µm")
-    radius_px: float | None = Field(default=None, gt=0, description="the same in pixels; default 5")
+    radius: PositiveLength = Field(default=Length(px=5.0), description="of a disc")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> Self:
-        if self.radius_um is not None and self.radius_px is not None:
-            raise ConfigError("PaintPoints: give radius_um or radius_px, not both")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"image"}``."""
-        px = 5.0 if self.radius_um is None and self.radius_px is None else self.radius_px
-        radius = length_px("radius", self.radius_um, px, data.get("pixel_size_um"))
-        height, width = data["shape"]
-        start, n_frames = int(data.get("frame_start") or 0), int(data["n_frames"])
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        shape: tuple[int, int],
+        n_frames: int,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Painted:
+        """Paint `n_frames` frames of `shape` (rows, columns)."""
+        radius = self.radius.in_px("radius", pixel_size_um)
+        (height, width), start, table = shape, frame_start, track_points
         image = np.full((n_frames, height, width), np.nan, np.float32)
         reach = np.arange(-int(radius) - 1, int(radius) + 2)
-        table = data["dataframe"]
         for index, rows in _frames(table, start, n_frames, ["x_px", "y_px"]):
             values = numbers(rows, self.column, f"PaintPoints, column {self.column!r}")
             x, y = rows["x_px"].to_numpy(float), rows["y_px"].to_numpy(float)

@@ -8,23 +8,32 @@ centre, see `cyto_kedro.algorithms.contacts.positions`.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.tabulation.masks import label_frames, read_frame
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.tabulation.masks import read_frame
 from cyto_kedro.algorithms.tabulation.proximity import (
     Outlines,
     Reader,
     dilated_overlap,
     frame_touches,
 )
+from cyto_kedro.core.contract import Labels
+from cyto_kedro.core.units import Length, PositiveLength
 from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.schemas import TableOf
 
 Columns = dict[str, np.ndarray]
+
+
+class Touching(TypedDict):
+    """What every definition makes."""
+
+    touches: TableOf[schemas.Touches]
 
 
 class MaskTouches(Algorithm):
@@ -56,43 +65,44 @@ class MaskTouches(Algorithm):
         """The pairs of one frame that meet: the columns of `frame_touches`, and perhaps more."""
         return frame_touches(lines, self.reach_px(pixel_size_um))
 
-    def __call__(self, data: Data) -> Data:
+    def run(
+        self,
+        label: Labels,
+        fov: str = "fov1",
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Touching:
         """Find the touches of a film.
 
-        Reads ``"label"``, ``{population: (T, Y, X)}`` in the order of the assay (integer, NumPy or
-        Dask, computed frame by frame; side a is the earlier population, or the smaller label within
-        one); ``"fov"``, its name; optional ``"frame_start"``, number of the film's frame at index 0,
-        and ``"pixel_size_um"`` (None: the µm columns are null).
-
-        Returns
-        -------
-        ``{"dataframe": Touches}``.
+        Parameters
+        ----------
+        label
+            In the order of the assay, computed frame by frame: side a is the earlier population, or
+            the smaller label within one.
 
         Raises
         ------
         ConfigError
-            If a length is missing, given twice, or in µm for an uncalibrated film.
+            If a length is in µm and the film uncalibrated.
         InputError
-            If shapes disagree or labels are not integers.
+            If shapes disagree.
         """
-        fov, size = str(data["fov"]), data.get("pixel_size_um")
+        labels, size, start = dict(label), pixel_size_um, frame_start
         self.reach_px(size)  # a length that cannot be resolved is told before pixels are read
-        labels: dict[str, Any] = dict(data["label"])
         shape = _shape(labels, fov)
-        start = int(data.get("frame_start") or 0)
         reader = Reader(shape[1:], len(labels))
         blocks = []
         for index in range(shape[0]):
             frames = [
-                read_frame(label, index, f"field {fov!r}, {population!r}, frame {start + index}")
-                for population, label in labels.items()
+                read_frame(stack, index, f"field {fov!r}, {population!r}, frame {start + index}")
+                for population, stack in labels.items()
             ]
             lines = reader.outlines(frames)
             found = _measures(lines, self.find(lines, size))
             found["frame"] = np.full(len(found["a"]), start + index)
             blocks.append(found)
         if not any(len(block["a"]) for block in blocks):
-            return {"dataframe": schemas.empty(schemas.Touches)}
+            return {"touches": schemas.empty(schemas.Touches)}
         table = {c: np.concatenate([b[c] for b in blocks]) for c in blocks[0]}
         n, names = len(table["a"]), np.array(list(labels), dtype=object)
         table["population_a"], table["population_b"] = names[table.pop("a")], names[table.pop("b")]
@@ -103,32 +113,43 @@ class MaskTouches(Algorithm):
             "contact_length_um": table["contact_length_px"] * scale,
             "definition": np.full(n, self.definition, object),
         }
-        return {"dataframe": schemas.from_columns(schemas.Touches, table)}
+        return {"touches": schemas.from_columns(schemas.Touches, table)}
 
 
 class Touches(MaskTouches):
     """Mask distance: the masks of the pair are at most a distance apart, edge to edge.
 
     0 means that they share a pixel edge or overlap.
+
+    Examples
+    --------
+    >>> label = {"T": np.array([[[1, 1, 0, 0, 0]]]), "C": np.array([[[0, 0, 0, 2, 2]]])}
+    >>> Touches(max_distance_px=1)(label=label)["touches"][["label_a", "label_b", "distance_px"]].values
+    array([[1., 2., 1.]])
     """
 
-    max_distance_um: float | None = Field(None, ge=0, description="reach in micrometres")
-    max_distance_px: float | None = Field(None, ge=0, description="reach in pixels")
+    max_distance: Length = Field(description="reach")
 
     @property
     def definition(self) -> str:
         """See `MaskTouches.definition`."""
-        return "mask distance <= " + said(self.max_distance_um, self.max_distance_px)
+        return "mask distance <= " + said(self.max_distance)
 
     def reach_px(self, pixel_size_um: float | None) -> float:
         """See `MaskTouches.reach_px`."""
-        return length_px("max_distance", self.max_distance_um, self.max_distance_px, pixel_size_um)
+        return self.max_distance.in_px("max_distance", pixel_size_um)
 
 
 class TouchingMasks(MaskTouches):
     """Touching: the masks of the pair share an edge of a pixel (or, where asked, a corner), or overlap.
 
     The distance is 0 edge to edge, or 0.41 pixels across a corner.
+
+    Examples
+    --------
+    >>> label = {"T": np.array([[[1, 0], [0, 2]]])}
+    >>> [len(TouchingMasks(corners=each)(label=label)["touches"]) for each in (False, True)]
+    [0, 1]
     """
 
     corners: bool = Field(default=False, description="meeting at the corner of a pixel counts too")
@@ -147,6 +168,12 @@ class OverlappingMasks(MaskTouches):
     """Overlap: the masks of the pair have pixels in common, so only between populations.
 
     The distance is always 0. Masks that were subtracted from each other cannot overlap.
+
+    Examples
+    --------
+    >>> label = {"T": np.array([[[1, 1, 0]]]), "C": np.array([[[0, 2, 2]]])}
+    >>> OverlappingMasks()(label=label)["touches"]["overlap_px"].tolist()
+    [1.0]
     """
 
     min_overlap_px: int = Field(default=1, ge=1, description="pixels in common that are asked for")
@@ -173,19 +200,21 @@ class DilatedOverlap(MaskTouches):
     mask. Some pixel is then that near to both, so the gap is at most 2 radius - 1 pixels; the
     number of such pixels stands in the column `dilated_overlap_px`. The distance is the gap of the
     masks as they are, edge to edge, not of the dilated ones.
+
+    Examples
+    --------
+    >>> label = {"T": np.array([[[1, 0, 0, 2]]])}
+    >>> DilatedOverlap(radius_px=2)(label=label)["touches"][["distance_px", "dilated_overlap_px"]].values
+    array([[2., 2.]])
     """
 
-    radius_um: float | None = Field(None, gt=0, description="radius of the disk in micrometres")
-    radius_px: float | None = Field(None, gt=0, description="radius of the disk in pixels")
+    radius: PositiveLength = Field(description="radius of the disk")
     min_overlap_px: int = Field(default=1, ge=1, description="pixels in common that are asked for")
 
     @property
     def definition(self) -> str:
         """See `MaskTouches.definition`."""
-        return (
-            f"masks dilated by {said(self.radius_um, self.radius_px)} overlap by >= "
-            f"{self.min_overlap_px} px"
-        )
+        return f"masks dilated by {said(self.radius)} overlap by >= {self.min_overlap_px} px"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
         """See `MaskTouches.reach_px`."""
@@ -201,12 +230,13 @@ class DilatedOverlap(MaskTouches):
         return _rows(found, shared >= self.min_overlap_px)
 
     def _radius(self, pixel_size_um: float | None) -> float:
-        return length_px("radius", self.radius_um, self.radius_px, pixel_size_um)
+        return self.radius.in_px("radius", pixel_size_um)
 
 
-def said(um: float | None, px: float | None) -> str:
-    """A length in words, in the unit that it was given in."""
-    return f"{um:g} um" if um is not None else f"{px:g} px" if px is not None else "?"
+def said(length: Length) -> str:
+    """A length in words, in the units that it was given in."""
+    given = ((length.um, "um"), (length.px, "px"))
+    return " or ".join(f"{value:g} {unit}" for value, unit in given if value is not None)
 
 
 def _rows(columns: Columns, kept: np.ndarray) -> Columns:
@@ -233,10 +263,7 @@ def _shape(labels: dict[str, Any], fov: str) -> tuple[int, int, int]:
     """The shape that the labels of all populations have."""
     if not labels:
         raise ConfigError(f"field {fov!r}: touches need the labels of at least one population")
-    shapes = {}
-    for population, label in labels.items():
-        name = f"field {fov!r}, population {population!r}"
-        shapes[population] = tuple(label_frames(label, name).shape)
+    shapes = {population: tuple(label.shape) for population, label in labels.items()}
     if len(set(shapes.values())) > 1:
         raise InputError(
             f"field {fov!r}: the populations' labels differ in shape, {shapes}; touches are "

@@ -75,8 +75,8 @@ def make_columns(
         for name in names:
             if step.is_for(name):
                 state = column_state[name].get(plate, {}).get(step.model_dump_json())
-                own = {"dataframe": tables[name], "population": name, "state": state}
-                tables[name] = step({**known, **own})["dataframe"]
+                own = {"cells": tables[name], "population": name, "state": state}
+                tables[name] = step({**known, **own})["cells"]
     return {
         name: table[[*CELL, *(each for each in table if each not in given[name])]]
         for name, table in tables.items()

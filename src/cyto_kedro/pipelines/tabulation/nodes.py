@@ -32,10 +32,10 @@ def measure_cells(
     frames_of = range(where["frame_start"], where["frame_start"] + len(labels))
     filmed = filmed_yx(registration, frames_of, where["shape"])
     data = {**where, "label": labels, "image": image, "filmed_yx": filmed}
-    table = features.make()(data)["dataframe"]
+    table = features.make()(data)["cells"]
     for step in steps.made():
         before = len(table)
-        table = step({**data, "dataframe": table})["dataframe"]
+        table = step({**data, "cells": table})["cells"]
         if len(table) < before:
             dropped, place = before - len(table), "/".join(group.values())
             log.info("%s: %s dropped %d of %d cells", place, type(step).__name__, dropped, before)
@@ -47,4 +47,4 @@ def find_touches(
 ) -> pd.DataFrame:
     """Pairs of masks within reach in each frame of a block: `schemas.Touches`."""
     masks = {population: labels[population] for population in manifest.populations}
-    return touches.make()({**context(group, manifest), "label": masks})["dataframe"]
+    return touches.make()({**context(group, manifest), "label": masks})["touches"]
