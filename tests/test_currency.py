@@ -13,7 +13,8 @@ from pydantic import RootModel
 
 from cyto_kedro.currency import group_of, input_digests, place_of, record, stale_groups
 from cyto_kedro.datasets import PartitionedDataset, TableDataset
-from cyto_kedro.ledger import Correction
+from cyto_kedro.errors import PartitionError
+from cyto_kedro.ledger import Correction, Ledger
 from cyto_kedro.lift import lift, spec_of
 from cyto_kedro.partitions import Plan
 from test_partitions import PLAN, store_of
@@ -152,6 +153,57 @@ def test_a_correction_stays_current_whatever_its_inputs_are(bench: Bench) -> Non
     assert list(bench.stale()) == ["b/C"]
     Path(bench.sum.path_of("a/C")).unlink()  # even a correction must be there
     assert bench.stale()["a/C"] == "sum: a/C is missing"
+
+
+def test_a_correction_made_while_a_node_computes_is_not_left_out_in_silence(
+    tmp_path: Path,
+) -> None:
+    bench: Bench
+
+    def slow(
+        group: Mapping[str, str], source: pd.DataFrame, manifest: Plan, factors: Factors
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        if group == {"fov": "a", "population": "T"}:  # a person corrects what was just read
+            bench.source.save({"a/T": pd.DataFrame({"x": [77]})})
+        return source * factors, source + factors
+
+    bench = Bench(tmp_path, slow)
+    before = bench.source.load_one("a/T")["x"].item()
+    inputs = bench.inputs
+    for chunks in bench.node.func(*inputs.values()):
+        for out, (dataset, chunk) in enumerate(
+            zip((bench.product, bench.sum), chunks, strict=True)
+        ):
+            dataset.save(chunk)
+            for each in chunk:
+                group = group_of(spec_of(bench.node.func), out, each)
+                record(dataset, each, input_digests(bench.node.func, inputs, group))
+                assert inputs["source"].changed() == (["a/T"] if each == "a/T" else [])
+    assert bench.product.load_one("a/T")["x"].item() == 2 * before
+    assert bench.stale() == {"a/T": "product: a/T was made from another source"}
+
+
+def test_a_corrected_partition_that_was_changed_afterwards_is_noticed(bench: Bench) -> None:
+    correction = Correction.model_validate(
+        {"who": "Ana", "why": "dirt", "when": "2026-01-01T00:00:00Z", "source": "x"}
+    )
+    with bench.product.correcting(correction):
+        bench.product.save({"a/T": pd.DataFrame({"x": [9]})})
+    assert bench.stale() == {}
+    Path(bench.product.path_of("a/T")).write_text("x\n10\n")
+    assert bench.stale()["a/T"].startswith("product: a/T was changed after Ana corrected it")
+
+
+def test_a_torn_entry_stops_no_other_group(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Ledger.read
+
+    def deny(ledger: Ledger, identity: str) -> Any:
+        if identity == "a/T":
+            raise PartitionError("a/T: the ledger entry cannot be read")
+        return read(ledger, identity)
+
+    monkeypatch.setattr(Ledger, "read", deny)
+    assert bench.stale() == {"a/T": "product: a/T: the ledger entry cannot be read"}
 
 
 def test_a_later_field_leaves_the_others_current(bench: Bench) -> None:

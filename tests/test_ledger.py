@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Correction, Entry, Ledger, changed, digest, hash_file
+from cyto_kedro.ledger import Correction, Entry, Ledger, changed, digest, hash_file, split_home
 from cyto_kedro.parameters import Assay, Segmentation
 
 LOCAL = fsspec.filesystem("file")
@@ -58,10 +58,57 @@ def test_an_entry_whose_write_dies_leaves_the_one_before(
     def die(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(type(LOCAL), "mv", die)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(PartitionError, match=r"f: it is saved, but .*f\.json cannot .*disk full"):
         ledger.write("f", entry(run_id="second"))
     assert ledger.read("f") == entry(run_id="first")
+    assert [each.name for each in (tmp_path / ".ledger").iterdir()] == ["f.json"]
+
+
+def test_two_writers_of_one_entry_do_not_tear_each_other_and_it_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    replace, inside = Path.replace, []
+
+    def between(part: Path, target: Path) -> Path:
+        if not inside:  # the other one writes while this one is about to rename
+            inside.append(part)
+            Ledger(LOCAL, str(tmp_path)).write("f", entry(run_id="second"))
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", between)
+    Ledger(LOCAL, str(tmp_path)).write("f", entry(run_id="first"))
+    assert Ledger(LOCAL, str(tmp_path)).read("f") == entry(run_id="first")
+    assert len(synced) == 2
+
+
+def test_an_entry_that_cannot_be_read_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(LOCAL, str(tmp_path))
+    ledger.write("f/T", entry())
+
+    def deny(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(LOCAL), "cat_file", deny)
+    with pytest.raises(PartitionError, match=r"f/T: the ledger entry .*f/T\.json cannot be read"):
+        ledger.read("f/T")
+
+
+@pytest.mark.parametrize(
+    ("path", "home", "place"),
+    [
+        ("/x/01_raw/films/data/03_primary/labels", "/x/01_raw/films/data", "03_primary/labels"),
+        ("/d/07_model_output/a/b.parquet", "/d", "07_model_output/a/b.parquet"),
+        ("/tmp/t/labels", "/tmp/t", "labels"),
+        ("bucket/08_reporting/report.html", "bucket", "08_reporting/report.html"),
+    ],
+)
+def test_the_data_folder_is_what_holds_kedros_layers(path: str, home: str, place: str) -> None:
+    assert split_home(path) == (home, place)
 
 
 def test_content_changes_with_the_file(tmp_path: Path) -> None:

@@ -36,10 +36,12 @@ def input_digests(
     inputs: Mapping[str, Any],
     group: Mapping[str, str],
     known: dict[tuple[str, ...], str] | None = None,
+    now: bool = False,
 ) -> dict[str, str]:
     """One hash per input of a group, and one for the code (its name and version).
 
-    Partitions are hashed by the content of the group's own, everything else as `narrow` gives it.
+    Partitions are hashed by the content of the group's own, as it was when they were opened;
+    everything else as `narrow` gives it. Inputs that the group does not use are left out.
 
     Parameters
     ----------
@@ -47,6 +49,8 @@ def input_digests(
         Kept from group to group of the same inputs: what `narrow` gives is the same for all blocks
         of a field and population (tables are cut by field, parameters by population), and is hashed
         once.
+    now
+        Partitions as they are now, whatever was read of them: what a run would find.
 
     Raises
     ------
@@ -56,11 +60,13 @@ def input_digests(
     plan = plan_of(inputs)
     worker = spec_of(func).func if is_lifted(func) else func
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
-    for name, value in inputs.items():
+    used = spec_of(func).needed(inputs) if is_lifted(func) else inputs
+    for name, value in used.items():
         if isinstance(value, Partitions):
             seen = spec_of(func).seen(name, group) if is_lifted(func) else group
             ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()
-            digests[name] = digest([[each, value.content(each)] for each in ids])
+            content = value.content if now else value.as_read
+            digests[name] = digest([[each, content(each)] for each in ids])
         else:
             key = (name, *(f"{k}={v}" for k, v in group.items() if k not in ("block", "tile")))
             found = known.get(key) if known is not None else None
@@ -93,6 +99,10 @@ class Place:
         """Hash of the file, or None when it is not there."""
         return self.ledger.content(self.name, self.path)
 
+    def is_stranger(self) -> bool:
+        """Whether a file is there that the ledger does not know."""
+        return self.ledger.stranger(self.name, self.path) is not None
+
 
 def place_of(dataset: AbstractDataset) -> Place | None:
     """Where a single-file dataset lies; None for what has no file."""
@@ -112,8 +122,11 @@ def record(
     """
     if isinstance(dataset, PartitionedDataset) and identity is not None:
         if dataset.correction(identity) is not None:
+            dataset.restore(identity)  # it may have landed just now
             return None
-        return dataset.record(identity, inputs, **more)
+        entry = dataset.record(identity, inputs, **more)
+        dataset.restore(identity)
+        return entry
     place = place_of(dataset)
     if place is None or not place.fs.isfile(place.path):
         return None
@@ -134,7 +147,7 @@ def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[St
     found = []
     known: dict[tuple[str, ...], str] = {}
     for group in spec.groups(plan):
-        digests = input_digests(node.func, inputs, group, known)
+        digests = input_digests(node.func, inputs, group, known, now=True)
         reason = _group_reason(spec, plan, group, digests, outputs)
         if reason:
             found.append(Stale(group, reason))
@@ -152,9 +165,11 @@ def _group_reason(
         if not isinstance(output, PartitionedDataset):
             raise PartitionError(f"{type(output).__name__} cannot hold the partitions of a node")
         for identity in plan.ids(grain, group):
-            reason = _reason(
-                output.ledger.read(identity), output.content(identity), digests, identity
-            )
+            try:
+                entry = output.held(identity) or output.ledger.read(identity)
+                reason = _reason(entry, output.content(identity), digests, identity)
+            except PartitionError as error:  # this group fails when it is saved, and no other
+                reason = str(error)
             if reason:
                 return f"{output.name}: {reason}"
     return None
@@ -164,7 +179,7 @@ def _whole_reason(
     node: Node, inputs: Mapping[str, Any], outputs: list[AbstractDataset]
 ) -> str | None:
     try:
-        digests = input_digests(node.func, inputs, {})
+        digests = input_digests(node.func, inputs, {}, now=True)
     except PartitionError:
         return "it looks anew at what only a run can see"
     for name, output in zip(node.outputs, outputs, strict=True):
@@ -185,8 +200,13 @@ def _reason(
         return f"{what} is missing"
     if entry is None:
         return f"{what} is in no ledger"
-    if entry.correction is not None:
+    if entry.correction is not None and entry.content == content:
         return None
+    if entry.correction is not None:
+        return (
+            f"{what} was changed after {entry.correction.who} corrected it (put the change in place "
+            "with `kedro cyto correct`; else the correction is put back, the change moved aside)"
+        )
     if entry.content != content:
         return f"{what} was changed outside the project (put it in place with `kedro cyto correct`)"
     different = changed(entry, digests)

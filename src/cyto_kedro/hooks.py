@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import distributions
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import ValidationError
 
+from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors, write_traceback
-from cyto_kedro.currency import group_of, input_digests, place_of, record
+from cyto_kedro.currency import group_of, input_digests, place_of, record, stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
-from cyto_kedro.ledger import as_json
+from cyto_kedro.ledger import as_json, move_aside, split_home
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
+from cyto_kedro.partitions import Partitions
 from cyto_kedro.runner import history
 
 log = logging.getLogger(__name__)
@@ -39,11 +42,18 @@ log = logging.getLogger(__name__)
 class CheckHooks:
     """Refuse before the run what would otherwise fail, or mislead, hours later."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # others read the configuration, and fail on it with less to say
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
         plain_errors()
-        self._parameters: dict[str, Any] = dict(context.config_loader["parameters"])
+        loader: Any = context.config_loader
+        self._conf = Conf(
+            str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env
+        )
+        self._conf.check_environment()
+        self._given: dict[str, Any] = dict(loader.runtime_params or {})
+        self._parameters = read(loader, "parameters")
+        read(loader, "catalog")
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
@@ -64,12 +74,23 @@ class CheckHooks:
                 "partitions exists, and call a half-finished run complete. Use it with "
                 "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
             )
+        if "ParallelRunner" in runner:
+            raise ConfigError(
+                "ParallelRunner hands whole datasets to other processes, which partitions on disk do "
+                "not need. For many processes take --runner cyto_kedro.runner.PartitionRunner "
+                "--runner-params resources=local, which runs each partition apart"
+            )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
+        asked = {name for name in pipeline.inputs() if name.startswith("params:")}
+        names = {each.removeprefix("params:").split(".")[0] for each in asked}
+        self._conf.check_names(self._parameters, names, self._given)
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
         wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
-        blocks = {name: self._parameters[name] for name in wanted if name in self._parameters}
+        blocks = {
+            name: self._parameters[name] for name in MODELS if name in wanted & {*self._parameters}
+        }
         try:
-            check_together(blocks)
+            check_together(blocks, self._conf.inherited(self._given))
         except ValidationError as error:
             raise ConfigError(f"parameters: {error}") from error
         spoken = {name: blocks[name] for name in used - simulation if name in blocks}
@@ -266,11 +287,33 @@ class LedgerHooks:
         self._clock[node.name] = time.monotonic()
 
     @hook_impl
+    def before_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        """Move a file aside that no run made, maybe somebody's work (partitions do so themselves)."""
+        if node.name not in getattr(self, "_inputs", {}):
+            return
+        dataset = self._catalog.get(dataset_name)
+        place = None if isinstance(dataset, PartitionedDataset) else place_of(dataset)
+        if place is not None and place.fs.isfile(place.path) and place.is_stranger():
+            aside = move_aside(place.fs, place.path, split_home(place.path)[0])
+            log.warning(
+                "%s: %s was not made by a run that the ledger knows, so it may be somebody's work: "
+                "moved to %s",
+                *(dataset_name, place.path, aside),
+            )
+
+    @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Write the ledger entries of what was just saved."""
+        """Write the ledger entries of what was just saved, as made from what was read."""
         inputs = getattr(self, "_inputs", {}).get(node.name)
         if inputs is None:
             return
+        for name, value in inputs.items():
+            if isinstance(value, Partitions) and (late := value.changed()):
+                log.warning(
+                    "%s: %s %s changed while %s was made from it: what is saved counts as stale, and "
+                    "the next run makes it again",
+                    *(node.name, name, ", ".join(late[:3]), dataset_name),
+                )
         now = time.monotonic()
         seconds = now - self._clock[node.name]
         self._clock[node.name] = now  # a group's first output carries its time, others their saving
@@ -334,6 +377,44 @@ class LedgerHooks:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(self._manifest, indent=1, default=str), encoding="utf-8")
         part.replace(path)
+
+
+class FurtherHooks:
+    """Hand a node what the pipeline `extended` made only where it fits the results of today."""
+
+    @hook_impl
+    def before_node_run(
+        self, node: Node, catalog: Any, inputs: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Replace optional inputs that are not current by None, and say so."""
+        left_out: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if value is not None and getattr(catalog.get(name), "optional", False):
+                if (why := _outdated(name, catalog)) is None:
+                    continue
+                left_out[name] = None
+                log.warning(
+                    "%s is left out of what %s makes, since it does not fit the other results any more "
+                    "(%s): kedro run --pipelines extended,%s",
+                    *(name, node.name, why, node.namespace),
+                )
+        return left_out or None
+
+
+def _outdated(name: str, catalog: Any) -> str | None:
+    """Why a dataset of the pipeline `extended`, or what it is made from there, is not current."""
+    from cyto_kedro.pipelines.extended import create_pipeline
+
+    for maker in create_pipeline().to_outputs(name).nodes:
+        hints = maker.func.__annotations__
+        inputs = {each: catalog.load(each) for each in maker.inputs}
+        for argument, each in zip(signature(maker.func).parameters, maker.inputs, strict=True):
+            # Kedro makes models only of the parameters of the pipelines that run
+            if each.startswith("params:") and isinstance(inputs[each], dict):
+                inputs[each] = hints[argument].model_validate(inputs[each])
+        if stale := stale_groups(maker, inputs, catalog):
+            return stale[0].reason
+    return None
 
 
 def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:

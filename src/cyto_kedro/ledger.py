@@ -5,7 +5,8 @@ partition is saved, under every runner. It keeps one hash per input of the group
 the algorithms' versions, the content of input partitions, rows of input tables), and the hash of the
 file that was written. A partition is *current* when it exists, is the file that the entry describes,
 and its inputs' hashes are those that a run would find now. A *corrected* partition (put in place by
-a person) is current whatever its inputs are: that is what the person decided.
+a person) is current whatever its inputs are: that is what the person decided. Corrections have copies
+and entries of their own, ``<data>/corrections/<layer>/<dataset>/<id>…``, where no node writes.
 
 Because inputs are hashed by content, redoing a step that gives the same bytes leaves what depends
 on it current.
@@ -15,18 +16,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
+from uuid import uuid4
 
 import fsspec
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
+from cyto_kedro.datasets.atomic import write_bytes
 from cyto_kedro.errors import PartitionError
 
+log = logging.getLogger(__name__)
+
 FOLDER = ".ledger"
+_LAYER = re.compile(
+    r"0\d_(raw|intermediate|primary|feature|model_input|models|model_output|reporting)"
+)
 
 
 class Correction(BaseModel):
@@ -69,28 +80,64 @@ class Ledger:
         The fsspec file system.
     folder
         The folder whose files the entries describe.
+    kept
+        Where in it the entries lie.
     """
 
-    def __init__(self, fs: fsspec.AbstractFileSystem, folder: str) -> None:
-        self._fs, self._folder = fs, folder.rstrip("/")
+    def __init__(self, fs: fsspec.AbstractFileSystem, folder: str, kept: str = FOLDER) -> None:
+        self._fs, self._folder = fs, f"{folder.rstrip('/')}/{kept}"
 
     def _path(self, identity: str) -> str:
-        return f"{self._folder}/{FOLDER}/{identity}.json"
+        return f"{self._folder}/{identity}.json"
 
     def read(self, identity: str) -> Entry | None:
-        """The entry of `identity`, or None; an unreadable entry counts as none."""
+        """The entry of `identity`, or None; a torn entry counts as none.
+
+        Raises
+        ------
+        PartitionError
+            If it is there and cannot be read: it may be of a person's correction.
+        """
+        path = self._path(identity)
         try:
-            return Entry.model_validate_json(self._fs.cat_file(self._path(identity)))
-        except (FileNotFoundError, ValidationError):
+            return Entry.model_validate_json(self._fs.cat_file(path))
+        except FileNotFoundError:
             return None
+        except ValidationError:
+            log.warning("%s: the ledger entry %s is torn and counts as none", identity, path)
+            return None
+        except OSError as error:
+            raise PartitionError(
+                f"{identity}: the ledger entry {path} cannot be read ({error}), so what it describes "
+                "may be somebody's correction and is not made again: make it readable, or remove it"
+            ) from error
 
     def write(self, identity: str, entry: Entry) -> None:
-        """Write the entry of `identity`, whole or not at all."""
+        """Write the entry of `identity`, whole or not at all, on disk when this returns.
+
+        Raises
+        ------
+        PartitionError
+            If it cannot be written, such as on a full disk.
+        """
         path = self._path(identity)
-        self._fs.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-        part = f"{path}.part"
-        self._fs.pipe_file(part, entry.model_dump_json(indent=1).encode())
-        self._fs.mv(part, path)
+        try:
+            write_bytes(self._fs, path, entry.model_dump_json(indent=1).encode())
+        except OSError as error:
+            raise PartitionError(
+                f"{identity}: it is saved, but its ledger entry {path} cannot be written ({error}), so "
+                "it will be made again: make room, or make the folder writable, and resume"
+            ) from error
+
+    def remove(self, identity: str) -> None:
+        """Remove the entry of `identity`, if there is one."""
+        if self._fs.exists(path := self._path(identity)):
+            self._fs.rm_file(path)
+
+    def stranger(self, identity: str, path: str) -> str | None:
+        """Hash of the file at `path` if the entry describes another one, or there is no entry."""
+        content, entry = self.content(identity, path), self.read(identity)
+        return None if entry is not None and entry.content == content else content
 
     def content(self, identity: str, path: str) -> str | None:
         """Hash of the file at `path`: the entry's, unless size or time say it was replaced."""
@@ -98,7 +145,10 @@ class Ledger:
             size, stamp = stat(self._fs, path)
         except FileNotFoundError:
             return None
-        entry = self.read(identity)
+        try:
+            entry = self.read(identity)
+        except PartitionError:  # the file itself can be read, and says what it holds
+            entry = None
         if entry is not None and (entry.size, entry.stamp) == (size, stamp):
             return entry.content
         return hash_file(self._fs, path)
@@ -110,6 +160,29 @@ class Ledger:
         entry = Entry(inputs=inputs, content=content, size=size, stamp=stamp, **more)
         self.write(identity, entry)
         return entry
+
+
+def split_home(path: str) -> tuple[str, str]:
+    """The data folder that holds a dataset's file or folder, and its path in there.
+
+    ``data/03_primary/labels`` is ``("data", "03_primary/labels")``: the data folder is what holds
+    Kedro's layers. Where there are none, it is the folder around.
+    """
+    parts = PurePosixPath(path).parts
+    for at in range(len(parts) - 2, 0, -1):
+        if _LAYER.fullmatch(parts[at]):
+            return str(PurePosixPath(*parts[:at])), "/".join(parts[at:])
+    return str(PurePosixPath(path).parent), parts[-1]
+
+
+def move_aside(fs: fsspec.AbstractFileSystem, path: str, home: str) -> str:
+    """Move a file of the data folder `home`, maybe somebody's work, to ``<home>/aside``; its place."""
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    place = path.removeprefix(home.rstrip("/")).lstrip("/")
+    aside = f"{home.rstrip('/')}/aside/{place}.{now}-{uuid4().hex[:6]}{PurePosixPath(path).suffix}"
+    fs.makedirs(aside.rsplit("/", 1)[0], exist_ok=True)
+    fs.mv(path, aside)
+    return aside
 
 
 def stat(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int, str]:

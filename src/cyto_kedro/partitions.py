@@ -383,10 +383,14 @@ class Partitions(Mapping[str, Callable[[], Any]]):
 
     Kedro hands this to a node for every partitioned dataset. Iterating lists what storage holds, as
     `kedro_datasets.partitions.PartitionedDataset` does; pipelines use the plan instead.
+
+    What a partition held when it was first opened is kept until `forget`: a result is recorded as
+    made from what was read, not from what lies there when it is saved.
     """
 
     source: Source
     check: Callable[[str, Any], Any] | None = field(default=None)
+    read: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -397,6 +401,8 @@ class Partitions(Mapping[str, Callable[[], Any]]):
 
     def __getitem__(self, identity: str) -> Callable[[], Any]:
         def load() -> Any:
+            if identity not in self.read:
+                self.read[identity] = self.source.content(identity)
             return self.source.load_one(identity)
 
         return load if self.check is None else self.check(identity, load)
@@ -412,11 +418,23 @@ class Partitions(Mapping[str, Callable[[], Any]]):
 
     def checked(self, check: Callable[[str, Any], Any]) -> Partitions:
         """The same partitions, each passed through `check(id, load function)` when asked for."""
-        return Partitions(self.source, check)
+        return Partitions(self.source, check, self.read)
 
     def content(self, identity: str) -> str | None:
         """A hash of a partition's content, or None when it does not exist."""
         return self.source.content(identity)
+
+    def as_read(self, identity: str) -> str | None:
+        """A hash of what a partition held when it was opened; of what it holds if it was not."""
+        return self.read[identity] if identity in self.read else self.content(identity)
+
+    def forget(self) -> None:
+        """Begin a new group: what is opened from now on is what the next result is made from."""
+        self.read.clear()
+
+    def changed(self) -> list[str]:
+        """Partitions that were opened and do not hold any more what they held then."""
+        return [each for each, content in self.read.items() if self.content(each) != content]
 
 
 @dataclass(frozen=True)

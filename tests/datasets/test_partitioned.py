@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from kedro.io import AbstractDataset, DatasetError
 from kedro_datasets._typing import ImagePreview, TablePreview
 from kedro_datasets.pandas import CSVDataset
 
+from cyto_kedro.currency import record
 from cyto_kedro.datasets import ImageDataset, LabelDataset, PartitionedDataset, TableDataset
 from cyto_kedro.errors import InputError, PartitionError
 from cyto_kedro.images import Image
@@ -184,6 +186,99 @@ def test_a_correction_is_kept_until_it_is_dropped_or_gone(tmp_path: Path) -> Non
     assert made.drop_correction("a/T") == correction and made.drop_correction("a/T") is None
     made.save({"a/T": TABLE + 5})
     assert made.load_one("a/T")["x"].tolist() == [6, 7]
+
+
+ANA = Correction.model_validate(
+    {"who": "Ana", "why": "dirt", "when": "2026-01-01T00:00:00Z", "source": "x"}
+)
+
+
+def by_ana(made: PartitionedDataset, table: pd.DataFrame) -> None:
+    with made.correcting(ANA):
+        made.save({"a/T": table})
+
+
+def test_a_correction_has_a_copy_where_no_node_writes(tmp_path: Path) -> None:
+    made = parts(tmp_path / "data/03_primary/labels")
+    by_ana(made, TABLE)
+    copy = tmp_path / "data/corrections/03_primary/labels/a/T.csv"
+    assert copy.read_bytes() == Path(made.path_of("a/T")).read_bytes()
+    shutil.rmtree(tmp_path / "data/03_primary")  # all results, and the ledger with them
+    made = parts(tmp_path / "data/03_primary/labels")
+    made.save({"a/T": TABLE + 5, "a/C": TABLE + 5})
+    assert made.load_one("a/T")["x"].tolist() == [1, 2] and made.correction("a/T") == ANA
+    by_ana(made, TABLE + 7)  # a better one: the first is moved aside, not lost
+    assert made.load_one("a/T")["x"].tolist() == [8, 9]
+    (first,) = (tmp_path / "data/aside/corrections").rglob("*.csv")
+    assert first.read_text() == "x\n1\n2\n"
+    assert made.drop_correction("a/T") == ANA and not copy.exists()
+    assert len(list((tmp_path / "data/aside/corrections").rglob("*.csv"))) == 2
+    made.save({"a/T": TABLE + 5})
+    assert made.load_one("a/T")["x"].tolist() == [6, 7]
+
+
+def test_a_correction_that_lands_while_a_node_writes_the_same_partition_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = parts(tmp_path / "labels")
+    made.save({"a/T": TABLE})
+    made.record("a/T", {"in": "1"})
+    replace, landed = Path.replace, []
+
+    def between(part: Path, target: Path | str) -> Path:
+        if Path(target) == Path(made.path_of("a/T")) and not landed:
+            landed.append(target)
+            by_ana(parts(tmp_path / "labels"), TABLE + 7)
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", between)
+    made.save({"a/T": TABLE + 5})
+    assert landed and made.load_one("a/T")["x"].tolist() == [8, 9]
+    record(made, "a/T", {"in": "2"})
+    entry = made.ledger.read("a/T")
+    assert entry is not None and entry.correction == ANA and entry.content == made.content("a/T")
+
+
+def test_a_correction_that_lands_before_the_entry_is_written_is_kept(tmp_path: Path) -> None:
+    made = parts(tmp_path / "labels")
+    made.save({"a/T": TABLE})
+    by_ana(parts(tmp_path / "labels"), TABLE + 7)
+    assert record(made, "a/T", {"in": "1"}) is None
+    assert made.load_one("a/T")["x"].tolist() == [8, 9]
+    assert made.correction("a/T") == ANA
+
+
+def test_a_file_that_the_ledger_does_not_know_is_moved_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody's mask whose entry got lost, or a file put there by hand."""
+    made = parts(tmp_path / "data/03_primary/labels")
+    made.save(dict.fromkeys(("a/T", "a/C", "b/T"), TABLE))
+    for each in ("a/T", "a/C", "b/T"):
+        made.record(each, {})
+    Path(made.path_of("a/T")).write_text("x\n70\n")  # changed by hand
+    (tmp_path / "data/03_primary/labels/.ledger/a/C.json").unlink()  # its entry is lost
+    with caplog.at_level("INFO", logger="cyto_kedro"):
+        made.save(dict.fromkeys(("a/T", "a/C", "b/T"), TABLE + 5))
+    aside = sorted((tmp_path / "data/aside/03_primary/labels/a").iterdir())
+    assert [each.name.split(".")[0] for each in aside] == ["C", "T"]
+    assert aside[1].read_text() == "x\n70\n"
+    assert [made.load_one(each)["x"].tolist() for each in ("a/T", "a/C", "b/T")] == [[6, 7]] * 3
+    said = [each for each in caplog.records if "may be somebody's work" in each.message]
+    assert [each.levelname for each in said] == ["WARNING", "INFO"]  # once is enough
+    made.save({"a/C": TABLE + 5})  # the same bytes: nothing can be lost
+    assert len(list((tmp_path / "data/aside").rglob("*.csv"))) == 2
+
+
+def test_a_corrected_file_that_was_changed_is_moved_aside_and_the_correction_put_back(
+    tmp_path: Path,
+) -> None:
+    made = parts(tmp_path / "labels")
+    by_ana(made, TABLE)
+    Path(made.path_of("a/T")).write_text("x\n70\n")
+    made.save({"a/T": TABLE + 5})
+    assert made.load_one("a/T")["x"].tolist() == [1, 2]
+    assert [each.read_text() for each in (tmp_path / "aside").rglob("*.csv")] == ["x\n70\n"]
 
 
 def test_partitions_live_on_any_file_system() -> None:

@@ -160,6 +160,16 @@ class Duration(Quantity):
         value, physical = self.says(known, name, _TIMES)
         return float(value), physical
 
+    def in_unit(self, name: str, unit: str) -> float:
+        """In `unit`, ``min`` or ``frames``: that of an analysis over many fields.
+
+        Raises
+        ------
+        ConfigError
+            If it is given in the other one alone.
+        """
+        return float(_in_unit(self, name, unit))
+
 
 class Durations(Quantity):
     """Several lengths of time in minutes or frames."""
@@ -173,6 +183,20 @@ class Durations(Quantity):
         """The values that count, and whether they are in minutes."""
         value, physical = self.says(known, name, _TIMES)
         return tuple(float(each) for each in value), physical
+
+    def in_unit(self, name: str, unit: str) -> tuple[float, ...]:
+        """Each in `unit`, as `Duration.in_unit`."""
+        return tuple(float(each) for each in _in_unit(self, name, unit))
+
+
+def _in_unit(given: Duration | Durations, name: str, unit: str) -> Any:
+    value, physical = given.says(unit == "min", name, _TIMES)
+    if physical == (unit == "min"):
+        return value
+    raise ConfigError(
+        f"{name}_frames={given.frames}: frame times are known, so the fields are held together in "
+        f"minutes: give {name}_min"
+    )
 
 
 Q = TypeVar("Q", bound=Quantity)

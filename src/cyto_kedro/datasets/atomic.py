@@ -73,9 +73,6 @@ class FileDataset(AbstractDataset[In, Out]):
         Kept for plugins (kedro-viz reads layers from it); unused here.
     """
 
-    # the partitioned dataset leaves the renaming to us
-    writes_whole = True
-
     def __init__(
         self,
         *,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
@@ -18,8 +20,9 @@ from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
+from cyto_kedro.datasets.atomic import write_whole
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Correction, Entry, Ledger
+from cyto_kedro.ledger import Correction, Entry, Ledger, hash_file, move_aside, split_home
 from cyto_kedro.partitions import Partitions, parse_grain, parse_id
 
 log = logging.getLogger(__name__)
@@ -29,8 +32,8 @@ class PartitionedDataset(KedroPartitionedDataset):
     """Kedro's partitioned dataset, planned instead of listed, whole or absent, with a ledger.
 
     Loading gives `Partitions`: a mapping that opens a partition by its id and lists the folder only
-    when iterated. Saving writes each partition under another name beside its place and renames it
-    (a dataset type that says ``writes_whole = True`` does that itself).
+    when iterated. Saving writes each partition under another name beside its place and renames it.
+    It never overwrites what a person put there (see `save`).
 
     Parameters
     ----------
@@ -76,6 +79,8 @@ class PartitionedDataset(KedroPartitionedDataset):
             metadata=metadata,
         )
         self.grain = parse_grain(grain)
+        self._correcting: Correction | None = None
+        self._aside = False
         if hasattr(self._dataset_type, "preview"):
             # kedro-viz reads the kind of a preview off the annotation: the partition's own.
             def preview() -> Any:
@@ -146,36 +151,69 @@ class PartitionedDataset(KedroPartitionedDataset):
     def save(self, data: dict[str, Any]) -> None:
         """Save each partition of ``{id: data}``, whole or not at all.
 
-        A partition that a person corrected is kept: a person's work is not lost to a rerun.
+        A partition that a person corrected is kept, or put back from the correction's own copy. A
+        file that the ledger does not know, so that it may be somebody's work, is moved aside.
         """
         for identity in data:
             parse_id(self.grain, identity)
         for identity, value in sorted(data.items()):
-            path = self.path_of(identity)
-            if (held := self.correction(identity)) is not None:
+            if self._correcting is None and (held := self.correction(identity)) is not None:
                 log.warning(
                     "%s %s: kept the correction by %s (%s); to let it be made again: "
                     "kedro cyto uncorrect %s %s",
                     *(self.name, identity, held.who, held.why, self.name, identity),
                 )
+                self.restore(identity)
                 continue
-            self.drop_correction(identity)  # of a file that is gone
             value = value() if callable(value) else value
-            local = self._protocol == "file"
-            if getattr(self._dataset_type, "writes_whole", False) or not local:
-                self._at(path).save(value)
-                continue
-            folder, filename = path.rsplit("/", 1)
-            part = f"{folder}/.part-{uuid.uuid4().hex}-{filename}"
-            self._filesystem.makedirs(folder, exist_ok=True)
-            try:
-                self._at(part).save(value)
-                self._filesystem.mv(part, path)
-            except BaseException:
-                if self._filesystem.exists(part):
-                    self._filesystem.rm(part)
-                raise
+            if self._correcting is not None:
+                self._correct(identity, value, self._correcting)
+            else:
+                self._make(identity, value)
         self._invalidate_caches()
+
+    def _make(self, identity: str, value: Any) -> None:
+        """Put what a node made in its place, unless a correction lands meanwhile."""
+        path, entry = self.path_of(identity), self.ledger.read(identity)
+        if entry is not None and entry.correction is not None:  # its file and its copy are gone
+            self.ledger.write(identity, entry.model_copy(update={"correction": None}))
+        if not isinstance(self._filesystem, LocalFileSystem):
+            if self.ledger.stranger(identity, path) is not None:
+                self._set_aside(identity)
+            self._at(path).save(value)
+        else:
+            with self._written(path, value) as part:
+                found = self.ledger.stranger(identity, path)
+                if found is not None and found != hash_file(self._filesystem, part):
+                    self._set_aside(identity)
+                Path(part).replace(path)
+        self.restore(identity)
+
+    @contextlib.contextmanager
+    def _written(self, path: str, value: Any) -> Iterator[str]:
+        """`value` in a file beside `path`, on disk, to be renamed; removed if it was not."""
+        folder, filename = path.rsplit("/", 1)
+        part = f"{folder}/.part-{uuid.uuid4().hex}-{filename}"
+        self._filesystem.makedirs(folder, exist_ok=True)
+        try:
+            self._at(part).save(value)
+            with Path(part).open("rb+") as file:
+                os.fsync(file.fileno())
+            yield part
+        finally:
+            Path(part).unlink(missing_ok=True)
+
+    def _set_aside(self, identity: str) -> None:
+        path = self.path_of(identity)
+        aside = move_aside(self._filesystem, path, self._home[0])
+        told = log.info if self._aside else log.warning
+        told(
+            "%s: %s was not made by a run that the ledger knows, so it may be somebody's work (or "
+            "results copied without their .ledger folders): moved to %s. If it is a correction, put it "
+            "in place with `kedro cyto correct`; delete %s/aside when you do not need it",
+            *(self.name, path, aside, self._home[0]),
+        )
+        self._aside = True
 
     def list_ids(self) -> list[str]:
         """Ids of the partitions found in the folder (unfinished and hidden files left out)."""
@@ -205,23 +243,120 @@ class PartitionedDataset(KedroPartitionedDataset):
         return self.ledger.content(identity, self.path_of(identity))
 
     def record(self, identity: str, inputs: dict[str, str], **more: Any) -> Entry:
-        """Write the ledger entry of a partition that was just saved."""
-        return self.ledger.record(identity, self.path_of(identity), inputs, **more)
+        """Write the ledger entry of a partition that was just saved.
+
+        One with a `correction` says that the file in place is a person's: it gets its copy.
+        """
+        entry = self.ledger.record(identity, self.path_of(identity), inputs, **more)
+        if entry.correction is not None:
+            self.corrections.remove(identity)  # an earlier one
+            if self._filesystem.exists(copy := self.copy_of(identity)):
+                move_aside(self._filesystem, copy, self._home[0])
+            self.restore(identity)
+        return entry
+
+    @cached_property
+    def _home(self) -> tuple[str, str]:
+        return split_home(self._folder)
+
+    @cached_property
+    def corrections(self) -> Ledger:
+        """The entries of the corrections of this folder, beside the copies that they describe."""
+        home, place = self._home
+        return Ledger(self._filesystem, home, f"corrections/{place}")
+
+    def copy_of(self, identity: str) -> str:
+        """Where the copy of a correction lies."""
+        home, place = self._home
+        return f"{home}/corrections/{place}{self.path_of(identity).removeprefix(self._folder)}"
+
+    def held(self, identity: str) -> Entry | None:
+        """The entry of the correction of a partition, whether it is in place or not; else None."""
+        entry = self.corrections.read(identity)
+        if entry is None:  # one of before there were copies
+            entry = self.ledger.read(identity)
+            there = entry is not None and self._filesystem.exists(self.path_of(identity))
+            return entry if entry is not None and entry.correction is not None and there else None
+        return entry
 
     def correction(self, identity: str) -> Correction | None:
-        """Who put the partition that is there now in place, and why; None where nobody did."""
+        """Who corrected a partition, and why; None where nobody did."""
+        held = self.held(identity)
+        return None if held is None else held.correction
+
+    @contextlib.contextmanager
+    def correcting(self, correction: Correction) -> Iterator[None]:
+        """What is saved within is a person's: it is copied to where no node writes, and put in place."""
+        self._correcting = correction
+        try:
+            yield
+        finally:
+            self._correcting = None
+
+    def _correct(self, identity: str, value: Any, correction: Correction) -> None:
+        fs, path, copy = self._filesystem, self.path_of(identity), self.copy_of(identity)
+        if fs.exists(copy):
+            move_aside(fs, copy, self._home[0])
+        if self.ledger.stranger(identity, path) is not None and self.held(identity) is None:
+            self._set_aside(identity)
+        fs.makedirs(copy.rsplit("/", 1)[0], exist_ok=True)
+        if isinstance(fs, LocalFileSystem):
+            with self._written(copy, value) as part:
+                Path(part).replace(copy)
+        else:
+            self._at(copy).save(value)
+        self.corrections.record(identity, copy, {}, correction=correction, saved_at=correction.when)
+        self.restore(identity)
+
+    def restore(self, identity: str) -> None:
+        """Put the correction of a partition in its place, if one is held and it is not there.
+
+        A file in its place that is neither the correction nor a node's is moved aside.
+        """
+        held, fs, path = self.held(identity), self._filesystem, self.path_of(identity)
+        if held is None or held.correction is None:
+            return
+        copy, there = self.copy_of(identity), self.content(identity)
+        if not fs.exists(copy):
+            if there != held.content:
+                log.warning(
+                    "%s: %s was changed after %s corrected it, and there is no copy of the "
+                    "correction: it is left as it is; put it in place with `kedro cyto correct`",
+                    *(self.name, path, held.correction.who),
+                )
+                return
+            _copy(fs, path, copy)
+            self.corrections.record(
+                identity, copy, {}, correction=held.correction, saved_at=held.saved_at
+            )
+        elif there != held.content:
+            if self.ledger.stranger(identity, path) is not None:
+                self._set_aside(identity)
+            _copy(fs, copy, path)
+            log.info(
+                "%s %s: the correction by %s is in place", self.name, identity, held.correction.who
+            )
         entry = self.ledger.read(identity)
-        if entry is None or not self._filesystem.exists(self.path_of(identity)):
-            return None
-        return entry.correction
+        if there != held.content or entry is None or entry.correction != held.correction:
+            self.ledger.record(
+                identity, path, {}, correction=held.correction, saved_at=held.saved_at
+            )
 
     def drop_correction(self, identity: str) -> Correction | None:
-        """Let a partition be made again like any other; return the correction it held."""
-        entry = self.ledger.read(identity)
-        if entry is None or entry.correction is None:
+        """Let a partition be made again like any other; return the correction it held.
+
+        The copy of the correction is moved aside.
+        """
+        held = self.held(identity)
+        if held is None or held.correction is None:
             return None
-        self.ledger.write(identity, entry.model_copy(update={"correction": None}))
-        return entry.correction
+        entry = self.ledger.read(identity)
+        if entry is not None:
+            self.ledger.write(identity, entry.model_copy(update={"correction": None}))
+        self.corrections.remove(identity)
+        if self._filesystem.exists(copy := self.copy_of(identity)):
+            move_aside(self._filesystem, copy, self._home[0])
+        return held.correction
 
     def _preview_first(self) -> Any:
         ids = self.list_ids()
@@ -231,3 +366,9 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "grain": "/".join(self.grain)}
+
+
+def _copy(fs: AbstractFileSystem, source: str, target: str) -> None:
+    """Copy a file, whole or not at all."""
+    with fs.open(source, "rb") as file:
+        write_whole(fs, target, lambda out: shutil.copyfileobj(file, out))

@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.algorithms.preprocessing.chain import estimate_chain
 from cyto_kedro.algorithms.preprocessing.effects import measure
 from cyto_kedro.algorithms.preprocessing.filmed import filmed
 from cyto_kedro.registry import build
@@ -67,6 +68,25 @@ def test_the_rest_is_as_if_the_margin_were_cut_off(name: str) -> None:
     told = step(image=cut, valid=~MARGIN)["image"]
     for key, stack in found.items():
         np.testing.assert_array_equal(told[key], stack)
+
+
+def test_blocks_with_a_halo_know_what_was_filmed_frame_by_frame() -> None:
+    stack, valid = film(), np.stack([np.roll(~MARGIN, 3 * t, axis=0) for t in range(4)])
+    stack[~valid] = 7
+    steps = [build("preprocessing", name) for name in ("TemporalMedian", "RobustNormalisation")]
+    states = []
+    for length in (1, 4):
+        blocks = [
+            {
+                "image": {"A": stack[t : t + length]},
+                "valid": valid[t : t + length],
+                "frame_start": t,
+            }
+            for t in range(0, 4, length)
+        ]
+        states.append(estimate_chain(steps, lambda blocks=blocks: iter(blocks))[1])
+    assert states[0] == states[1]
+    assert states[0]["range"]["A"][0] > 80
 
 
 @pytest.mark.parametrize("flat", ["mean", "robust"])

@@ -205,8 +205,8 @@ def test_long_delays_are_long():
     mean = {}
     for name, assay in (("quick", quick), ("slow", slow)):
         fate = assay.world("f1").fate
-        hit = np.flatnonzero((fate.doomed_frame >= 0) & (fate.cause == 2))
-        mean[name] = (fate.onset[hit] - 2 * fate.doomed_frame[hit]).mean()
+        hit = np.flatnonzero((fate.fatal_frame >= 0) & (fate.cause == 2))
+        mean[name] = (fate.onset[hit] - 2 * fate.fatal_frame[hit]).mean()
     assert mean["quick"] == pytest.approx(10, rel=0.3)
     assert mean["slow"] == pytest.approx(40, rel=0.4)
 

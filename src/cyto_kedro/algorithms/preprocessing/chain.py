@@ -36,7 +36,10 @@ def trim(data: Data, start: int, stop: int) -> Data:
     """The frames `start` to `stop` (not included; film numbers) of `data`."""
     first = int(data.get("frame_start", 0))
     image = {name: stack[start - first : stop - first] for name, stack in data["image"].items()}
-    return {**data, "image": image, "frame_start": start}
+    cut = {**data, "image": image, "frame_start": start}
+    if np.ndim(data.get("valid")) == 3:
+        cut["valid"] = data["valid"][start - first : stop - first]
+    return cut
 
 
 def estimate_chain(steps: Sequence[Step], open_blocks: Callable[[], Iterable[Data]]) -> list[State]:
@@ -100,11 +103,14 @@ def _join(held: Sequence[Data], block: Data, first: int, last: int) -> Data:
     if (first, last) == _range(block):
         return block
     parts = [
-        trim(data, max(first, _range(data)[0]), min(last, _range(data)[1]))["image"]
+        trim(data, max(first, _range(data)[0]), min(last, _range(data)[1]))
         for data in held
         if _range(data)[0] < last and _range(data)[1] > first
     ]
     joined: dict[str, Any] = {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        name: np.concatenate([part["image"][name] for part in parts]) for name in block["image"]
     }
-    return {**block, "image": joined, "frame_start": first}
+    valid = {}
+    if np.ndim(block.get("valid")) == 3:
+        valid["valid"] = np.concatenate([part["valid"] for part in parts])
+    return {**block, **valid, "image": joined, "frame_start": first}

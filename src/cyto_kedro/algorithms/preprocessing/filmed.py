@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
-LEAST_SIDE = 16  # pixels of a frame: in a smaller one nothing can be told
+LEAST_SIDE = 16  # pixels; in less nothing can be told
 LEAST_FILMED = 0.2  # share of a frame: less is a few cells on an even background, no margin
 LEAST_SOLID = 0.8  # of its convex hull: what was filmed is a rectangle, turned, or some joined
 MOST_FLAT = 1e-3  # share of what was filmed that may lie in even areas of the margin's value
