@@ -37,7 +37,7 @@ def trim(data: Data, start: int, stop: int) -> Data:
     first = int(data.get("frame_start", 0))
     image = {name: stack[start - first : stop - first] for name, stack in data["image"].items()}
     cut = {**data, "image": image, "frame_start": start}
-    if np.ndim(data.get("valid")) == 3:
+    if _by_frame(data):
         cut["valid"] = data["valid"][start - first : stop - first]
     return cut
 
@@ -93,6 +93,12 @@ def with_halo(blocks: Iterable[Data], halo: int) -> Iterator[tuple[Data, int, in
     yield from complete(None)
 
 
+def _by_frame(data: Data) -> bool:
+    """Whether the block says frame by frame what was filmed."""
+    valid = data.get("valid")
+    return valid is not None and valid.ndim == 3
+
+
 def _range(data: Data) -> tuple[int, int]:
     start = int(data.get("frame_start", 0))
     return start, start + len(next(iter(data["image"].values())))
@@ -111,6 +117,6 @@ def _join(held: Sequence[Data], block: Data, first: int, last: int) -> Data:
         name: np.concatenate([part["image"][name] for part in parts]) for name in block["image"]
     }
     valid = {}
-    if np.ndim(block.get("valid")) == 3:
+    if _by_frame(block):
         valid["valid"] = np.concatenate([part["valid"] for part in parts])
     return {**block, **valid, "image": joined, "frame_start": first}
