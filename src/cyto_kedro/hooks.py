@@ -24,6 +24,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import ValidationError
 
+from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors, write_traceback
 from cyto_kedro.currency import group_of, input_digests, place_of, record, stale_groups
 from cyto_kedro.datasets.manifest import Manifest
@@ -41,11 +42,18 @@ log = logging.getLogger(__name__)
 class CheckHooks:
     """Refuse before the run what would otherwise fail, or mislead, hours later."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # others read the configuration, and fail on it with less to say
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
         plain_errors()
-        self._parameters: dict[str, Any] = dict(context.config_loader["parameters"])
+        loader: Any = context.config_loader
+        self._conf = Conf(
+            str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env
+        )
+        self._conf.check_environment()
+        self._given: dict[str, Any] = dict(loader.runtime_params or {})
+        self._parameters = read(loader, "parameters")
+        read(loader, "catalog")
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
@@ -66,12 +74,23 @@ class CheckHooks:
                 "partitions exists, and call a half-finished run complete. Use it with "
                 "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
             )
+        if "ParallelRunner" in runner:
+            raise ConfigError(
+                "ParallelRunner hands whole datasets to other processes, which partitions on disk do "
+                "not need. For many processes take --runner cyto_kedro.runner.PartitionRunner "
+                "--runner-params resources=local, which runs each partition apart"
+            )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
+        asked = {name for name in pipeline.inputs() if name.startswith("params:")}
+        names = {each.removeprefix("params:").split(".")[0] for each in asked}
+        self._conf.check_names(self._parameters, names, self._given)
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
         wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
-        blocks = {name: self._parameters[name] for name in wanted if name in self._parameters}
+        blocks = {
+            name: self._parameters[name] for name in MODELS if name in wanted & {*self._parameters}
+        }
         try:
-            check_together(blocks)
+            check_together(blocks, self._conf.inherited(self._given))
         except ValidationError as error:
             raise ConfigError(f"parameters: {error}") from error
         spoken = {name: blocks[name] for name in used - simulation if name in blocks}
