@@ -79,6 +79,20 @@ def _is_whole(cls: type[Algorithm]) -> bool:
     return runs and not inspect.isabstract(cls)
 
 
+def find(stage: str, name: str) -> type[Algorithm]:
+    """The algorithm class `name` of `stage`.
+
+    Raises
+    ------
+    ConfigError
+        If the name is not known: gives the nearest match and all names.
+    """
+    choices = algorithms(stage)
+    if name not in choices:
+        raise ConfigError(unknown(f"{stage} algorithm", name, choices))
+    return choices[name]
+
+
 def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorithm:
     """Make the algorithm `name` of `stage` with `args`.
 
@@ -87,10 +101,7 @@ def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorith
     ConfigError
         If the name is not known, or `construct` refuses the arguments.
     """
-    choices = algorithms(stage)
-    if name not in choices:
-        raise ConfigError(unknown(f"{stage} algorithm", name, choices))
-    return construct(choices[name], args)
+    return construct(find(stage, name), args)
 
 
 Kind = TypeVar("Kind", bound=Algorithm)
@@ -155,10 +166,10 @@ class Spec(AlgorithmSpec, Generic[Kind]):
         ConfigError
             If it is of another kind: says what it is and where it is named.
         """
-        made = super().make()
+        found = find(self.stage, self.name)
         for other, remedy in self.elsewhere:
-            if isinstance(made, other):
+            if issubclass(found, other):
                 raise ConfigError(f"{self.name} {remedy.replace('NAME', self.name)}")
-        if not isinstance(made, self.kind):
+        if not issubclass(found, self.kind):
             raise ConfigError(f"{self.name} {self.otherwise}")
-        return cast(Kind, made)
+        return cast(Kind, construct(found, self.args))

@@ -61,6 +61,12 @@ class Quantity(BaseModel):
         return self.of_film, False
 
 
+_Sizes = Annotated[
+    tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)
+]
+_Times = Annotated[
+    tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], Field(min_length=1)
+]
 _PIXEL_SIZE = (
     "the pixel size, which is unknown for this field: give pixel_size_um in the assay's parameters "
     "or the file's metadata"
@@ -96,8 +102,8 @@ class Lengths(Quantity):
 
     units: ClassVar[tuple[str, str]] = ("um", "px")
 
-    um: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = None
-    px: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = None
+    um: _Sizes | None = None
+    px: _Sizes | None = None
 
     def in_px(self, name: str, pixel_size_um: float | None) -> tuple[float, ...]:
         """Each in pixels, as `Length.in_px`."""
@@ -176,8 +182,8 @@ class Durations(Quantity):
 
     units: ClassVar[tuple[str, str]] = ("min", "frames")
 
-    min: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
-    frames: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
+    min: _Times | None = None
+    frames: _Times | None = None
 
     def timed(self, name: str, known: bool) -> tuple[tuple[float, ...], bool]:
         """The values that count, and whether they are in minutes."""
