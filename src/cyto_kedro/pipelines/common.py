@@ -75,3 +75,10 @@ def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
 def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, pd.DataFrame]:
     """Each table of `schemas.TABLES` that `parts` names, of all fields together."""
     return {name: join(one_by_one(part, manifest), TABLES[name]) for name, part in parts.items()}
+
+
+def condition_of(fields: pd.DataFrame, fov: str) -> str:
+    """The field's condition in the sample sheet; empty where there is none."""
+    if "condition" not in fields:
+        return ""
+    return str(fields.loc[fields["fov"] == fov, "condition"].iloc[0])
