@@ -263,9 +263,9 @@ def _stored() -> dict[str, list[str]]:
                 continue
             # an entry of a pattern stands for the tables that the simulation makes
             named = TRUTH if "{table}" in dataset else (entry["validator"]["options"]["table"],)
-            for table in named:
-                text = f"`{dataset}`: `{_file(entry)}`".replace("{table}", table)
-                found[table].append(text)
+            for name in named:
+                text = f"`{dataset}`: `{_file(entry)}`".replace("{table}", name)
+                found[name].append(text)
     # the truth of a simulation comes after what the analysis makes
     return {
         name: sorted(each, key=lambda text: "<simulated>" in text) for name, each in found.items()
