@@ -20,6 +20,7 @@ from cyto_kedro.partitions import Partitions, PlannedFov
 from cyto_kedro.pipelines import generated as module
 from cyto_kedro.pipelines.generated import generated
 from cyto_kedro.registry import AlgorithmSpec
+from tiny_project import ROOT, Project
 
 
 class Tracked(TypedDict):
@@ -196,3 +197,17 @@ def test_values_of_tables_bring_the_table(monkeypatch: pytest.MonkeyPatch) -> No
     values = [getattr(given, each, None) for each in node.inputs[:-1]]
     found = next(node.func(*values, spec))
     assert found["f"]["said"].tolist() == ["drug [0.0, 1.0, 2.0, 4.0]"]
+
+
+def test_the_slots_of_the_project_take_their_parameters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    from cyto_kedro.pipelines.tabulation import create_pipeline
+
+    given = Project(ROOT).read("parameters_tabulation")["tabulation"]
+    node = next(each for each in create_pipeline().nodes if each.name == "find_touches")
+    hint: Any = node.func.__annotations__["spec"]
+    assert hint.model_validate(given["touches"]).make().needs()
+    with pytest.raises(ValidationError, match=r"tabulation\.touches: Rim makes columns"):
+        hint.model_validate({"name": "Rim", "args": {"depth_px": 2}})

@@ -108,7 +108,7 @@ def _kind(model: type[AlgorithmSpec], key: str, made: Collection[str]) -> type[A
             )
         return self
 
-    validators: dict[str, Any] = {"kind": model_validator(mode="after")(check)}
+    validators: dict[str, Any] = {"_fits_slot": model_validator(mode="after")(check)}
     return create_model(model.__name__, __base__=model, __validators__=validators)
 
 

@@ -82,6 +82,8 @@ def _margin(frame: np.ndarray) -> np.ndarray:
         area = ndi.binary_dilation(seed, _CORNERS, iterations=reach, mask=same)
         if area.sum() < min(frame.shape) / 2:
             continue  # a few dark pixels of 8 bits that happen to be alike
+        if (even & ~area).sum() > 0.5 * (~area).sum():
+            continue  # an image without noise: an even background is as likely
         if _is_margin(frame, area, even & same):
             margin = margin | area
     if margin.any():
