@@ -150,8 +150,8 @@ class ReplicateValues(Algorithm):
 
     def _of_survival(self, fates: pd.DataFrame, frames: pd.DataFrame, design: pd.DataFrame) -> Rows:
         rows, unit = watched(fates)
-        time = frames["time_s"] / 60 if unit == "min" else frames["frame"].astype(float)
-        film_end = time.groupby(frames["fov"]).max()
+        clock = frames["time_s"] / 60 if unit == "min" else frames["frame"].astype(float)
+        film_end = clock.groupby(frames["fov"]).max()
         rows = of_design(rows, design)
         given = self.horizon.in_unit("horizon", unit) if self.horizon else None
         hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
