@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from kedro.framework.cli.project import run
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
@@ -20,7 +19,10 @@ from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import CytoError, InputError, unknown
 from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import Block, parse_id, partition_id
+from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
+from cyto_kedro.runner.graph import places_of
+from cyto_kedro.runner.holding import Hold
 from cyto_kedro.runner.report import usage
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ def cli() -> None:
     """The project's own commands."""
 
 
+cli.add_command(run)
+
+
 @cli.group()
 def cyto() -> None:
     """Corrections by hand, what is current, and what a run did."""
@@ -40,6 +45,11 @@ def cyto() -> None:
 def _context(env: str | None) -> Any:
     session: Any = KedroSession.create(Path.cwd(), env=env)
     return session.load_context()
+
+
+def _writing(catalog: Any, *names: str) -> Hold:
+    """The leases of the datasets that a command writes."""
+    return Hold(places_of(catalog, names), "kedro cyto")
 
 
 @cyto.command()
@@ -62,18 +72,16 @@ def correct(
     """Put FILE in place of PARTITION of DATASET, and record who did it and why.
 
     A mask saved from napari or Fiji for `labels`, a table with joined tracks for `track_points`.
-    What depends on it is redone by the next run with
-    --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs, and nothing else.
+    What depends on it is redone by the next ``kedro run``, and nothing else.
     """
     try:
-        put_in_place(_context(env).catalog, dataset, partition, file, who, why)
+        catalog = _context(env).catalog
+        with _writing(catalog, dataset):
+            put_in_place(catalog, dataset, partition, file, who, why)
     except CytoError as error:
         raise click.ClickException(str(error)) from error
     click.secho(f"{dataset} {partition} is now {file}", fg="green")
-    click.echo(
-        "Redo what depends on it: kedro run --runner cyto_kedro.runner.PartitionRunner "
-        "--only-missing-outputs" + (f" --env {env}" if env else "")
-    )
+    click.echo("Redo what depends on it: kedro run" + (f" --env {env}" if env else ""))
 
 
 def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, why: str) -> None:
@@ -135,11 +143,12 @@ def trackmate(
     """Go on from a TrackMate session FILE (XML) of FOV, whose spots are POPULATION.
 
     Needs ``kedro run --pipelines ingestion`` before. Masks (the spots' outlines, or disks) and
-    tracks are put in place as corrections; the next run with
-    --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs measures and goes on.
+    tracks are put in place as corrections; the next ``kedro run`` measures and goes on.
     """
     try:
-        n_spots, n_tracks = read_session(_context(env).catalog, file, fov, population, who)
+        catalog = _context(env).catalog
+        with _writing(catalog, "labels", "track_points"):
+            n_spots, n_tracks = read_session(catalog, file, fov, population, who)
     except CytoError as error:
         raise click.ClickException(str(error)) from error
     click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
@@ -198,8 +207,13 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
 @click.pass_obj
 def uncorrect(metadata: ProjectMetadata, dataset: str, partition: str, env: str | None) -> None:
     """Drop the correction of PARTITION: the next resuming run makes it again."""
-    held = _context(env).catalog.get(dataset)
-    was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
+    catalog = _context(env).catalog
+    held = catalog.get(dataset)
+    try:
+        with _writing(catalog, dataset):
+            was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
+    except CytoError as error:
+        raise click.ClickException(str(error)) from error
     if was is None:
         raise click.ClickException(f"{dataset} {partition} holds no correction")
     click.echo(f"{dataset} {partition}: the correction of {was.who} is dropped")
