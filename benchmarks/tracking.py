@@ -108,12 +108,12 @@ def track(engine: TrackingSpec | Linker, data: Data) -> tuple[pd.DataFrame, pd.D
     """Points, tracks and seconds."""
     start = time.perf_counter()
     spec = isinstance(engine, TrackingSpec)
-    points = (engine.make() if spec else engine)(data)["dataframe"]  # type: ignore[union-attr]
+    points = (engine.make() if spec else engine)(data)["track_points"]  # type: ignore[union-attr]
     for step in engine.steps if spec else ():  # type: ignore[union-attr]
-        points = step.make()({**data, "cells": data["dataframe"], "dataframe": points})["dataframe"]
+        points = step.make()(data, track_points=points)["track_points"]
     seconds = time.perf_counter() - start
     place = data["n_frames"], data["shape"]
-    return points, tracks_of(points, data["dataframe"], *place), seconds
+    return points, tracks_of(points, data["cells"], *place), seconds
 
 
 def links(points: pd.DataFrame, tracks: pd.DataFrame, who: dict[Any, int]) -> set[tuple]:
@@ -208,7 +208,7 @@ def cells_of(label: np.ndarray, size: float | None) -> Data:
     """What a linker is given of a film of masks."""
     data = {"label": label, "fov": "f1", "population": "cells", "pixel_size_um": size}
     table = Features()(data)["dataframe"]
-    return {**data, "dataframe": table, "n_frames": len(label), "shape": label.shape[1:]}
+    return {**data, "cells": table, "n_frames": len(label), "shape": label.shape[1:]}
 
 
 def rows(
@@ -254,7 +254,7 @@ def films(names: list[str], reach_um: float = 10.0) -> None:
         block = yaml.safe_load((ROOT / "conf" / env / "parameters_tracking.yml").read_text())
         chosen = TrackingSpec.model_validate(next(iter(block["tracking"].values())))
         compared = {f"`conf/{env}`": chosen, **engines(reach_um / size, True, True)}
-        who = {(t, n): n for t, n in data["dataframe"][["frame", "label"]].to_numpy().tolist()}
+        who = {(t, n): n for t, n in data["cells"][["frame", "label"]].to_numpy().tolist()}
         n = len(divisions(true_links(truth)))
         print(f"\n{name}: {len(data['dataframe'])} cells, {len(label)} frames, {n} divisions")
         show(rows(data, truth, who, compared))
@@ -298,7 +298,7 @@ def speed() -> None:
     table = table.assign(fov="f1", population="cells", on_border=False)
     table = schemas.conform(schemas.Cells, table)
     own = _example_links(folder, table)
-    data = {"dataframe": table, "n_frames": 500, "shape": (1200, 1600)}
+    data = {"cells": table, "n_frames": 500, "shape": (1200, 1600)}
     print(f"{len(table)} detections, {len(own)} links of btrack's own")
     who = {(t, n): n for t, n in table[["frame", "label"]].to_numpy().tolist()}
     print(f"{'':28}{'seconds':>9}{'tracks':>8}{'divisions':>10}{'agrees F1':>10}")

@@ -107,3 +107,16 @@ def divide(a: Any, b: Any) -> np.ndarray:
     """``a / b``, null where `b` is 0 or null."""
     a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
     return np.divide(a, b, out=np.full(a.shape, np.nan), where=(b != 0) & ~np.isnan(b))
+
+
+def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Concatenate ``start[i] .. start[i] + length[i] - 1`` for every i.
+
+    Returns
+    -------
+    values, owner
+        The numbers, and the i each belongs to.
+    """
+    owner = np.repeat(np.arange(len(length)), length)
+    offset = np.cumsum(length) - length
+    return np.arange(len(owner)) + np.repeat(start - offset, length), owner

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.partitions import Block, Partitions, Tile
 from cyto_kedro.schemas import TABLES, Cells, Table, empty
@@ -57,6 +59,13 @@ def join(tables: Iterable[pd.DataFrame], table: type[Table]) -> pd.DataFrame:
     return parts[0] if parts else empty(table)
 
 
+def film_of(blocks: Mapping[str, Any], shape: tuple[int, int, int]) -> Blocks:
+    """The film (T, Y, X) that `blocks`, by id, are of; each is opened when it is read."""
+    ids = sorted(blocks, key=lambda each: Block.parse(each).start)
+    opens = [partial(blocks.__getitem__, each) for each in ids]
+    return Blocks(opens, [Block.parse(each).start for each in ids], shape)
+
+
 def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
     """The planned partitions of a table, one after the other."""
     for identity in manifest.ids(table.grain):
@@ -66,3 +75,10 @@ def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
 def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, pd.DataFrame]:
     """Each table of `schemas.TABLES` that `parts` names, of all fields together."""
     return {name: join(one_by_one(part, manifest), TABLES[name]) for name, part in parts.items()}
+
+
+def condition_of(fields: pd.DataFrame, fov: str) -> str:
+    """The field's condition in the sample sheet; empty where there is none."""
+    if "condition" not in fields:
+        return ""
+    return str(fields.loc[fields["fov"] == fov, "condition"].iloc[0])

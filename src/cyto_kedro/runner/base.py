@@ -170,8 +170,8 @@ def refused(runner: str, is_async: bool) -> str | None:
     if runner.rsplit(".", 1)[-1].split(" ")[0] == "ParallelRunner":
         return (
             "ParallelRunner cannot run these nodes: it sends whole nodes to other processes, which "
-            "would not keep the ledger. Use --runner-params resources=local, which runs partitions "
-            "in several processes"
+            "would not keep the ledger. Leave it out and give --runner-params resources=local: "
+            "PartitionRunner then runs partitions in several processes"
         )
     return None
 

@@ -29,6 +29,7 @@ from cyto_kedro.schemas.base import (
     conform,
     dtypes,
     empty,
+    filled,
     from_columns,
 )
 from cyto_kedro.schemas.cells import CellColumns, Cells, Touches, TrackPoints, Tracks
@@ -140,6 +141,7 @@ __all__ = [
     "conform",
     "dtypes",
     "empty",
+    "filled",
     "from_columns",
 ]
 

@@ -85,6 +85,27 @@ def conform(table: type[T], frame: pd.DataFrame) -> TableOf[T]:
     return cast("TableOf[T]", formed)
 
 
+def filled(table: type[T], rows: Mapping[str, Any] | pd.DataFrame) -> TableOf[T]:
+    """Rows of which only some columns are known, in form: a table made elsewhere, or by hand.
+
+    Columns that must be there and are not are null; whole numbers 0, texts empty, truths false.
+
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import TrackPoints
+    >>> rows = {"track_id": 1, "frame": [0, 1], "label": 1, "x_px": [2.0, 3.0], "y_px": 5.0}
+    >>> filled(TrackPoints, rows)[["track_id", "frame", "time_min", "interpolated"]].values.tolist()
+    [[1, 0, nan, False], [1, 1, nan, False]]
+    """
+    frame = pd.DataFrame(rows)
+    for name, (dtype, required) in _columns(table).items():
+        if required and name not in frame:
+            kind = pd.Series(dtype=dtype).dtype.kind
+            none: Any = {"i": 0, "u": 0, "b": False, "f": np.nan}.get(kind, "")
+            frame[name] = pd.NA if str(pd.Series(dtype=dtype).dtype) == "Int64" else none
+    return conform(table, frame)
+
+
 def from_columns(table: type[T], columns: Mapping[str, np.ndarray]) -> TableOf[T]:
     """The same from arrays of one length (texts as object arrays), at a tenth of the cost.
 

@@ -113,7 +113,7 @@ def test_frame_to_frame_links_are_those_of_trackmates_matrix():
         position = np.concatenate([a, b])
         table = cells(np.repeat([0, 1], [12, 14]), position[:, 0], position[:, 1], label)
         linker = LAP(max_distance_px=8, gap_closing_max_frames=0)
-        source, target = linker.link(Detections(table, None, {}, 0))
+        source, target = linker.link(Detections(table, None))
         assert set(zip(source.tolist(), target.tolist(), strict=True)) == truth
 
 

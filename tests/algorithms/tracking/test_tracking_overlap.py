@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.algorithms.tracking.masks import best_pairs, overlaps_of
 from cyto_kedro.algorithms.tracking.overlap import Overlap
+from cyto_kedro.core.stack import Blocks
 from cyto_kedro.errors import InputError
 
 
@@ -42,7 +45,9 @@ def test_overlaps_are_those_counted_pixel_by_pixel():
     label = rng.integers(0, 5, (4, 20, 20)).astype(np.uint32)
     keys = np.array([(t, n) for t in range(4) for n in range(1, 5)])
     found = overlaps_of(label, keys, "here", lag=2)
-    blocks = overlaps_of(iter([label[:1], label[1:3], label[3:]]), keys, "here", lag=2)
+    parts = [label[:1], label[1:3], label[3:]]
+    film = Blocks([partial(np.copy, part) for part in parts], [0, 1, 3], label.shape)
+    blocks = overlaps_of(film, keys, "here", lag=2)
     assert np.array_equal(found.iou, blocks.iou)
     assert np.array_equal(found.source, blocks.source)
     for i, j, iou, share in zip(found.source, found.target, found.iou, found.share, strict=True):
@@ -87,8 +92,9 @@ def test_labels_alone_are_followed():
     assert tracks["end_reason"].tolist() == ["film_end"] * 2
     # the same from the table of cells and blocks of labels
     table = Features()({"label": label, "fov": "A1", "population": "T"})["dataframe"]
-    blocks = iter([label[:2], label[2:]])
-    again, _ = run(Overlap(), blocks, dataframe=table, n_frames=5, shape=(20, 20))
+    parts = [label[:2], label[2:]]
+    blocks = Blocks([partial(np.copy, part) for part in parts], [0, 2], label.shape)
+    again, _ = run(Overlap(), blocks, cells=table)
     assert chain(again) == chain(points)
 
 

@@ -43,14 +43,14 @@ def table_of(rows):
 def linked(rows, reach=5.0, **more):
     """The data of a step: tracks of a linker, and the cells."""
     cells = table_of(rows)
-    data = {"dataframe": cells, "shape": (200, 200), "n_frames": 30}
+    data = {"cells": cells, "shape": (200, 200), "n_frames": 30}
     linker = LAP(max_distance_px=reach, **{"gap_closing_max_frames": 0, **more})
-    return {**data, **linker(data), "cells": cells}
+    return {**data, **linker(data)}
 
 
 def after(step, data):
     """Points and tracks after a step."""
-    points = schemas.check(schemas.TrackPoints, step(data)["dataframe"])
+    points = schemas.check(schemas.TrackPoints, step(data)["track_points"])
     tracks = tracks_of(points, data["cells"], 30, (200, 200))
     return points, schemas.check(schemas.Tracks, tracks)
 
@@ -64,8 +64,8 @@ def test_ordinary_cases(step):
     linker = LAP(max_distance_px=5)
     for rows in ([], still(5, 5, [0]), still(5, 5, [3, 4, 6])):
         cells = table_of(rows) if rows else schemas.empty(schemas.Cells)
-        points = linker({"dataframe": cells, "n_frames": 8})["dataframe"]
-        again = step({"dataframe": points, "cells": cells})["dataframe"]
+        points = linker({"cells": cells, "n_frames": 8})["track_points"]
+        again = step({"track_points": points, "cells": cells})["track_points"]
         schemas.check(schemas.TrackPoints, again)
         assert set(points.columns) <= set(again.columns)
         if rows and not isinstance(step, MinimumLength):
@@ -79,7 +79,7 @@ def test_taking_tracks_apart_and_putting_them_together_changes_nothing(split):
         (t, n + 1, *p, 20.0) for t in range(12) for n, p in enumerate(rng.uniform(0, 60, (12, 2)))
     ]
     data = linked(rows, 12, gap_closing_max_frames=3, splitting=split, merging=split)
-    points = data["dataframe"]
+    points = data["track_points"]
     again = assemble(*links_of(points), None, None)
     pd.testing.assert_frame_equal(again, points)
     assert points["interpolated"].any()
@@ -136,7 +136,7 @@ def test_fragments_are_joined_where_the_cell_was_going():
     assert len(tracks) == 3
     assert all(len(set(g["label"])) == 1 for _, g in points.groupby("track_id"))
     assert not points["interpolated"].any()
-    assert after(InterpolateGaps(), {**data, "dataframe": points})[0]["interpolated"].sum() == 8
+    assert after(InterpolateGaps(), {**data, "track_points": points})[0]["interpolated"].sum() == 8
     # without the velocity the one that begins nearby is taken, or none
     blind = after(JoinFragments(max_distance_px=4, velocity_steps=0), data)[0]
     assert (blind.groupby("track_id")["label"].agg(lambda s: len(set(s))) > 1).any()
@@ -162,9 +162,11 @@ def test_a_division_is_called(reach):
     assert tracks["end_reason"].tolist()[0] == "division"
     assert tracks["first_frame"].tolist() == [0, 5, 5]
     # again: the same; and what the linker called is judged by the same tests
-    assert after(CallDivisions(max_distance_px=5), {**data, "dataframe": points})[1].equals(tracks)
+    assert after(CallDivisions(max_distance_px=5), {**data, "track_points": points})[1].equals(
+        tracks
+    )
     strict = CallDivisions(max_distance_px=5, max_daughter_size=0.5)
-    undone = after(strict, {**data, "dataframe": points})[1]
+    undone = after(strict, {**data, "track_points": points})[1]
     assert undone["parent_track_id"].isna().all()
     assert len(undone) == 2
 
@@ -194,7 +196,7 @@ def test_divisions_need_cells_and_known_columns():
     with pytest.raises(ConfigError, match="Did you mean 'area_px'"):
         after(CallDivisions(max_distance_px=5, alike={"area": 0.5}), data)
     with pytest.raises(InputError, match="needs their table"):
-        CallDivisions(max_distance_px=5)({"dataframe": data["dataframe"]})
+        CallDivisions(max_distance_px=5)({"track_points": data["track_points"]})
 
 
 def test_quality():

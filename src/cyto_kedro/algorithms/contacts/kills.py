@@ -17,6 +17,8 @@ from cyto_kedro.algorithms.contacts.exposure import roles_of, rows_of, turned
 from cyto_kedro.core.keys import MISSING, divide, fov_of, need, starts_of
 from cyto_kedro.errors import ConfigError
 
+_ROUNDING = 1e-9  # relative: what differs by less is equal
+
 
 class KillShares(Algorithm):
     """Share each death among the effectors in contact with the target in a window before it.
@@ -132,11 +134,15 @@ class KillShares(Algorithm):
 
 
 def shares_of(death: np.ndarray, score: np.ndarray, min_share: float) -> np.ndarray:
-    """Scores as shares that sum to 1 per death, those below `min_share` set to 0 first."""
+    """Scores as shares that sum to 1 per death, those below `min_share` set to 0 first.
+
+    Equal up to rounding is equal, and a share of exactly `min_share` is kept.
+    """
     # the best of a death is kept always: with ten equal killers each has 0.1
     most = pd.Series(score).groupby(death).transform("max").to_numpy()
     share = divide(score, np.bincount(death, weights=score)[death])
-    score = np.where((share >= min_share) | (score == most), score, 0)
+    kept = (share >= min_share * (1 - _ROUNDING)) | (score >= most * (1 - _ROUNDING))
+    score = np.where(kept, score, 0)
     return np.nan_to_num(divide(score, np.bincount(death, weights=score)[death]))
 
 
@@ -154,11 +160,13 @@ def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
     first = starts_of(*(attacks[name].to_numpy() for name in names))
     last = (np.append(first[1:], len(attacks)) - 1)[: len(first)]
     frame, time = attacks["frame"].to_numpy(), attacks["time_min"].to_numpy(float)
-    weight = np.concatenate([[0.0], np.cumsum(attacks["weight"].to_numpy(float))])
+    # each pair is summed by itself: differences of a running sum would depend on the other pairs
+    values = attacks["weight"].to_numpy(float)
+    weight = np.add.reduceat(values, first) if len(first) else values
     return (
         attacks.loc[first, names]
         .assign(
-            weight=weight[last + 1] - weight[first],
+            weight=weight,
             contact_frames=last - first + 1,
             first_contact_frame=frame[first],
             last_contact_frame=frame[last],

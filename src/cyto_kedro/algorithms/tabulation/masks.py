@@ -7,11 +7,11 @@ which are far fewer than pixels; every step after is one NumPy call over all cel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from cyto_kedro.errors import InputError
+from cyto_kedro.core.keys import ranges as ranges
+from cyto_kedro.core.stack import read_frame as read_frame
 
 # Largest label for which a table of all labels up to it is cheaper than a search.
 _TABLE_SIZE = 1 << 20
@@ -119,30 +119,3 @@ def spans(group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     np.not_equal(group[1:], group[:-1], out=change[1:-1])
     edge = np.flatnonzero(change)
     return edge[:-1], edge[1:] - 1
-
-
-def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Concatenate ``start[i] .. start[i] + length[i] - 1`` for every i.
-
-    Returns
-    -------
-    values, owner
-        The numbers, and the i each belongs to.
-    """
-    owner = np.repeat(np.arange(len(length)), length)
-    offset = np.cumsum(length) - length
-    return np.arange(len(owner)) + np.repeat(start - offset, length), owner
-
-
-def read_frame(label: Any, index: int, where: str) -> np.ndarray:
-    """Compute frame `index` of `label` (NumPy or Dask).
-
-    Raises
-    ------
-    InputError
-        If a label is negative.
-    """
-    frame = np.asarray(label[index])
-    if frame.dtype.kind == "i" and frame.size and frame.min() < 0:
-        raise InputError(f"labels of {where}: negative label {frame.min()}; background is 0")
-    return frame

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import length_px
 from cyto_kedro.algorithms.tracking.common import Detections, Linker
+from cyto_kedro.core.units import PositiveLength
 from cyto_kedro.errors import MissingExtraError
 
 _HINT = 'pip install "cyto_kedro[btrack]"'
@@ -25,20 +25,18 @@ class BTrack(Linker):
     optimisation over all hypotheses. btrack works in pixels; its positions of frames in which a cell
     was not seen are left out, and the gap filled as for every linker.
 
-    Data, results and errors are those of `Linker`; besides:
+    Inputs, outputs and errors are those of `Linker`; besides, MissingExtraError if btrack is not
+    installed or its compiled library cannot be loaded.
 
-    Raises
-    ------
-    ConfigError
-        If the radius is missing or given twice.
-    MissingExtraError
-        If btrack is not installed or its compiled library cannot be loaded.
+    Examples
+    --------
+    >>> BTrack(max_search_radius_um=10).max_search_radius.in_px("max_search_radius", 0.5)
+    20.0
     """
 
-    max_search_radius_um: float | None = Field(
-        None, gt=0, description="how far from its prediction a cell is looked for, micrometres"
+    max_search_radius: PositiveLength = Field(
+        description="how far from its prediction a cell is looked for"
     )
-    max_search_radius_px: float | None = Field(None, gt=0, description="the same in pixels")
     max_lost_frames: int = Field(5, ge=0, description="frames a cell may be missing in a track")
     process_sigma_px: float = Field(15.0, gt=0, description="how much velocities change")
     measurement_sigma_px: float = Field(5.0, gt=0, description="how far off positions are")
@@ -53,17 +51,12 @@ class BTrack(Linker):
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """See `Linker.link`."""
-        radius = length_px(
-            "max_search_radius",
-            self.max_search_radius_um,
-            self.max_search_radius_px,
-            detections.pixel_size_um,
-        )
+        radius = self.max_search_radius.in_px("max_search_radius", detections.pixel_size_um)
         tracker = _tracker()
         with tracker:
             tracker.configure(self._configuration(radius))
             position = detections.position
-            shape = detections.data.get("shape") or position.max(axis=0) + 1
+            shape = detections.shape or position.max(axis=0) + 1
             tracker.append(_objects(detections.frame, position))
             tracker.volume = ((0, float(shape[1])), (0, float(shape[0])))
             tracker.track(step_size=len(position))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.tabulation.features import Features
-from cyto_kedro.algorithms.tracking.links import Links, assemble
+from cyto_kedro.algorithms.tracking.links import Links, assemble, rank_of
 from cyto_kedro.algorithms.tracking.masks import Overlaps, overlaps_of
+from cyto_kedro.core.contract import Image, Images, Label, TableOf
 from cyto_kedro.errors import InputError
 
 # Steps over which the velocity is averaged that says whether a lost cell was leaving the image.
@@ -28,19 +29,24 @@ class Detections:
     Attributes
     ----------
     cells
-        `Cells` in order of (frame, label), at least one row.
+        `Cells` in order of frame and place (so that numbers of labels and the order of rows decide
+        nothing), at least one row.
     pixel_size_um
         Micrometres per pixel, or None.
-    data
-        The linker's data dict, for what else it reads.
     mask_lag
         Of the linker.
+    label, image
+        (T, Y, X), or None.
+    shape
+        (Y, X) of the image, or None.
     """
 
     cells: pd.DataFrame
     pixel_size_um: float | None
-    data: Data
-    mask_lag: int
+    mask_lag: int = 0
+    label: Label | None = None
+    image: Image | Images | None = None
+    shape: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -65,31 +71,29 @@ class Detections:
         InputError
             If there are no masks, or they are not those of the cells.
         """
-        if self.data.get("label") is None:
+        if self.label is None:
             raise InputError(
                 f"{self.name}: masks are compared, which needs the labels ('label') beside the "
                 "table of cells"
             )
         keys = self.cells[["frame", "label"]].to_numpy(np.int64)
-        return overlaps_of(self.data["label"], keys, self.name, self.mask_lag)
+        return overlaps_of(self.label, keys, self.name, self.mask_lag)
+
+
+class Linked(TypedDict):
+    """What a linker makes; both with the extra column ``merged_into_track_id``.
+
+    The points have ``parent_track_id`` too.
+    """
+
+    track_points: TableOf[schemas.TrackPoints]
+    tracks: TableOf[schemas.Tracks]
 
 
 class Linker(Algorithm):
     """Joins the detections of one population of one field into tracks.
 
-    Data
-    ----
-    ``"dataframe"``      `Cells` of one (fov, population), all frames.
-    ``"label"``          (T, Y, X) integer, or an iterable of blocks of it in order. Read by linkers
-                         that compare masks; without ``"dataframe"``, cells are measured off it.
-    ``"n_frames"``       number of frames of the film (default: up to the last cell, or label).
-    ``"shape"``          (Y, X) of the image (default: of the label, else unknown: a track that ends
-                         has then left the image only if its last mask touched the edge).
-    ``"pixel_size_um"``  micrometres per pixel, or None: the µm columns are then null.
-    ``"time_min"``       (n_frames,) minutes, or None: `time_min` is then null.
-
-    Returns ``{"dataframe": TrackPoints, "tracks": Tracks}``, both with the extra column
-    ``merged_into_track_id``, the points with ``parent_track_id`` too. Tracks are numbered from 1
+    Tracks do not depend on how labels are numbered nor on the order of rows. They are numbered from 1
     in order of (first frame, first label). A frame in which a track was not seen between two in
     which it was gets a row with a null label and the position on the straight line between them.
     Where a cell divides its track ends and its daughters' begin; where cells merge all their tracks
@@ -99,14 +103,9 @@ class Linker(Algorithm):
     daughters, ``merge`` for one that merged; ``border`` if its last mask touched the edge of the
     image, its centre was within `border_px` of it, or its mean velocity over the last three steps
     takes the centre out of the image in the next frame; else ``lost``.
-
-    Raises
-    ------
-    InputError
-        If the table holds more than one field or population, repeats a label in a frame, or has a
-        frame outside the film or a position that is not finite; if masks are needed and absent,
-        or are not those of the table.
     """
+
+    version: ClassVar[int] = 2
 
     min_points: int = Field(
         1,
@@ -129,6 +128,11 @@ class Linker(Algorithm):
         """Whether ``"image"`` is needed."""
         return False
 
+    def needs(self) -> tuple[str, ...]:
+        """See `Algorithm.needs`: masks and images are opened by a linker that compares them."""
+        closed = {"label": not self.mask_lag, "image": not self.reads_images}
+        return tuple(name for name in super().needs() if not closed.get(name, False))
+
     @abstractmethod
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """Link detections.
@@ -139,24 +143,70 @@ class Linker(Algorithm):
             (n_links,) int64, rows of the detections; the source is in an earlier frame.
         """
 
-    def __call__(self, data: Data) -> Data:
-        size, times = data.get("pixel_size_um"), data.get("time_min")
-        table: pd.DataFrame = data["dataframe"] if "dataframe" in data else _measured(data)
-        n_frames, shape = _extent(data, table)
-        if len(table) == 0:
-            points: pd.DataFrame = schemas.empty(schemas.TrackPoints)
-            tracks: pd.DataFrame = schemas.empty(schemas.Tracks)
+    def run(
+        self,
+        cells: TableOf[schemas.Cells] | None = None,
+        label: Label | None = None,
+        image: Image | Images | None = None,
+        n_frames: int | None = None,
+        shape: tuple[int, ...] | None = None,
+        pixel_size_um: float | None = None,
+        time_min: Any = None,
+        fov: str = "fov1",
+        population: str = "cells",
+    ) -> Linked:
+        """Link the cells of one (fov, population), all frames.
+
+        Parameters
+        ----------
+        cells
+            The detections; without them, they are measured off `label`.
+        label, image
+            Of the whole film, read by linkers that compare masks or images.
+        n_frames
+            Of the film; by default up to the last label, or cell.
+        shape
+            (Y, X) of the image; by default that of the label, else unknown: a track that ends has
+            then left the image only if its last mask touched the edge.
+        pixel_size_um
+            None: the µm columns are null.
+        time_min
+            (n_frames,) minutes; None: `time_min` is null.
+        fov, population
+            Names for cells that are measured here.
+
+        Raises
+        ------
+        InputError
+            If the table holds more than one field or population, repeats a label in a frame, or has
+            a frame outside the film or a position that is not finite; if masks are needed and
+            absent, or are not those of the table.
+        """
+        if cells is None:
+            cells = _measured(label, fov, population, pixel_size_um, time_min)
+        film = None if label is None else label.shape
+        if n_frames is None:
+            n_frames = film[0] if film else int(cells["frame"].max()) + 1 if len(cells) else 0
+        if shape is None and film:
+            shape = film[1:]
+        if len(cells) == 0:
+            points, tracks = schemas.empty(schemas.TrackPoints), schemas.empty(schemas.Tracks)
             points["parent_track_id"] = pd.Series(dtype="Int64")
             for each in (points, tracks):
                 each["merged_into_track_id"] = pd.Series(dtype="Int64")
-            return {"dataframe": points, "tracks": tracks}
-        check_cells(table, n_frames, times)
-        cells = table.sort_values(["frame", "label"], ignore_index=True)
-        source, target = self.link(Detections(cells, size, data, self.mask_lag))
-        links = Links(source, target, np.full(len(source), self.interpolate_gaps))
-        points = assemble(cells, links, size, times, self.min_points)
-        tracks = tracks_of(points, cells, n_frames, shape, self.border_px)
-        return {"dataframe": points, "tracks": tracks}
+            return {"track_points": points, "tracks": tracks}
+        check_cells(cells, n_frames, time_min)
+        placed = cells.sort_values(["frame", "y_px", "x_px", "label"], ignore_index=True)
+        found = Detections(placed, pixel_size_um, self.mask_lag, label, image, shape)
+        source, target = self.link(found)
+        row = rank_of(placed, ["frame", "label"])
+        links = Links(row[source], row[target], np.full(len(source), self.interpolate_gaps))
+        named = placed.sort_values(["frame", "label"], ignore_index=True)
+        points = assemble(named, links, pixel_size_um, time_min, self.min_points)
+        return {
+            "track_points": points,
+            "tracks": tracks_of(points, named, n_frames, shape, self.border_px),
+        }
 
 
 def place(table: pd.DataFrame) -> str:
@@ -164,24 +214,15 @@ def place(table: pd.DataFrame) -> str:
     return f"field {table['fov'].iloc[0]!r}, population {table['population'].iloc[0]!r}"
 
 
-def _measured(data: Data) -> pd.DataFrame:
+def _measured(
+    label: Label | None, fov: str, population: str, pixel_size_um: float | None, time_min: Any
+) -> TableOf[schemas.Cells]:
     """`Cells` measured off the masks alone."""
-    if data.get("label") is None:
-        raise InputError("tracking: give the cells ('dataframe') or their masks ('label')")
-    names = {"fov": "fov1", "population": "cells"}
-    given = {key: data[key] for key in (*names, "pixel_size_um", "time_min") if key in data}
-    return Features()({**names, **given, "label": data["label"]})["dataframe"]
-
-
-def _extent(data: Data, table: pd.DataFrame) -> tuple[int, tuple[int, ...] | None]:
-    """Number of frames and (Y, X) of the film."""
-    film = getattr(data.get("label"), "shape", None)
-    n_frames, shape = data.get("n_frames"), data.get("shape")
-    if n_frames is None:
-        n_frames = film[0] if film else int(table["frame"].max()) + 1 if len(table) else 0
-    if shape is None and film:
-        shape = film[1:]
-    return int(n_frames), None if shape is None else tuple(shape)
+    if label is None:
+        raise InputError("tracking: give the cells ('cells') or their masks ('label')")
+    where = {"fov": fov, "population": population}
+    times = {"pixel_size_um": pixel_size_um, "time_min": time_min}
+    return Features()({**where, **times, "label": label})["dataframe"]
 
 
 def tracks_of(
@@ -190,7 +231,7 @@ def tracks_of(
     n_frames: int,
     shape: tuple[int, ...] | None,
     border_px: float = 0.0,
-) -> pd.DataFrame:
+) -> TableOf[schemas.Tracks]:
     """One row per track of one population: when it begins and ends, and why.
 
     Tracks that a person joined or cut get theirs the same way.
@@ -212,7 +253,9 @@ def tracks_of(
     """
     seen = points[points["label"].notna()].sort_values(["track_id", "frame"])
     if not len(seen):
-        return schemas.empty(schemas.Tracks).assign(merged_into_track_id=pd.Series(dtype="Int64"))
+        none = schemas.empty(schemas.Tracks)
+        none["merged_into_track_id"] = pd.Series(dtype="Int64")
+        return none
     keyed = cells[["frame", "label", "x_px", "y_px", "on_border"]].astype({"label": "Int64"})
     columns = [name for name in ("fov", "population", "track_id", "frame", "label") if name in seen]
     own = seen[columns].merge(keyed, on=["frame", "label"], how="left", validate="one_to_one")

@@ -7,10 +7,10 @@ import pandas as pd
 import scipy
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Data, length_px
 from cyto_kedro.algorithms.tracking.links import Links
 from cyto_kedro.algorithms.tracking.masks import best_pairs
 from cyto_kedro.algorithms.tracking.steps import TrackStep, measured, position_of, ratio
+from cyto_kedro.core.units import PositiveLength
 
 
 class CallDivisions(TrackStep):
@@ -24,18 +24,24 @@ class CallDivisions(TrackStep):
     is part of at most one division, the best first. Divisions that the linker called are judged by
     the same tests: where they fail, the mother goes on as the nearer daughter.
 
-    Data, results and errors are those of `TrackStep`; besides:
+    Inputs, outputs and errors are those of `TrackStep`; besides, ConfigError if `alike` names no
+    column of the cells.
 
-    Raises
-    ------
-    ConfigError
-        If the distance is missing or given twice, or `alike` names no column of the cells.
+    Examples
+    --------
+    >>> label = np.zeros((4, 9, 30), int)
+    >>> label[:2, 2:7, 8:18] = 1  # one cell, then two
+    >>> label[2:, 2:7, 5:12], label[2:, 2:7, 14:21] = 1, 2
+    >>> from cyto_kedro.algorithms.tabulation.features import Features
+    >>> from cyto_kedro.algorithms.tracking.lap import LAP
+    >>> cells = Features()({"label": label, "fov": "A1", "population": "T"})["dataframe"]
+    >>> linked = LAP(max_distance_px=6)(cells=cells)
+    >>> divided = CallDivisions(max_distance_px=6)(linked, cells=cells)["track_points"]
+    >>> divided.groupby("track_id")["parent_track_id"].first().fillna(0).tolist()
+    [0, 1, 1]
     """
 
-    max_distance_um: float | None = Field(
-        None, gt=0, description="largest distance from mother to daughter, micrometres"
-    )
-    max_distance_px: float | None = Field(None, gt=0, description="the same in pixels")
+    max_distance: PositiveLength = Field(description="largest distance from mother to daughter")
     alike: dict[str, float] = Field(
         {"area_px": 0.6},
         description="column of the cells -> least ratio of the smaller to the larger daughter's",
@@ -50,14 +56,18 @@ class CallDivisions(TrackStep):
         2, ge=1, description="a daughter that begins must have been seen in so many frames"
     )
 
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
-        reach = length_px(
-            "max_distance", self.max_distance_um, self.max_distance_px, data.get("pixel_size_um")
-        )
+        reach = self.max_distance.in_px("max_distance", pixel_size_um) * (1 + 1e-9)
         links = _one_each(links, position_of(table))
         mother, one, two = self._candidates(table, links, reach)
-        cost, fit = self._judge(table, mother, one, two, data)
+        cost, fit = self._judge(table, mother, one, two, cells)
         mother, one, two, cost = mother[fit], one[fit], two[fit], cost[fit]
         # Best sets of (mother, daughter) pairs, each cell once as either.
         chosen = pd.MultiIndex.from_arrays(best_pairs(mother, one, 1e-9 + 3.0 - cost))
@@ -108,19 +118,24 @@ class CallDivisions(TrackStep):
         return mother[near], one[near], two[near]
 
     def _judge(
-        self, table: pd.DataFrame, mother: np.ndarray, one: np.ndarray, two: np.ndarray, data: Data
+        self,
+        table: pd.DataFrame,
+        mother: np.ndarray,
+        one: np.ndarray,
+        two: np.ndarray,
+        cells: pd.DataFrame | None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """How unlike a division each is (0 to 2 or so), and whether it passes every test."""
         position = position_of(table)
         apart = np.hypot(*(position[one] - position[two]).T)
         off = np.hypot(*((position[one] + position[two]) / 2 - position[mother]).T)
         cost = np.divide(off, apart, out=np.full(len(off), np.inf), where=apart > 0)
-        area = measured(table, "area_px", data, "CallDivisions")
+        area = measured(table, "area_px", cells, "CallDivisions")
         fit = (cost <= self.max_offset) & (
             np.maximum(area[one], area[two]) <= self.max_daughter_size * area[mother]
         )
         for column, least in self.alike.items():
-            values = measured(table, column, data, "CallDivisions")
+            values = measured(table, column, cells, "CallDivisions")
             likeness = ratio(values[one], values[two])
             fit &= likeness >= least
             cost = cost + (1 - likeness) / len(self.alike)

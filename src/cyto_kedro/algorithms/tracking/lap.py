@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import length_px
 from cyto_kedro.algorithms.tracking.common import Detections, Linker
 from cyto_kedro.algorithms.tracking.masks import best_pairs
+from cyto_kedro.core.units import PositiveLength
 from cyto_kedro.errors import ConfigError, unknown
 
 
@@ -31,16 +32,19 @@ class LAP(Linker):
     division and merging, where cells differ in size; the overlap is. Unlike TrackMate, a cell
     seen in one frame only may close a gap.
 
-    Data, results and errors are those of `Linker`; besides:
+    Inputs, outputs and errors are those of `Linker`; besides, ConfigError if a penalty names no
+    column of the cells.
 
-    Raises
-    ------
-    ConfigError
-        If a length is missing or given twice, or a penalty names no column of the cells.
+    Examples
+    --------
+    >>> label = np.zeros((3, 8, 20), int)
+    >>> label[0, 2:5, 2:5] = label[1, 2:5, 4:7] = label[2, 2:5, 6:9] = 1
+    >>> made = LAP(max_distance_px=3)(label=label)
+    >>> made["track_points"][["frame", "track_id", "x_px"]].values.tolist()
+    [[0.0, 1.0, 3.0], [1.0, 1.0, 5.0], [2.0, 1.0, 7.0]]
     """
 
-    max_distance_um: float | None = Field(None, gt=0, description="largest step, micrometres")
-    max_distance_px: float | None = Field(None, gt=0, description="largest step, pixels")
+    max_distance: PositiveLength = Field(description="largest step")
     penalties: dict[str, float] = Field(
         {},
         description="column of the cells (area_px, TCell_mean, …) -> weight w: how much a "
@@ -55,20 +59,17 @@ class LAP(Linker):
         description="largest difference in frame number bridged, as in TrackMate: 2 is one frame "
         "not seen; below 2 no gap is bridged",
     )
-    gap_closing_max_distance_um: float | None = Field(
-        None, gt=0, description="largest distance bridged, micrometres; default max_distance"
+    gap_closing_max_distance: PositiveLength | None = Field(
+        None, description="largest distance bridged; default max_distance"
     )
-    gap_closing_max_distance_px: float | None = Field(None, gt=0, description="in pixels")
     splitting: bool = Field(False, description="let cells divide")
-    splitting_max_distance_um: float | None = Field(
-        None, gt=0, description="largest distance from mother to daughter; default max_distance"
+    splitting_max_distance: PositiveLength | None = Field(
+        None, description="largest distance from mother to daughter; default max_distance"
     )
-    splitting_max_distance_px: float | None = Field(None, gt=0, description="in pixels")
     merging: bool = Field(False, description="let cells merge")
-    merging_max_distance_um: float | None = Field(
-        None, gt=0, description="largest distance to what a cell merges into; default max_distance"
+    merging_max_distance: PositiveLength | None = Field(
+        None, description="largest distance to what a cell merges into; default max_distance"
     )
-    merging_max_distance_px: float | None = Field(None, gt=0, description="in pixels")
 
     @property
     def mask_lag(self) -> int:
@@ -78,13 +79,17 @@ class LAP(Linker):
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """See `Linker.link`."""
         import networkx as nx
-        from laptrack import LapTrack
 
         size, frame, position = detections.pixel_size_um, detections.frame, detections.position
-        reach = length_px("max_distance", self.max_distance_um, self.max_distance_px, size)
-        gap = self._or_reach("gap_closing_max_distance", reach, size)
-        split = self._or_reach("splitting_max_distance", reach, size)
-        merge = self._or_reach("merging_max_distance", reach, size)
+        reach = self.max_distance.in_px("max_distance", size)
+        gap, split, merge = (
+            reach if length is None else length.in_px(name, size)
+            for name, length in (
+                ("gap_closing_max_distance", self.gap_closing_max_distance),
+                ("splitting_max_distance", self.splitting_max_distance),
+                ("merging_max_distance", self.merging_max_distance),
+            )
+        )
         cost = _Cost(detections, self.penalties, self.overlap_weight)
         numbers = np.arange(frame[0], frame[-1] + 1)
         start = np.append(np.searchsorted(frame, numbers), len(frame))
@@ -98,26 +103,45 @@ class LAP(Linker):
             tree.add_edges_from((node[i], node[j]) for i, j in zip(*pairs, strict=True))
             after[pairs[0]] = before[pairs[1]] = True
         coded = not cost.plain or self.splitting or self.merging
-        tracker = LapTrack(
-            gap_closing_cutoff=gap**2 if self.gap_closing_max_frames > 1 else False,
+        # Of a detection laptrack's metrics see its position, or its row where that is not enough.
+        seen = np.arange(len(frame), dtype=float)[:, None] if coded else position
+        tree = second_problem(
+            np.split(seen, start[1:-1]),
+            tree,
+            gap_closing_cutoff=_limit(gap) if self.gap_closing_max_frames > 1 else False,
             gap_closing_max_frame_count=self.gap_closing_max_frames,
-            splitting_cutoff=split**2 if self.splitting else False,
-            merging_cutoff=merge**2 if self.merging else False,
+            splitting_cutoff=_limit(split) if self.splitting else False,
+            merging_cutoff=_limit(merge) if self.merging else False,
             # TrackMate's quantile, at p (n + 1)
             alternative_cost_percentile_interpolation="weibull",
             **(cost.metrics(before, after) if coded else {}),
         )
-        # Of a detection laptrack's metrics see its position, or its row where that is not enough.
-        seen = np.arange(len(frame), dtype=float)[:, None] if coded else position
-        # The second problem alone: `predict` cannot be given what the first cost.
-        tree = tracker._predict_gap_split_merge(np.split(seen, start[1:-1]), tree, [], [])
         edges = np.array(list(tree.edges), np.int64).reshape(-1, 2, 2)
         row = np.sort(start[edges[:, :, 0]] + edges[:, :, 1], axis=1)
         return row[:, 0], row[:, 1]
 
-    def _or_reach(self, name: str, reach: float, pixel_size_um: float | None) -> float:
-        um, px = getattr(self, f"{name}_um"), getattr(self, f"{name}_px")
-        return reach if um is None and px is None else length_px(name, um, px, pixel_size_um)
+
+def second_problem(blocks: list[np.ndarray], tree: Any, **options: Any) -> Any:
+    """laptrack's closing of gaps, divisions and mergers, on segments that are given.
+
+    The one place that calls a private method of laptrack: its public ``predict`` cannot be told
+    what links of the first problem cost.
+
+    Parameters
+    ----------
+    blocks
+        Per frame (n, m), what its metrics see of a detection.
+    tree
+        Graph of the segments on nodes (frame, number within the frame).
+    """
+    from laptrack import LapTrack
+
+    return LapTrack(**options)._predict_gap_split_merge(blocks, tree, [], [])
+
+
+def _limit(reach: float) -> float:
+    """The cost below which a link is made, so that one of exactly `reach` is."""
+    return reach**2 * (1 + 1e-9)
 
 
 class _Cost:
@@ -203,10 +227,11 @@ def _neighbours(
     As in TrackMate's matrix, not to link costs 1.05 times what the dearest link does.
     """
     trees = (scipy.spatial.cKDTree(position[rows]) for rows in (now, then))
-    pairs = next(trees).sparse_distance_matrix(next(trees), reach, output_type="ndarray")
+    wide = reach * (1 + 1e-9)
+    pairs = next(trees).sparse_distance_matrix(next(trees), wide, output_type="ndarray")
     i, j = pairs["i"] + now.start, pairs["j"] + then.start
     price = cost(i, j)
-    able = price < reach**2
+    able = price <= _limit(reach)
     i, j, price = i[able], j[able], price[able]
     if len(price) == 0:
         return [], []

@@ -16,7 +16,8 @@ import pandas as pd
 import scipy
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.tabulation.masks import ranges
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import ranges
 
 _KEPT = ("fov", "population", "frame", "time_min", "label", "x_px", "y_px", "x_um", "y_um")
 
@@ -119,7 +120,7 @@ def assemble(
     pixel_size_um: float | None,
     time_min: Any,
     min_points: int = 1,
-) -> pd.DataFrame:
+) -> TableOf[schemas.TrackPoints]:
     """`TrackPoints` of linked detections of one population, tracks numbered by first sight.
 
     Parameters
@@ -217,3 +218,18 @@ def links_of(points: pd.DataFrame) -> tuple[pd.DataFrame, Links]:
         ends = np.array(pairs, np.int64).reshape(-1, 2)
         links = links.add(ends[:, 0], ends[:, 1])
     return table, links
+
+
+def rank_of(table: pd.DataFrame, by: list[str]) -> np.ndarray:
+    """(n,) int64, where each row of `table` comes in order of the columns `by`."""
+    rank = np.empty(len(table), np.int64)
+    rank[np.lexsort([table[name].to_numpy() for name in reversed(by)])] = np.arange(len(table))
+    return rank
+
+
+def reordered(table: pd.DataFrame, links: Links, rank: np.ndarray) -> tuple[pd.DataFrame, Links]:
+    """The detections with row i at place ``rank[i]``, and their links."""
+    order = np.argsort(rank)
+    return table.iloc[order].reset_index(drop=True), Links(
+        rank[links.source], rank[links.target], links.filled
+    )

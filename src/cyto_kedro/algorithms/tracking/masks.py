@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy
 
-from cyto_kedro.algorithms.tabulation.masks import read_frame
+from cyto_kedro.core.stack import read_frame
 from cyto_kedro.errors import InputError
 
 
@@ -35,11 +34,10 @@ def overlaps_of(label: Any, keys: np.ndarray, where: str, lag: int = 1) -> Overl
     Parameters
     ----------
     label
-        (T, Y, X) integer, NumPy or Dask, or an iterable of blocks of it in order; read frame by
-        frame, of which `lag` + 1 are held.
+        (T, Y, X) integer, read frame by frame, of which `lag` + 1 are held.
     keys
-        (n, 2) int64, frame and label of every detection, in order of both. Masks of other
-        labels are left out.
+        (n, 2) int64, frame and label of every detection, in order of frame. Masks of other labels
+        are left out.
     where
         The field and population, for messages.
 
@@ -54,15 +52,15 @@ def overlaps_of(label: Any, keys: np.ndarray, where: str, lag: int = 1) -> Overl
     area = np.zeros(len(keys), np.int64)
     before: deque[np.ndarray] = deque(maxlen=lag)
     found: list[np.ndarray] = []
-    n_frames = 0
-    for t, frame in enumerate(_frames(label, where)):
-        n_frames = t + 1
+    n_frames = len(label)
+    for t in range(n_frames):
+        frame = read_frame(label, t, where)
         rows = np.full(int(frame.max(initial=0)) + 1, -1, np.int64)
         if t in slices:
             a, b = slices[t]
             labels = keys[a:b, 1]
-            if labels[-1] >= len(rows):
-                raise _missing(where, t, labels[-1])
+            if labels.max() >= len(rows):
+                raise _missing(where, t, labels.max())
             rows[labels] = np.arange(a, b)
         now = np.where(frame > 0, rows[frame], -1)
         if t in slices:
@@ -86,14 +84,6 @@ def _missing(where: str, frame: int, label: Any) -> InputError:
         f"{where}: label {label} of frame {frame} has a row in the table of cells but no mask; the "
         "labels given are not those that the cells were measured on"
     )
-
-
-def _frames(label: Any, where: str) -> Iterator[np.ndarray]:
-    """(Y, X) frames of a film or of its blocks."""
-    blocks: Iterable[Any] = [label] if hasattr(label, "ndim") else label
-    for block in blocks:
-        for index in range(len(block)):
-            yield read_frame(block, index, where)
 
 
 def best_pairs(

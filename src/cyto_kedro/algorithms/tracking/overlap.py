@@ -14,10 +14,15 @@ class Overlap(Linker):
 
     Of all ways to pair the masks of a film, each with at most one earlier and one later, the one
     with the largest summed intersection over union (IoU) is taken, first between neighbouring
-    frames; ends that are left are then paired over gaps. Needs masks and no positions: ``"label"``
-    alone will do.
+    frames; ends that are left are then paired over gaps. Needs masks and no positions: `label`
+    alone will do. Inputs, outputs and errors are those of `Linker`.
 
-    Data, results and errors are those of `Linker`.
+    Examples
+    --------
+    >>> label = np.zeros((3, 8, 20), int)
+    >>> label[0, 2:5, 2:5] = label[1, 2:5, 3:6] = label[2, 2:5, 4:7] = 1
+    >>> Overlap()(label=label)["tracks"][["track_id", "n_points"]].values.tolist()
+    [[1, 3]]
     """
 
     min_iou: float = Field(0.1, gt=0, le=1, description="least IoU of two masks of one cell")

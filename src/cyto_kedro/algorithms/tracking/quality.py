@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import scipy
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Data
+from cyto_kedro import schemas
 from cyto_kedro.algorithms.tracking.links import Links, links_of
-from cyto_kedro.algorithms.tracking.steps import TrackStep, measured, position_of, ratio
+from cyto_kedro.algorithms.tracking.steps import Edited, TrackStep, measured, position_of, ratio
+from cyto_kedro.core.contract import TableOf
 
 
 class TrackQuality(TrackStep):
@@ -25,29 +28,55 @@ class TrackQuality(TrackStep):
     - ``quality_score``: the product of the three.
 
     Sizes, margins and scores of tracks seen once are null. With `min_score`, tracks of a lower
-    score are dropped. Data, results and errors are those of `TrackStep`.
+    score are dropped. Inputs, outputs and errors are those of `TrackStep`.
+
+    Examples
+    --------
+    >>> label = np.zeros((3, 8, 20), int)
+    >>> label[0, 2:5, 2:5] = label[1, 2:5, 4:7] = label[2, 2:5, 6:9] = 1
+    >>> from cyto_kedro.algorithms.tabulation.features import Features
+    >>> from cyto_kedro.algorithms.tracking.lap import LAP
+    >>> cells = Features()({"label": label, "fov": "A1", "population": "T"})["dataframe"]
+    >>> linked = LAP(max_distance_px=3)(cells=cells)
+    >>> TrackQuality()(linked, cells=cells)["track_points"]["quality_score"].tolist()
+    [1.0, 1.0, 1.0]
     """
 
     min_score: float = Field(0.0, ge=0, le=1, description="tracks of a lower score are dropped")
 
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
         return table, links
 
-    def __call__(self, data: Data) -> Data:
-        points = super().__call__(data)["dataframe"]
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        cells: TableOf[schemas.Cells] | None = None,
+        pixel_size_um: float | None = None,
+        time_min: Any = None,
+    ) -> Edited:
+        """See `TrackStep.run`."""
+        points = super().run(track_points, cells, pixel_size_um, time_min)["track_points"]
         names = [f"quality_{name}" for name in ("seen", "size", "margin", "score")]
         if not len(points):
-            return {"dataframe": points.assign(**{name: np.zeros(0) for name in names})}
+            empty = points.assign(**{name: np.zeros(0) for name in names})
+            return {"track_points": schemas.conform(schemas.TrackPoints, empty)}
         table, links = links_of(points)
-        judged = _judged(table, links, measured(table, "area_px", data, "TrackQuality"))
+        judged = _judged(table, links, measured(table, "area_px", cells, "TrackQuality"))
         if (judged["quality_score"] < self.min_score).any():
             good = judged.index[~(judged["quality_score"] < self.min_score)]
             kept = points[points["track_id"].isin(good)].copy()
             for column in ("parent_track_id", "merged_into_track_id"):
                 kept[column] = kept[column].where(kept[column].isin(good))
-            return type(self)()({**data, "dataframe": kept})
-        return {"dataframe": points.merge(judged[names], left_on="track_id", right_index=True)}
+            return type(self)().run(kept, cells, pixel_size_um, time_min)
+        joined = points.merge(judged[names], left_on="track_id", right_index=True)
+        return {"track_points": schemas.conform(schemas.TrackPoints, joined)}
 
 
 def _judged(table: pd.DataFrame, links: Links, area: np.ndarray) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -10,25 +11,30 @@ import scipy
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
-from cyto_kedro.algorithms.tracking.links import Links, assemble, links_of
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.tracking.links import Links, assemble, links_of, rank_of, reordered
 from cyto_kedro.algorithms.tracking.masks import best_pairs
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.units import PositiveArea, PositiveLength
 from cyto_kedro.errors import ConfigError, InputError, unknown
+
+
+class Edited(TypedDict):
+    """What a step makes."""
+
+    track_points: TableOf[schemas.TrackPoints]
 
 
 class TrackStep(Algorithm):
     """Changes the tracks of one population of one field.
 
-    Data
-    ----
-    ``"dataframe"``      `TrackPoints`, of a `Linker` or of the step before.
-    ``"cells"``          `Cells` of the same population; read by steps that compare cells.
-    ``"pixel_size_um"``, ``"time_min"``   as for `Linker`.
-
-    Returns ``{"dataframe": TrackPoints}``, tracks numbered anew by first sight. Gaps that had
-    interpolated rows keep them; gaps that a step makes have none until `InterpolateGaps`.
-    `cyto_kedro.algorithms.tracking.common.tracks_of` makes the table of tracks.
+    Tracks are numbered anew by first sight. Gaps that had interpolated rows keep them; gaps that a
+    step makes have none until `InterpolateGaps`. Results depend neither on how labels are numbered
+    nor on the order of rows. `cyto_kedro.algorithms.tracking.common.tracks_of` makes the table of
+    tracks.
     """
+
+    version: ClassVar[int] = 2
 
     @property
     def least(self) -> int:
@@ -36,25 +42,49 @@ class TrackStep(Algorithm):
         return 1
 
     @abstractmethod
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
-        """Change detections (rows in order of frame and label) and the links between them."""
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
+        """Change detections (rows in order of frame and place) and the links between them."""
 
-    def __call__(self, data: Data) -> Data:
-        points: pd.DataFrame = data["dataframe"]
-        if points["label"].notna().any():
-            table, links = self.edit(*links_of(points), data)
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        cells: TableOf[schemas.Cells] | None = None,
+        pixel_size_um: float | None = None,
+        time_min: Any = None,
+    ) -> Edited:
+        """Change tracks.
+
+        Parameters
+        ----------
+        track_points
+            Of a `Linker` or of the step before.
+        cells
+            Of the same population; read by steps that compare cells.
+        pixel_size_um, time_min
+            As for `Linker`.
+        """
+        if track_points["label"].notna().any():
+            table, links = links_of(track_points)
+            placed = reordered(table, links, rank_of(table, ["frame", "y_px", "x_px", "label"]))
+            table, links = self.edit(*placed, cells, pixel_size_um)
             if len(table):
-                size, times = data.get("pixel_size_um"), data.get("time_min")
-                points = assemble(table, links, size, times, self.least)
-                if len(points):
-                    return {"dataframe": points}
+                table, links = reordered(table, links, rank_of(table, ["frame", "label"]))
+                made = assemble(table, links, pixel_size_um, time_min, self.least)
+                if len(made):
+                    return {"track_points": made}
         empty = schemas.empty(schemas.TrackPoints)
         for column in ("parent_track_id", "merged_into_track_id"):
             empty[column] = pd.Series(dtype="Int64")
-        return {"dataframe": empty}
+        return {"track_points": empty}
 
 
-def measured(table: pd.DataFrame, column: str, data: Data, who: str) -> np.ndarray:
+def measured(table: pd.DataFrame, column: str, cells: pd.DataFrame | None, who: str) -> np.ndarray:
     """(n,) float64, `column` of the cells that the rows of `table` are.
 
     Raises
@@ -62,9 +92,8 @@ def measured(table: pd.DataFrame, column: str, data: Data, who: str) -> np.ndarr
     ConfigError
         If the cells have no such column.
     InputError
-        If ``"cells"`` is missing.
+        If the cells are missing.
     """
-    cells = data.get("cells")
     if cells is None:
         raise InputError(f"{who} compares {column} of cells, so it needs their table ('cells')")
     if column not in cells.columns:
@@ -84,14 +113,27 @@ class InterpolateGaps(TrackStep):
 
     Such a row has no label, so contact and death in it are unknown, not absent. Linkers do it
     themselves (`interpolate_gaps`); this step is for gaps that other steps made, or for short
-    gaps only. Data, results and errors are those of `TrackStep`.
+    gaps only. Inputs, outputs and errors are those of `TrackStep`.
+
+    Examples
+    --------
+    >>> rows = {"frame": [0, 3], "label": [1, 1], "track_id": 1, "x_px": [2.0, 8.0], "y_px": 5.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> InterpolateGaps()(track_points=points)["track_points"]["x_px"].tolist()
+    [2.0, 4.0, 6.0, 8.0]
     """
 
     max_gap_frames: int | None = Field(
         None, ge=1, description="longest gap filled, frames not seen; null: all"
     )
 
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
         frame = table["frame"].to_numpy(np.int64)
         missing = frame[links.target] - frame[links.source] - 1
@@ -103,7 +145,14 @@ class MinimumLength(TrackStep):
     """Drop tracks that were seen in few frames.
 
     A parent left with one daughter goes on as that daughter; daughters of a dropped parent have
-    none. Data, results and errors are those of `TrackStep`.
+    none. Inputs, outputs and errors are those of `TrackStep`.
+
+    Examples
+    --------
+    >>> rows = {"frame": [0, 0, 1], "label": [1, 2, 1], "track_id": [1, 2, 1], "x_px": 2, "y_px": 5}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> MinimumLength(min_points=2)(track_points=points)["track_points"]["frame"].tolist()
+    [0, 1]
     """
 
     min_points: int = Field(ge=1, description="frames in which a track must have been seen")
@@ -113,7 +162,13 @@ class MinimumLength(TrackStep):
         """See `TrackStep.least`."""
         return self.min_points
 
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
         return table, links
 
@@ -122,36 +177,41 @@ class RemoveStill(TrackStep):
     """Drop tracks of still debris: seen long, never leaving a small circle, and small if asked.
 
     A cell that stays where it is looks the same, so give `max_area` too where cells rest, and
-    look at what was dropped. Data, results and errors are those of `TrackStep`; besides:
+    look at what was dropped. Inputs, outputs and errors are those of `TrackStep`.
 
-    Raises
-    ------
-    ConfigError
-        If the spread is missing or given twice.
+    Examples
+    --------
+    >>> rows = {"frame": [0, 1], "label": 1, "track_id": 1, "x_px": [2.0, 2.1], "y_px": 5.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> len(RemoveStill(max_spread_px=1, min_points=2)(track_points=points)["track_points"])
+    0
     """
 
-    max_spread_um: float | None = Field(
-        None, gt=0, description="root mean square distance from the track's mean position, largest"
+    max_spread: PositiveLength = Field(
+        description="root mean square distance from the track's mean position, largest"
     )
-    max_spread_px: float | None = Field(None, gt=0, description="the same in pixels")
     min_points: int = Field(10, ge=2, description="tracks seen in fewer frames are kept")
-    max_area_um2: float | None = Field(
-        None, gt=0, description="cells of larger median area are kept; null: any size"
+    max_area: PositiveArea | None = Field(
+        None, description="cells of larger median area are kept; null: any size"
     )
-    max_area_px: float | None = Field(None, gt=0, description="the same in square pixels")
 
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
-        size = data.get("pixel_size_um")
-        spread = length_px("max_spread", self.max_spread_um, self.max_spread_px, size)
+        spread = self.max_spread.in_px("max_spread", pixel_size_um) * (1 + 1e-9)
         track = table["track_id"]
         off = table[["y_px", "x_px"]] - table.groupby(track)[["y_px", "x_px"]].transform("mean")
         square = (off**2).sum(axis=1).groupby(track).transform("mean")
         still = (square <= spread**2) & (track.groupby(track).transform("size") >= self.min_points)
-        for column, limit in (("area_um2", self.max_area_um2), ("area_px", self.max_area_px)):
-            if limit is not None:
-                area = pd.Series(measured(table, column, data, "RemoveStill"))
-                still &= area.groupby(track).transform("median") <= limit
+        if self.max_area is not None:
+            area = pd.Series(measured(table, "area_px", cells, "RemoveStill"))
+            limit = self.max_area.in_px("max_area", pixel_size_um) * (1 + 1e-9)
+            still &= area.groupby(track).transform("median") <= limit
         return without(table, links, still.to_numpy(bool))
 
 
@@ -169,19 +229,20 @@ class JoinFragments(TrackStep):
 
     A lost cell is looked for where it would be had it gone on as over its last steps. Of all ways
     to join, each end and beginning at most once, that of least summed distance is taken. Ends at
-    divisions and mergers are none. Data, results and errors are those of `TrackStep`; besides:
+    divisions and mergers are none. Inputs, outputs and errors are those of `TrackStep`.
 
-    Raises
-    ------
-    ConfigError
-        If the distance is missing or given twice.
+    Examples
+    --------
+    >>> rows = {"frame": [0, 1, 4], "label": 1, "track_id": [1, 1, 2], "x_px": [2, 3, 6], "y_px": 5}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> JoinFragments(max_distance_px=1)(track_points=points)["track_points"]["track_id"].tolist()
+    [1, 1, 1]
     """
 
     max_gap_frames: int = Field(5, ge=0, description="longest gap, frames not seen")
-    max_distance_um: float | None = Field(
-        None, gt=0, description="largest distance from where the cell is looked for, micrometres"
+    max_distance: PositiveLength = Field(
+        description="largest distance from where the cell is looked for"
     )
-    max_distance_px: float | None = Field(None, gt=0, description="the same in pixels")
     velocity_steps: int = Field(
         3, ge=0, description="steps whose mean velocity is kept; 0: looked for where it was lost"
     )
@@ -192,16 +253,20 @@ class JoinFragments(TrackStep):
         description="least ratio of the smaller to the larger area; 0: not compared",
     )
 
-    def edit(self, table: pd.DataFrame, links: Links, data: Data) -> tuple[pd.DataFrame, Links]:
+    def edit(
+        self,
+        table: pd.DataFrame,
+        links: Links,
+        cells: pd.DataFrame | None,
+        pixel_size_um: float | None,
+    ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
-        reach = length_px(
-            "max_distance", self.max_distance_um, self.max_distance_px, data.get("pixel_size_um")
-        )
+        reach = self.max_distance.in_px("max_distance", pixel_size_um) * (1 + 1e-9)
         n, frame, position = len(table), table["frame"].to_numpy(np.int64), position_of(table)
         ends = np.setdiff1d(np.arange(n), links.source)
         starts = np.setdiff1d(np.arange(n), links.target)
         velocity = self._velocity(table, ends)
-        area = measured(table, "area_px", data, "JoinFragments") if self.min_area_ratio else None
+        area = measured(table, "area_px", cells, "JoinFragments") if self.min_area_ratio else None
         found: list[np.ndarray] = []
         tree = scipy.spatial.cKDTree(np.column_stack([position[starts], frame[starts] * 3 * reach]))
         for elapsed in range(1, self.max_gap_frames + 2):
@@ -213,7 +278,7 @@ class JoinFragments(TrackStep):
         source, target = (np.concatenate(found)[:, k].astype(np.int64) for k in (0, 1))
         distance = np.concatenate(found)[:, 2]
         if area is not None:
-            alike = ratio(area[source], area[target]) >= self.min_area_ratio
+            alike = ratio(area[source], area[target]) >= self.min_area_ratio * (1 - 1e-9)
             source, target, distance = source[alike], target[alike], distance[alike]
         source, target = best_pairs(source, target, 1.05 * reach - distance)
         return table, links.add(source, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -19,15 +20,14 @@ class Trackastra(Linker):
     Weights are never downloaded. The package unpacks a model that it is asked for by name into
     ``<user data>/trackastra/models/<name>``; `model` is that name, or the path of such a folder.
 
-    Data, results and errors are those of `Linker`, with ``"image"`` (T, Y, X), or an iterable of
-    blocks of it; the whole film is held in memory. Besides:
+    Inputs, outputs and errors are those of `Linker`; the whole film, its labels and one channel's
+    image, is held in memory. Besides, MissingExtraError if trackastra is not installed, InputError
+    if the model is not there (it says where it was looked for) or there are no images.
 
-    Raises
-    ------
-    MissingExtraError
-        If trackastra is not installed.
-    InputError
-        If the model is not there, says where it was looked for; or if there are no images.
+    Examples
+    --------
+    >>> Trackastra(model="general_2d").needs()[:3]
+    ('cells', 'label', 'image')
     """
 
     model: str = Field(
@@ -52,15 +52,17 @@ class Trackastra(Linker):
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """See `Linker.link`."""
-        image, label = (detections.data.get(key) for key in ("image", "label"))
+        image, label = detections.image, detections.label
+        if isinstance(image, Mapping):
+            image = next(iter(image.values())) if len(image) == 1 else None
         if image is None or label is None:
             raise InputError(
-                f"{detections.name}: Trackastra looks at images and masks ('image', 'label'); it "
-                "was not given both"
+                f"{detections.name}: Trackastra looks at an image and masks ('image', 'label'); it "
+                "was not given one of each"
             )
         network = _load(str(_folder(self.model)), self.device)
         graph, _ = network.track(
-            _film(image), _film(label), mode=self.mode, max_distance=self.max_distance_px
+            np.asarray(image), np.asarray(label), mode=self.mode, max_distance=self.max_distance_px
         )
         nodes = graph.nodes(data=True)
         keys = {name: (int(node["time"]), int(node["label"])) for name, node in nodes}
@@ -69,13 +71,6 @@ class Trackastra(Linker):
         pairs = [(row.get(keys[a]), row.get(keys[b])) for a, b in graph.edges]
         links = np.array([p for p in pairs if None not in p], np.int64).reshape(-1, 2)
         return links[:, 0], links[:, 1]
-
-
-def _film(blocks: Any) -> np.ndarray:
-    """(T, Y, X) of a film or its blocks."""
-    if hasattr(blocks, "ndim"):
-        return np.asarray(blocks)
-    return np.concatenate([np.asarray(block) for block in blocks])
 
 
 def _folder(model: str) -> Path:

@@ -11,8 +11,7 @@ from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.common import Group, context, join
-from cyto_kedro.pipelines.contacts.death_nodes import condition_of
+from cyto_kedro.pipelines.common import Group, condition_of, context, join
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]

@@ -11,7 +11,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.tracking.common import tracks_of
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import Tracking, TrackingSpec
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import Group, context, film_of, join
 
 
 def track(
@@ -29,14 +29,13 @@ def track(
     """
     spec: TrackingSpec = tracking  # type: ignore[assignment]  # narrowed to the population
     linker, table = spec.make(), join(cells.values(), schemas.Cells)
-    data = {**context(group, manifest, frames), "dataframe": table}
-    if linker.mask_lag:
-        data["label"] = (labels[block] for block in labels)
-    if linker.reads_images:
-        data["image"] = (segmentation_images[block] for block in segmentation_images)
-    points = linker(data)["dataframe"]
+    data = {**context(group, manifest, frames), "cells": table}
+    for name, blocks in (("label", labels), ("image", segmentation_images)):
+        if name in linker.needs():
+            data[name] = film_of(blocks, (data["n_frames"], *data["shape"]))
+    points = linker(data)["track_points"]
     for step in spec.steps:
-        points = step.make()({**data, "cells": table, "dataframe": points})["dataframe"]
+        points = step.make()(data, track_points=points)["track_points"]
     return points
 
 
