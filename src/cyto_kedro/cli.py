@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import click
 import pandas as pd
 from kedro.framework.session import KedroSession
+from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.console import expected, plain_errors, said
 from cyto_kedro.currency import stale_groups
@@ -292,6 +294,23 @@ def status(project: Opened, pipeline: str) -> None:
             click.echo(f"{node.name:26} current")
         else:
             click.echo(f"{node.name:26} {len(stale)} to run: {stale[0].reason}")
+
+
+@cyto.command()
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default=None)
+@click.pass_obj
+def schema(metadata: ProjectMetadata, output: Path | None) -> None:
+    """Write a JSON schema of all parameters, for editors; by default conf/parameters.schema.json.
+
+    With ``# yaml-language-server: $schema=../parameters.schema.json`` as its first line a YAML file of
+    an environment is completed and checked as it is typed.
+    """
+    from cyto_kedro.parameters.schema import json_schema
+
+    path = output or Path(metadata.project_path) / "conf" / "parameters.schema.json"
+    text = json.dumps(json_schema(), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    click.secho(f"{path} written", fg="green")
 
 
 @cyto.command(name="runs", cls=ProjectCommand)

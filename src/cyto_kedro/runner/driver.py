@@ -12,6 +12,7 @@ from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
 from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
+from cyto_kedro.kedro_private import with_func
 from cyto_kedro.lift import is_lifted, restrict
 from cyto_kedro.runner.adoption import take_over
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, may_retry, why
@@ -187,7 +188,7 @@ class Driver:
             stale, reason = groups, "all"
             if self._stale_only(node):
                 try:
-                    todo = node._copy(func=restrict(node.func, groups))
+                    todo = with_func(node, restrict(node.func, groups))
                     found, reason = find_stale(todo, self._catalog, True)
                 except Exception as error:  # noqa: BLE001 - as above
                     self._unplanned(state, error)
@@ -252,7 +253,7 @@ class Driver:
                 every = groups_of(node, self._catalog)
                 groups = ready(node, every, missing)
                 cut = [group for group in every if group not in groups]
-                todo = node._copy(func=restrict(node.func, groups))
+                todo = with_func(node, restrict(node.func, groups))
             if self._stale_only(node):
                 stale, reason = find_stale(todo, self._catalog, True)
                 if stale == []:
@@ -262,7 +263,7 @@ class Driver:
                     return
                 log.info("%s: %s to run (%s)", node.name, len(stale) if stale else "all", reason)
                 if stale is not None:
-                    todo = node._copy(func=restrict(node.func, stale))
+                    todo = with_func(node, restrict(node.func, stale))
             Task(
                 node=todo,
                 catalog=self._catalog,

@@ -239,6 +239,26 @@ def test_a_condition_in_which_nobody_dies_does_not_void_the_others() -> None:
         assert others["hazard_ratio"].notna().all()
 
 
+def test_a_reference_in_which_nobody_dies_is_named_and_leaves_contact_as_it_is() -> None:
+    assay = killing(2, 2.0, {"vehicle": 1.0, "drug": 2.0, "inert": 1.0}, 3, 30)
+    spared = assay["fates"]["fov"].str.startswith("inert")
+    fates = assay["fates"].assign(died=assay["fates"]["died"] & ~spared)
+    fates["death_frame"] = fates["death_frame"].mask(spared)
+    table = ContactHazards()(assay | {"fates": fates, "reference": "inert"})["hazards"]
+    rows = table[(table["model"] == "condition") & (table["population"] == "CancerCell")]
+    assert rows["hazard_ratio"].isna().all() and rows["term"].tolist() == ["vehicle", "drug"]
+    assert rows["note"].str.startswith("no death in the reference inert").all()
+    both = table[table["model"] == "condition + contact"].set_index("term")
+    # who never dies says nothing of how contact and death go together where they do
+    kept = assay["design"][~assay["design"]["condition"].eq("inert")]
+    without = ContactHazards()(
+        assay | {"fates": fates[~spared], "reference": "vehicle", "design": kept}
+    )["hazards"]
+    usual = without[without["model"] == "condition + contact"].set_index("term")
+    same = pytest.approx(usual.loc["ever_touched", "hazard_ratio"])
+    assert both.loc["ever_touched", "hazard_ratio"] == same
+
+
 def test_a_field_without_times_does_not_put_the_others_in_frames() -> None:
     timed, untimed = fates_of([0, 0], [5, 9], [True, False]), fates_of([0], [3], [True], "B")
     untimed = untimed.assign(entry_min=np.nan, exit_min=np.nan)
