@@ -209,5 +209,7 @@ def test_the_slots_of_the_project_take_their_parameters(
     node = next(each for each in create_pipeline().nodes if each.name == "find_touches")
     hint: Any = node.func.__annotations__["spec"]
     assert hint.model_validate(given["touches"]).make().needs()
-    with pytest.raises(ValidationError, match=r"tabulation\.touches: Rim makes columns"):
-        hint.model_validate({"name": "Rim", "args": {"depth_px": 2}})
+    with pytest.raises(
+        ValidationError, match=r"tabulation\.touches: Features makes cells, and not touches"
+    ):
+        hint.model_validate({"name": "Features"})
