@@ -184,7 +184,12 @@ def admit(
             raise InputError(f"{owner}: {unknown('input', name, contract.inputs)}")
     given = {**(data.data() if isinstance(data, Film) else data or {}), **named}
     if given.get("dataframe") is not None:
-        free = [port.name for port in contract.tables("inputs") if given.get(port.name) is None]
+        tables = contract.tables("inputs")
+        free = [
+            port.name
+            for port in tables
+            if given.get(port.name) is None and (port.required or port is tables[0])
+        ]
         if free:
             given[free[0]] = given["dataframe"]
     admitted = {}
