@@ -91,7 +91,7 @@ class Spec(AlgorithmSpec):
 
 def test_a_spec_is_hashed_with_defaults_and_version() -> None:
     plain = Spec(name="Touches", args={"max_distance_um": 1.5})
-    assert plain.fingerprint()["args"]["max_distance_um"] == 1.5
+    assert plain.fingerprint()["args"]["max_distance"]["um"] == 1.5
     assert set(plain.fingerprint()["args"]) == set(algorithms("tabulation")["Touches"].model_fields)
     assert plain.fingerprint()["version"] == algorithms("tabulation")["Touches"].version
 
@@ -159,3 +159,15 @@ def test_an_entry_point_that_is_no_algorithm_is_refused(
     install(tmp_path, "Other", "acme:Other", monkeypatch)
     with pytest.raises(ConfigError, match=r"'Other' \(acme:Other\) is not a subclass"):
         registry.algorithms("segmentation")
+
+
+def test_python_says_what_yaml_says() -> None:
+    """A class refuses an argument by name in a notebook, too, with the nearest match."""
+    from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
+
+    said = "unknown argument of LocalThreshold 'diamter_um'. Did you mean 'diameter_um'"
+    with pytest.raises(ConfigError, match=said):
+        LocalThreshold(diamter_um=12)
+    with pytest.raises(ConfigError, match=said):
+        build("segmentation", "LocalThreshold", {"diamter_um": 12})
+    assert issubclass(ConfigError, ValueError)  # as pydantic's own error is

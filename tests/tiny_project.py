@@ -187,9 +187,9 @@ def raw_of_session(base: Path) -> Path:
 
 @cache
 def finished_of_session(base: Path) -> Project:
-    """A project in which ``kedro run`` has run once; tests read it, or work on a copy."""
+    """A project in which all analyses have run once; tests read it, or work on a copy."""
     project = Project.make(base / "finished", raw_of_session(base))
-    project.run()
+    project.run("__default__", "extended")
     return project
 
 
@@ -209,7 +209,7 @@ def tiny_raw(session_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(session_folder: Path) -> Project:
-    """A project in which ``kedro run`` has run once; do not change it."""
+    """A project in which all analyses, `extended` too, have run once; do not change it."""
     return finished_of_session(session_folder)
 
 

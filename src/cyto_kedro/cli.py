@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 from kedro.framework.cli.project import run
 from kedro.framework.session import KedroSession
-from kedro.framework.startup import ProjectMetadata
 
+from cyto_kedro.console import expected, plain_errors, said
 from cyto_kedro.currency import stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.datasets.planned import differences, fitted, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateDataset
-from cyto_kedro.errors import CytoError, InputError, unknown
+from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import Block, parse_id, partition_id
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
 
 log = logging.getLogger(__name__)
+plain_errors()  # Kedro imports this where a person types commands
 __all__ = ["cli", "run"]  # what Kedro looks for here: `run` where the package is installed
 
 
@@ -37,42 +41,67 @@ def cyto() -> None:
     """Corrections by hand, what is current, and what a run did."""
 
 
-def _context(env: str | None) -> Any:
-    session: Any = KedroSession.create(Path.cwd(), env=env)
-    return session.load_context()
+@dataclass(frozen=True)
+class Opened:
+    """The project that a command is given in, from any of its folders, as `kedro run` would open it."""
+
+    path: Path
+    env: str | None = None
+    conf_source: str | None = None
+    params: dict[str, Any] | None = None
+
+    @property
+    def catalog(self) -> Any:
+        """Its catalog."""
+        session: Any = KedroSession.create(
+            self.path, env=self.env, conf_source=self.conf_source, runtime_params=self.params
+        )
+        return session.load_context().catalog
 
 
-@cyto.command()
+class ProjectCommand(click.Command):
+    """A command with `kedro run`'s own ``--env``, ``--conf-source`` and ``--params``.
+
+    What is refused on purpose is said in a sentence.
+    """
+
+    options = ("env", "conf_source", "params")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [each for each in run.params if each.name in self.options]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command on the opened project."""
+        given = {name: ctx.params.pop(name) for name in self.options}
+        ctx.obj = Opened(Path(ctx.obj.project_path), **given)
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (known := expected(error)) is None:
+                raise
+            raise click.ClickException(said(known)) from error
+
+
+@cyto.command(cls=ProjectCommand)
 @click.argument("dataset")
 @click.argument("partition")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--who", required=True, help="who corrected it")
 @click.option("--why", required=True, help="what was wrong")
-@click.option("--env", "-e", default=None, help="Kedro environment")
 @click.pass_obj
-def correct(
-    metadata: ProjectMetadata,
-    dataset: str,
-    partition: str,
-    file: Path,
-    who: str,
-    why: str,
-    env: str | None,
-) -> None:
+def correct(project: Opened, dataset: str, partition: str, file: Path, who: str, why: str) -> None:
     """Put FILE in place of PARTITION of DATASET, and record who did it and why.
 
     A mask saved from napari or Fiji for `labels`, a table with joined tracks for `track_points`.
     What depends on it is redone by the next run with
     --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs, and nothing else.
     """
-    try:
-        put_in_place(_context(env).catalog, dataset, partition, file, who, why)
-    except CytoError as error:
-        raise click.ClickException(str(error)) from error
+    put_in_place(project.catalog, dataset, partition, file, who, why)
     click.secho(f"{dataset} {partition} is now {file}", fg="green")
     click.echo(
         "Redo what depends on it: kedro run --runner cyto_kedro.runner.PartitionRunner "
-        "--only-missing-outputs" + (f" --env {env}" if env else "")
+        "--only-missing-outputs" + (f" --env {project.env}" if project.env else "")
     )
 
 
@@ -105,11 +134,14 @@ def keep(
     Raises
     ------
     InputError
-        If it is labels of another shape than what it replaces.
+        If it is labels of another shape than what it replaces, or a table of another field,
+        population or block.
     """
     dataset = catalog.get(name)
     group = parse_id(dataset.grain, partition)
     corrected = fitted(catalog.load("manifest"), group, corrected, str(file))
+    if isinstance(corrected, pd.DataFrame):
+        _of_this_group(corrected, group, f"{name} {partition}", file)
     before = dataset.load_one(partition) if dataset.content(partition) is not None else None
     shape = getattr(corrected, "shape", None)
     if before is not None and hasattr(before, "ndim") and before.ndim > 2 and shape != before.shape:
@@ -122,26 +154,39 @@ def keep(
         catalog.save(name, {partition: corrected})
 
 
-@cyto.command()
+def _of_this_group(table: pd.DataFrame, group: Mapping[str, str], what: str, file: Path) -> None:
+    for key in ("fov", "population"):
+        if key in group and key in table.columns:
+            others = sorted(set(table[key].astype(str)) - {group[key]})
+            if others:
+                raise InputError(
+                    f"{file} holds rows of {key} {others[0]!r}, but is to take the place of {what}: it "
+                    "is the table of another, or of several; give the file of this one alone"
+                )
+    if "block" in group and "frame" in table.columns and len(table):
+        block = Block.parse(group["block"])
+        outside = table.loc[~table["frame"].between(block.start, block.stop - 1), "frame"]
+        if len(outside):
+            raise InputError(
+                f"{file} holds rows of frame {outside.iloc[0]}, but {what} is of frames "
+                f"{block.start} to {block.stop - 1}; give the file of this block alone"
+            )
+
+
+@cyto.command(cls=ProjectCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("fov")
 @click.argument("population")
 @click.option("--who", required=True, help="who tracked it")
-@click.option("--env", "-e", default=None, help="Kedro environment")
 @click.pass_obj
-def trackmate(
-    metadata: ProjectMetadata, file: Path, fov: str, population: str, who: str, env: str | None
-) -> None:
+def trackmate(project: Opened, file: Path, fov: str, population: str, who: str) -> None:
     """Go on from a TrackMate session FILE (XML) of FOV, whose spots are POPULATION.
 
     Needs ``kedro run --pipelines ingestion`` before. Masks (the spots' outlines, or disks) and
     tracks are put in place as corrections; the next run with
     --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs measures and goes on.
     """
-    try:
-        n_spots, n_tracks = read_session(_context(env).catalog, file, fov, population, who)
-    except CytoError as error:
-        raise click.ClickException(str(error)) from error
+    n_spots, n_tracks = read_session(project.catalog, file, fov, population, who)
     click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
 
 
@@ -191,30 +236,35 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     return len(film.spots), points["track_id"].nunique()
 
 
-@cyto.command()
+@cyto.command(cls=ProjectCommand)
 @click.argument("dataset")
 @click.argument("partition")
-@click.option("--env", "-e", default=None, help="Kedro environment")
 @click.pass_obj
-def uncorrect(metadata: ProjectMetadata, dataset: str, partition: str, env: str | None) -> None:
+def uncorrect(project: Opened, dataset: str, partition: str) -> None:
     """Drop the correction of PARTITION: the next resuming run makes it again."""
-    held = _context(env).catalog.get(dataset)
+    catalog = project.catalog
+    if dataset not in catalog:
+        raise InputError(unknown("dataset", dataset, catalog.keys()))
+    held = catalog.get(dataset)
     was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
     if was is None:
         raise click.ClickException(f"{dataset} {partition} holds no correction")
     click.echo(f"{dataset} {partition}: the correction of {was.who} is dropped")
 
 
-@cyto.command()
+@cyto.command(cls=ProjectCommand)
 @click.option("--pipeline", "-p", default="__default__")
-@click.option("--env", "-e", default=None, help="Kedro environment")
 @click.pass_obj
-def status(metadata: ProjectMetadata, pipeline: str, env: str | None) -> None:
+def status(project: Opened, pipeline: str) -> None:
     """List what of PIPELINE is current, what a resuming run would redo and why."""
     from kedro.framework.project import pipelines
 
-    catalog = _context(env).catalog
-    for node in pipelines[pipeline].nodes:
+    catalog = project.catalog
+    try:
+        nodes = pipelines[pipeline].nodes
+    except KeyError as error:
+        raise ConfigError(unknown("pipeline", pipeline, pipelines.keys())) from error
+    for node in nodes:
         if "run_info" in node.inputs:
             click.echo(f"{node.name:26} made by every run")
             continue
@@ -230,12 +280,12 @@ def status(metadata: ProjectMetadata, pipeline: str, env: str | None) -> None:
             click.echo(f"{node.name:26} {len(stale)} to run: {stale[0].reason}")
 
 
-@cyto.command(name="runs")
+@cyto.command(name="runs", cls=ProjectCommand)
 @click.argument("run_id", required=False)
 @click.pass_obj
-def show_runs(metadata: ProjectMetadata, run_id: str | None) -> None:
+def show_runs(project: Opened, run_id: str | None) -> None:
     """List the runs, or show one: what ran, what it made, how long it took."""
-    folder = Path(metadata.project_path) / "runs"
+    folder = project.path / "runs"
     if run_id is None:
         for path in sorted(folder.glob("*/manifest.json")):
             run = history.read(path.parent)
@@ -247,7 +297,7 @@ def show_runs(metadata: ProjectMetadata, run_id: str | None) -> None:
     path = folder / run_id / "manifest.json"
     if not path.exists():
         known = [each.parent.name for each in folder.glob("*/manifest.json")]
-        raise click.ClickException(unknown("run", run_id, known))
+        raise InputError(unknown("run", run_id, known))
     run = history.read(path.parent)
     click.echo(f"{run['run_id']}: {run['state']}, {run['started']} to {run.get('finished', '…')}")
     if "error" in run:

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
 
+import kedro
+from kedro.config import MissingConfigException
+from kedro.io import DatasetError
 from kedro.validation.exceptions import ParameterValidationError
 
 from cyto_kedro.errors import CytoError
 
 EXPECTED = (CytoError, ParameterValidationError)
+# Kedro's own refusals: of the catalog, the configuration, of names on the command line
+KEDRO = (DatasetError, MissingConfigException)
+_KEDRO_ROOM = str(Path(kedro.__file__).parent)
 
 
 def expected(error: BaseException | None) -> BaseException | None:
-    """The first error of the chain that was raised on purpose (Kedro wraps what datasets raise)."""
-    while error is not None:
-        if isinstance(error, EXPECTED):
-            return error
+    """The first error of the chain that was raised on purpose (Kedro wraps what datasets raise).
+
+    Ours first; else one of Kedro's own, or a ValueError that Kedro raised itself (an unknown node,
+    tag or dataset among its options).
+    """
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
         error = error.__cause__ or error.__context__
-    return None
+    ours = next((each for each in chain if isinstance(each, EXPECTED)), None)
+    return ours or next((each for each in chain if _of_kedro(each)), None)
+
+
+def said(error: BaseException) -> str:
+    """The message without what pydantic adds for programmers: types, whole inputs, addresses."""
+    lines = str(error).splitlines()
+    kept = (each for each in lines if "https://errors.pydantic.dev" not in each)
+    return "\n".join(re.sub(r" \[type=\w+, input_value=.*\]$", "", each) for each in kept)
+
+
+def _of_kedro(error: BaseException) -> bool:
+    """Whether Kedro itself refused something, as far as the frame that raised it tells."""
+    if isinstance(error, KEDRO):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or not frames[-1].filename.startswith(_KEDRO_ROOM):
+        return False
+    last = frames[-1]  # what it made of the options: --runner Foo, --runner-params resorces=local
+    option = last.name == "load_obj" or last.filename.startswith(f"{_KEDRO_ROOM}/framework/cli")
+    return isinstance(error, ValueError) or (option and isinstance(error, Exception))
 
 
 def write_traceback(folder: Path, error: BaseException) -> Path:
@@ -45,7 +76,7 @@ def plain_errors() -> None:
         if known is None:
             before(kind, error, frames)
         else:
-            sys.stderr.write(f"\nError: {known}\n")
+            sys.stderr.write(f"\nError: {said(known)}\n")
 
     hook.plain = True  # type: ignore[attr-defined]
     sys.excepthook = hook

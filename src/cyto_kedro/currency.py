@@ -41,7 +41,7 @@ def input_digests(
     """One hash per input of a group, and one for the code (its name and version).
 
     Partitions are hashed by the content of the group's own, as it was when they were opened;
-    everything else as `narrow` gives it.
+    everything else as `narrow` gives it. Inputs that the group does not use are left out.
 
     Parameters
     ----------
@@ -60,7 +60,8 @@ def input_digests(
     plan = plan_of(inputs)
     worker = spec_of(func).func if is_lifted(func) else func
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
-    for name, value in inputs.items():
+    used = spec_of(func).needed(inputs) if is_lifted(func) else inputs
+    for name, value in used.items():
         if isinstance(value, Partitions):
             seen = spec_of(func).seen(name, group) if is_lifted(func) else group
             ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()

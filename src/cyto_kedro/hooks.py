@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import distributions
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import ValidationError
 
+from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors, write_traceback
-from cyto_kedro.currency import group_of, input_digests, place_of, record
+from cyto_kedro.currency import group_of, input_digests, place_of, record, stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
@@ -40,11 +42,18 @@ log = logging.getLogger(__name__)
 class CheckHooks:
     """Refuse before the run what would otherwise fail, or mislead, hours later."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # others read the configuration, and fail on it with less to say
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
         plain_errors()
-        self._parameters: dict[str, Any] = dict(context.config_loader["parameters"])
+        loader: Any = context.config_loader
+        self._conf = Conf(
+            str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env
+        )
+        self._conf.check_environment()
+        self._given: dict[str, Any] = dict(loader.runtime_params or {})
+        self._parameters = read(loader, "parameters")
+        read(loader, "catalog")
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
@@ -65,12 +74,23 @@ class CheckHooks:
                 "partitions exists, and call a half-finished run complete. Use it with "
                 "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
             )
+        if "ParallelRunner" in runner:
+            raise ConfigError(
+                "ParallelRunner hands whole datasets to other processes, which partitions on disk do "
+                "not need. For many processes take --runner cyto_kedro.runner.PartitionRunner "
+                "--runner-params resources=local, which runs each partition apart"
+            )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
+        asked = {name for name in pipeline.inputs() if name.startswith("params:")}
+        names = {each.removeprefix("params:").split(".")[0] for each in asked}
+        self._conf.check_names(self._parameters, names, self._given)
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
         wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
-        blocks = {name: self._parameters[name] for name in wanted if name in self._parameters}
+        blocks = {
+            name: self._parameters[name] for name in MODELS if name in wanted & {*self._parameters}
+        }
         try:
-            check_together(blocks)
+            check_together(blocks, self._conf.inherited(self._given))
         except ValidationError as error:
             raise ConfigError(f"parameters: {error}") from error
         spoken = {name: blocks[name] for name in used - simulation if name in blocks}
@@ -357,6 +377,44 @@ class LedgerHooks:
         part = path.with_suffix(".part")
         part.write_text(json.dumps(self._manifest, indent=1, default=str), encoding="utf-8")
         part.replace(path)
+
+
+class FurtherHooks:
+    """Hand a node what the pipeline `extended` made only where it fits the results of today."""
+
+    @hook_impl
+    def before_node_run(
+        self, node: Node, catalog: Any, inputs: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Replace optional inputs that are not current by None, and say so."""
+        left_out: dict[str, Any] = {}
+        for name, value in inputs.items():
+            if value is not None and getattr(catalog.get(name), "optional", False):
+                if (why := _outdated(name, catalog)) is None:
+                    continue
+                left_out[name] = None
+                log.warning(
+                    "%s is left out of what %s makes, since it does not fit the other results any more "
+                    "(%s): kedro run --pipelines extended,%s",
+                    *(name, node.name, why, node.namespace),
+                )
+        return left_out or None
+
+
+def _outdated(name: str, catalog: Any) -> str | None:
+    """Why a dataset of the pipeline `extended`, or what it is made from there, is not current."""
+    from cyto_kedro.pipelines.extended import create_pipeline
+
+    for maker in create_pipeline().to_outputs(name).nodes:
+        hints = maker.func.__annotations__
+        inputs = {each: catalog.load(each) for each in maker.inputs}
+        for argument, each in zip(signature(maker.func).parameters, maker.inputs, strict=True):
+            # Kedro makes models only of the parameters of the pipelines that run
+            if each.startswith("params:") and isinstance(inputs[each], dict):
+                inputs[each] = hints[argument].model_validate(inputs[each])
+        if stale := stale_groups(maker, inputs, catalog):
+            return stale[0].reason
+    return None
 
 
 def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
@@ -34,10 +34,16 @@ class Lifted:
     outs: tuple[Grain, ...]
     only: tuple[Mapping[str, str], ...] | None = None
     wide: tuple[str, ...] = ()
+    used: Callable[[Mapping[str, Any]], Collection[str]] | None = None
 
     def groups(self, plan: Plan) -> list[dict[str, str]]:
         """The groups that this node runs."""
         return plan.groups(self.by) if self.only is None else [dict(group) for group in self.only]
+
+    def needed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a node's inputs that its groups use: all, unless the function says less."""
+        names = inputs.keys() if self.used is None else self.used(inputs)
+        return {name: value for name, value in inputs.items() if name in names}
 
     def seen(self, name: str, group: Mapping[str, str]) -> dict[str, str]:
         """The keys that input `name` is cut down to: all of `group`'s, or of a wide one its field."""
@@ -66,6 +72,7 @@ def lift(
     by: str | Sequence[str],
     out: str | Sequence[str] | None = None,
     wide: Sequence[str] = (),
+    used: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
 ) -> Callable[..., Any]:
     """Make a generator node function of `func`, which works on one group.
 
@@ -83,6 +90,9 @@ def lift(
     wide
         Inputs of which a group sees all blocks of its field, unopened, because it needs frames of
         its neighbours (a halo). They are named alike in `func` and in the catalog.
+    used
+        Which of the inputs, by name, the groups use; others are not opened, and not part of what a
+        result depends on. `func` does not get them.
 
     Returns
     -------
@@ -94,7 +104,9 @@ def lift(
     """
     keys = parse_grain(by)
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
-    spec = Lifted(func, keys, tuple(parse_grain(each) for each in outs), wide=tuple(wide))
+    spec = Lifted(
+        func, keys, tuple(parse_grain(each) for each in outs), wide=tuple(wide), used=used
+    )
     return _generator(spec)
 
 
@@ -129,7 +141,7 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
 
     # A generator function, not a wrapper around one: Kedro tells them by the code's own flag.
     def run(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        inputs = signature.bind(*args, **kwargs).arguments
+        inputs = spec.needed(signature.bind(*args, **kwargs).arguments)
         plan = inputs["manifest"]
         groups = spec.groups(plan)
         failures: list[tuple[dict[str, str], Exception]] = []

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -78,6 +79,20 @@ def _is_whole(cls: type[Algorithm]) -> bool:
     return runs and not inspect.isabstract(cls)
 
 
+def find(stage: str, name: str) -> type[Algorithm]:
+    """The algorithm class `name` of `stage`.
+
+    Raises
+    ------
+    ConfigError
+        If the name is not known: gives the nearest match and all names.
+    """
+    choices = algorithms(stage)
+    if name not in choices:
+        raise ConfigError(unknown(f"{stage} algorithm", name, choices))
+    return choices[name]
+
+
 def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorithm:
     """Make the algorithm `name` of `stage` with `args`.
 
@@ -86,10 +101,10 @@ def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorith
     ConfigError
         If the name is not known, or `construct` refuses the arguments.
     """
-    choices = algorithms(stage)
-    if name not in choices:
-        raise ConfigError(unknown(f"{stage} algorithm", name, choices))
-    return construct(choices[name], args)
+    return construct(find(stage, name), args)
+
+
+Kind = TypeVar("Kind", bound=Algorithm)
 
 
 class AlgorithmSpec(BaseModel):
@@ -101,6 +116,21 @@ class AlgorithmSpec(BaseModel):
 
     name: str = Field(description="class name of the algorithm")
     args: dict[str, Any] = Field(default_factory=dict, description="its arguments")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise ConfigError(unknown("key", str(key), cls.model_fields))
+            if "name" not in value:
+                raise ConfigError(
+                    f"no algorithm is named here ({', '.join(map(str, value)) or 'nothing'} stands "
+                    "alone): write {name: …, args: {…}}, and look whether the key above is spelled "
+                    "as in the other blocks"
+                )
+        return value
 
     @model_validator(mode="after")
     def _resolves(self) -> Self:
@@ -119,3 +149,27 @@ class AlgorithmSpec(BaseModel):
             "args": algorithm.model_dump(mode="json"),
             "version": type(algorithm).version,
         }
+
+
+class Spec(AlgorithmSpec, Generic[Kind]):
+    """An algorithm of one kind, ``Spec[Step]``; what else the stage holds is told where it belongs."""
+
+    kind: ClassVar[type[Algorithm]] = Algorithm
+    otherwise: ClassVar[str] = "is of another kind"
+    elsewhere: ClassVar[tuple[tuple[type[Algorithm], str], ...]] = ()
+
+    def make(self) -> Kind:
+        """Make the algorithm.
+
+        Raises
+        ------
+        ConfigError
+            If it is of another kind: says what it is and where it is named.
+        """
+        found = find(self.stage, self.name)
+        for other, remedy in self.elsewhere:
+            if issubclass(found, other):
+                raise ConfigError(f"{self.name} {remedy.replace('NAME', self.name)}")
+        if not issubclass(found, self.kind):
+            raise ConfigError(f"{self.name} {self.otherwise}")
+        return cast(Kind, construct(found, self.args))

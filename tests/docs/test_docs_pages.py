@@ -7,6 +7,7 @@ import sys
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -63,12 +64,13 @@ def code(text: str) -> list[str]:
 @pytest.fixture
 def bright(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The engine that engines.md writes, known to the registry as if it were installed."""
-    module: dict[str, Any] = {"__name__": "bright_cells"}
-    exec(fences("engines", "python")[0], module)
+    module = ModuleType("bright_cells")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where its annotations are looked up
+    exec(fences("engines", "python")[0], vars(module))
     known = registry.algorithms
-    mine = {"segmentation": {"Bright": module["Bright"]}}
+    mine = {"segmentation": {"Bright": module.Bright}}
     monkeypatch.setattr(registry, "algorithms", lambda stage: known(stage) | mine.get(stage, {}))
-    return module["Bright"]
+    return module.Bright
 
 
 def test_every_algorithm_and_every_column_is_on_a_page() -> None:

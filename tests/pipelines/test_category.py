@@ -11,15 +11,15 @@ from cyto_kedro.pipelines.category import Step, category
 
 def pipeline() -> Pipeline:
     made = node(lambda labels, reach: labels, ["labels", "params:a.b"], "cells", name="measure")
-    used = node(lambda cells: cells, "cells", "tracks", name="link", tags="slow")
-    return category("tabulation", [made, used])
+    used = node(lambda cells: cells, "cells", "tracks", name="link")
+    return category("tabulation", [made]) + category("tabulation.links", [used])
 
 
 def test_nodes_and_datasets_keep_their_names() -> None:
     found = pipeline()
     assert [each.name for each in found.nodes] == ["measure", "link"]
-    assert {each.namespace for each in found.nodes} == {"tabulation"}
-    assert found.nodes[1].tags == {"slow", "tabulation"}
+    assert [each.namespace for each in found.nodes] == ["tabulation", "tabulation.links"]
+    assert found.nodes[1].tags == {"links", "tabulation"}
     assert found.datasets() == {"labels", "params:a.b", "cells", "tracks"}
 
 
@@ -28,13 +28,18 @@ def test_found_by_short_name_and_by_namespace() -> None:
     assert [each.name for each in found.filter(node_names=["link"]).nodes] == ["link"]
     assert [each.name for each in found.filter(from_nodes=["measure"]).nodes] == ["measure", "link"]
     assert len(found.filter(node_namespaces=["tabulation"]).nodes) == 2
-    assert all(isinstance(each, Step) for each in found.filter(tags=["slow"]).nodes)
+    assert [each.name for each in found.filter(node_namespaces=["tabulation.links"]).nodes] == [
+        "link"
+    ]
+    assert all(isinstance(each, Step) for each in found.nodes)
 
 
 def test_composed_twice_into_another_project() -> None:
     both = Pipeline(pipeline(), namespace="a") + Pipeline(pipeline(), namespace="b")
     assert {each.name for each in both.nodes} == {"a.measure", "a.link", "b.measure", "b.link"}
-    assert {each.namespace for each in both.nodes} == {"a.tabulation", "b.tabulation"}
+    assert {each.namespace for each in both.nodes} == {
+        f"{one}.tabulation{box}" for one in "ab" for box in ("", ".links")
+    }
 
 
 def test_no_category_is_interrupted_by_another() -> None:
@@ -47,6 +52,7 @@ def test_no_category_is_interrupted_by_another() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         found = register_pipelines()
-    assert {each.namespace for each in found["__default__"].nodes} == set(ANALYSIS)
-    names = [each.name for each in found["__default__"].nodes]
+    boxes = {str(each.namespace).split(".")[0] for each in found["__default__"].nodes}
+    assert boxes == set(ANALYSIS)
+    names = [each.name for each in (found["__default__"] + found["extended"]).nodes]
     assert len(set(names)) == len(names) and not any("." in each for each in names)

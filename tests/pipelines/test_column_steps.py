@@ -43,7 +43,7 @@ def test_a_filtered_cell_is_in_no_later_table(project: Project, finished: Projec
     area = float(finished.table("cells").query("population == 'CancerCell'")["area_px"].median())
     keep = {"populations": ["CancerCell"], "keep": {"area_px": [area, None]}}
     project.block("tabulation", steps=steps(("FilterCells", keep)))
-    saved = project.resume("tabulation", "tracking", "contacts")
+    saved = project.resume("tabulation", "tracking", "contacts", "networks", "extended")
     assert not any("TCell" in each for name, each in saved if name in ("cells", "track_points"))
     assert "touches" not in {name for name, _ in saved}
     before, after = finished.table("cells"), project.table("cells")
@@ -80,7 +80,7 @@ def test_columns_of_whole_films_plates_and_other_populations(project: Project) -
             ),
         ),
     )
-    project.resume("contacts")
+    project.resume("extended")
     columns = project.table("cell_columns")
     cells = project.table("cells").merge(project.table("viability"), on=CELL)
     points = project.table("track_points").dropna(subset="label")

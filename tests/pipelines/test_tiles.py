@@ -87,7 +87,6 @@ def test_memory_of_a_job_follows_the_tile(
     monkeypatch.setattr(tiff, "BAND_BYTES", 2**20)
     image = ImageDataset(filepath=str(tmp_path / "a.ome.tif"))
     image.save(np.random.default_rng(0).random((1, 2048, 2048), np.float32))
-    frames = pd.DataFrame({"frame": [0], "excluded": [False]})
     plan: dict[str, Any] = {
         "fovs": {"a": {"n_frames": 1, "height_px": 2048, "width_px": 2048}},
         **{"channels": ("c",), "populations": ("p",), "block_length": 1},
@@ -98,9 +97,7 @@ def test_memory_of_a_job_follows_the_tile(
         manifest = Manifest.model_validate(plan | {"tiling": tiling})
         spec: Any = SegmentationSpec(name="Level")
         tracemalloc.start()
-        label = segment(
-            {"fov": "a", "population": "p", "tile": tile}, image.load(), manifest, frames, spec
-        )
+        label = segment({"fov": "a", "population": "p", "tile": tile}, image.load(), manifest, spec)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert label.any()

@@ -20,7 +20,7 @@ from cyto_kedro.registry import algorithms
 from cyto_kedro.runner import PartitionRunner
 from tiny_project import Project
 
-STAGES = ANALYSIS[:-1]  # drawing takes most of the time, and is made by every run
+STAGES = (*ANALYSIS[:-1], "extended")  # drawing takes most of the time, and is made by every run
 # plan_assay reads the raw folder's listing, which has no hash: it is asked every time
 ALWAYS = {("manifest", ""), ("fields", ""), ("frames", "")}
 
@@ -255,6 +255,7 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
     learnt = {"viability_state", "column_state", "attack_models", "dwell"}
+    learnt |= {"msd_figure", "further_figure"}
     assert {name for name, _ in saved} <= OVER_ALL_FIELDS | learnt
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}

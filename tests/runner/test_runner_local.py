@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from kedro.framework.startup import bootstrap_project
 from cyto_kedro.cli import cli
 from cyto_kedro.errors import ConfigError, RunFailedError
 from cyto_kedro.runner import PartitionRunner, SlurmRunner
+from cyto_kedro.runner.local import LocalBackend
+from cyto_kedro.runner.resources import Machine
 from tiny_project import BLOCKS, FOVS, POPULATIONS, Project
 
 ALL = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block in BLOCKS}
@@ -43,6 +47,17 @@ def resources(project: Project, **content: Any) -> None:
 
 def saved(project: Project, dataset: str) -> set[str]:
     return {e["partition"] for e in project.manifest()["partitions"] if e["dataset"] == dataset}
+
+
+def test_without_what_only_posix_has_all_but_worker_processes_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = "import sys; sys.modules['resource'] = None; import cyto_kedro.hooks, cyto_kedro.runner"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        with pytest.raises(ConfigError, match=r"need Linux or macOS.*WSL"):
+            LocalBackend(Machine())
 
 
 def test_processes_give_the_same_bytes_and_leave_a_record(

@@ -32,7 +32,7 @@ Common inputs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -68,6 +68,22 @@ class Algorithm(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
 
     version: ClassVar[int] = 1
+
+    if not TYPE_CHECKING:  # type checkers know each class's own arguments
+
+        def __init__(self, **args: Any) -> None:
+            """Make it.
+
+            Raises
+            ------
+            ConfigError
+                If an argument's name or its value is not valid: names it, the nearest match and the
+                valid choices. (Inside a parameter model pydantic adds the key where it stands.)
+            """
+            try:
+                super().__init__(**args)
+            except ValidationError as error:
+                raise ConfigError(_refusal(type(self), error)) from error
 
     @model_validator(mode="before")
     @classmethod
@@ -125,27 +141,24 @@ A = TypeVar("A", bound=Algorithm)
 
 
 def construct(cls: type[A], args: dict[str, Any] | None = None) -> A:
-    """Make an algorithm of `cls` with `args`.
+    """Make an algorithm of `cls` with `args`; refuses them as the class itself does."""
+    return cls(**(args or {}))
 
-    Raises
-    ------
-    ConfigError
-        If an argument's name or its value is not valid: names it, the nearest match and the valid
-        choices. (Inside a parameter model pydantic adds the key where it stands.)
-    """
-    try:
-        return cls(**(args or {}))
-    except ValidationError as error:
-        lines = []
-        valid = [written for written, _, _ in spelled(cls)]
-        for item in error.errors():
-            field = ".".join(str(part) for part in item["loc"])
-            if item["type"] == "extra_forbidden":
-                lines.append(unknown(f"argument of {cls.__name__}", field, valid))
-            elif item["type"] == "missing":
-                written = [spelling for spelling, name, _ in spelled(cls) if name == field]
-                lines.append(f"{cls.__name__} needs {' or '.join(written) or field}")
-            else:
-                name = f"{cls.__name__}.{field}" if field else cls.__name__
-                lines.append(f"{name}: {item['msg']} (got {item.get('input')!r})")
-        raise ConfigError(" ".join(lines)) from error
+
+def _refusal(cls: type[Algorithm], error: ValidationError) -> str:
+    """What is wrong with the arguments of `cls`, each named, an unknown one with the nearest match."""
+    lines = []
+    valid = [written for written, _, _ in spelled(cls)]
+    units = {f"{name}.{unit}": written for written, name, unit in spelled(cls) if unit}
+    for item in error.errors():
+        field = ".".join(str(part) for part in item["loc"])
+        field = units.get(field, field)
+        if item["type"] == "extra_forbidden":
+            lines.append(unknown(f"argument of {cls.__name__}", field, valid))
+        elif item["type"] == "missing":
+            written = [spelling for spelling, name, _ in spelled(cls) if name == field]
+            lines.append(f"{cls.__name__} needs {' or '.join(written) or field}")
+        else:
+            name = f"{cls.__name__}.{field}" if field else cls.__name__
+            lines.append(f"{name}: {item['msg']} (got {item.get('input')!r})")
+    return " ".join(lines)

@@ -61,6 +61,12 @@ class Quantity(BaseModel):
         return self.of_film, False
 
 
+_Sizes = Annotated[
+    tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...], Field(min_length=1)
+]
+_Times = Annotated[
+    tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], Field(min_length=1)
+]
 _PIXEL_SIZE = (
     "the pixel size, which is unknown for this field: give pixel_size_um in the assay's parameters "
     "or the file's metadata"
@@ -96,8 +102,8 @@ class Lengths(Quantity):
 
     units: ClassVar[tuple[str, str]] = ("um", "px")
 
-    um: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = None
-    px: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] | None = None
+    um: _Sizes | None = None
+    px: _Sizes | None = None
 
     def in_px(self, name: str, pixel_size_um: float | None) -> tuple[float, ...]:
         """Each in pixels, as `Length.in_px`."""
@@ -160,19 +166,43 @@ class Duration(Quantity):
         value, physical = self.says(known, name, _TIMES)
         return float(value), physical
 
+    def in_unit(self, name: str, unit: str) -> float:
+        """In `unit`, ``min`` or ``frames``: that of an analysis over many fields.
+
+        Raises
+        ------
+        ConfigError
+            If it is given in the other one alone.
+        """
+        return float(_in_unit(self, name, unit))
+
 
 class Durations(Quantity):
     """Several lengths of time in minutes or frames."""
 
     units: ClassVar[tuple[str, str]] = ("min", "frames")
 
-    min: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
-    frames: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
+    min: _Times | None = None
+    frames: _Times | None = None
 
     def timed(self, name: str, known: bool) -> tuple[tuple[float, ...], bool]:
         """The values that count, and whether they are in minutes."""
         value, physical = self.says(known, name, _TIMES)
         return tuple(float(each) for each in value), physical
+
+    def in_unit(self, name: str, unit: str) -> tuple[float, ...]:
+        """Each in `unit`, as `Duration.in_unit`."""
+        return tuple(float(each) for each in _in_unit(self, name, unit))
+
+
+def _in_unit(given: Duration | Durations, name: str, unit: str) -> Any:
+    value, physical = given.says(unit == "min", name, _TIMES)
+    if physical == (unit == "min"):
+        return value
+    raise ConfigError(
+        f"{name}_frames={given.frames}: frame times are known, so the fields are held together in "
+        f"minutes: give {name}_min"
+    )
 
 
 Q = TypeVar("Q", bound=Quantity)

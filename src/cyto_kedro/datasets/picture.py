@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from io import BytesIO
+from typing import Any
 
 from kedro_datasets._typing import HTMLPreview, ImagePreview
 
@@ -14,8 +15,18 @@ from cyto_kedro.images import Picture
 WORDS = ("title", "caption", "alt")
 
 
-class PictureDataset(FileDataset[Picture, Picture]):
-    """A `Picture` in one PNG file; title, caption and alternative text are PNG text chunks."""
+class PictureDataset(FileDataset[Picture, Picture | None]):
+    """A `Picture` in one PNG file; title, caption and alternative text are PNG text chunks.
+
+    Parameters
+    ----------
+    optional
+        Load None where there is no file: what the report shows if it was made.
+    """
+
+    def __init__(self, *, optional: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.optional = optional
 
     def save(self, data: Picture) -> None:
         """Write the picture with its words."""
@@ -28,7 +39,7 @@ class PictureDataset(FileDataset[Picture, Picture]):
         with Pillow.open(BytesIO(data.png)) as image:
             self._write(lambda file: image.save(file, format="PNG", pnginfo=words))
 
-    def load(self) -> Picture:
+    def load(self) -> Picture | None:
         """Read the picture and its words.
 
         Raises
@@ -39,6 +50,8 @@ class PictureDataset(FileDataset[Picture, Picture]):
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
 
+        if self.optional and not self._exists():
+            return None
         with self._read() as file:
             content = file.read()
         try:
@@ -52,7 +65,10 @@ class PictureDataset(FileDataset[Picture, Picture]):
 
     def preview(self) -> ImagePreview:
         """The picture itself."""
-        return ImagePreview(b64encode(self.load().png).decode())
+        self._require()
+        picture = self.load()
+        assert picture is not None
+        return ImagePreview(b64encode(picture.png).decode())
 
 
 class TextDataset(FileDataset[str, str]):

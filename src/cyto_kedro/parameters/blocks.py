@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
@@ -23,7 +23,7 @@ from cyto_kedro.parameters.specs import (
     TabulationSpec,
     TrackingSpec,
 )
-from cyto_kedro.registry import AlgorithmSpec
+from cyto_kedro.registry import Spec
 
 
 class Preprocessing(Strict):
@@ -85,26 +85,14 @@ class Tracking(ByPopulation):
     root: dict[str, TrackingSpec]
 
 
-class Subtraction(AlgorithmSpec):
+class Subtraction(Spec[SubtractPopulation]):
     """``subtraction:`` how one population's mask is taken out of another's."""
 
-    stage: ClassVar[str] = "segmentation"
-
-    def make(self) -> SubtractPopulation:
-        """Make it.
-
-        Raises
-        ------
-        ConfigError
-            If it is an algorithm of another kind.
-        """
-        made = super().make()
-        if not isinstance(made, SubtractPopulation):
-            raise ConfigError(
-                f"{self.name} subtracts nothing: subtraction.name must be SubtractPopulation, or a "
-                "subclass of it"
-            )
-        return made
+    stage = "segmentation"
+    kind = SubtractPopulation
+    otherwise = (
+        "subtracts nothing: subtraction.name must be SubtractPopulation, or a subclass of it"
+    )
 
 
 class Tabulation(Strict):

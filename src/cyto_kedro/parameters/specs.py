@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self
 
 from pydantic import ConfigDict, Field, RootModel
 
@@ -14,31 +14,10 @@ from cyto_kedro.algorithms.tabulation.columns import ColumnStep
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tracking.common import Linker
 from cyto_kedro.algorithms.tracking.steps import TrackStep
-from cyto_kedro.errors import ConfigError
-from cyto_kedro.registry import AlgorithmSpec
+from cyto_kedro.registry import AlgorithmSpec, Kind, Spec
 
 
-class PreprocessingSpec(AlgorithmSpec):
-    stage: ClassVar[str] = "preprocessing"
-
-    def make(self) -> Step:
-        """Make the step.
-
-        Raises
-        ------
-        ConfigError
-            If it is an algorithm of another kind.
-        """
-        made = super().make()
-        if not isinstance(made, Step):
-            raise ConfigError(
-                f"{self.name} is no step of preprocessing (it must be a subclass of "
-                "cyto_kedro.algorithms.preprocessing.base.Step)"
-            )
-        return made
-
-
-class Stepped(AlgorithmSpec):
+class Stepped(Spec[Kind], Generic[Kind]):
     """An algorithm, and steps on what it made, in order."""
 
     steps: tuple[AlgorithmSpec, ...] = ()
@@ -48,96 +27,63 @@ class Stepped(AlgorithmSpec):
         return super().fingerprint() | {"steps": [each.fingerprint() for each in self.steps]}
 
 
-class LabelStepSpec(AlgorithmSpec):
+class PreprocessingSpec(Spec[Step]):
+    stage = "preprocessing"
+    kind = Step
+    otherwise = (
+        "is no step of preprocessing (it must be a subclass of "
+        "cyto_kedro.algorithms.preprocessing.base.Step)"
+    )
+
+
+class LabelStepSpec(Spec[LabelStep]):
     """A step on an engine's labels."""
 
-    stage: ClassVar[str] = "segmentation"
-
-    def make(self) -> LabelStep:
-        """Make the step.
-
-        Raises
-        ------
-        ConfigError
-            If it is an algorithm of another kind.
-        """
-        step = super().make()
-        if not isinstance(step, LabelStep):
-            raise ConfigError(
-                f"{self.name} is no step on labels (such as CleanUp): "
-                + (
-                    "name it at subtraction.name"
-                    if isinstance(step, SubtractPopulation)
-                    else "an engine is named at segmentation.<population>.name"
-                )
-            )
-        return step
+    stage = "segmentation"
+    kind = LabelStep
+    _no_step: ClassVar[str] = "is no step on labels (such as CleanUp): "
+    otherwise = f"{_no_step}an engine is named at segmentation.<population>.name"
+    elsewhere = ((SubtractPopulation, f"{_no_step}name it at subtraction.name"),)
 
 
-class SegmentationSpec(Stepped):
+class SegmentationSpec(Stepped[Algorithm]):
     """An engine, and what is done to its labels, in order."""
 
-    stage: ClassVar[str] = "segmentation"
+    stage = "segmentation"
+    elsewhere = (
+        (
+            LabelStep,
+            "is a step on labels, not an engine: name it under segmentation.<population>.steps",
+        ),
+        (SubtractPopulation, "is no engine: name it at subtraction.name"),
+    )
 
     steps: tuple[LabelStepSpec, ...] = Field(
         default=(), description="steps on the labels of the whole field, before subtraction"
     )
 
-    def make(self) -> Algorithm:
-        """Make the engine.
 
-        Raises
-        ------
-        ConfigError
-            If it is an algorithm of another kind.
-        """
-        engine = super().make()
-        if isinstance(engine, LabelStep):
-            raise ConfigError(
-                f"{self.name} is a step on labels, not an engine: name it under "
-                "segmentation.<population>.steps"
-            )
-        if isinstance(engine, SubtractPopulation):
-            raise ConfigError(f"{self.name} is no engine: name it at subtraction.name")
-        return engine
+class TabulationSpec(Spec[Algorithm]):
+    stage = "tabulation"
+    elsewhere = (
+        (
+            ColumnStep,
+            "is a step on the table of cells: name it under tabulation.steps or contacts.columns",
+        ),
+        (
+            FeatureGroup,
+            "is a group of features, which makes no table: write "
+            "{name: Features, args: {groups: [{name: NAME}]}}",
+        ),
+    )
 
 
-class TabulationSpec(AlgorithmSpec):
-    stage: ClassVar[str] = "tabulation"
-
-    def make(self) -> Algorithm:
-        """Make the algorithm, which is no mere part of one."""
-        made = super().make()
-        if isinstance(made, ColumnStep):
-            raise ConfigError(
-                f"{self.name} is a step on the table of cells: name it under tabulation.steps or "
-                "contacts.columns"
-            )
-        if isinstance(made, FeatureGroup):
-            raise ConfigError(
-                f"{self.name} is a group of features, which makes no table: write "
-                f"{{name: Features, args: {{groups: [{{name: {self.name}}}]}}}}"
-            )
-        return made
-
-
-class ColumnStepSpec(AlgorithmSpec):
+class ColumnStepSpec(Spec[ColumnStep]):
     """A step on the table of cells."""
 
-    stage: ClassVar[str] = "tabulation"
-
-    def make(self) -> ColumnStep:
-        """Make the step.
-
-        Raises
-        ------
-        ConfigError
-            If it is an algorithm of another kind.
-        """
-        step = super().make()
-        if not isinstance(step, ColumnStep):
-            raise ConfigError(f"{self.name} is no step on columns (such as FilterCells)")
-        return step
+    stage = "tabulation"
+    kind = ColumnStep
+    otherwise = "is no step on columns (such as FilterCells)"
 
 
 class ColumnSteps(RootModel[tuple[ColumnStepSpec, ...]]):
@@ -158,50 +104,35 @@ class ColumnSteps(RootModel[tuple[ColumnStepSpec, ...]]):
         return [each.make() for each in self.root]
 
 
-class TrackStepSpec(AlgorithmSpec):
+class TrackStepSpec(Spec[TrackStep]):
     """A step after linking."""
 
-    stage: ClassVar[str] = "tracking"
-
-    def make(self) -> TrackStep:
-        """Make the step."""
-        step = super().make()
-        if not isinstance(step, TrackStep):
-            raise ConfigError(
-                f"{self.name} is a linker, not a step after it: name it at tracking.<population>.name"
-            )
-        return step
+    stage = "tracking"
+    kind = TrackStep
+    otherwise = "is a linker, not a step after it: name it at tracking.<population>.name"
 
 
-class TrackingSpec(Stepped):
+class TrackingSpec(Stepped[Linker]):
     """A linker, and what is done to its tracks, in order."""
 
-    stage: ClassVar[str] = "tracking"
+    stage = "tracking"
+    kind = Linker
+    otherwise = "is a step after linking, not a linker: name it under tracking.<population>.steps"
 
     steps: tuple[TrackStepSpec, ...] = Field(default=(), description="steps after linking")
 
-    def make(self) -> Linker:
-        """Make the linker."""
-        linker = super().make()
-        if not isinstance(linker, Linker):
-            raise ConfigError(
-                f"{self.name} is a step after linking, not a linker: name it under "
-                "tracking.<population>.steps"
-            )
-        return linker
-
 
 class ContactsSpec(AlgorithmSpec):
-    stage: ClassVar[str] = "contacts"
+    stage = "contacts"
 
 
 class NetworksSpec(AlgorithmSpec):
-    stage: ClassVar[str] = "networks"
+    stage = "networks"
 
 
 class ComparisonSpec(AlgorithmSpec):
-    stage: ClassVar[str] = "comparison"
+    stage = "comparison"
 
 
 class SimulationSpec(AlgorithmSpec):
-    stage: ClassVar[str] = "simulation"
+    stage = "simulation"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, RootModel
@@ -17,13 +17,15 @@ from cyto_kedro.parameters.specs import Stepped
 from cyto_kedro.registry import AlgorithmSpec
 
 
-def check_together(blocks: Mapping[str, Any]) -> None:
+def check_together(blocks: Mapping[str, Any], inherited: Collection[str] = ()) -> None:
     """Check what one block of parameters cannot know of another.
 
     Parameters
     ----------
     blocks
         Block name -> its model, or its plain dict; blocks that are absent are not checked.
+    inherited
+        Blocks that the user did not write: those of conf/base under an environment's assay.
 
     Raises
     ------
@@ -31,17 +33,16 @@ def check_together(blocks: Mapping[str, Any]) -> None:
         A block keyed by population that lacks one or names an unknown one; a channel that neither
         the raw films have nor a preprocessing step makes.
     """
-    models = {
-        name: value if isinstance(value, BaseModel) else MODELS[name].model_validate(value)
-        for name, value in blocks.items()
-        if name in MODELS
-    }
-    assay = models.get("assay")
+    assay = _model("assay", blocks["assay"]) if "assay" in blocks else None
+    if isinstance(assay, Assay):  # names first: a misspelt one is no entry of an algorithm either
+        for name, value in blocks.items():
+            given = value.root if isinstance(value, ByPopulation) else value
+            if issubclass(MODELS.get(name, Assay), ByPopulation) and isinstance(given, Mapping):
+                _same_populations(name, {*given}, {*assay.populations}, name in inherited)
+    models = {name: _model(name, value) for name, value in blocks.items() if name in MODELS}
     if not isinstance(assay, Assay):
         return
     for name, block in models.items():
-        if isinstance(block, ByPopulation):
-            _same_populations(name, set(block.root), set(assay.populations))
         if isinstance(block, Segmentation):
             _same_channels(block, assay)
         for path, algorithm in _algorithms(name, block):
@@ -49,7 +50,8 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                 for each in algorithm.populations or ():
                     if each not in assay.populations:
                         why = unknown("population", each, assay.populations)
-                        raise ConfigError(f"{path}.populations: {why}")
+                        whose = _RESTATE.format(name) if name in inherited else ""
+                        raise ConfigError(f"{path}.populations: {why}{whose}")
     preprocessing = models.get("preprocessing")
     if isinstance(preprocessing, Preprocessing):
         channels = {*assay.channels}
@@ -66,6 +68,10 @@ def check_together(blocks: Mapping[str, Any]) -> None:
                     raise ConfigError(
                         f"assay.populations.{name}.channels: {unknown('channel', channel, channels)}"
                     )
+
+
+def _model(name: str, value: Any) -> BaseModel:
+    return value if isinstance(value, BaseModel) else MODELS[name].model_validate(value)
 
 
 def _same_channels(segmentation: Segmentation, assay: Assay) -> None:
@@ -145,7 +151,12 @@ def _algorithms(path: str, value: Any) -> Iterator[tuple[str, Algorithm]]:
             yield from _algorithms(f"{path}.{name}", getattr(value, name))
 
 
-def _same_populations(block: str, given: set[str], declared: set[str]) -> None:
+def _same_populations(block: str, given: set[str], declared: set[str], inherited: bool) -> None:
+    if inherited and given != declared:
+        raise ConfigError(
+            f"{block} must name the populations that assay.populations declares "
+            f"({', '.join(sorted(declared))}).{_RESTATE.format(block)}"
+        )
     for name in sorted(given - declared):
         raise ConfigError(f"{block}: {unknown('population', name, declared)}")
     if missing := sorted(declared - given):
@@ -153,3 +164,9 @@ def _same_populations(block: str, given: set[str], declared: set[str]) -> None:
             f"{block} says nothing of population {missing[0]!r}, which assay.populations declares: "
             f"add {block}.{missing[0]}"
         )
+
+
+_RESTATE = (
+    " The block {0} is that of conf/base, for other populations: restate it whole in your environment "
+    "(parameters_{0}.yml)"
+)

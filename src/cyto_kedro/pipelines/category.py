@@ -13,28 +13,41 @@ class Step(Node):
     """A node that lies in a category's namespace and goes by its own name.
 
     Kedro would call it ``segmentation.segment``. Names of nodes are unique in the project, so
-    ``segment`` is enough for ``kedro run --nodes``, conf/resources, logs and the records of runs. In a
-    project that composes these pipelines under a namespace of its own, that comes before it.
+    ``segment`` is enough for ``kedro run --nodes``, conf/resources, logs and the records of runs. A
+    namespace of another project, which composes these pipelines, does come before it.
+
+    Parameters
+    ----------
+    within
+        The part of the namespace that does not show in the name.
     """
+
+    def __init__(self, *args: Any, within: str, **options: Any) -> None:
+        self._within = within
+        super().__init__(*args, **{"namespace": within, **options})
 
     @property
     def name(self) -> str:
         """The node's name, after the namespaces around its category."""
-        around = (self.namespace or "").rpartition(".")[0]
-        return f"{around}.{self.short_name}" if around else self.short_name
+        around = (self.namespace or "").removesuffix(self._within)
+        return around + self.short_name
 
     def _copy(self, **changes: Any) -> Step:
         names = ("func", "inputs", "outputs", "name", "namespace", "tags", "confirms", "preview_fn")
-        return Step(**{name: getattr(self, f"_{name}") for name in names} | changes)
+        given = {name: getattr(self, f"_{name}") for name in (*names, "within")}
+        return Step(**given | changes)
 
 
 def category(name: str, nodes: Iterable[Node]) -> Pipeline:
-    """The pipeline of a category: its nodes get its name as tag and as namespace.
+    """The pipeline of a category: its nodes get its name as namespace, and the parts of it as tags.
 
-    Datasets keep the names they have in the catalog.
+    Parameters
+    ----------
+    name
+        Such as ``segmentation``, or ``contacts.killing`` for a box within a box.
     """
-    steps = []
-    for node in nodes:
-        tags = {name, *node.tags}
-        steps.append(Step(node.func, node._inputs, node._outputs, name=node.short_name, tags=tags))
-    return Pipeline(steps, namespace=name, prefix_datasets_with_namespace=False)
+    tags = name.split(".")
+    return Pipeline(
+        Step(node.func, node._inputs, node._outputs, name=node.short_name, tags=tags, within=name)
+        for node in nodes
+    )

@@ -45,7 +45,7 @@ class BatchRunner(AbstractRunner):
         self, resources: str | None = None, dry_run: bool = False, is_async: bool = False
     ) -> None:
         if is_async:
-            raise ValueError(
+            raise ConfigError(
                 f"{type(self).__name__} cannot run with --async: its nodes are generators, which "
                 "Kedro saves one partition at a time"
             )

@@ -48,6 +48,12 @@ class LocalBackend:
 
     def __init__(self, machine: Machine) -> None:
         self._cores = machine.cores or cores()
+        if sys.platform == "win32":
+            raise ConfigError(
+                "worker processes need Linux or macOS, since Windows cannot wait on their pipes: "
+                "leave out --runner-params resources=..., so that partitions run one after the "
+                "other, or use WSL"
+            )
         self._memory = megabytes(machine.memory) if machine.memory else 0.8 * total_mb()
         self.slots = self._cores
         self._waiting: deque[tuple[Submission, int]] = deque()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import sys
 from pathlib import Path
 
@@ -23,13 +22,17 @@ def reset_peak() -> None:
 
 
 def peak_mb() -> float:
-    """Highest resident memory since `reset_peak`, in MiB."""
+    """Highest resident memory since `reset_peak`, in MiB; 0 where the system does not tell."""
     try:
         for line in _STATUS.read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) / 1024, 1)
     except OSError:
         pass
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return 0.0
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(used / (1024 if sys.platform != "darwin" else 1024**2), 1)
 

@@ -129,10 +129,14 @@ class AttackModels(Table):
 
     target_population: Series[str]
     condition: Series[str] = pa.Field(description="empty: all fields together")
-    lethal_frames: Series[float] = pa.Field(gt=0, description="mean contact time that dooms")
+    lethal_frames: Series[float] = pa.Field(
+        gt=0, description="mean contact time until the fatal hit"
+    )
     lethal_min: Series[float] = pa.Field(nullable=True, gt=0, description="the same in minutes")
     hits: Series[float] = pa.Field(gt=0, description="1: any minute may kill; more: damage adds up")
-    delay_frames: Series[float] = pa.Field(gt=0, description="mean time from doom to death")
+    delay_frames: Series[float] = pa.Field(
+        gt=0, description="mean time from the fatal hit to death"
+    )
     delay_min: Series[float] = pa.Field(nullable=True, gt=0, description="the same in minutes")
     delay_cv: Series[float] = pa.Field(gt=0, description="sd over mean of that time")
     background_per_frame: Series[float] = pa.Field(ge=0, description="deaths per target and frame")

@@ -48,6 +48,15 @@ class Quality(PerFov):
     max: Series[float]
     saturated_fraction: Series[float] = pa.Field(ge=0, le=1)
     focus: Series[float] = pa.Field(description="variance of the Laplacian over the mean squared")
+    share_at_max: Series[float] | None = pa.Field(
+        ge=0, le=1, description="share of pixels that have the frame's greatest value"
+    )
+    repeats_previous: Series[bool] | None = pa.Field(
+        description="every pixel is as in the frame before"
+    )
+    filmed_fraction: Series[float] | None = pa.Field(
+        ge=0, le=1, description="share of pixels that were filmed, on which the others are taken"
+    )
 
     @classmethod
     def key(cls) -> list[str]:

@@ -165,12 +165,12 @@ def test_posterior_against_scipys_distributions():
     lived = 1.0
     for frame, effectors in who.items():
         more = contact + 2 * len(effectors)
-        doom = threshold.cdf(more) - threshold.cdf(contact)
+        fatal = threshold.cdf(more) - threshold.cdf(contact)
         middle = 2 * frame - 1
         for e in effectors:
-            share = doom * (delay.cdf(20 - middle) - delay.cdf(18 - middle)) / len(effectors)
+            share = fatal * (delay.cdf(20 - middle) - delay.cdf(18 - middle)) / len(effectors)
             part[e] += share
-        lived -= doom * delay.cdf(18 - middle)
+        lived -= fatal * delay.cdf(18 - middle)
         contact = more
     own = (1 - np.exp(-0.001 * 2)) * lived
     total = sum(part.values())

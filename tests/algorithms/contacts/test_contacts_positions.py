@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.base import construct
+from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.contacts.positions import CentroidDistance, NearestNeighbours
 from cyto_kedro.errors import ConfigError
 

@@ -111,7 +111,7 @@ def test_contact_in_the_frame_of_a_death_counts_as_before_it():
     contacts = pd.DataFrame({"frame": [3, 1], "track_id_b": [2, 4]})
     contacts = contacts.assign(fov="A", population_a="N", track_id_a=1, population_b="T")
     roles = {"N": "effector", "T": "target"}
-    table = run(points, fates, {"contacts": contacts, "roles": roles})
+    table = run(points, fates, {"contacts": contacts, "populations": roles})
     within = table.set_index("compared_within")
     # among the touched both die, so there is nobody to hold them against
     assert within.loc["frame and contact", "n_deaths"] == within.loc["frame", "n_deaths"] - 2
@@ -169,8 +169,8 @@ def test_killers_in_one_place_are_told_from_spread():
         contacts = pd.DataFrame(
             [(frame, track) for frame in range(20) for track in range(1, 21)],
             columns=["frame", "track_id_b"],
-        ).assign(population_a="N", track_id_a=1, population_b="T")
-        data = {"contacts": contacts, "roles": {"N": "effector", "T": "target"}}
+        ).assign(fov="A", population_a="N", track_id_a=1, population_b="T")
+        data = {"contacts": contacts, "populations": {"N": "effector", "T": "target"}}
         table = run(points, fates, data, max_distances_px=(15,)).set_index("compared_within")
         p.append(table["p_value"])
     assert (pd.DataFrame(p)["frame"] < 0.05).mean() > 0.9
@@ -192,7 +192,7 @@ def test_no_deaths_no_cells_and_wrong_units():
         run(*died, window_frames=None, window_min=5)
     um = run(*died, {"pixel_size_um": 0.5}, max_distances_px=None, max_distances_um=(5, 10))
     assert um["max_distance_px"].tolist() == [10, 20]
-    wrong = ({"window_min": 1}, {"max_distances_px": ()}, {"max_distances_um": (1,)})
+    wrong = ({"window_frames": 0}, {"max_distances_px": ()}, {"max_distances_px": (0,)})
     for args in wrong:
         with pytest.raises(ValueError, match=r"window|max_distances"):
             run(*died, **args)

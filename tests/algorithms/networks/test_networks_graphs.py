@@ -208,8 +208,12 @@ def test_cut_off_drops_long_edges_and_keeps_the_radius():
     assert um["mean_edge_um"].iloc[0] == pytest.approx(cut["mean_edge_px"].iloc[0] / 2)
     with pytest.raises(ConfigError, match="pixel size"):
         run(Delaunay(max_edge_um=10), dataframe=points)
-    with pytest.raises(ValueError, match="not both"):
-        Delaunay(max_edge_um=1, max_edge_px=1)
+    # both: µm where the film is calibrated, pixels elsewhere
+    both = Delaunay(max_edge_um=10, max_edge_px=30)
+    assert run(both, dataframe=points, pixel_size_um=0.5)[1]["n_edges"].tolist() == [3]
+    assert run(both, dataframe=points)[1]["n_edges"].tolist() == [
+        *run(Delaunay(max_edge_px=30), dataframe=points)[1]["n_edges"]
+    ]
 
 
 def test_frames_and_fields_without_cells():

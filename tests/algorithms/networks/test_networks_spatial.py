@@ -205,7 +205,7 @@ def test_few_cells_and_empty_frames():
         run(SpatialStatistics(radii_px=(4,), alive_only=True), points)
     with pytest.raises(ConfigError, match="pixel size"):
         run(SpatialStatistics(radii_um=(4,)), points)
-    for wrong in ({}, {"radii_px": (4, 2)}, {"radii_px": ()}, {"radii_px": (1,), "radii_um": (1,)}):
+    for wrong in ({}, {"radii_px": (4, 2)}, {"radii_px": ()}, {"radii_um": (0,)}):
         with pytest.raises(ValueError, match="radii"):
             SpatialStatistics(**wrong)
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from cyto_kedro.algorithms.preprocessing.flat import MAX_FRAMES, FlatField, _small
 from cyto_kedro.errors import ConfigError, InputError
@@ -102,7 +101,7 @@ def test_given_images_are_used() -> None:
     ],
 )
 def test_contradictions_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(ConfigError, match=message):
         FlatField(**arguments)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from scipy import ndimage as ndi
 from skimage.exposure import match_histograms
 
@@ -20,6 +19,7 @@ from cyto_kedro.algorithms.preprocessing.denoise import (
     noise_sd,
 )
 from cyto_kedro.algorithms.preprocessing.field import Background
+from cyto_kedro.errors import ConfigError
 
 RNG = np.random.default_rng(0)
 SCENE = ndi.gaussian_filter(RNG.random((96, 96)), 6, mode="wrap") * 6000
@@ -99,5 +99,5 @@ def test_polynomial_background_is_found_under_cells(shape: tuple[int, int]) -> N
     left = step({"image": {"c": film[None]}})["image"]["c"][0] - cells
     assert abs(np.median(left)) < 4
     assert np.abs(ndi.gaussian_filter(left, 3)).max() < 0.1 * np.ptp(surface)
-    with pytest.raises(ValidationError, match="no radius"):
+    with pytest.raises(ConfigError, match="no radius"):
         Background(method="polynomial", radius_px=4)

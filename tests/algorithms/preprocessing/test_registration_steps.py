@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from scipy import ndimage as ndi
 
 from cyto_kedro import schemas
@@ -15,6 +14,7 @@ from cyto_kedro.algorithms.preprocessing.registration import (
     filmed_yx,
     valid_yx,
 )
+from cyto_kedro.errors import ConfigError
 
 SCENE = ndi.gaussian_filter(np.random.default_rng(2).random((120, 120)), 2) * 1e4
 
@@ -59,7 +59,7 @@ def test_an_offset_too_large_is_told_and_not_applied() -> None:
     assert state["shift_yx_px"]["b"] == [0, 0]
     assert len(state["warnings"]) == 1 and "channel b: an offset of 1" in state["warnings"][0]
     for wrong in ({}, {"reference": "a", "shift_yx_px": {"b": (0, 1)}}):
-        with pytest.raises(ValidationError, match="give shift_yx_px, or a reference"):
+        with pytest.raises(ConfigError, match="give shift_yx_px, or a reference"):
             ChannelOffset(**wrong)
 
 

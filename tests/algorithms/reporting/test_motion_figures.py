@@ -99,7 +99,7 @@ def test_a_quarter_turn_moves_directions_by_four_sectors(velocity: np.ndarray) -
 
 def test_nothing_and_no_calibration(assay: dict, uncalibrated: dict) -> None:
     none = MotionFigures(dpi=40)({"roles": ROLES})["figures"]
-    assert tuple(none) == ("speeds", "msd", "directions")
+    assert tuple(none) == ("speeds", "directions")  # msd where it was measured
     assert all(p.png.startswith(b"\x89PNG") and p.alt for p in none.values())
     said = draw_directions(directions([schemas.empty(schemas.Steps)], None), None, ROLES).axes[0]
     assert said.texts[0].get_text() == "No cell was seen to move."

@@ -10,7 +10,7 @@ import tifffile
 from scipy import ndimage as ndi
 from test_segmentation_threshold import f1, match, scene
 
-from cyto_kedro.algorithms.segmentation.frames import Part
+from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import smoothed_noise
 

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from scipy import ndimage as ndi
 
+from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
-from cyto_kedro.algorithms.segmentation.frames import Part
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,

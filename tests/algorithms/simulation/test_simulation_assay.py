@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 from cyto_kedro import registry, schemas
 from cyto_kedro.algorithms.simulation import outlines
@@ -37,7 +36,7 @@ def test_it_is_the_only_algorithm_of_its_stage():
     assert registry.algorithms("simulation") == {"SimulatedAssay": SimulatedAssay}
     with pytest.raises(ConfigError, match="n_target'"):
         registry.build("simulation", "SimulatedAssay", {"n_target": 3})
-    with pytest.raises(ValidationError, match="hit_rate"):
+    with pytest.raises(ConfigError, match="hit_rate"):
         SimulatedAssay(killing={"hit_rate": 3})
 
 
@@ -205,8 +204,8 @@ def test_long_delays_are_long():
     mean = {}
     for name, assay in (("quick", quick), ("slow", slow)):
         fate = assay.world("f1").fate
-        hit = np.flatnonzero((fate.doomed_frame >= 0) & (fate.cause == 2))
-        mean[name] = (fate.onset[hit] - 2 * fate.doomed_frame[hit]).mean()
+        hit = np.flatnonzero((fate.fatal_frame >= 0) & (fate.cause == 2))
+        mean[name] = (fate.onset[hit] - 2 * fate.fatal_frame[hit]).mean()
     assert mean["quick"] == pytest.approx(10, rel=0.3)
     assert mean["slow"] == pytest.approx(40, rel=0.4)
 

@@ -44,3 +44,26 @@ def test_fits_the_schema_and_level_is_used():
 def test_refuses_what_is_not_a_film():
     with pytest.raises(InputError, match=r"\(T, Y, X\)"):
         frame_quality(np.zeros((4, 4)))
+
+
+def test_a_frame_stored_twice_and_pixels_at_the_maximum():
+    rng = np.random.default_rng(0)
+    film = rng.poisson(100, (9, 64, 64)).astype(np.uint16)[[0, 1, 2, 2, 3, 4, 5, 6, 7]]
+    film[5] = film[5].clip(0, 110)
+    table = frame_quality(film)
+    assert np.flatnonzero(table["repeats_previous"]).tolist() == [3]
+    share = (film == film.max((1, 2), keepdims=True)).mean((1, 2))
+    np.testing.assert_array_equal(table["share_at_max"], share)
+    second = frame_quality(film[3:], frame_start=3, before=film[2])  # as the second block
+    assert np.flatnonzero(second["repeats_previous"]).tolist() == [0]
+
+
+def test_pixels_that_were_never_filmed_take_no_part():
+    film = np.random.default_rng(1).normal(500, 9, (1, 64, 64)).round().astype(np.uint16)
+    margin = film.copy()
+    margin[:, :8] = 0
+    cut, whole = frame_quality(film[:, 8:]), frame_quality(margin)
+    assert whole["filmed_fraction"].tolist() == [56 / 64] and cut["filmed_fraction"].tolist() == [1]
+    for name in ("mean", "sd", "min", "max"):
+        assert whole[name][0] == pytest.approx(cut[name][0])
+    assert whole["focus"][0] == pytest.approx(cut["focus"][0], rel=0.1)

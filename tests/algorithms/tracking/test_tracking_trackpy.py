@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.tracking.trackpy import TrackPy
@@ -49,7 +48,7 @@ def test_parameters_are_checked():
     with pytest.raises(ConfigError, match=r"adaptive_stop \(5 px\) must be below search_range"):
         TrackPy(search_range_px=5, adaptive_stop_px=5)(data)
     for wrong in ({"search_range_px": 0}, {"memory": -1}, {"adaptive_step": 1}, {"rnage": 1}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ConfigError):
             TrackPy(**wrong)
 
 

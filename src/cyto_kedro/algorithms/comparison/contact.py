@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
 from cyto_kedro.algorithms.comparison.design import ALL, clocked, of_design, strata, watched
 from cyto_kedro.algorithms.comparison.episodes import (
@@ -29,16 +30,28 @@ from cyto_kedro.algorithms.comparison.episodes import (
 from cyto_kedro.algorithms.comparison.estimators import risk
 from cyto_kedro.algorithms.comparison.survival import survival_curve
 from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.core.units import Duration, Durations
+from cyto_kedro.schemas import TableOf
 
 GROUPS = ("not_touched", "touched")
+
+
+class ByContact(TypedDict):
+    """Curves of the groups ``not_touched`` and ``touched``."""
+
+    contact_survival: TableOf[schemas.ContactSurvival]
+
+
+class HazardRatios(TypedDict):
+    """One row per model and term."""
+
+    hazards: TableOf[schemas.Hazards]
 
 
 class ContactSurvival(Algorithm):
     """Survival of targets by contact, without immortal time: Simon-Makuch and landmark curves.
 
-    Reads ``"fates"``, ``"bouts"`` of all fields, ``"design"`` and ``"populations"`` (name -> role).
-    Returns ``"contact_survival"`` (`schemas.ContactSurvival`): curves of the groups ``not_touched``
-    and ``touched``, per target population, condition and replicate.
+    Curves are per target population, condition and replicate.
 
     Notes
     -----
@@ -55,27 +68,48 @@ class ContactSurvival(Algorithm):
     A Simon-Makuch curve is no share of a fixed group of cells, since cells change groups: compare
     its slopes, or take the Cox model (`ContactHazards`). In neither is a causal effect proven: what
     makes a target easy to meet may also make it easy to kill.
+
+    Examples
+    --------
+    Of four targets two are touched at 2 min, and die soon after:
+
+    >>> fates = pd.DataFrame({"track_id": [1, 2, 3, 4], "exit_min": [4.0, 6, 9, 9]}).assign(
+    ...     fov="A1", population="CancerCell", dead_at_first_sight=False,
+    ...     died=[True, True, False, False], entry_min=0.0, end_reason="film_end")
+    >>> design = pd.DataFrame({"fov": ["A1"], "condition": "treated", "replicate": "donor 1"})
+    >>> design = design.assign(cluster="donor 1", control=False)
+    >>> bouts = pd.DataFrame({"track_id_b": [1, 2]}).assign(
+    ...     fov="A1", population_a="TCell", track_id_a=1, population_b="CancerCell", bout=1,
+    ...     start_frame=1, start_min=2.0, duration_min=2.0, n_frames=1)
+    >>> roles = {"TCell": "effector", "CancerCell": "target"}
+    >>> found = ContactSurvival(min_at_risk=1, landmarks_min=(3,))(
+    ...     fates=fates, bouts=bouts, design=design, populations=roles)["contact_survival"]
+    >>> landmark = found[(found["method"] == "landmark") & (found["replicate"] == "(all)")]
+    >>> landmark.groupby("group")["estimate"].min().to_dict()
+    {'not_touched': 1.0, 'touched': 0.0}
     """
 
     min_at_risk: int = Field(default=10, ge=1, description="cells in each group, see above")
-    landmarks_min: tuple[float, ...] | None = Field(
-        default=None, description="time of each landmark where times are known"
-    )
-    landmarks_frames: tuple[float, ...] | None = Field(
+    landmarks: Durations | None = Field(
         default=None,
-        description="the same where they are not; null: a quarter and half of the longest film",
+        description="time of each landmark; null: a quarter and half of the longest film",
     )
 
-    def __call__(self, data: Data) -> Data:
-        roles = data["populations"]
-        rows, unit = _targets(data)
-        rows["contact"] = first_contact(rows, spells(rows, data["bouts"], roles, unit))
-        given = self.landmarks_min if unit == "min" else self.landmarks_frames
+    def run(
+        self,
+        fates: TableOf[schemas.Fates],
+        bouts: TableOf[schemas.Bouts],
+        design: pd.DataFrame,
+        populations: Mapping[str, str],
+    ) -> ByContact:
+        """Curves of the targets of all fields; `design` is `comparison.design`'s."""
+        rows, unit = _targets(fates, design, populations)
+        rows["contact"] = first_contact(rows, spells(rows, bouts, populations, unit))
+        marks = tuple(rows["leave"].max() * np.array([0.25, 0.5]))
+        if self.landmarks is not None:
+            marks = self.landmarks.in_unit("landmarks", unit)
         parts = []
-        for names, whole in _conditions(rows, data["design"]):
-            marks = given
-            if marks is None:
-                marks = tuple(rows["leave"].max() * np.array([0.25, 0.5]))
+        for names, whole in _conditions(rows, design):
             begin = self._begin(whole)
             for replicate, one in _replicates(whole):
                 if begin is not None:
@@ -112,9 +146,6 @@ class ContactSurvival(Algorithm):
 class ContactHazards(Algorithm):
     """Hazard ratios of contact and of condition, by Cox regression with contact varying in time.
 
-    Reads ``"fates"``, ``"bouts"`` of all fields, ``"design"``, ``"populations"`` (name -> role) and
-    ``"reference"`` (a condition, or None: the first). Returns ``"hazards"`` (`schemas.Hazards`).
-
     Notes
     -----
     Three models, for each population: ``contact`` (targets only), within each condition and over
@@ -129,6 +160,24 @@ class ContactHazards(Algorithm):
     says so. `se_model`, for independent cells, is there to show the difference.
 
     The model takes a ratio to be the same at all times (proportional hazards): look at the curves.
+
+    Examples
+    --------
+    One replicate has no confidence limits, and `note` says so:
+
+    >>> fates = pd.DataFrame({"track_id": [1, 2, 3, 4], "exit_min": [4.0, 8, 6, 9]}).assign(
+    ...     fov="A1", population="CancerCell", dead_at_first_sight=False,
+    ...     died=[True, True, True, False], entry_min=0.0, end_reason="film_end")
+    >>> design = pd.DataFrame({"fov": ["A1"], "condition": "treated", "replicate": "donor 1"})
+    >>> design = design.assign(cluster="donor 1", control=False)
+    >>> bouts = pd.DataFrame({"track_id_b": [1, 2]}).assign(
+    ...     fov="A1", population_a="TCell", track_id_a=1, population_b="CancerCell", bout=1,
+    ...     start_frame=1, start_min=2.0, duration_min=2.0, n_frames=1)
+    >>> roles = {"TCell": "effector", "CancerCell": "target"}
+    >>> table = ContactHazards()(
+    ...     fates=fates, bouts=bouts, design=design, populations=roles)["hazards"]
+    >>> bool(table["hazard_ratio"].iloc[0] > 1), table["note"].iloc[0][:32]
+    (True, '1 replicate where 2 are needed: ')
     """
 
     terms: tuple[Term, ...] = Field(
@@ -136,18 +185,23 @@ class ContactHazards(Algorithm):
         min_length=1,
         description="of contact: ever_touched, in_contact, n_effectors (now), n_met (so far)",
     )
-    lasting_min: float | None = Field(
-        default=None, ge=0, description="how long an ended contact still counts; null: not at all"
-    )
-    lasting_frames: float | None = Field(
-        default=None, ge=0, description="the same where times are not known"
+    lasting: Duration | None = Field(
+        default=None, description="how long an ended contact still counts; null: not at all"
     )
 
-    def __call__(self, data: Data) -> Data:
-        roles, design, terms = data["populations"], data["design"], list[str](self.terms)
-        rows, unit = _targets(data)
-        lasting = (self.lasting_min if unit == "min" else self.lasting_frames) or 0.0
-        found = episodes(rows, spells(rows, data["bouts"], roles, unit, lasting))
+    def run(
+        self,
+        fates: TableOf[schemas.Fates],
+        bouts: TableOf[schemas.Bouts],
+        design: pd.DataFrame,
+        populations: Mapping[str, str],
+        reference: str | None = None,
+    ) -> HazardRatios:
+        """Fit the models to the cells of all fields; `reference` None: the first condition."""
+        terms, asked = list[str](self.terms), reference
+        rows, unit = _targets(fates, design, populations)
+        lasting = self.lasting.in_unit("lasting", unit) if self.lasting else 0.0
+        found = episodes(rows, spells(rows, bouts, populations, unit, lasting))
         parts = []
         for names, one in _conditions(found, design):
             parts.append(_report(names, "contact", one.assign(stratum=""), terms))
@@ -155,15 +209,17 @@ class ContactHazards(Algorithm):
             if len(one["condition"].unique()) > 1:
                 names = {"condition": ALL, "population": str(population)}
                 parts.append(_report(names, "contact", one.assign(stratum=one["condition"]), terms))
-        everyone = of_design(watched(data["fates"])[0], design)
+        everyone = of_design(watched(fates)[0], design)
         everyone = everyone.rename(columns={"entry": "start", "leave": "stop"})
         for model, table, more in (
             ("condition", everyone, []),
             ("condition + contact", found, terms),
         ):
             for population, one in table.groupby("population"):
-                here = [c for c in design["condition"].unique() if (one["condition"] == c).any()]
-                reference = data["reference"] if data["reference"] in here else here[0]
+                here: list[str] = [
+                    c for c in design["condition"].unique() if (one["condition"] == c).any()
+                ]
+                reference = asked if asked is not None and asked in here else here[0]
                 others = [name for name in here if name != reference]
                 # one in which nobody dies has no finite ratio, and must not void the others'
                 died = one.groupby("condition")["event"].any()
@@ -203,11 +259,13 @@ def _named(text: str, columns: Mapping[str, str]) -> str:
     return re.sub(r"condition\[\d+\]", lambda found: columns.get(found[0], found[0]), text)
 
 
-def _targets(data: Data) -> tuple[pd.DataFrame, str]:
+def _targets(
+    fates: pd.DataFrame, design: pd.DataFrame, roles: Mapping[str, str]
+) -> tuple[pd.DataFrame, str]:
     """Targets under observation with their condition and replicate, and the unit of time."""
-    rows, unit = watched(data["fates"])
-    rows = rows[rows["population"].isin(of_role(data["populations"], "target"))]
-    return of_design(rows.reset_index(drop=True), data["design"]), unit
+    rows, unit = watched(fates)
+    rows = rows[rows["population"].isin(of_role(roles, "target"))]
+    return of_design(rows.reset_index(drop=True), design), unit
 
 
 def _conditions(

@@ -80,7 +80,7 @@ def episodes(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
     A contact counts from after the frame in which it was first seen: where a target is first seen
     in contact and dead in the same frame, nobody knows which came first, and the death is not
-    laid to the contact.
+    attributed to the contact.
 
     Parameters
     ----------

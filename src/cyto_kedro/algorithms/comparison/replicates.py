@@ -6,22 +6,24 @@ experiment and not a thousand (Lord et al. 2020, *J Cell Biol* 219:e202001064, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import of_design, watched
 from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
 from cyto_kedro.algorithms.comparison.estimators import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.algorithms.reporting.groups import any_known, of_role
 from cyto_kedro.algorithms.reporting.summary import effector_hours
 from cyto_kedro.algorithms.reporting.survival import contact_intervals
+from cyto_kedro.core.units import PositiveDuration
 from cyto_kedro.errors import ConfigError, unknown
+from cyto_kedro.schemas import TableOf
 
 GROUP = ["condition", "population", "replicate", "cluster"]
 # the unit of a column by the end of its name, and the end that its uncalibrated twin has
@@ -37,13 +39,14 @@ UNITS = {
 Rows = Iterator[dict[str, Any]]
 
 
-class ReplicateValues(Algorithm):
-    """Headline measures of each population, replicate by replicate.
+class Summarised(TypedDict):
+    """One number per replicate and measure; `value` is what `ReplicateTests` compares."""
 
-    Reads ``"fields"``, ``"frames"``, ``"fates"``, ``"motility"``, ``"bouts"``, ``"kills"``,
-    ``"track_points"`` of all fields, ``"design"`` and ``"populations"`` (name -> role). Returns
-    ``"replicate_summaries"`` (`schemas.ReplicateSummaries`): the column `value` is what
-    `ReplicateTests` compares.
+    replicate_summaries: TableOf[schemas.ReplicateSummaries]
+
+
+class ReplicateValues(Algorithm):
+    """Headline measures of each population, replicate by replicate, from tables of all fields.
 
     Notes
     -----
@@ -56,6 +59,23 @@ class ReplicateValues(Algorithm):
     **contact_duration**, Kaplan-Meier's median. Of effectors: **kills_per_effector_per_hour**,
     attributed deaths over the time that effectors were watched alive.
     The horizon is the last time that every replicate reaches, unless given.
+
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import TABLES, empty
+    >>> names = ("motility", "bouts", "kills", "track_points")
+    >>> nothing = {name: empty(TABLES[name]) for name in names}
+    >>> fields = pd.DataFrame({"fov": ["A1"], "pixel_size_um": 0.65})
+    >>> frames = pd.DataFrame({"fov": "A1", "frame": [0, 1], "time_s": [0.0, 3600], "excluded": False})
+    >>> fates = pd.DataFrame({"track_id": [1, 2], "exit_min": [30.0, 60.0]}).assign(
+    ...     fov="A1", population="CancerCell", dead_at_first_sight=False, died=[True, False],
+    ...     entry_min=0.0, end_reason="film_end")
+    >>> design = pd.DataFrame({"fov": ["A1"], "condition": "treated", "replicate": "donor 1"})
+    >>> design = design.assign(cluster="donor 1", control=False)
+    >>> made = ReplicateValues()(nothing, fields=fields, frames=frames, fates=fates, design=design,
+    ...     populations={"CancerCell": "target"})["replicate_summaries"]
+    >>> made.set_index("measure")["value"].round(3).to_dict()["survival"]
+    0.5
     """
 
     motility: tuple[str, ...] = Field(
@@ -65,15 +85,23 @@ class ReplicateValues(Algorithm):
     cell_statistic: Literal["mean", "median"] = Field(
         default="mean", description="over the tracks of a replicate: what is compared"
     )
-    horizon_min: float | None = Field(
-        default=None, gt=0, description="survival is read here; null: the last common time"
-    )
-    horizon_frames: float | None = Field(
-        default=None, gt=0, description="the same where times are not known"
+    horizon: PositiveDuration | None = Field(
+        default=None, description="survival is read here; null: the last common time"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"replicate_summaries"}``.
+    def run(
+        self,
+        fates: TableOf[schemas.Fates],
+        motility: TableOf[schemas.Motility],
+        bouts: TableOf[schemas.Bouts],
+        kills: TableOf[schemas.Kills],
+        track_points: TableOf[schemas.TrackPoints],
+        fields: TableOf[schemas.Fields],
+        frames: TableOf[schemas.Frames],
+        design: pd.DataFrame,
+        populations: Mapping[str, str],
+    ) -> Summarised:
+        """Measure each replicate; `design` is `comparison.design`'s, `populations` name -> role.
 
         Raises
         ------
@@ -81,20 +109,20 @@ class ReplicateValues(Algorithm):
             If `motility` names a column that the table does not have.
         """
         rows = [
-            *self._of_tracks(data),
-            *self._of_survival(data),
-            *self._of_contact(data),
-            *_of_kills(data),
+            *self._of_tracks(of_design(motility, design), fields, frames),
+            *self._of_survival(fates, design),
+            *_of_contact(fates, bouts, design, populations),
+            *_of_kills(kills, motility, track_points, frames, fates, design, populations),
         ]
         if not rows:
             return {"replicate_summaries": schemas.empty(schemas.ReplicateSummaries)}
         table = pd.DataFrame(rows).reindex(columns=[*schemas.dtypes(schemas.ReplicateSummaries)])
         return {"replicate_summaries": schemas.conform(schemas.ReplicateSummaries, table)}
 
-    def _of_tracks(self, data: Data) -> Rows:
-        motility = of_design(data["motility"], data["design"])
-        sizes, times = data["fields"]["pixel_size_um"], data["frames"]["time_s"]
-        calibrated = any_known(sizes) and any_known(times)
+    def _of_tracks(
+        self, motility: pd.DataFrame, fields: pd.DataFrame, frames: pd.DataFrame
+    ) -> Rows:
+        calibrated = any_known(fields["pixel_size_um"]) and any_known(frames["time_s"])
         for asked in self.motility:
             end = next((each for each in UNITS if asked.endswith(each)), "")
             unit, twin = UNITS.get(end, ("", ""))
@@ -122,10 +150,10 @@ class ReplicateValues(Algorithm):
                     "value": found[self.cell_statistic],
                 }
 
-    def _of_survival(self, data: Data) -> Rows:
-        rows, unit = watched(data["fates"])
-        rows = of_design(rows, data["design"])
-        given = self.horizon_min if unit == "min" else self.horizon_frames
+    def _of_survival(self, fates: pd.DataFrame, design: pd.DataFrame) -> Rows:
+        rows, unit = watched(fates)
+        rows = of_design(rows, design)
+        given = self.horizon.in_unit("horizon", unit) if self.horizon else None
         hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
         for _, whole in rows.groupby("population"):
             groups = whole.groupby(GROUP, sort=False)
@@ -152,42 +180,51 @@ class ReplicateValues(Algorithm):
                 rate = float(one["event"].sum()) / time
                 yield {**_row(group, one, "death_rate", per, shown), "value": rate}
 
-    def _of_contact(self, data: Data) -> Rows:
-        roles, bouts = data["populations"], data["bouts"]
-        targets = of_role(roles, "target")
-        rows, unit = watched(data["fates"])
-        rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
-        rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit))
-        hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
-        for group, one in of_design(rows, data["design"]).groupby(GROUP, sort=False):
-            free = one[one["contact"] > one["entry"]]
-            time = float((np.minimum(free["leave"], free["contact"]) - free["entry"]).sum()) / hour
-            met = float((free["contact"] <= free["leave"]).sum())
-            shown = "first contacts over time not touched"
+
+def _of_contact(
+    fates: pd.DataFrame, bouts: pd.DataFrame, design: pd.DataFrame, roles: Mapping[str, str]
+) -> Rows:
+    targets = of_role(roles, "target")
+    rows, unit = watched(fates)
+    rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
+    rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit))
+    hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
+    for group, one in of_design(rows, design).groupby(GROUP, sort=False):
+        free = one[one["contact"] > one["entry"]]
+        time = float((np.minimum(free["leave"], free["contact"]) - free["entry"]).sum()) / hour
+        met = float((free["contact"] <= free["leave"]).sum())
+        shown = "first contacts over time not touched"
+        yield {
+            **_row(group, one, "first_contact_rate", per, shown),
+            "value": met / time if time > 0 else np.nan,
+        }
+    for target in targets:
+        mine = bouts[(bouts["population_a"] == target) | (bouts["population_b"] == target)]
+        lasted, unit = contact_intervals(mine, roles)
+        lasted = of_design(lasted.assign(population=target), design)
+        for group, one in lasted.groupby(GROUP, sort=False):
+            lasting, ended = one["duration"].to_numpy(), one["event"].to_numpy()
+            curve = kaplan_meier(np.zeros(len(one)), lasting, ended)
+            shown = "Kaplan-Meier median"
             yield {
-                **_row(group, one, "first_contact_rate", per, shown),
-                "value": met / time if time > 0 else np.nan,
+                **_row(group, one, "contact_duration", unit, shown),
+                "value": median(curve),
             }
-        for target in targets:
-            mine = bouts[(bouts["population_a"] == target) | (bouts["population_b"] == target)]
-            lasted, unit = contact_intervals(mine, roles)
-            lasted = of_design(lasted.assign(population=target), data["design"])
-            for group, one in lasted.groupby(GROUP, sort=False):
-                lasting, ended = one["duration"].to_numpy(), one["event"].to_numpy()
-                curve = kaplan_meier(np.zeros(len(one)), lasting, ended)
-                shown = "Kaplan-Meier median"
-                yield {
-                    **_row(group, one, "contact_duration", unit, shown),
-                    "value": median(curve),
-                }
 
 
-def _of_kills(data: Data) -> Rows:
-    design, kills = data["design"], data["kills"]
-    for effector in of_role(data["populations"], "effector"):
-        hours = effector_hours(data["track_points"], data["frames"], [effector], data["fates"])
+def _of_kills(
+    kills: pd.DataFrame,
+    motility: pd.DataFrame,
+    track_points: pd.DataFrame,
+    frames: pd.DataFrame,
+    fates: pd.DataFrame,
+    design: pd.DataFrame,
+    roles: Mapping[str, str],
+) -> Rows:
+    for effector in of_role(roles, "effector"):
+        hours = effector_hours(track_points, frames, [effector], fates)
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
-        tracks = data["motility"][data["motility"]["population"] == effector].groupby("fov").size()
+        tracks = motility[motility["population"] == effector].groupby("fov").size()
         rows = design.assign(
             population=effector,
             hours=design["fov"].map(hours).astype(float),

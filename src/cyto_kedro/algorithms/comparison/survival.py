@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import clocked, of_design, strata, watched
 from cyto_kedro.algorithms.comparison.estimators import (
     clustered_se,
@@ -18,16 +20,25 @@ from cyto_kedro.algorithms.comparison.estimators import (
     survival_limits,
 )
 from cyto_kedro.errors import unknown
-from cyto_kedro.schemas import END_REASONS
+from cyto_kedro.schemas import END_REASONS, TableOf
 
 CELLS = ("entry", "leave", "event", "cluster")
 
 
+class Curves(TypedDict):
+    """Survival and cumulative hazard over time."""
+
+    survival_curves: TableOf[schemas.SurvivalCurves]
+
+
+class Bounds(TypedDict):
+    """What lost tracks could do to survival."""
+
+    survival_bounds: TableOf[schemas.SurvivalBounds]
+
+
 class SurvivalCurves(Algorithm):
     """Kaplan-Meier and Nelson-Aalen curves per population, condition and replicate.
-
-    Reads ``"fates"`` (`schemas.Fates`) of all fields and ``"design"`` (`comparison.design`). Returns
-    ``"survival_curves"`` (`schemas.SurvivalCurves`).
 
     Notes
     -----
@@ -39,18 +50,30 @@ class SurvivalCurves(Algorithm):
     `low` and `high` take cells to be independent, which cells of one well are not;
     `low_clustered` and `high_clustered` take replicates to be, and are null with fewer than two.
     Formulas: `comparison.estimators`.
+
+    Examples
+    --------
+    >>> fates = pd.DataFrame({"track_id": [1, 2, 3], "exit_min": [2.0, 4.0, 6.0]}).assign(
+    ...     fov="A1", population="CancerCell", dead_at_first_sight=False, died=True, entry_min=0.0,
+    ...     end_reason="film_end")
+    >>> design = pd.DataFrame({"fov": ["A1"], "condition": "treated", "replicate": "donor 1"})
+    >>> design = design.assign(cluster="donor 1", control=False)
+    >>> curves = SurvivalCurves()(fates=fates, design=design)["survival_curves"]
+    >>> whole = curves[(curves["kind"] == "survival") & (curves["replicate"] == "(all)")]
+    >>> whole[["time_min", "at_risk", "events", "estimate"]].round(2).to_numpy().tolist()
+    [[0.0, 3.0, 0.0, 1.0], [2.0, 3.0, 1.0, 0.67], [4.0, 2.0, 1.0, 0.33], [6.0, 1.0, 1.0, 0.0]]
     """
 
     min_at_risk: int = Field(
         default=10, ge=1, description="cells; a curve is marked where fewer are under observation"
     )
 
-    def __call__(self, data: Data) -> Data:
-        rows, unit = watched(data["fates"])
-        rows = of_design(rows, data["design"])
+    def run(self, fates: TableOf[schemas.Fates], design: pd.DataFrame) -> Curves:
+        """Curves of the cells of all fields; `design` is `comparison.design`'s."""
+        rows, unit = watched(fates)
+        rows = of_design(rows, design)
         parts = [
-            both_kinds(one, self.min_at_risk).assign(**names)
-            for names, one in strata(rows, data["design"])
+            both_kinds(one, self.min_at_risk).assign(**names) for names, one in strata(rows, design)
         ]
         table = clocked(pd.concat(parts), unit) if parts else schemas.empty(schemas.SurvivalCurves)
         return {"survival_curves": schemas.conform(schemas.SurvivalCurves, table)}
@@ -99,9 +122,6 @@ def _clusters(rows: pd.DataFrame) -> int:
 class LostBounds(Algorithm):
     """How far a survival curve could be wrong because tracks were lost.
 
-    Reads ``"fates"``, ``"frames"`` (`schemas.Frames`) of all fields and ``"design"``. Returns
-    ``"survival_bounds"`` (`schemas.SurvivalBounds`).
-
     Notes
     -----
     A dying cell shrinks, rounds up and fades, and its track is easily lost just then; Kaplan-Meier
@@ -110,6 +130,19 @@ class LostBounds(Algorithm):
     whatever the reason of the loss. Bounds that are far apart say that tracking, not biology, decides
     the curve. Of which ends of tracks this is assumed is the argument `lost`; leaving over the border,
     division and the film's end stay censored.
+
+    Examples
+    --------
+    >>> fates = pd.DataFrame({"track_id": [1, 2, 3], "exit_min": [2.0, 4.0, 6.0]}).assign(
+    ...     fov="A1", population="CancerCell", dead_at_first_sight=False,
+    ...     died=[True, False, False], entry_min=0.0, end_reason="lost")
+    >>> design = pd.DataFrame({"fov": ["A1"], "condition": "treated", "replicate": "donor 1"})
+    >>> design = design.assign(cluster="donor 1", control=False)
+    >>> frames = pd.DataFrame({"fov": "A1", "frame": [0, 1], "time_s": [0.0, 600.0]})
+    >>> bounds = LostBounds()(fates=fates, frames=frames, design=design)["survival_bounds"]
+    >>> last = bounds[bounds["time_min"] == 6].iloc[0]
+    >>> last[["all_lost_died", "none_lost_died"]].astype(float).round(2).tolist()
+    [0.0, 0.67]
     """
 
     lost: tuple[str, ...] = Field(
@@ -124,14 +157,16 @@ class LostBounds(Algorithm):
                 raise ValueError(unknown("end reason", reason, END_REASONS))
         return value
 
-    def __call__(self, data: Data) -> Data:
-        rows, unit = watched(data["fates"])
-        rows = of_design(rows, data["design"])
+    def run(
+        self, fates: TableOf[schemas.Fates], frames: TableOf[schemas.Frames], design: pd.DataFrame
+    ) -> Bounds:
+        """The two extremes for the cells of all fields; `design` is `comparison.design`'s."""
+        rows, unit = watched(fates)
+        rows = of_design(rows, design)
         rows["lost"] = ~rows["event"] & rows["end_reason"].isin(self.lost)
-        frames = data["frames"]
         ends = (frames["time_s"] / 60 if unit == "min" else frames["frame"]).groupby(frames["fov"])
         rows["film_end"] = rows["fov"].map(ends.max()).astype(float)
-        parts = [_bounds(one).assign(**names) for names, one in strata(rows, data["design"])]
+        parts = [_bounds(one).assign(**names) for names, one in strata(rows, design)]
         table = clocked(pd.concat(parts), unit) if parts else schemas.empty(schemas.SurvivalBounds)
         return {"survival_bounds": schemas.conform(schemas.SurvivalBounds, table)}
 

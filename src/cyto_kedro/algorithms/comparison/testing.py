@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import comb
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -12,17 +12,20 @@ from pydantic import Field
 from scipy import optimize, special
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.schemas import TableOf
 
 LEVEL = 0.95
 
 
+class Compared(TypedDict):
+    """One row per measure, population and pair of conditions."""
+
+    comparisons: TableOf[schemas.Comparisons]
+
+
 class ReplicateTests(Algorithm):
     """Compare the replicates' values of two conditions, for every measure and population.
-
-    Reads ``"replicate_summaries"`` (`schemas.ReplicateSummaries`), ``"design"`` (for the order of
-    conditions), ``"reference"`` (a condition, or None: every pair is compared) and ``"paired"`` (True,
-    False or None). Returns ``"comparisons"`` (`schemas.Comparisons`).
 
     Notes
     -----
@@ -41,6 +44,18 @@ class ReplicateTests(Algorithm):
     1981, *J Educ Stat* 6:107; Cumming and Finch 2001, *Educ Psychol Meas* 61:532). `p_holm` is
     Holm's correction (1979, *Scand J Stat* 6:65) over all comparisons of the table, or over those
     of one measure. With fewer than two replicates on a side there is no p-value.
+
+    Examples
+    --------
+    >>> values = pd.DataFrame({"condition": ["vehicle"] * 3 + ["drug"] * 3})
+    >>> values = values.assign(replicate=["a", "b", "c", "d", "e", "f"], value=[1.0, 2, 3, 5, 6, 7])
+    >>> values = values.assign(measure="death_rate", population="CancerCell", unit="per h",
+    ...     cluster=values["replicate"])
+    >>> design = pd.DataFrame({"condition": ["vehicle", "drug"]})
+    >>> tests = ReplicateTests()(replicate_summaries=values, design=design, reference="vehicle")
+    >>> row = tests["comparisons"].iloc[0]
+    >>> row["test"], float(row["difference"]), round(float(row["p"]), 4)
+    ('Welch t', 4.0, 0.008)
     """
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
@@ -51,9 +66,16 @@ class ReplicateTests(Algorithm):
     )
     permutations: int = Field(default=9999, ge=99, description="where there are more than these")
 
-    def __call__(self, data: Data) -> Data:
-        table, asked = data["replicate_summaries"], data["reference"]
-        order = list(data["design"]["condition"].unique())
+    def run(
+        self,
+        replicate_summaries: TableOf[schemas.ReplicateSummaries],
+        design: pd.DataFrame,
+        reference: str | None = None,
+        paired: bool | None = None,
+    ) -> Compared:
+        """Compare each condition with `reference` (None: every pair), in the order of `design`."""
+        table, asked = replicate_summaries, reference
+        order = list(design["condition"].unique())
         rows = []
         for (measure, population, unit), whole in table.groupby(
             ["measure", "population", "unit"], sort=False
@@ -67,7 +89,7 @@ class ReplicateTests(Algorithm):
                 rows.append(
                     {"measure": measure, "population": population, "unit": unit}
                     | {"reference": a, "condition": b}
-                    | self._compare(here[a], here[b], data["paired"])
+                    | self._compare(here[a], here[b], paired)
                 )
         if not rows:
             return {"comparisons": schemas.empty(schemas.Comparisons)}

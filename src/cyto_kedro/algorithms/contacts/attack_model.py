@@ -1,6 +1,6 @@
 """A likelihood of who dies when, given who was touched when; fitted to all targets of an assay.
 
-Contact does harm. A target is doomed when its contact time, summed over effectors, passes a
+Contact does harm. A target takes a fatal hit when its contact time, summed over effectors, passes a
 threshold drawn from a gamma distribution with mean ``lethal_min`` and shape ``hits``; it is seen
 dead a delay later, drawn from a gamma distribution with mean ``delay_min`` and coefficient of
 variation ``delay_cv``. Besides, targets die by themselves at a constant rate, ``background``.
@@ -11,7 +11,7 @@ carries the same chance of a fatal hit, and larger values that damage adds up (a
 cytotoxicity: Weigelin et al. 2021, doi:10.1038/s41467-021-25282-3), up to a fixed dose.
 
 With D(t) the contact time up to t, F the law of the threshold and G that of the delay, the part of
-frame m in the doom is ``p_m = F(D after m) - F(D before m)``, and for a target watched from
+frame m in the fatal hit is ``p_m = F(D after m) - F(D before m)``, and for a target watched from
 ``entry`` on::
 
     dies in (a, b]    exp(-background (a - entry)) [A + (1 - exp(-background (b - a))) S(a)]
@@ -49,12 +49,12 @@ class AttackModel:
     delay_cv: float
     background_per_min: float
 
-    def doom(self, contact: np.ndarray) -> np.ndarray:
+    def fatal(self, contact: np.ndarray) -> np.ndarray:
         """Chance that the threshold lies below this much contact (F)."""
         return scipy.special.gammainc(self.hits, self.hits * contact / self.lethal_min)
 
     def seen(self, since: np.ndarray) -> np.ndarray:
-        """Chance that a doomed target is seen dead this long after (G)."""
+        """Chance that a target is seen dead this long after a fatal hit (G)."""
         shape = self.delay_cv**-2
         return scipy.special.gammainc(shape, shape * np.maximum(since, 0) / self.delay_min)
 
@@ -100,11 +100,11 @@ class Histories:
     def parts(self, model: AttackModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Per moment its part in the attack, per target A (0 where it lives) and S(before)."""
         moments = self.moments
-        doom = model.doom(moments["high"]) - model.doom(moments["low"])
+        fatal = model.fatal(moments["high"]) - model.fatal(moments["low"])
         before, at = (model.seen(since) for since in self._since)
-        part, n = doom * (at - before), len(self)
+        part, n = fatal * (at - before), len(self)
         attack = np.bincount(moments["target"], part, minlength=n)
-        done = np.bincount(moments["target"], doom * before, minlength=n)
+        done = np.bincount(moments["target"], fatal * before, minlength=n)
         return part, attack, np.maximum(1 - done, _TINY)
 
     def background(self, model: AttackModel, alive: np.ndarray) -> np.ndarray:

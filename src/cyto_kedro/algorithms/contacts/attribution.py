@@ -40,21 +40,21 @@ class KillLikelihood(LearntRule):
     """Attribute deaths by the chance that each effector did it, and that none did.
 
     `estimate` fits `attack_model.AttackModel` to all targets of an assay, those that lived
-    included: how much contact dooms a target, whether one hit is enough or damage adds up, how long
-    the doomed take to die, and how often targets die by themselves. Nothing need be tuned; log-normal
-    priors around the given medians decide where there are few deaths.
+    included: how much contact it takes to a fatal hit, whether one hit is enough or damage adds up,
+    how long a target then takes to die, and how often targets die by themselves. Nothing need be
+    tuned; log-normal priors around the given medians decide where there are few deaths.
 
     Notes
     -----
-    Given a death in ``(a, b]``, frame m of contact is the one that doomed with weight
-    ``w_m ~ p_m [G(b - t_m) - G(a - t_m)]`` (notation of `attack_model`). The doom falls to the
-    effectors in contact in that frame, 1/`hits` of it; the other hits lie evenly on the contact time
-    before (as the times of a Poisson process do, given their number), so the rest of it is each
-    effector's part of the contact time up to m. Summed over m this is the posterior share. Shares
-    below `min_share` are dropped, the others made to sum to 1, and ``credit = (1 - p_background) *
-    posterior share``: credits of a death sum to the chance that an effector did it.
+    Given a death in ``(a, b]``, frame m of contact is the fatal one with weight
+    ``w_m ~ p_m [G(b - t_m) - G(a - t_m)]`` (notation of `attack_model`). The fatal hit is attributed
+    to the effectors in contact in that frame, 1/`hits` of it; the other hits lie evenly on the
+    contact time before (as the times of a Poisson process do, given their number), so the rest of it
+    is each effector's part of the contact time up to m. Summed over m this is the posterior share.
+    Shares below `min_share` are dropped, the others made to sum to 1, and ``credit = (1 -
+    p_background) * posterior share``: credits of a death sum to the chance that an effector did it.
 
-    ``credit_by="likeliest"`` puts the part of the dooming hit wholly on the effector most likely to
+    ``credit_by="likeliest"`` puts the part of the fatal hit wholly on the effector most likely to
     have dealt it, which agrees best with the truth in the mean; ``"expected"`` keeps the posterior
     shares. A death with p_background above `max_p_background` has no kills: verdict
     ``background``, or ``no_contact`` where no living effector was ever seen to touch the target.
@@ -259,22 +259,22 @@ class KillLikelihood(LearntRule):
         moments, attacks = histories.moments, histories.attacks
         of, target = moments["of"], moments["target"]
         weight = np.nan_to_num(divide(part, attack[target]))
-        doom = weight[of] / moments["n"][of]
+        fatal = weight[of] / moments["n"][of]
         before = attacks["dt"].to_numpy(float) * _later(weight / moments["high"], target)[of]
         rows = histories.died[attacks["target"].to_numpy(np.int64)]
-        base = attacks.assign(death=attacks["target"], time_min=attacks["time"])[rows]
-        table = per_pair(base.assign(weight=doom[rows]))
+        base = attacks.assign(death=attacks["target"])[rows]
+        table = per_pair(base.assign(weight=fatal[rows]))
         rest = per_pair(base.assign(weight=before[rows]))["weight"].to_numpy()
-        death, doom = table["death"].to_numpy(np.int64), table["weight"].to_numpy()
+        death, fatal = table["death"].to_numpy(np.int64), table["weight"].to_numpy()
         one = 1 / model.hits
-        posterior = one * doom + (1 - one) * rest
+        posterior = one * fatal + (1 - one) * rest
         if self.credit_by == "likeliest":
             best = np.zeros(len(histories))
-            np.maximum.at(best, death, doom)
+            np.maximum.at(best, death, fatal)
             # equal up to rounding is equal: two that were there in the same frames share
-            doom = np.where((doom > 0) & (doom >= best[death] * (1 - 1e-9)), 1.0, 0.0)
-            doom = np.nan_to_num(divide(doom, np.bincount(death, doom, len(best))[death]))
-        share = shares_of(death, one * doom + (1 - one) * rest, self.min_share)
+            fatal = np.where((fatal > 0) & (fatal >= best[death] * (1 - 1e-9)), 1.0, 0.0)
+            fatal = np.nan_to_num(divide(fatal, np.bincount(death, fatal, len(best))[death]))
+        share = shares_of(death, one * fatal + (1 - one) * rest, self.min_share)
         table["share"] = share
         kept = np.where(share > 0, posterior, 0.0)
         kept = np.nan_to_num(divide(kept, np.bincount(death, kept, len(histories))[death]))

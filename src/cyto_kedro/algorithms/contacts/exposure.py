@@ -33,7 +33,8 @@ class Exposure:
         ``(before, at]``; both are the last time seen where it did not die).
     attacks
         One row per contact frame and effector, while both live, sorted by target, frame,
-        effector: target (row of `targets`), effector_population, effector_track_id, frame, time,
+        effector: target (row of `targets`), effector_population, effector_track_id, frame, time_min
+        (of the film's clock), time (of the watching clock),
         dt (minutes that the frame stands for: contact seen in a frame was there before it, also in
         the frame of the death).
     timed
@@ -89,9 +90,9 @@ def exposure_of(
     end = targets["last_frame"].to_numpy()[attacks["target"]]
     attacks = attacks[(frame <= end) & _alive(fates, attacks)]
     frame = attacks["frame"].to_numpy(np.int64)
-    attacks = attacks.assign(time=watched[frame], dt=lasting[frame])
+    attacks = attacks.assign(time_min=clock(frame), time=watched[frame], dt=lasting[frame])
     by = ["target", "frame", "effector_population", "effector_track_id"]
-    columns = [*by, "time", "dt"]
+    columns = [*by, "time_min", "time", "dt"]
     return Exposure(
         targets.drop(columns="last_frame"),
         attacks[columns].sort_values(by, ignore_index=True),

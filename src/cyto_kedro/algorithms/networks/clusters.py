@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.networks.field import FieldCells
-from cyto_kedro.core.keys import MISSING, divide, need, starts_of
+from cyto_kedro.core.keys import MISSING, divide, starts_of
 from cyto_kedro.errors import InputError
+from cyto_kedro.schemas import TableOf
 
 _NONE = -1
 
 
+class Followed(TypedDict):
+    """One row per cluster and frame, with ``n_<population>`` for every population."""
+
+    clusters: TableOf[schemas.Clusters]
+
+
 class Clusters(Algorithm):
     """Follow the components of a cell graph through time: birth, death, merge and split.
-
-    Reads ``"nodes"`` (`schemas.NetworkNodes` of one field and network) and ``"dataframe"``
-    (`schemas.TrackPoints`, all populations); optional ``"fov"``, ``"populations"``,
-    ``"pixel_size_um"``. Returns ``"clusters"`` (`schemas.Clusters`, with ``n_<population>`` for
-    every population).
 
     Notes
     -----
@@ -33,6 +36,14 @@ class Clusters(Algorithm):
     that is not matched but has cells of an earlier cluster split from it; one that has none is born.
     One whose cells are found in another's from then on merged into it; one whose cells are in none
     has died. Frames without any cell (left out by the sample sheet) are passed over.
+
+    Examples
+    --------
+    >>> points = pd.DataFrame({"x_px": [0.0, 1, 9], "y_px": 0.0}).assign(
+    ...     fov="A1", population="TCell", track_id=[1, 2, 3], frame=0, time_min=0.0)
+    >>> nodes = points.assign(network="contact", component=[1, 1, 2], component_size=[2, 2, 1])
+    >>> Clusters()(track_points=points, nodes=nodes)["clusters"]["n_cells"].tolist()
+    [2]
     """
 
     min_cells: int = Field(default=2, ge=1, description="cells that make a cluster")
@@ -40,34 +51,41 @@ class Clusters(Algorithm):
         default=2, ge=1, description="frames back that a cell remembers its cluster; 1: none missed"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"clusters"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        nodes: TableOf[schemas.NetworkNodes],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> Followed:
+        """Follow the clusters of one field and network.
 
         Raises
         ------
         InputError
             If tables of several fields or networks are given, or a node has no track point.
         """
-        points, nodes = need(data, "dataframe", "nodes")
         networks = nodes["network"].unique()
         if len(networks) > 1:
             raise InputError(
                 f"nodes of several networks at once ({', '.join(sorted(networks))}): their groups "
                 f"would be mixed up; give one at a time"
             )
-        cells = FieldCells(points, data)
-        nodes = nodes[nodes["component_size"] >= self.min_cells]
-        row = cells.rows_of(nodes)
+        cells = FieldCells(track_points, fov, populations, pixel_size_um, n_frames)
+        members = nodes[nodes["component_size"] >= self.min_cells]
+        row = cells.rows_of(members)
         if (row == MISSING).any():
-            bad = nodes.iloc[int(np.flatnonzero(row == MISSING)[0])]
+            bad = members.iloc[int(np.flatnonzero(row == MISSING)[0])]
             raise InputError(
                 f"field {bad['fov']!r}, frame {bad['frame']}: the graph has {bad['population']} "
                 f"track {bad['track_id']}, which has no point there; rerun networks on these tracks"
             )
         # members of a cluster in a frame ("group") side by side, groups in order of frame
-        order = np.lexsort((nodes["component"], cells.frame[row]))
+        order = np.lexsort((members["component"], cells.frame[row]))
         row = row[order]
-        component = nodes["component"].to_numpy()[order]
+        component = members["component"].to_numpy()[order]
         first = starts_of(cells.frame[row], component)
         group = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(row))))
         track = cells.population * (cells.track.max(initial=0) + 1) + cells.track

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.networks.field import FieldCells
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.keys import MISSING, divide, fov_of, need
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.core.keys import MISSING, divide, fov_of
+from cyto_kedro.core.units import Lengths, PositiveDuration
+from cyto_kedro.schemas import TableOf
 
 # fewer deaths than this say next to nothing
 _FEW = 10
 
 
+class Spread(TypedDict):
+    """One row per pair of populations with fates, distance and kind of comparison."""
+
+    death_spread: TableOf[schemas.DeathSpread]
+
+
 class DeathSpread(Algorithm):
     """Whether cells near a death die sooner than others, against chance among cells at risk.
-
-    Reads ``"fates"`` (`schemas.Fates`) and ``"dataframe"`` (`schemas.TrackPoints`) of one field, all
-    populations; optional ``"contacts"`` (`schemas.Contacts`) and ``"roles"`` (population -> role),
-    ``"fov"``, ``"pixel_size_um"``. Returns ``"death_spread"`` (`schemas.DeathSpread`), one row per
-    pair of populations with fates, distance and kind of comparison.
 
     Notes
     -----
@@ -44,31 +47,40 @@ class DeathSpread(Algorithm):
     against cells that are alike in having been touched by an effector in the window before, or not.
     What else differs from place to place is not made up for, and deaths in one frame, whose order is
     unknown, do not expose each other.
+
+    Examples
+    --------
+    Of four targets one dies at frame 1, its neighbour at frame 2, the two far away live on:
+
+    >>> points = pd.DataFrame({"frame": np.repeat(range(4), 4), "track_id": [1, 2, 3, 4] * 4})
+    >>> points = points.assign(fov="A1", population="T", x_px=points["track_id"].map(
+    ...     {1: 0.0, 2: 1.0, 3: 50.0, 4: 60.0}), y_px=0.0, time_min=np.nan)
+    >>> fates = pd.DataFrame({"track_id": [1, 2, 3, 4], "death_frame": [1, 2, None, None]}).assign(
+    ...     fov="A1", population="T", first_frame=0, last_frame=3, dead_at_first_sight=False)
+    >>> fates = fates.assign(died=fates["death_frame"].notna())
+    >>> spread = DeathSpread(max_distances_px=(5,), window_frames=2)
+    >>> row = spread(track_points=points, fates=fates)["death_spread"].iloc[0]
+    >>> int(row["n_exposed"]), round(float(row["expected_exposed"]), 2)
+    (1, 0.33)
     """
 
     version: ClassVar[int] = 2
 
-    max_distances_um: tuple[float, ...] | None = Field(default=None, description="reach, µm")
-    max_distances_px: tuple[float, ...] | None = Field(
-        default=None, description="the same in pixels"
-    )
-    window_min: float | None = Field(default=None, gt=0, description="how long a death acts, min")
-    window_frames: int | None = Field(default=None, ge=1, description="the same in frames")
+    max_distances: Lengths = Field(description="reach of a death, one or more")
+    window: PositiveDuration = Field(description="how long a death acts")
     n_permutations: int = Field(default=999, ge=1, description="for the Knox test")
     seed: int = Field(default=0, ge=0, description="of these")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> DeathSpread:
-        if (self.max_distances_um is None) == (self.max_distances_px is None):
-            raise ValueError("give exactly one of max_distances_um and max_distances_px")
-        if not all(each > 0 for each in self.max_distances_um or self.max_distances_px or (0,)):
-            raise ValueError("max_distances must be above 0, and at least one")
-        if (self.window_min is None) == (self.window_frames is None):
-            raise ValueError("give exactly one of window_min and window_frames")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"death_spread"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        fates: TableOf[schemas.Fates],
+        contacts: TableOf[schemas.Contacts] | None = None,
+        populations: Mapping[str, str] | None = None,
+        fov: str | None = None,
+        pixel_size_um: float | None = None,
+    ) -> Spread:
+        """Compare the deaths of one field; `populations` says which are effectors (name -> role).
 
         Raises
         ------
@@ -78,22 +90,13 @@ class DeathSpread(Algorithm):
             If distances are in µm and the field is not calibrated, or the window is in minutes and
             times are unknown.
         """
-        points, fates = need(data, "dataframe", "fates")
-        fov_of(points, fates)
-        cells = FieldCells(points, data)
-        pixel = data.get("pixel_size_um")
-        reach = [
-            *(
-                length_px("max_distances", each, None, pixel)
-                for each in self.max_distances_um or ()
-            ),
-            *(self.max_distances_px or ()),
-        ]
-        film = _Film(cells, fates, self._back(cells, points))
+        fov_of(track_points, fates)
+        cells = FieldCells(track_points, fov, pixel_size_um=pixel_size_um)
+        reach = self.max_distances.in_px("max_distances", pixel_size_um)
+        film = _Film(cells, fates, self._back(cells, track_points))
         groups = {"frame": np.zeros((len(film.frames), len(film.track)), bool)}
-        roles = data.get("roles", {})
-        if "contacts" in data and "effector" in roles.values():
-            groups["frame and contact"] = film.touched(data["contacts"], roles)
+        if contacts is not None and populations and "effector" in populations.values():
+            groups["frame and contact"] = film.touched(contacts, populations)
         rows = [
             {
                 "population_a": a,
@@ -111,27 +114,22 @@ class DeathSpread(Algorithm):
             return {"death_spread": schemas.empty(schemas.DeathSpread)}
         table = pd.DataFrame(rows).assign(
             fov=cells.fov,
-            window_frames=self.window_frames,
-            window_min=self.window_min,
+            window_frames=self.window.frames,
+            window_min=self.window.min,
             max_distance_um=lambda t: t["max_distance_px"] * cells.pixel_size_um,
         )
         return {"death_spread": schemas.conform(schemas.DeathSpread, table)}
 
     def _back(self, cells: FieldCells, points: pd.DataFrame) -> Any:
         """A function of frames: the first one that is no more than the window before each."""
-        if self.window_frames is not None:
-            back = self.window_frames
-            return lambda frame: np.maximum(frame - back, 0)
         time = Clock(points)(np.arange(int(cells.frame.max(initial=-1)) + 1))
         known = np.flatnonzero(~np.isnan(time))
-        if np.isnan(time[cells.frame]).any():
-            raise ConfigError(
-                f"field {cells.fov!r}: window_min={self.window_min} needs frame times, which are "
-                f"unknown: give frame_interval_s in the assay, or window_frames"
-            )
+        window, timed = self.window.timed("window", not np.isnan(time[cells.frame]).any())
+        if not timed:
+            return lambda frame: np.maximum(frame - int(window), 0)
 
         def first(frame: np.ndarray) -> np.ndarray:
-            earliest = time[frame] - self.window_min - 1e-9
+            earliest = time[frame] - window - 1e-9
             return known[np.searchsorted(time[known], earliest)]
 
         return first
@@ -249,7 +247,7 @@ class _Film:
             found[later] += hit
         return found
 
-    def touched(self, contacts: pd.DataFrame, roles: dict[str, str]) -> np.ndarray:
+    def touched(self, contacts: pd.DataFrame, roles: Mapping[str, str]) -> np.ndarray:
         """(F, N) whether an effector touched the track in the window up to each frame."""
         found = np.zeros((len(self.frames), len(self.track)), bool)
         place = pd.MultiIndex.from_arrays([self.population, self.track])

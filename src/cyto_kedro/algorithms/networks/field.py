@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.networks.measures import (
     assortativity,
     centralities,
@@ -18,9 +18,19 @@ from cyto_kedro.algorithms.networks.measures import (
     node_measures,
 )
 from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.contract import Graph
 from cyto_kedro.core.keys import MISSING, Keys, fov_of, size
 from cyto_kedro.errors import InputError
 from cyto_kedro.graphs import FrameGraphs
+from cyto_kedro.schemas import TableOf
+
+
+class Graphs(TypedDict):
+    """A graph per frame, ``{frame: networkx.Graph}``, and its measures by frame and by node."""
+
+    network: Mapping[int, Graph]
+    measures: TableOf[schemas.NetworkMeasures]
+    nodes: TableOf[schemas.NetworkNodes]
 
 
 class CellGraph(Algorithm):
@@ -41,18 +51,25 @@ class FieldCells:
         The field.
     frames, starts
         (F,) frame numbers, ascending, and (F + 1,) first row of each; every frame of the film if
-        the data dict says ``n_frames``, else those with cells.
+        `n_frames` is given, else those with cells.
     xy
         (N, 2) positions, pixels.
     population, names
         (N,) code of each cell's population; the names, sorted.
     """
 
-    def __init__(self, points: pd.DataFrame, data: Data) -> None:
-        self.fov = fov_of(points, fov=data.get("fov"))
-        self.pixel_size_um = float(data.get("pixel_size_um") or np.nan)
+    def __init__(
+        self,
+        points: pd.DataFrame,
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> None:
+        self.fov = fov_of(points, fov=fov)
+        self.pixel_size_um = float(pixel_size_um or np.nan)
         self._keys = Keys(
-            (points["population"], pd.Series(data.get("populations", ()), dtype=object)),
+            (points["population"], pd.Series(list(populations), dtype=object)),
             size(points["track_id"]),
             size(points["frame"]),
         )
@@ -71,8 +88,7 @@ class FieldCells:
                 f"so it has no neighbours; rerun tabulation and tracking of this field"
             )
         self.dead = points["dead"].to_numpy(object)[order] if "dead" in points else None
-        every = data.get("n_frames")
-        self.frames = np.arange(every) if every else np.unique(self.frame)
+        self.frames = np.arange(n_frames) if n_frames else np.unique(self.frame)
         self.starts = np.append(np.searchsorted(self.frame, self.frames), len(self.frame))
         self.time_min = Clock(points)(self.frames)
 
@@ -126,7 +142,7 @@ class FieldCells:
         edges: np.ndarray,
         values: dict[str, np.ndarray],
         radius: np.ndarray | None = None,
-    ) -> Data:
+    ) -> Graphs:
         """Graphs and measures of the edges (E, 2), in order of frame, with their `values`."""
         nodes = node_measures(self.starts, edges)
         measured = frame_measures(self.starts, edges, values["distance_px"], nodes)
@@ -157,7 +173,7 @@ class FieldCells:
 
     def _nodes(
         self, spec: CellGraph, network: str, edges: np.ndarray, nodes: dict[str, np.ndarray]
-    ) -> pd.DataFrame:
+    ) -> TableOf[schemas.NetworkNodes]:
         """`schemas.NetworkNodes`."""
         n, names = len(self.frame), self.names
         # neighbours by population: one count for each end of an edge

@@ -4,33 +4,35 @@ A node is the tuple ``(population, track_id)`` with the attributes population, t
 and, where the points have a column `dead`, dead. A graph of a frame carries fov, frame and network
 as its own attributes. Interpolated positions are nodes too. All values are plain Python.
 
-All algorithms here read ``"dataframe"`` (`schemas.TrackPoints` of one field, all populations);
-optional ``"n_frames"`` (frames without cells get empty graphs too), ``"fov"`` (for a field without
-any cell), ``"populations"`` (names, so that a population without cells is counted too) and
-``"pixel_size_um"``. All return ``"network"``, ``{frame: networkx.Graph}`` (`FrameGraphs`: a graph is
-made when it is asked for), ``"measures"`` (`schemas.NetworkMeasures`) and ``"nodes"``
-(`schemas.NetworkNodes`). Distances are between centres, but in `ContactNetwork`.
+All algorithms here take the track points of one field, all populations; `n_frames` (frames without
+cells get empty graphs too), `fov` (for a field without any cell), `populations` (names, so that a
+population without cells is counted too) and `pixel_size_um` where they are known. Graphs are made
+when they are asked for (`FrameGraphs`). Distances are between centres, but in `ContactNetwork`.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from pydantic import Field, model_validator
+from collections.abc import Iterable
 
-from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.networks.field import CellGraph, FieldCells
+import numpy as np
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.networks.field import CellGraph, FieldCells, Graphs
 from cyto_kedro.algorithms.networks.measures import (
     connecting_radii,
     join_frames,
     lengths,
     triangulate,
 )
-from cyto_kedro.core.keys import fov_of, need
+from cyto_kedro.core.keys import fov_of
+from cyto_kedro.core.units import Length, PositiveLength
+from cyto_kedro.schemas import TableOf
 
 
-def _limit(name: str, um: float | None, px: float | None, data: Data) -> float:
+def _limit(name: str, limit: Length | None, pixel_size_um: float | None) -> float:
     """A length that may be left out, in pixels; infinite without."""
-    return np.inf if um is px is None else length_px(name, um, px, data.get("pixel_size_um"))
+    return np.inf if limit is None else limit.in_px(name, pixel_size_um)
 
 
 class Delaunay(CellGraph):
@@ -38,19 +40,31 @@ class Delaunay(CellGraph):
 
     Edges have distance_px; `network` is "delaunay". The connecting radius, the longest edge of the
     minimum spanning tree, is a property of the cells' positions and is not changed by the cut-off.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> points = pd.DataFrame({"x_px": [0.0, 1, 0, 9], "y_px": [0.0, 0, 1, 9]})
+    >>> points = points.assign(fov="A1", population="TCell", track_id=[1, 2, 3, 4], frame=0)
+    >>> points = points.assign(time_min=0.0)
+    >>> made = Delaunay(max_edge_px=3)(track_points=points)
+    >>> sorted((a[1], b[1]) for a, b in made["network"][0].edges)
+    [(1, 2), (1, 3), (2, 3)]
+    >>> made["nodes"]["degree"].tolist()
+    [2, 2, 2, 0]
     """
 
-    max_edge_um: float | None = Field(default=None, gt=0, description="drop longer edges, µm")
-    max_edge_px: float | None = Field(default=None, gt=0, description="the same in pixels")
+    max_edge: PositiveLength | None = Field(default=None, description="drop longer edges")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> Delaunay:
-        if self.max_edge_um is not None and self.max_edge_px is not None:
-            raise ValueError("give max_edge_um or max_edge_px, not both")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"network", "measures", "nodes"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> Graphs:
+        """Join the cells of every frame.
 
         Raises
         ------
@@ -59,9 +73,8 @@ class Delaunay(CellGraph):
         ConfigError
             If `max_edge_um` is given for an uncalibrated field.
         """
-        (points,) = need(data, "dataframe")
-        limit = _limit("max_edge", self.max_edge_um, self.max_edge_px, data)
-        cells = FieldCells(points, data)
+        limit = _limit("max_edge", self.max_edge, pixel_size_um)
+        cells = FieldCells(track_points, fov, populations, pixel_size_um, n_frames)
         edges = triangulate(cells.each(), cells.starts)
         length = lengths(cells.xy, edges)
         radius = connecting_radii(cells.starts, edges, length)
@@ -74,24 +87,33 @@ class RadiusGraph(CellGraph):
 
     Edges have distance_px; `network` is "radius". Found by a k-d tree, so that time grows with cells
     and edges, not with pairs. The connecting radius is left empty (see `Delaunay`).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> points = pd.DataFrame({"x_px": [0.0, 1, 0, 9], "y_px": [0.0, 0, 1, 9]})
+    >>> points = points.assign(fov="A1", population="TCell", track_id=[1, 2, 3, 4], frame=0)
+    >>> points = points.assign(time_min=0.0)
+    >>> made = RadiusGraph(max_distance_px=1)(track_points=points)
+    >>> sorted((a[1], b[1]) for a, b in made["network"][0].edges)
+    [(1, 2), (1, 3)]
     """
 
-    max_distance_um: float | None = Field(default=None, gt=0, description="longest edge, µm")
-    max_distance_px: float | None = Field(default=None, gt=0, description="the same in pixels")
+    max_distance: PositiveLength = Field(description="longest edge")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> RadiusGraph:
-        if (self.max_distance_um is None) == (self.max_distance_px is None):
-            raise ValueError("give exactly one of max_distance_um and max_distance_px")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"network", "measures", "nodes"}``; raises as `Delaunay`."""
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> Graphs:
+        """Join the cells of every frame; raises as `Delaunay`."""
         from scipy.spatial import cKDTree
 
-        (points,) = need(data, "dataframe")
-        limit = _limit("max_distance", self.max_distance_um, self.max_distance_px, data)
-        cells = FieldCells(points, data)
+        limit = self.max_distance.in_px("max_distance", pixel_size_um)
+        cells = FieldCells(track_points, fov, populations, pixel_size_um, n_frames)
         pairs = (
             cKDTree(xy).query_pairs(limit, output_type="ndarray").astype(np.int64)
             for xy in cells.each()
@@ -105,24 +127,33 @@ class NearestGraph(CellGraph):
 
     An edge is there if one of the two is among the other's k nearest, or, with `mutual`, each is of
     the other. Edges have distance_px; `network` is "nearest".
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> points = pd.DataFrame({"x_px": [0.0, 1, 0, 9], "y_px": [0.0, 0, 1, 8]})
+    >>> points = points.assign(fov="A1", population="TCell", track_id=[1, 2, 3, 4], frame=0)
+    >>> points = points.assign(time_min=0.0)
+    >>> made = NearestGraph(k=1)(track_points=points)
+    >>> sorted((a[1], b[1]) for a, b in made["network"][0].edges)
+    [(1, 2), (1, 3), (2, 4)]
     """
 
     k: int = Field(default=6, ge=1, description="neighbours of each cell")
     mutual: bool = Field(default=False, description="only pairs that choose each other")
-    max_distance_um: float | None = Field(default=None, gt=0, description="drop longer edges, µm")
-    max_distance_px: float | None = Field(default=None, gt=0, description="the same in pixels")
+    max_distance: PositiveLength | None = Field(default=None, description="drop longer edges")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> NearestGraph:
-        if self.max_distance_um is not None and self.max_distance_px is not None:
-            raise ValueError("give max_distance_um or max_distance_px, not both")
-        return self
-
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"network", "measures", "nodes"}``; raises as `Delaunay`."""
-        (points,) = need(data, "dataframe")
-        limit = _limit("max_distance", self.max_distance_um, self.max_distance_px, data)
-        cells = FieldCells(points, data)
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> Graphs:
+        """Join the cells of every frame; raises as `Delaunay`."""
+        limit = _limit("max_distance", self.max_distance, pixel_size_um)
+        cells = FieldCells(track_points, fov, populations, pixel_size_um, n_frames)
         edges = join_frames(map(self._pairs, cells.each()), cells.starts)
         length = lengths(cells.xy, edges)
         kept = length <= limit
@@ -149,24 +180,43 @@ class NearestGraph(CellGraph):
 class ContactNetwork(CellGraph):
     """The graph of cells in contact, for every frame.
 
-    Reads ``"contacts"`` (`schemas.Contacts`) too. Edges have distance_px, here, and so in
-    mean_edge_px, the gap between the two masks, and contact_length_px; `network` is "contact". The
-    connecting radius is that of positions and is left empty (see `Delaunay`).
+    Edges have distance_px, here, and so in mean_edge_px, the gap between the two masks, and
+    contact_length_px; `network` is "contact". The connecting radius is that of positions and is left
+    empty (see `Delaunay`).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> points = pd.DataFrame({"x_px": [0.0, 1, 0, 9], "y_px": [0.0, 0, 1, 9]})
+    >>> points = points.assign(fov="A1", population="TCell", track_id=[1, 2, 3, 4], frame=0)
+    >>> points = points.assign(time_min=0.0)
+    >>> contacts = pd.DataFrame({"track_id_a": [1], "track_id_b": [3]}).assign(
+    ...     fov="A1", frame=0, population_a="TCell", population_b="TCell", distance_px=0.5,
+    ...     contact_length_px=2.0)
+    >>> made = ContactNetwork()(track_points=points, contacts=contacts)
+    >>> made["measures"][["n_nodes", "n_edges"]].to_numpy().tolist()
+    [[4, 1]]
     """
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"network", "measures", "nodes"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        contacts: TableOf[schemas.Contacts],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> Graphs:
+        """Join the cells in contact.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or a contact's cell is not among the points.
         """
-        points, contacts = need(data, "dataframe", "contacts")
-        fov_of(points, contacts)
-        cells = FieldCells(points, data)
-        contacts = contacts.sort_values("frame", kind="stable", ignore_index=True)
-        values = {
-            name: contacts[name].to_numpy(float) for name in ("distance_px", "contact_length_px")
-        }
-        return cells.result(self, "contact", cells.ends_of(contacts), values)
+        fov_of(track_points, contacts)
+        cells = FieldCells(track_points, fov, populations, pixel_size_um, n_frames)
+        ordered = contacts.sort_values("frame", kind="stable", ignore_index=True)
+        names = ("distance_px", "contact_length_px")
+        values = {name: ordered[name].to_numpy(float) for name in names}
+        return cells.result(self, "contact", cells.ends_of(ordered), values)

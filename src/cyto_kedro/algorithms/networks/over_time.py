@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.networks.field import FieldCells
-from cyto_kedro.core.keys import MISSING, fov_of, need
+from cyto_kedro.core.contract import Graph
+from cyto_kedro.core.keys import MISSING, fov_of
 from cyto_kedro.errors import InputError
+from cyto_kedro.schemas import TableOf
+
+
+class FilmGraph(TypedDict):
+    """One graph of a whole film."""
+
+    network: Graph
 
 
 class AggregateContacts(Algorithm):
     """The contact graph of a whole film: who ever touched whom, how often and for how long.
 
-    Reads ``"bouts"`` (`schemas.Bouts`) and ``"dataframe"`` (`schemas.TrackPoints`, all
-    populations) of one field; optional ``"fov"``. Returns ``"network"``, one `networkx.Graph`.
     Nodes are all tracks, at their mean measured position, with first_frame and last_frame; `dead`
     is true if the track ever is. Edges carry contact_frames, n_bouts, first_frame, last_frame and
     duration_min (summed; None where time is unknown).
+
+    Examples
+    --------
+    >>> points = pd.DataFrame({"x_px": [0.0, 1], "y_px": 0.0, "track_id": [1, 2]}).assign(
+    ...     fov="A1", population="TCell", frame=0, interpolated=False)
+    >>> bouts = pd.DataFrame({"track_id_a": [1, 1], "track_id_b": [2, 2], "bout": [1, 2]}).assign(
+    ...     fov="A1", population_a="TCell", population_b="TCell", n_contact_frames=3, start_frame=0,
+    ...     end_frame=2, duration_min=6.0)
+    >>> graph = AggregateContacts()(track_points=points, bouts=bouts)["network"]
+    >>> graph.edges[("TCell", 1), ("TCell", 2)]["n_bouts"]
+    2
     """
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"network"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        bouts: TableOf[schemas.Bouts],
+        fov: str | None = None,
+    ) -> FilmGraph:
+        """The graph of one field.
 
         Raises
         ------
@@ -34,9 +58,8 @@ class AggregateContacts(Algorithm):
         """
         import networkx as nx
 
-        points, bouts = need(data, "dataframe", "bouts")
-        fov = fov_of(points, bouts, fov=data.get("fov"))
-        graph = nx.Graph(fov=fov, network="contact")
+        points = track_points
+        graph = nx.Graph(fov=fov_of(points, bouts, fov=fov), network="contact")
         how: dict[str, tuple[str, str]] = {
             "x_px": ("x_px", "mean"),
             "y_px": ("y_px", "mean"),
@@ -68,10 +91,8 @@ class AggregateContacts(Algorithm):
 class SpaceTimeGraph(Algorithm):
     """Tracks, contacts, divisions, deaths and kills of a film in one directed graph.
 
-    Reads ``"dataframe"`` (`schemas.TrackPoints`; `dead` is passed on), ``"tracks"``
-    (`schemas.Tracks`), ``"contacts"``, ``"bouts"``, ``"deaths"`` and ``"kills"`` of one field, all
-    populations; optional ``"fov"``. Returns ``"network"``, one `networkx.MultiDiGraph` with the
-    attributes fov, network ("space_time") and nodes (which kind).
+    A `networkx.MultiDiGraph` of one field, all populations, with the attributes fov, network
+    ("space_time") and nodes (which kind). A column `dead` of the track points is passed on.
 
     Notes
     -----
@@ -89,14 +110,36 @@ class SpaceTimeGraph(Algorithm):
     So whatever goes along edges goes forward in time, and a path says how something could have been
     passed on (time-respecting paths: Holme & Saramäki 2012, Phys. Rep. 519, 97). With events, what a
     cell takes up within a bout it passes on at the bout's end, though it may have done so before.
+
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import TABLES, empty
+    >>> nothing = {name: empty(TABLES[name]) for name in ("contacts", "bouts", "deaths", "kills")}
+    >>> points = pd.DataFrame({"frame": [0, 1, 2], "x_px": [0.0, 1, 2], "y_px": 0.0}).assign(
+    ...     fov="A1", population="TCell", track_id=1, time_min=[0.0, 2, 4], label=1)
+    >>> tracks = pd.DataFrame({"track_id": [1]}).assign(fov="A1", population="TCell",
+    ...     first_frame=0, last_frame=2, end_reason="film_end", parent_track_id=pd.NA)
+    >>> made = SpaceTimeGraph()(nothing, track_points=points, tracks=tracks)["network"]
+    >>> [events for _, events in made.nodes(data="events")]
+    ['begin', 'end']
     """
 
     nodes: Literal["events", "points"] = Field(
         default="events", description="a node where something happens, or at each point of a track"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"network"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        tracks: TableOf[schemas.Tracks],
+        contacts: TableOf[schemas.Contacts],
+        bouts: TableOf[schemas.Bouts],
+        deaths: TableOf[schemas.Deaths],
+        kills: TableOf[schemas.Kills],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+    ) -> FilmGraph:
+        """The graph of one field.
 
         Raises
         ------
@@ -105,10 +148,8 @@ class SpaceTimeGraph(Algorithm):
         """
         import networkx as nx
 
-        names = ("dataframe", "tracks", "contacts", "bouts", "deaths", "kills")
-        points, tracks, contacts, bouts, deaths, kills = need(data, *names)
-        fov = fov_of(points, tracks, contacts, bouts, deaths, kills, fov=data.get("fov"))
-        cells = FieldCells(points, data)
+        fov = fov_of(track_points, tracks, contacts, bouts, deaths, kills, fov=fov)
+        cells = FieldCells(track_points, fov, populations)
         # rows of one track side by side; frames ascend within it
         order = np.lexsort((cells.frame, cells.track, cells.population))
         new = np.ones(len(order), bool)

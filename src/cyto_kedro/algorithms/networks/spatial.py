@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.networks.field import FieldCells
 from cyto_kedro.algorithms.networks.ripley import Pairs, clark_evans, hanisch_g
-from cyto_kedro.core.keys import divide, need
+from cyto_kedro.core.keys import divide
+from cyto_kedro.core.units import Lengths
 from cyto_kedro.errors import InputError
-from cyto_kedro.schemas.base import Table
+from cyto_kedro.schemas import Table, TableOf
+
+T = TypeVar("T", bound=Table)
 
 # neighbours listed for each cell; where none of them has the label asked for, all are searched
 _NEAR = 24
 
 
+class Space(TypedDict):
+    """One row per frame, pair of populations (each way, and within one) and, of the first, radius."""
+
+    spatial_statistics: TableOf[schemas.SpatialStatistics]
+    nearest_neighbours: TableOf[schemas.NearestNeighbours]
+
+
 class SpatialStatistics(Algorithm):
     """Clustering, attraction and avoidance between populations, in every frame, against chance.
-
-    Reads ``"dataframe"`` (`schemas.TrackPoints` of one field, all populations) and ``"shape"``
-    (height and width of the field, pixels); optional ``"fov"``, ``"populations"``,
-    ``"pixel_size_um"``. Returns ``"spatial_statistics"`` (`schemas.SpatialStatistics`) and
-    ``"nearest_neighbours"`` (`schemas.NearestNeighbours`), one row per frame, pair of populations
-    (each way, and within one) and, of the first, radius.
 
     Notes
     -----
@@ -42,10 +47,18 @@ class SpatialStatistics(Algorithm):
     the largest deviation of L from the mean of all labellings, in standard deviations (Myllymäki et
     al. 2017). Both are null with one population. Frames of a film resemble each other: their
     p-values are not independent, and a field is one observation.
+
+    Examples
+    --------
+    >>> points = pd.DataFrame({"x_px": [10.0, 11, 40], "y_px": [10.0, 10, 40]}).assign(
+    ...     fov="A1", population="TCell", track_id=[1, 2, 3], frame=0, time_min=0.0)
+    >>> found = SpatialStatistics(radii_px=(5,))(track_points=points, shape=(50, 50))
+    >>> row = found["spatial_statistics"].iloc[0]
+    >>> bool(row["k_px2"] > 3.14 * 5**2)  # more pairs within 5 px than at random
+    True
     """
 
-    radii_um: tuple[float, ...] | None = Field(default=None, description="radii of K and G, µm")
-    radii_px: tuple[float, ...] | None = Field(default=None, description="the same in pixels")
+    radii: Lengths = Field(description="radii of K and G, ascending")
     correction: Literal["translation", "isotropic", "border", "none"] = Field(
         default="translation", description="of K for the edge of the field"
     )
@@ -54,17 +67,24 @@ class SpatialStatistics(Algorithm):
     every_frames: int = Field(default=1, ge=1, description="one frame in so many is measured")
     alive_only: bool = Field(default=False, description="leave out cells called dead")
 
-    @model_validator(mode="after")
-    def _ascending(self) -> SpatialStatistics:
-        if (self.radii_um is None) == (self.radii_px is None):
-            raise ValueError("give exactly one of radii_um and radii_px")
-        radii = np.array(self.radii_um or self.radii_px)
-        if not len(radii) or radii[0] <= 0 or (np.diff(radii) <= 0).any():
-            raise ValueError(f"radii must be above 0 and ascending, got {radii.tolist()}")
-        return self
+    @field_validator("radii")
+    @classmethod
+    def _ascending(cls, value: Lengths) -> Lengths:
+        for radii in (value.um, value.px):
+            if radii is not None and (not radii or (np.diff(radii) <= 0).any()):
+                raise ValueError(f"radii must be ascending, got {list(radii)}")
+        return value
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"spatial_statistics", "nearest_neighbours"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        shape: tuple[int, int],
+        fov: str | None = None,
+        populations: Iterable[str] = (),
+        pixel_size_um: float | None = None,
+        n_frames: int | None = None,
+    ) -> Space:
+        """Measure the cells of one field; `shape` is its height and width in pixels.
 
         Raises
         ------
@@ -73,7 +93,7 @@ class SpatialStatistics(Algorithm):
         ConfigError
             If `radii_um` are given for an uncalibrated field.
         """
-        points, shape = need(data, "dataframe", "shape")
+        points: pd.DataFrame = track_points
         if self.alive_only:
             if "dead" not in points:
                 raise InputError(
@@ -81,13 +101,8 @@ class SpatialStatistics(Algorithm):
                     "without it dead cells would be counted: give it, or set alive_only: false"
                 )
             points = points[~points["dead"].isin([True])]
-        cells = FieldCells(points, data)
-        pixel = data.get("pixel_size_um")
-        radii = np.array(
-            [length_px("radii", r, None, pixel) for r in self.radii_um]
-            if self.radii_um
-            else self.radii_px
-        )
+        cells = FieldCells(points, fov, populations, pixel_size_um, n_frames)
+        radii = np.array(self.radii.in_px("radii", pixel_size_um))
         size = np.array([shape[1], shape[0]], float)
         radius_rows, pair_rows = [], []
         for i in range(0, len(cells.frames), self.every_frames):
@@ -271,5 +286,5 @@ def _stack(rows: list[dict[str, Any]], shared: dict[str, Any], n_radii: int) -> 
     return columns | {"fov": np.full(n * len(rows), shared["fov"], object)}
 
 
-def _made(table: type[Table], columns: dict[str, np.ndarray]) -> pd.DataFrame:
+def _made(table: type[T], columns: dict[str, np.ndarray]) -> TableOf[T]:
     return schemas.from_columns(table, columns) if columns else schemas.empty(table)

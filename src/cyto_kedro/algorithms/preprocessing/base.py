@@ -8,14 +8,16 @@ how many (`Step.halo`) and is given them (`chain`); the rest is done frame by fr
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.preprocessing.parts import Part, blanked, shown_in
+from cyto_kedro.core.contract import Images
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 State = dict[str, Any]
@@ -48,25 +50,34 @@ def excluded_of(data: Data) -> frozenset[int]:
     return frozenset(int(number) for number in data.get("excluded") or ())
 
 
-def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, np.ndarray]]:
-    """(frame number, (Y, X) float32) of `channel` over all `blocks`, without ``excluded`` frames.
+def part_of(data: Data, index: int, channel: str) -> Part:
+    """Frame `index` of `channel` in a block, and what of it was filmed: ``valid``, else looked for.
 
     Raises
     ------
     InputError
-        If a frame holds NaN or infinite values: an estimate over the film would be undefined.
+        If a filmed pixel is NaN or infinite.
+    """
+    frame, valid = channel_stack(data, channel)[index], data.get("valid")
+    if valid is not None and valid.ndim == 3:
+        valid = valid[index]
+    where = f"channel {channel}, frame {int(data.get('frame_start', 0)) + index}"
+    return Part.of(frame, shown_in(frame, valid), where, "nothing can be estimated from it")
+
+
+def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, Part]]:
+    """(frame number, frame) of `channel` over all `blocks`, without ``excluded`` frames.
+
+    Raises
+    ------
+    InputError
+        If a filmed pixel is NaN or infinite: an estimate over the film would be undefined.
     """
     for data in blocks:
         start, left_out = int(data.get("frame_start", 0)), excluded_of(data)
-        for i, frame in enumerate(channel_stack(data, channel)):
-            if start + i in left_out:
-                continue
-            if frame.dtype.kind == "f" and not np.isfinite(frame).all():
-                raise InputError(
-                    f"channel {channel}, frame {start + i}: NaN or infinite pixels, so nothing can "
-                    f"be estimated over the film; repair or exclude the field"
-                )
-            yield start + i, frame.astype(np.float32)
+        for i in range(len(channel_stack(data, channel))):
+            if start + i not in left_out:
+                yield start + i, part_of(data, i, channel)
 
 
 def over_gaps(numbers: Sequence[int], values: np.ndarray) -> np.ndarray:
@@ -94,10 +105,19 @@ def peek(blocks: Iterable[Data]) -> tuple[Data, Iterator[Data]]:
     return first, chain([first], rest)
 
 
-class Step(Algorithm):
-    """One step of preprocessing: ``{"image": {channel: (T, Y, X)}}`` -> the same keys.
+class Preprocessed(TypedDict):
+    """What steps make."""
 
-    Processed channels come out as float32; others pass untouched.
+    image: Images
+
+
+class Step(Algorithm):
+    """One step of preprocessing, in two halves: `estimate` over the film, `apply` block by block.
+
+    Blocks are data dicts, as `run` declares them: ``image``, ``frame_start``, ``pixel_size_um``,
+    ``valid`` (what was filmed), ``excluded`` (numbers of frames that no estimate looks at) and
+    ``reference`` (given images). Processed channels come out as float32; others pass untouched.
+    Pixels that were never filmed take no part in statistics, and hold one value afterwards.
     """
 
     #: may it touch images on which intensities are measured?
@@ -155,19 +175,32 @@ class Step(Algorithm):
     def apply(self, data: Data, state: State) -> Data:
         """The step's result for one block."""
 
-    def __call__(self, data: Data) -> Data:
-        """Estimate on `data` and apply to it, as if it were the whole film."""
-        return self.apply(data, self.estimate([data]))
+    def run(
+        self,
+        image: Images,
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+        valid: np.ndarray | None = None,
+        excluded: Collection[int] | None = None,
+        reference: Mapping[str, np.ndarray] | None = None,
+    ) -> Preprocessed:
+        """Estimate on `image` and apply to it, as if it were the whole film."""
+        block: Data = {
+            **{"image": image, "frame_start": frame_start, "pixel_size_um": pixel_size_um},
+            **{"valid": valid, "excluded": excluded, "reference": reference or {}},
+        }
+        return {"image": self.apply(block, self.estimate([block]))["image"]}
 
-    def _map(self, data: Data, change: Callable[[np.ndarray, str, int], np.ndarray]) -> Data:
+    def _map(self, data: Data, change: Callable[[Part, str, int], np.ndarray]) -> Data:
         """Replace every frame of the chosen channels by ``change(frame, channel, number)``."""
         start = int(data.get("frame_start", 0))
         image = dict(data["image"])
         for channel in self.chosen(data):
             stack = channel_stack(data, channel)
             out = np.empty(stack.shape, np.float32)
-            for i, frame in enumerate(stack):
-                out[i] = change(frame.astype(np.float32), channel, start + i)
+            for i in range(len(stack)):
+                part = part_of(data, i, channel)
+                out[i] = blanked(change(part, channel, start + i), part.filmed)
             image[channel] = out
         return {**data, "image": image}
 
@@ -204,9 +237,11 @@ class FilmMoments:
         self.mean = 0.0
         self.squares = 0.0
 
-    def add(self, frame: np.ndarray) -> None:
-        """Merge a frame (Chan, Golub and LeVeque 1983)."""
-        values = frame.astype(np.float64)
+    def add(self, pixels: np.ndarray) -> None:
+        """Merge the pixels of a frame (Chan, Golub and LeVeque 1983)."""
+        if not pixels.size:
+            return
+        values = pixels.astype(np.float64)
         mean, count = float(values.mean()), self.count + values.size
         delta = mean - self.mean
         self.squares += float(((values - mean) ** 2).sum())

@@ -36,7 +36,10 @@ def trim(data: Data, start: int, stop: int) -> Data:
     """The frames `start` to `stop` (not included; film numbers) of `data`."""
     first = int(data.get("frame_start", 0))
     image = {name: stack[start - first : stop - first] for name, stack in data["image"].items()}
-    return {**data, "image": image, "frame_start": start}
+    cut = {**data, "image": image, "frame_start": start}
+    if _by_frame(data):
+        cut["valid"] = data["valid"][start - first : stop - first]
+    return cut
 
 
 def estimate_chain(steps: Sequence[Step], open_blocks: Callable[[], Iterable[Data]]) -> list[State]:
@@ -90,6 +93,12 @@ def with_halo(blocks: Iterable[Data], halo: int) -> Iterator[tuple[Data, int, in
     yield from complete(None)
 
 
+def _by_frame(data: Data) -> bool:
+    """Whether the block says frame by frame what was filmed."""
+    valid = data.get("valid")
+    return valid is not None and valid.ndim == 3
+
+
 def _range(data: Data) -> tuple[int, int]:
     start = int(data.get("frame_start", 0))
     return start, start + len(next(iter(data["image"].values())))
@@ -100,11 +109,14 @@ def _join(held: Sequence[Data], block: Data, first: int, last: int) -> Data:
     if (first, last) == _range(block):
         return block
     parts = [
-        trim(data, max(first, _range(data)[0]), min(last, _range(data)[1]))["image"]
+        trim(data, max(first, _range(data)[0]), min(last, _range(data)[1]))
         for data in held
         if _range(data)[0] < last and _range(data)[1] > first
     ]
     joined: dict[str, Any] = {
-        name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        name: np.concatenate([part["image"][name] for part in parts]) for name in block["image"]
     }
-    return {**block, "image": joined, "frame_start": first}
+    valid = {}
+    if _by_frame(block):
+        valid["valid"] = np.concatenate([part["valid"] for part in parts])
+    return {**block, **valid, "image": joined, "frame_start": first}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,7 +15,9 @@ from cyto_kedro.algorithms.preprocessing.base import (
     Step,
     channel_stack,
     iter_frames,
+    part_of,
 )
+from cyto_kedro.algorithms.preprocessing.parts import Part, blanked
 from cyto_kedro.errors import ConfigError
 
 
@@ -23,6 +25,13 @@ class BleedThrough(Step):
     """Subtract a fixed share of one channel from others: ``target - fraction * (source - level)``.
 
     `fraction` is measured on a control with the source's dye alone.
+
+    Examples
+    --------
+    >>> film = {"Dead": np.full((1, 1, 1), 30.0), "TCell": np.full((1, 1, 1), 100.0)}
+    >>> step = BleedThrough(channels=["Dead"], source="TCell", fraction=0.2)
+    >>> step(image=film)["image"]["Dead"].tolist()
+    [[[10.0]]]
     """
 
     measurement_safe: ClassVar[bool] = True
@@ -49,11 +58,10 @@ class BleedThrough(Step):
         """Subtract the leaked light from every target channel."""
         self.chosen(data)
         start = int(data.get("frame_start", 0))
-        source = channel_stack(data, self.source)
 
-        def unmix(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
-            light = source[number - start].astype(np.float32) - self.source_level
-            return frame - self.fraction * light
+        def unmix(part: Part, channel: str, number: int) -> np.ndarray:
+            light = part_of(data, number - start, self.source).image - self.source_level
+            return part.image - self.fraction * light
 
         return self._map(data, unmix)
 
@@ -92,6 +100,13 @@ class ChannelMerge(Combine):
     throughout gets weight 0.
 
     State: ``{"weights": [float]}``, in the order of `channels`.
+
+    Examples
+    --------
+    >>> film = {"Dead": np.full((1, 1, 1), 30.0), "Alive": np.full((1, 1, 1), 100.0)}
+    >>> step = ChannelMerge(channels=["Dead", "Alive"], weights=[1, 0.5], output="Cell")
+    >>> step(image=film)["image"]["Cell"].tolist()
+    [[[80.0]]]
     """
 
     needs_estimate: ClassVar[bool] = True
@@ -116,7 +131,7 @@ class ChannelMerge(Combine):
             self.chosen(data)
             for channel, moment in moments.items():
                 for _, frame in iter_frames([data], channel):
-                    moment.add(frame)
+                    moment.add(frame.pixels)
         means = np.array([moment.mean for moment in moments.values()])
         inverse = np.divide(1.0, means, out=np.zeros_like(means), where=means > 0)
         return {"weights": (inverse / (inverse.sum() or 1.0)).tolist()}
@@ -124,10 +139,12 @@ class ChannelMerge(Combine):
     def apply(self, data: Data, state: State) -> Data:
         """Add the new channel."""
         names = self.chosen(data)
-        shape = channel_stack(data, self.channels[0]).shape
-        merged = np.zeros(shape, np.float32)
-        for channel, weight in zip(names, state["weights"], strict=True):
-            merged = merged + np.float32(weight) * channel_stack(data, channel).astype(np.float32)
+        merged = np.zeros(channel_stack(data, self.channels[0]).shape, np.float32)
+        for i, frame in enumerate(merged):
+            parts = [part_of(data, i, channel) for channel in names]
+            for part, weight in zip(parts, state["weights"], strict=True):
+                frame += np.float32(weight) * part.image
+            merged[i] = blanked(frame, _shown_in_all(parts))
         return self.add(data, merged)
 
 
@@ -139,6 +156,13 @@ class CrossChannelCorrelation(Combine):
     pixels, then scaled to uint16; here it stays float32. A constant channel gives 0.
 
     State (``over="film"``): ``{"mean": [a, b], "sd": [a, b]}``.
+
+    Examples
+    --------
+    >>> a = np.random.default_rng(0).normal(size=(1, 16, 16))
+    >>> step = CrossChannelCorrelation(channels=["A", "B"], output="r")
+    >>> round(float(step(image={"A": a, "B": -a})["image"]["r"].mean()), 3)
+    -1.0
     """
 
     needs_estimate: ClassVar[bool] = True
@@ -157,23 +181,28 @@ class CrossChannelCorrelation(Combine):
             self.chosen(data)
             for channel, moment in zip(self.channels, moments, strict=True):
                 for _, frame in iter_frames([data], channel):
-                    moment.add(frame)
+                    moment.add(frame.pixels)
         return {"mean": [m.mean for m in moments], "sd": [m.sd for m in moments]}
 
     def apply(self, data: Data, state: State) -> Data:
         """Add the new channel."""
         names = self.chosen(data)
-        product = np.ones(channel_stack(data, self.channels[0]).shape)
-        for i, channel in enumerate(names):
-            stack = channel_stack(data, channel).astype(np.float64)
-            if self.over == "frame":
-                mean, sd = (f((1, 2), keepdims=True) for f in (stack.mean, stack.std))
-            else:
-                mean, sd = np.array(state["mean"][i]), np.array(state["sd"][i])
-            product = product * np.divide(
-                stack - mean,
-                sd,
-                out=np.zeros_like(stack),
-                where=np.broadcast_to(sd > 0, stack.shape),
-            )
-        return self.add(data, product.astype(np.float32))
+        product = np.zeros(channel_stack(data, self.channels[0]).shape, np.float32)
+        for t in range(len(product)):
+            parts = [part_of(data, t, channel) for channel in names]
+            frame = np.ones(product.shape[1:])
+            for i, part in enumerate(parts):
+                pixels = part.pixels.astype(np.float64)
+                if self.over == "frame":
+                    mean, sd = float(pixels.mean()), float(pixels.std())
+                else:
+                    mean, sd = state["mean"][i], state["sd"][i]
+                frame = frame * ((part.image - mean) / sd if sd > 0 else 0.0)
+            product[t] = blanked(frame, _shown_in_all(parts))
+        return self.add(data, product)
+
+
+def _shown_in_all(parts: Sequence[Part]) -> np.ndarray | None:
+    """Pixels (Y, X) that were filmed in every one of `parts`; None: all."""
+    masks = [part.filmed for part in parts if part.filmed is not None]
+    return np.logical_and.reduce(masks) if masks else None

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step, iter_frames
+from cyto_kedro.algorithms.preprocessing.parts import Part
 
 _KEPT_BITS = 20
 
@@ -27,12 +28,14 @@ class FloatHistogram:
         self.counts = np.zeros(1 << _KEPT_BITS, np.int64)
         self.least, self.greatest = np.inf, -np.inf
 
-    def add(self, frame: np.ndarray) -> None:
-        """Count the values of a frame."""
-        self.least = min(self.least, float(frame.min()))
-        self.greatest = max(self.greatest, float(frame.max()))
+    def add(self, pixels: np.ndarray) -> None:
+        """Count the values of a frame's pixels."""
+        if not pixels.size:
+            return
+        self.least = min(self.least, float(pixels.min()))
+        self.greatest = max(self.greatest, float(pixels.max()))
         # adding 0 turns -0.0 into 0.0; flipping the bits of negatives makes the order numeric
-        bits = np.ascontiguousarray(frame + np.float32(0), np.float32).view(np.uint32)
+        bits = np.ascontiguousarray(pixels + np.float32(0), np.float32).view(np.uint32)
         ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
         self.counts += np.bincount(
             (ordered >> np.uint32(32 - _KEPT_BITS)).ravel(), minlength=self.counts.size
@@ -77,7 +80,7 @@ class Normalisation(Step):
             for channel in self.chosen(data):
                 histogram = histograms.setdefault(channel, FloatHistogram())
                 for _, frame in iter_frames([data], channel):
-                    histogram.add(frame)
+                    histogram.add(frame.pixels)
         return {
             "range": {
                 channel: list(self._zero_and_unit(histogram.percentile))
@@ -88,9 +91,10 @@ class Normalisation(Step):
     def apply(self, data: Data, state: State) -> Data:
         """Rescale every frame."""
 
-        def stretch(frame: np.ndarray, channel: str, _: int) -> np.ndarray:
+        def stretch(part: Part, channel: str, _: int) -> np.ndarray:
+            frame = part.image
             if self.over == "frame":
-                zero, unit = self._zero_and_unit(lambda q: float(np.percentile(frame, q)))
+                zero, unit = self._zero_and_unit(lambda q: float(np.percentile(part.pixels, q)))
             else:
                 zero, unit = state["range"][channel]
             return self._cut((frame - zero) / unit if unit > 0 else np.zeros_like(frame))
@@ -105,6 +109,13 @@ class PercentileNormalisation(Normalisation):
     """Stretch contrast: the `low` percentile becomes 0 and the `high` one 1, clipped between.
 
     A constant channel becomes 0.
+
+    Examples
+    --------
+    >>> film = {"A": np.array([[[10.0, 11.0], [12.0, 30.0]]])}
+    >>> scaled = PercentileNormalisation(low=0, high=100)(image=film)["image"]["A"]
+    >>> scaled.astype(float).round(2).tolist()
+    [[[0.0, 0.05], [0.1, 1.0]]]
     """
 
     version: ClassVar[int] = 2
@@ -131,6 +142,12 @@ class MinMaxNormalisation(Normalisation):
     """Stretch contrast: the least value becomes 0 and the greatest 1. One hot pixel spoils it.
 
     A constant channel becomes 0.
+
+    Examples
+    --------
+    >>> film = {"A": np.array([[[10.0, 11.0], [12.0, 30.0]]])}
+    >>> MinMaxNormalisation()(image=film)["image"]["A"].astype(float).round(2).tolist()
+    [[[0.0, 0.05], [0.1, 1.0]]]
     """
 
     def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
@@ -144,6 +161,12 @@ class RobustNormalisation(Normalisation):
     The interquartile range over 1.349 is the standard deviation of a normal distribution, so where
     background is most of the image, cells are given in standard deviations of the background. A
     channel without spread (half of its pixels alike) becomes 0.
+
+    Examples
+    --------
+    >>> film = {"A": np.random.default_rng(0).normal(50, 4, (1, 64, 64))}
+    >>> round(float(RobustNormalisation()(image=film)["image"]["A"].std()), 1)
+    1.0
     """
 
     def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
@@ -154,13 +177,18 @@ class Gamma(Step):
     """``image ** gamma`` of images scaled to 0..1 (after `PercentileNormalisation`).
 
     `gamma` < 1 lifts dim cells. Negative values count as 0.
+
+    Examples
+    --------
+    >>> Gamma(gamma=0.5)(image={"A": np.full((1, 1, 1), 0.25)})["image"]["A"].tolist()
+    [[[0.5]]]
     """
 
     gamma: float = Field(default=0.5, gt=0, description="exponent")
 
     def apply(self, data: Data, state: State) -> Data:
         """Raise to the power."""
-        return self._map(data, lambda x, *_: np.maximum(x, 0) ** np.float32(self.gamma))
+        return self._map(data, lambda x, *_: np.maximum(x.image, 0) ** np.float32(self.gamma))
 
 
 class HistogramMatching(Step):
@@ -171,6 +199,13 @@ class HistogramMatching(Step):
     measured on use `BleachCorrection`. As `skimage.exposure.match_histograms`, on 1025 quantiles.
 
     State: ``{"quantiles": {channel: (1025,) float64}}``.
+
+    Examples
+    --------
+    >>> first = np.random.default_rng(0).normal(50, 4, (64, 64))
+    >>> film = {"A": np.stack([first, first * 0.6])}
+    >>> HistogramMatching()(image=film)["image"]["A"].mean((1, 2)).round().tolist()
+    [50.0, 50.0]
     """
 
     needs_estimate: ClassVar[bool] = True
@@ -181,7 +216,9 @@ class HistogramMatching(Step):
             first = {
                 channel: next(iter_frames([data], channel), None) for channel in self.chosen(data)
             }
-            found = {name: _quantiles(each[1]) for name, each in first.items() if each is not None}
+            found = {
+                name: _quantiles(each[1].pixels) for name, each in first.items() if each is not None
+            }
             if len(found) == len(first):
                 return {"quantiles": found}
         return {"quantiles": {}}
@@ -189,15 +226,15 @@ class HistogramMatching(Step):
     def apply(self, data: Data, state: State) -> Data:
         """Map the quantiles of every frame."""
 
-        def match(frame: np.ndarray, channel: str, _: int) -> np.ndarray:
-            own, first = np.unique(_quantiles(frame), return_index=True)
+        def match(part: Part, channel: str, _: int) -> np.ndarray:
+            own, first = np.unique(_quantiles(part.pixels), return_index=True)
             # a value that holds several quantiles stands for the middle one of them
             last = np.append(first[1:], _SHARES.size) - 1
             share = (_SHARES[first] + _SHARES[last]) / 2
             # two straight lines after another bend where either does: one line, one pass over pixels
             bends = np.unique(np.concatenate([own, np.interp(_SHARES, share, own)]))
             levels = np.interp(np.interp(bends, own, share), _SHARES, state["quantiles"][channel])
-            return np.interp(frame, bends, levels).astype(np.float32)
+            return np.interp(part.image, bends, levels).astype(np.float32)
 
         return self._map(data, match)
 

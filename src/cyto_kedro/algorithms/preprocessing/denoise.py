@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Data, length_px
-from cyto_kedro.algorithms.preprocessing.base import State, Step, channel_stack, excluded_of
+from cyto_kedro.algorithms.base import Data
+from cyto_kedro.algorithms.preprocessing.base import (
+    State,
+    Step,
+    channel_stack,
+    excluded_of,
+    part_of,
+)
+from cyto_kedro.algorithms.preprocessing.parts import Part, blanked
+from cyto_kedro.core.units import PositiveLength
 
 
 class GaussianSmooth(Step):
-    """Gaussian smoothing of each frame."""
+    """Gaussian smoothing of each frame.
 
-    sigma_um: float | None = Field(default=None, gt=0, description="sigma, um")
-    sigma_px: float | None = Field(default=None, gt=0, description="sigma, pixels")
+    Examples
+    --------
+    >>> film = {"A": np.eye(9)[None]}
+    >>> float(GaussianSmooth(sigma_px=2)(image=film)["image"]["A"][0, 4, 4]) < 0.5
+    True
+    """
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> GaussianSmooth:
-        if (self.sigma_um is None) == (self.sigma_px is None):
-            raise ValueError("give exactly one of sigma_um and sigma_px")
-        return self
+    sigma: PositiveLength = Field(description="sigma")
 
     def apply(self, data: Data, state: State) -> Data:
-        """Smooth every frame; reads ``pixel_size_um`` for `sigma_um`."""
-        sigma = length_px("sigma", self.sigma_um, self.sigma_px, data.get("pixel_size_um"))
-        return self._map(data, lambda x, *_: ndi.gaussian_filter(x, sigma))
+        """Smooth every frame."""
+        sigma = self.sigma.in_px("sigma", data.get("pixel_size_um"))
+        return self._map(data, lambda x, *_: ndi.gaussian_filter(x.image, sigma))
 
 
 class MedianFilter(Step):
-    """Median of each pixel's square neighbourhood: removes single hot pixels, keeps edges."""
+    """Median of each pixel's square neighbourhood: removes single hot pixels, keeps edges.
+
+    Examples
+    --------
+    >>> hot = np.zeros((1, 5, 5)); hot[0, 2, 2] = 900
+    >>> float(MedianFilter()(image={"A": hot})["image"]["A"].max())
+    0.0
+    """
 
     radius_px: int = Field(
         default=1, ge=1, le=20, description="the square has side 2 radius_px + 1 pixels"
@@ -38,7 +53,7 @@ class MedianFilter(Step):
     def apply(self, data: Data, state: State) -> Data:
         """Filter every frame; edges are repeated."""
         size = 2 * self.radius_px + 1
-        return self._map(data, lambda x, *_: ndi.median_filter(x, size, mode="nearest"))
+        return self._map(data, lambda x, *_: ndi.median_filter(x.image, size, mode="nearest"))
 
 
 class TemporalMedian(Step):
@@ -46,6 +61,12 @@ class TemporalMedian(Step):
 
     At the ends of the film over the frames that there are. What moves more than its own width
     within the window is removed with the noise. Excluded frames take no part.
+
+    Examples
+    --------
+    >>> film = {"A": np.array([1.0, 9.0, 2.0])[:, None, None] * np.ones((1, 2, 2))}
+    >>> TemporalMedian()(image=film)["image"]["A"][:, 0, 0].tolist()
+    [5.0, 2.0, 5.5]
     """
 
     radius_frames: int = Field(
@@ -63,12 +84,14 @@ class TemporalMedian(Step):
         start, left_out = int(data.get("frame_start", 0)), excluded_of(data)
         for channel in self.chosen(data):
             stack = channel_stack(data, channel)
+            parts = [part_of(data, t, channel) for t in range(len(stack))]
             out = np.empty(stack.shape, np.float32)
-            used = np.array([start + t not in left_out for t in range(len(stack))], bool)
-            for t in range(len(stack)):
-                window = slice(max(0, t - self.radius_frames), t + self.radius_frames + 1)
-                near = stack[window][used[window]] if used[t] else stack[t : t + 1]
-                out[t] = np.median(near, axis=0)
+            used = [start + t not in left_out for t in range(len(stack))]
+            for t, part in enumerate(parts):
+                window = range(max(0, t - self.radius_frames), t + self.radius_frames + 1)
+                near = [i for i in window if i < len(parts) and used[i]] if used[t] else [t]
+                median = np.median([parts[i].image for i in near], axis=0)
+                out[t] = blanked(median, part.filmed)
             image[channel] = out
         return {**data, "image": image}
 
@@ -78,6 +101,12 @@ class NonLocalMeans(Step):
 
     Buades, Coll and Morel (2005), in scikit-image's fast form. The noise level is estimated per
     frame from its finest wavelet-like detail (`noise_sd`), so that the strength adapts to it.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(50, 4, (1, 32, 32))
+    >>> float(NonLocalMeans()(image={"A": noise})["image"]["A"].std()) < 3
+    True
     """
 
     strength: float = Field(
@@ -90,8 +119,8 @@ class NonLocalMeans(Step):
         """Denoise every frame; a frame without noise is unchanged."""
         from skimage.restoration import denoise_nl_means
 
-        def smooth(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
-            sigma = noise_sd(frame)
+        def smooth(part: Part, channel: str, number: int) -> np.ndarray:
+            frame, sigma = part.image, noise_sd(part.image, part.filmed)
             if sigma <= 0:
                 return frame
             found: np.ndarray = denoise_nl_means(
@@ -112,8 +141,8 @@ class NonLocalMeans(Step):
 _DETAIL = np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])
 
 
-def noise_sd(frame: np.ndarray) -> float:
-    """Standard deviation of white noise in a frame (Y, X), in its grey levels.
+def noise_sd(frame: np.ndarray, filmed: np.ndarray | None = None) -> float:
+    """Standard deviation of white noise in what was `filmed` of a frame (Y, X), in its grey levels.
 
     Of the response to the mask of Immerkaer (Comput. Vis. Image Underst. 1996), which removes whatever
     is smooth; by the median of its size, which edges of cells do not move. 0 for a frame of less
@@ -123,4 +152,7 @@ def noise_sd(frame: np.ndarray) -> float:
         return 0.0
     response = ndi.convolve(frame.astype(np.float32), _DETAIL.astype(np.float32), mode="nearest")
     # white noise of sd 1 answers with sd 6; the median of |x| of a normal is 0.6745 sd
-    return float(np.median(np.abs(response[1:-1, 1:-1])) / (6 * 0.6744898))
+    inner = response[1:-1, 1:-1]
+    if filmed is not None:
+        inner = inner[ndi.minimum_filter(filmed, 3)[1:-1, 1:-1]]
+    return float(np.median(np.abs(inner)) / (6 * 0.6744898)) if inner.size else 0.0

@@ -13,6 +13,7 @@ from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step
 from cyto_kedro.algorithms.preprocessing.chain import chain_halo
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
+from cyto_kedro.algorithms.preprocessing.parts import repeated, shown_in
 from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:
@@ -85,18 +86,21 @@ def measure(frame: np.ndarray | None) -> dict[str, float]:
     """
     if frame is None:
         return dict.fromkeys(("mean", "sd", "noise", "background", "unevenness"), np.nan)
-    values = frame.astype(np.float64)
+    shown = shown_in(frame)
+    # pixels that were never filmed do not count
+    values = np.where(True if shown is None else shown, frame, np.nan).astype(np.float64)
     parts = [
-        np.median(part)
+        np.nanmedian(part)
         for rows in np.array_split(values, 4)
         for part in np.array_split(rows, 4, axis=1)
-        if part.size
+        if np.isfinite(part).any()
     ]
+    pixels = values[np.isfinite(values)]
     return {
-        "mean": float(values.mean()),
-        "sd": float(values.std()),
-        "noise": noise_sd(values),
-        "background": float(np.median(values)),
+        "mean": float(pixels.mean()),
+        "sd": float(pixels.std()),
+        "noise": noise_sd(repeated(frame.astype(np.float32), shown), shown),
+        "background": float(np.median(pixels)),
         "unevenness": float(np.std(parts)),
     }
 
@@ -190,9 +194,11 @@ def _panel(ax: Axes, image: np.ndarray | None, title: str) -> None:
     if image is None:
         ax.set_title("(not there before)", fontsize=8)
         return
-    low, high = np.percentile(image, (0.5, 99.8))
+    shown = shown_in(image)
+    image = repeated(image, shown)
+    low, high = np.percentile(image if shown is None else image[shown], (0.5, 99.8))
     step = max(1, -(-max(image.shape) // SIDE))
     high = high if high > low else low + 1
     ax.imshow(image[::step, ::step], cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-    words = f"{title}\n{low:.4g} to {high:.4g}, n {noise_sd(image):.3g}"
+    words = f"{title}\n{low:.4g} to {high:.4g}, n {noise_sd(image, shown):.3g}"
     ax.set_title(words, fontsize=8, fontweight="normal")

@@ -8,8 +8,10 @@ import numpy as np
 from pydantic import Field, model_validator
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Data, length_px
+from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step
+from cyto_kedro.algorithms.preprocessing.parts import Part
+from cyto_kedro.core.units import PositiveLength
 
 
 class Background(Step):
@@ -25,6 +27,12 @@ class Background(Step):
 
     For the first three, `radius` must exceed the radius of the largest cell; the last two need more
     background than cells.
+
+    Examples
+    --------
+    >>> film = {"A": np.array([[[10.0, 11.0], [12.0, 30.0]]])}
+    >>> Background(method="percentile", percentile=0)(image=film)["image"]["A"].tolist()
+    [[[0.0, 1.0], [2.0, 20.0]]]
     """
 
     measurement_safe: ClassVar[bool] = True
@@ -32,31 +40,27 @@ class Background(Step):
     method: Literal["rolling_ball", "morphological", "gaussian", "percentile", "polynomial"] = (
         Field(default="morphological", description="how the background is found")
     )
-    radius_um: float | None = Field(default=None, gt=0, description="radius, um")
-    radius_px: float | None = Field(default=None, gt=0, description="radius, pixels")
+    radius: PositiveLength | None = Field(default=None, description="radius")
     percentile: float = Field(default=10.0, ge=0, le=100, description="percentile of each frame")
     degree: int = Field(default=2, ge=1, le=5, description="degree of the polynomial surface")
 
     @model_validator(mode="after")
     def _radius_where_needed(self) -> Background:
-        given = (self.radius_um is not None) + (self.radius_px is not None)
-        needed = 0 if self.method in ("percentile", "polynomial") else 1
-        if given != needed:
-            raise ValueError(
-                f"method={self.method!r} needs "
-                + ("exactly one of radius_um and radius_px" if needed else "no radius")
-            )
+        needed = self.method not in ("percentile", "polynomial")
+        if needed != (self.radius is not None):
+            what = "radius_um or radius_px" if needed else "no radius"
+            raise ValueError(f"method={self.method!r} needs {what}")
         return self
 
     def apply(self, data: Data, state: State) -> Data:
-        """Subtract the background of every frame; reads ``pixel_size_um`` for `radius_um`."""
+        """Subtract the background of every frame."""
         if self.method == "percentile":
-            return self._map(data, lambda x, *_: x - np.percentile(x, self.percentile))
+            return self._map(data, lambda x, *_: x.image - np.percentile(x.pixels, self.percentile))
         if self.method == "polynomial":
-            return self._map(data, lambda x, *_: x - _polynomial(x, self.degree))
-        pixel = data.get("pixel_size_um")
-        radius = length_px("radius", self.radius_um, self.radius_px, pixel)
-        return self._map(data, lambda x, *_: x - self._surface(x, radius))
+            return self._map(data, lambda x, *_: x.image - _polynomial(x, self.degree))
+        assert self.radius is not None  # by _radius_where_needed
+        radius = self.radius.in_px("radius", data.get("pixel_size_um"))
+        return self._map(data, lambda x, *_: x.image - self._surface(x.image, radius))
 
     def _surface(self, frame: np.ndarray, radius: float) -> np.ndarray:
         if self.method == "gaussian":
@@ -84,18 +88,25 @@ def _rolling_ball(frame: np.ndarray, radius: float) -> np.ndarray:
     return full[: frame.shape[0], : frame.shape[1]]
 
 
-def _polynomial(frame: np.ndarray, degree: int, rounds: int = 20) -> np.ndarray:
-    """Polynomial surface (Y, X) float32 under the cells of `frame`, by least squares with rejection.
+def _polynomial(part: Part, degree: int, rounds: int = 20) -> np.ndarray:
+    """Polynomial surface (Y, X) float32 under the cells of a frame, by least squares with rejection.
 
     Fitted to block means of about 64 x 64 blocks, in Legendre polynomials, which keeps the system
-    well conditioned; a block with cells is brighter than the surface and is rejected.
+    well conditioned; a block with cells is brighter than the surface and is rejected, as is one of
+    which a part was not filmed.
     """
     from numpy.polynomial.legendre import legval, legvander2d
 
+    frame = part.image
     starts = [np.arange(0, size, max(1, size // 64)) for size in frame.shape]
     counts = [np.diff(at, append=size) for at, size in zip(starts, frame.shape, strict=True)]
-    total = np.add.reduceat(np.add.reduceat(frame.astype(np.float64), starts[0], 0), starts[1], 1)
-    level = (total / np.outer(*counts)).ravel()
+
+    def means(image: np.ndarray) -> np.ndarray:
+        rows = np.add.reduceat(image.astype(np.float64), starts[0], 0)
+        return (np.add.reduceat(rows, starts[1], 1) / np.outer(*counts)).ravel()
+
+    level = means(frame)
+    shown = np.ones(level.size, bool) if part.filmed is None else means(part.filmed) == 1
     scaled = [np.linspace(-1, 1, size) if size > 1 else np.zeros(1) for size in frame.shape]
     centres = [
         np.add.reduceat(axis, at) / n for axis, at, n in zip(scaled, starts, counts, strict=True)
@@ -103,7 +114,7 @@ def _polynomial(frame: np.ndarray, degree: int, rounds: int = 20) -> np.ndarray:
     y, x = (each.ravel() for each in np.meshgrid(*centres, indexing="ij"))
     of_degree = np.add.outer(np.arange(degree + 1), np.arange(degree + 1)).ravel() <= degree
     terms = legvander2d(y, x, [degree, degree])[:, of_degree]
-    kept = np.ones(level.size, bool)
+    kept = shown.copy()
     weights = np.zeros(of_degree.size)
     for _ in range(rounds):
         fitted = np.linalg.lstsq(terms[kept], level[kept], rcond=None)[0]
@@ -111,7 +122,7 @@ def _polynomial(frame: np.ndarray, degree: int, rounds: int = 20) -> np.ndarray:
         excess = level - terms @ fitted
         spread = 1.4826 * np.median(np.abs(excess[kept] - np.median(excess[kept])))
         # rounding alone must not reject blocks of a surface that is met exactly
-        now = excess <= np.median(excess[kept]) + 2 * spread + 1e-9 * np.abs(level).max()
+        now = shown & (excess <= np.median(excess[kept]) + 2 * spread + 1e-9 * np.abs(level).max())
         if (now == kept).all() or now.sum() <= of_degree.sum():
             break
         kept = now

@@ -17,6 +17,7 @@ from cyto_kedro.algorithms.preprocessing.base import (
     iter_frames,
     over_gaps,
 )
+from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.errors import InputError
 
 
@@ -46,6 +47,12 @@ class BleachCorrection(Step):
     frame is unchanged.
 
     State: ``{"first_frame": int, "factor": {channel: (T,) float64}}``.
+
+    Examples
+    --------
+    >>> film = {"A": 100 * 0.9 ** np.arange(4.0)[:, None, None] * np.ones((1, 2, 2))}
+    >>> BleachCorrection()(image=film)["image"]["A"][:, 0, 0].round(1).tolist()
+    [100.0, 100.0, 100.0, 100.0]
     """
 
     measurement_safe: ClassVar[bool] = True
@@ -58,12 +65,13 @@ class BleachCorrection(Step):
     )
     offset: float = Field(default=0.0, ge=0, description="grey level that does not bleach")
 
-    def _level(self, frame: np.ndarray) -> float:
+    def _level(self, frame: Part) -> float:
+        pixels = frame.pixels
         if self.measure == "foreground":
-            bright = frame[frame >= np.percentile(frame, 90)]
-            return float(bright.mean(dtype=np.float64) - np.median(frame))
+            bright = pixels[pixels >= np.percentile(pixels, 90)]
+            return float(bright.mean(dtype=np.float64) - np.median(pixels))
         middle = np.median if self.measure == "median" else np.mean
-        return float(middle(frame.astype(np.float64))) - self.offset
+        return float(middle(pixels.astype(np.float64))) - self.offset
 
     def estimate(self, blocks: Iterable[Data]) -> State:
         """Level of every frame of every chosen channel, relative to the first.
@@ -100,8 +108,8 @@ class BleachCorrection(Step):
         """``offset + (image - offset) / factor``."""
         first, left_out = state["first_frame"], excluded_of(data)
 
-        def correct(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
+        def correct(frame: Part, channel: str, number: int) -> np.ndarray:
             factor = at_frame(state["factor"][channel], first, number, "BleachCorrection", left_out)
-            return self.offset + (frame - self.offset) / factor
+            return self.offset + (frame.image - self.offset) / factor
 
         return self._map(data, correct)

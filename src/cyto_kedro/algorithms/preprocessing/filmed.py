@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
+LEAST_SIDE = 16  # pixels; in less nothing can be told
 LEAST_FILMED = 0.2  # share of a frame: less is a few cells on an even background, no margin
 LEAST_SOLID = 0.8  # of its convex hull: what was filmed is a rectangle, turned, or some joined
 MOST_FLAT = 1e-3  # share of what was filmed that may lie in even areas of the margin's value
@@ -34,7 +35,7 @@ def filmed(image: Any) -> np.ndarray:
     frame = np.asarray(image)
     unknown = ~np.isfinite(frame) if frame.dtype.kind == "f" else np.zeros(frame.shape, bool)
     known = frame[~unknown]
-    if not known.size or known.min() == known.max():
+    if min(frame.shape) < LEAST_SIDE or not known.size or known.min() == known.max():
         return ~unknown
     if unknown.any():
         frame = np.where(unknown, -np.inf, frame)
@@ -81,6 +82,8 @@ def _margin(frame: np.ndarray) -> np.ndarray:
         area = ndi.binary_dilation(seed, _CORNERS, iterations=reach, mask=same)
         if area.sum() < min(frame.shape) / 2:
             continue  # a few dark pixels of 8 bits that happen to be alike
+        if (even & ~area).sum() > 0.5 * (~area).sum():
+            continue  # an image without noise: an even background is as likely
         if _is_margin(frame, area, even & same):
             margin = margin | area
     if margin.any():

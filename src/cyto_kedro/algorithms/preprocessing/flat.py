@@ -36,6 +36,13 @@ class FlatField(Step):
     frames' level: that needs a level that changes (bleaching, a lamp that drifts) and robust.
 
     State: ``{"flat": {channel: (Y, X) float32}, "dark": {channel: (Y, X) float32}}``.
+
+    Examples
+    --------
+    >>> light = np.linspace(50, 150, 64)[None, None] * np.ones((2, 64, 1))
+    >>> out = FlatField(smoothness=0.02)(image={"A": light})["image"]["A"]
+    >>> bool(out.std() < 0.1 * light.std())
+    True
     """
 
     version: ClassVar[int] = 2
@@ -204,7 +211,7 @@ class FlatField(Step):
     def apply(self, data: Data, state: State) -> Data:
         """Subtract dark, divide by flat."""
         flat, dark = state["flat"], state["dark"]
-        return self._map(data, lambda x, name, _: (x - dark[name]) / flat.get(name, 1.0))
+        return self._map(data, lambda x, name, _: (x.image - dark[name]) / flat.get(name, 1.0))
 
 
 def _normalised(field: np.ndarray, channel: str) -> np.ndarray:
@@ -224,7 +231,7 @@ def _means(blocks: Iterable[Data], channels: list[str]) -> dict[str, np.ndarray]
     for data in blocks:
         for channel in channels:
             for _, frame in iter_frames([data], channel):  # frame by frame: any block length
-                total[channel] = total[channel] + frame.astype(np.float64)
+                total[channel] = total[channel] + frame.image.astype(np.float64)
                 count[channel] += 1
     return {channel: each / count[channel] for channel, each in total.items()}
 
@@ -245,8 +252,8 @@ def _small(
         for frames in streams:
             if count % every == 0:
                 for channel, (_, frame) in zip(channels, frames, strict=True):
-                    shape = frame.shape
-                    kept[channel].append(_resized(frame, _small_shape(shape)))
+                    shape = frame.image.shape
+                    kept[channel].append(_resized(frame.image, _small_shape(shape)))
                 if len(kept[channels[0]]) > MAX_FRAMES:
                     kept = {channel: each[::2] for channel, each in kept.items()}
                     every *= 2

@@ -20,6 +20,7 @@ from cyto_kedro.algorithms.preprocessing.base import (
     over_gaps,
     peek,
 )
+from cyto_kedro.algorithms.preprocessing.parts import Part
 
 
 def tapered(image: np.ndarray, sigma_px: float) -> np.ndarray:
@@ -92,6 +93,14 @@ class DriftRegistration(Step):
 
     State: ``{"first_frame": int, "shift_yx_px": (T, 2) float64, "jump": (T,) bool, "warnings": [str],
     "valid_yx": [y0, y1, x0, x1]}``; a shift is added to positions of that frame.
+
+    Examples
+    --------
+    >>> scene = ndi.gaussian_filter(np.random.default_rng(0).normal(size=(80, 80)), 2)
+    >>> film = {"A": np.stack([scene[:64, :64], scene[3:67, :64]])}
+    >>> step = DriftRegistration(channel="A", whole_pixels=True)
+    >>> step.estimate([{"image": film}])["shift_yx_px"].tolist()
+    [[0.0, 0.0], [3.0, 0.0]]
     """
 
     measurement_safe: ClassVar[bool] = True
@@ -121,7 +130,7 @@ class DriftRegistration(Step):
         shape, anchor = (0, 0), None
         numbers: list[int] = []
         for number, raw in iter_frames(blocks, self.channel):
-            frame = tapered(raw, self.smoothing_px)
+            frame = tapered(raw.image, self.smoothing_px)
             numbers.append(number)
             if anchor is None:
                 shape, anchor = frame.shape, frame
@@ -155,9 +164,10 @@ class DriftRegistration(Step):
         """Shift every frame of the chosen channels."""
         first, left_out = state["first_frame"], excluded_of(data)
 
-        def move(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
+        def move(part: Part, channel: str, number: int) -> np.ndarray:
             by = at_frame(state["shift_yx_px"], first, number, "DriftRegistration", left_out)
-            return ndi.shift(frame, by, order=1, mode="nearest") if by.any() else frame
+            image = part.image
+            return ndi.shift(image, by, order=1, mode="nearest") if by.any() else image
 
         return self._map(data, move)
 
@@ -171,6 +181,13 @@ class ChannelOffset(Step):
     the outlines of cells). Pixels moved in from outside repeat the edge.
 
     State: ``{"shift_yx_px": {channel: [y, x]}, "valid_yx": [y0, y1, x0, x1], "warnings": [str]}``.
+
+    Examples
+    --------
+    >>> film = {"A": np.eye(4)[None], "B": np.eye(4, k=1)[None]}
+    >>> step = ChannelOffset(shift_yx_px={"B": (0, -1)})
+    >>> bool((step(image=film)["image"]["B"][0, :3, :3] == np.eye(3)).all())
+    True
     """
 
     measurement_safe: ClassVar[bool] = True
@@ -216,7 +233,7 @@ class ChannelOffset(Step):
             for data in blocks:
                 for name in mean:
                     for _, frame in iter_frames([data], name):
-                        mean[name] = mean[name] + frame
+                        mean[name] = mean[name] + frame.image
             fixed = tapered(mean[self.reference], self.smoothing_px)
             for name in names:
                 moving = tapered(mean[name], self.smoothing_px)
@@ -236,8 +253,9 @@ class ChannelOffset(Step):
         """Shift the channels."""
         shifts = state["shift_yx_px"]
 
-        def move(frame: np.ndarray, channel: str, number: int) -> np.ndarray:
+        def move(part: Part, channel: str, number: int) -> np.ndarray:
             by = shifts.get(channel, (0.0, 0.0))
-            return ndi.shift(frame, by, order=1, mode="nearest") if any(by) else frame
+            image = part.image
+            return ndi.shift(image, by, order=1, mode="nearest") if any(by) else image
 
         return self._map(data, move)

@@ -88,6 +88,17 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "one cell are not independent, so no test is given.",
         "Rose plots of the directions of steps, by population and condition.",
     ),
+    "further": (
+        "Further analyses",
+        "Thin: each field; thick: mean of the fields of a condition, each counting once, over what all "
+        "of them have. Persistence: mean product of a cell's velocities a lag apart, over its value at "
+        "lag 0. Dead cells, effectors and targets in contact: of the cells seen in a frame. Density: "
+        "cells of the second population around a cell of the first. Ripley's L less the radius: 0 where "
+        "positions are random, above where cells of the two lie closer together; mean over the frames. "
+        "Cells of one field are not independent, so no band is drawn.",
+        "Curves of persistence, dead cells, cells in contact, clusters, density and Ripley's L, by "
+        "condition.",
+    ),
     "networks": (
         "Networks of cells",
         "The first field of each condition in its first, middle and last frame: cells in their place "

@@ -38,20 +38,20 @@ class MotionFigures(Algorithm):
 
     Reads ``motility``, ``msd``, ``steps`` (`schemas`; absent: taken as empty; steps as a table, or
     its parts one by one), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
-    ``speeds``, ``msd``, ``directions``, each a `Picture`.
+    ``speeds``, ``directions``, and where it is given ``msd``, each a `Picture`.
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def __call__(self, data: Data) -> Data:
         sheet, roles = data.get("sample_sheet"), data["roles"]
-        msd = msd_curves(table(data, "msd"), sheet)
         shares = directions(by_parts(data.get("steps")), sheet)
         made = {
             "speeds": draw_speeds(table(data, "motility"), sheet, roles),
-            "msd": draw_msd(*msd, sheet, roles),
             "directions": draw_directions(shares, sheet, roles),
         }
+        if data.get("msd") is not None:
+            made["msd"] = draw_msd(*msd_curves(data["msd"], sheet), sheet, roles)
         return pictures(made, self.dpi)
 
 

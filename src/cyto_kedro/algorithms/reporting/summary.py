@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
 from cyto_kedro.algorithms.reporting.groups import (
     any_known,
     condition_order,
@@ -179,75 +180,3 @@ def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFram
     ends = gone[key].assign(end=end.astype(float))
     end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
     return points[~(points["frame"].to_numpy() >= end_frame)]
-
-
-def quality_warnings(
-    data: Mapping[str, object],
-    saturated: float = 0.001,
-    focus_ratio: float = 2.0,
-    intensity_ratio: float = 1.3,
-    window: int = 9,
-) -> pd.DataFrame:
-    """What may spoil the numbers: one row per (fov, channel, what) with how often and where.
-
-    Parameters
-    ----------
-    data
-        ``fields``, ``frames``, ``quality``.
-    saturated
-        A frame with a larger share of saturated pixels is reported.
-    focus_ratio, intensity_ratio
-        A frame whose focus (or mean) differs by more than this factor from the median of the
-        `window` frames around it is reported.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns fov, channel (empty for the whole field), what, n_frames, first_frame.
-    """
-    quality = table(data, "quality").sort_values(["fov", "channel", "frame"], ignore_index=True)
-    by = quality.groupby(["fov", "channel"], sort=False)
-
-    def jumps(name: str, ratio: float) -> pd.Series:
-        usual = by[name].transform(lambda x: x.rolling(window, center=True, min_periods=1).median())
-        usable = (usual > 0) & (quality[name] > 0)
-        share = quality[name].where(usable, 1.0) / usual.where(usable, 1.0)
-        return (share > ratio) | (share < 1 / ratio) | ((usual > 0) & (quality[name] <= 0))
-
-    fields, frames = table(data, "fields"), table(data, "frames")
-    lost = fields[fields["pixel_size_um"].isna()]
-    checks = {
-        f"more than {saturated:.1%} of pixels saturated: intensities are cut off": quality[
-            quality["saturated_fraction"] > saturated
-        ],
-        f"focus differs more than {focus_ratio:g}-fold from its neighbours": quality[
-            jumps("focus", focus_ratio)
-        ],
-        f"mean intensity differs more than {intensity_ratio:g}-fold from its neighbours": quality[
-            jumps("mean", intensity_ratio)
-        ],
-        "frames excluded by the sample sheet": frames[frames["excluded"]],
-        f"frame times unknown: {_left_out(frames['time_s'], 'durations are in frames')}": frames[
-            frames["time_s"].isna()
-        ],
-        f"pixel size unknown: {_left_out(fields['pixel_size_um'], 'lengths are in pixels')}": frames[
-            frames["fov"].isin(lost["fov"])
-        ],
-    }
-    found = [_found(rows, what) for what, rows in checks.items() if len(rows)]
-    if not found:
-        return pd.DataFrame(columns=["fov", "channel", "what", "n_frames", "first_frame"])
-    return pd.concat(found).sort_values(["fov", "channel"], kind="stable", ignore_index=True)
-
-
-def _left_out(values: pd.Series, otherwise: str) -> str:
-    """What becomes of a field without them, beside others that have them."""
-    return "left out where others have them" if any_known(values) else otherwise
-
-
-def _found(rows: pd.DataFrame, what: str) -> pd.DataFrame:
-    if "channel" not in rows.columns:
-        rows = rows.assign(channel="")
-    by = rows.groupby(["fov", "channel"], sort=False)["frame"].agg(["size", "min"]).reset_index()
-    by = by.rename(columns={"size": "n_frames", "min": "first_frame"}).assign(what=what)
-    return by[["fov", "channel", "what", "n_frames", "first_frame"]]

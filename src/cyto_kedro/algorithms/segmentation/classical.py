@@ -13,8 +13,9 @@ from pydantic import Field
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled, drop_border, drop_by_area, renumber
-from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames, Part, within_filmed
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames, within_filmed
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
     block_mean,

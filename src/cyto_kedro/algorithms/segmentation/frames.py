@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.preprocessing.filmed import filmed
+from cyto_kedro.algorithms.preprocessing.parts import Part, shown_in
 from cyto_kedro.core.contract import Stack
 from cyto_kedro.errors import InputError
 
@@ -19,22 +19,6 @@ _WHOLE_PX = 2048**2
 _WINDOW_PX, _WINDOWS = 512, 8
 
 Window = tuple[slice, slice]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A frame or a window of it, and which of its pixels were filmed (None: all of them).
-
-    Pixels of `image` (Y, X) float32 that were not filmed repeat the nearest one that was.
-    """
-
-    image: np.ndarray
-    filmed: np.ndarray | None = None
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """The filmed pixels: (Y, X) where it is all of them, else (n,)."""
-        return self.image if self.filmed is None else self.image[self.filmed]
 
 
 @dataclass(frozen=True)
@@ -70,9 +54,8 @@ class FieldFrame:
         if self.given is not None:
             return None if self.given.all() else self.given
         step = self._step
-        frame = np.asarray(self.whole[::step, ::step])
-        found = filmed(frame) | _holes_of_nan(frame)
-        if found.all():
+        found = shown_in(np.asarray(self.whole[::step, ::step]))
+        if found is None:
             return None
         if step > 1:
             found = ndi.binary_erosion(found, np.ones((3, 3)), border_value=1)
@@ -166,28 +149,8 @@ class FieldFrame:
         return None if part.all() else part
 
     def _read(self, image: Any, shown: np.ndarray | None) -> Part:
-        frame = np.asarray(image)
-        if frame.dtype.kind == "f":
-            bad = ~np.isfinite(frame)
-            bad = bad if shown is None else bad & shown
-            if bad.any():
-                raise InputError(
-                    f"frame {self.number}: {int(bad.sum())} pixels of the image are NaN or infinite, "
-                    "so no threshold can be computed; repair or exclude the field"
-                )
-        return Part(repeated(frame.astype(np.float32, copy=False), shown), shown)
-
-
-def _holes_of_nan(frame: np.ndarray) -> np.ndarray:
-    """Pixels (Y, X) that are no numbers and no margin: infinite, within the frame, or all of it."""
-    if frame.dtype.kind != "f" or np.isfinite(frame).all():
-        return np.zeros(frame.shape, bool)
-    nan = np.isnan(frame)
-    if nan.all():
-        return nan
-    pieces, _ = ndi.label(nan)
-    edge = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
-    return np.isinf(frame) | (nan & ~np.isin(pieces, edge[edge > 0]))
+        frame = f"frame {self.number}"
+        return Part.of(np.asarray(image), shown, frame, "no threshold can be computed")
 
 
 @dataclass(frozen=True)
@@ -230,16 +193,6 @@ class Frames:
         whole = own if self.field is None else self.field[index]
         corner = None if self.field is None else self.corner
         return FieldFrame(own, whole, corner, self.frame_start + index, given)
-
-
-def repeated(image: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
-    """`image` (Y, X), its pixels that were not filmed repeating the nearest one that was; else 0."""
-    if shown is None:
-        return image
-    if not shown.any():
-        return np.zeros_like(image)
-    nearest = ndi.distance_transform_edt(~shown, return_distances=False, return_indices=True)
-    return np.asarray(image[tuple(nearest)])
 
 
 def within_filmed(label: np.ndarray, shown: np.ndarray | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.frames import Part
+from cyto_kedro.algorithms.preprocessing.parts import Part
 
 _SMALLEST_DIAMETER_PX = 6.0
 

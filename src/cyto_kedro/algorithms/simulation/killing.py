@@ -18,12 +18,12 @@ class Fate:
     """Death clocks of all cells, in minutes from the first frame (inf: never).
 
     `onset` is the moment the membrane breaks: the death dye begins to enter. `hits` holds, per
-    frame, arrays (effector, target, weight); `doomed_frame` is -1 before the fatal hit.
+    frame, arrays (effector, target, weight); `fatal_frame` is -1 before the fatal hit.
     """
 
     onset: NDArray[np.float64]
     cause: NDArray[np.int64]
-    doomed_frame: NDArray[np.int64]
+    fatal_frame: NDArray[np.int64]
     damage: NDArray[np.float64]
     hits: list[tuple[int, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = field(
         default_factory=list
@@ -65,26 +65,26 @@ def attack(
     if rule.rule == "spontaneous_only":
         return
     able = (fate.onset[effector] > now) & (fate.onset[target] > now)
-    able &= fate.doomed_frame[target] < 0
+    able &= fate.fatal_frame[target] < 0
     effector, target = effector[able], target[able]
     if rule.rule == "additive_hits":
         weight = np.full(len(target), dt)
         fate.damage += np.bincount(target, weight, minlength=len(fate.damage))
-        doomed = np.unique(target[fate.damage[target] >= rule.threshold_contact_min])
+        dying = np.unique(target[fate.damage[target] >= rule.threshold_contact_min])
     else:
         hit = rng.random(len(target)) < -np.expm1(-rule.hit_rate_per_min * dt)
         order = rng.permutation(np.flatnonzero(hit))  # of two hits in a frame, either may be first
-        doomed, first = np.unique(target[order], return_index=True)
-        effector, target = effector[order[first]], doomed
+        dying, first = np.unique(target[order], return_index=True)
+        effector, target = effector[order[first]], dying
         weight = np.ones(len(target))
     if len(target):
         fate.hits.append((frame, effector, target, weight))
     shape = rule.delay_cv**-2
-    onset = now + rng.gamma(shape, rule.mean_delay_min / shape, len(doomed))
-    fate.doomed_frame[doomed] = frame
-    sooner = onset < fate.onset[doomed]
-    fate.onset[doomed[sooner]] = onset[sooner]
-    fate.cause[doomed[sooner]] = ATTACK
+    onset = now + rng.gamma(shape, rule.mean_delay_min / shape, len(dying))
+    fate.fatal_frame[dying] = frame
+    sooner = onset < fate.onset[dying]
+    fate.onset[dying[sooner]] = onset[sooner]
+    fate.cause[dying[sooner]] = ATTACK
 
 
 def marker(onset: NDArray[np.float64], now: float, rise_min: float) -> NDArray[np.float64]:

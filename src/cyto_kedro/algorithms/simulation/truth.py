@@ -154,7 +154,7 @@ def _deaths(world: World, view: View, rise_min: float) -> pd.DataFrame:
             "marker_onset": frame,
             "marker_onset_min": onset[cell],
             "marker_half_frame": _nullable(half, half < len(world.time_min)),
-            "hit_frame": _nullable(world.fate.doomed_frame[cell], attack),
+            "hit_frame": _nullable(world.fate.fatal_frame[cell], attack),
             "cell": cell + 1,
         }
     )

@@ -19,6 +19,16 @@ class Quantiles(ChannelGroup):
 
     Columns ``<channel>_q<percent>``: 0.05 makes ``q5``, 0.999 makes ``q99_9``. Linear between order
     statistics, as `numpy.quantile`'s default.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 24, 24), np.uint32)
+    >>> label[0, 8:16, 8:16] = 1
+    >>> image = {"A": 10.0 + 5 * (label > 0)}
+    >>> groups = [{"name": "Quantiles", "args": {"quantiles": [0.5]}}]
+    >>> from cyto_kedro.algorithms.tabulation import Features
+    >>> Features(groups=groups)(label=label, image=image)["cells"]["A_q50"].tolist()
+    [15.0]
     """
 
     quantiles: tuple[float, ...] = Field(
@@ -54,6 +64,16 @@ class LocalBackground(ChannelGroup):
     -----
     Cells of other populations are not left out of the ring; the median bears it where they fill less
     than half of it.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 24, 24), np.uint32)
+    >>> label[0, 8:16, 8:16] = 1
+    >>> image = {"A": 10.0 + 5 * (label > 0)}
+    >>> groups = [{"name": "LocalBackground", "args": {"gap_px": 1, "width_px": 3}}]
+    >>> from cyto_kedro.algorithms.tabulation import Features
+    >>> Features(groups=groups)(label=label, image=image)["cells"]["A_corrected_mean"].tolist()
+    [5.0]
     """
 
     gap: Length = Field(description="left out around the mask")
@@ -115,6 +135,16 @@ class Rim(ChannelGroup):
     pixel it is the outline. Columns ``<channel>_rim_mean``, ``<channel>_interior_mean`` and
     ``<channel>_rim_ratio`` (the first over the second); the last two are null where all of the cell
     is rim, the ratio also where the interior is not positive.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 24, 24), np.uint32)
+    >>> label[0, 8:16, 8:16] = 1
+    >>> image = {"A": 10.0 + 5 * (label > 0)}
+    >>> groups = [{"name": "Rim", "args": {"depth_px": 1}}]
+    >>> from cyto_kedro.algorithms.tabulation import Features
+    >>> Features(groups=groups)(label=label, image=image)["cells"]["A_rim_ratio"].tolist()
+    [1.0]
     """
 
     depth: PositiveLength = Field(description="depth of the rim; at least 1 pixel")
@@ -144,6 +174,16 @@ class MassOffset(ChannelGroup):
     Columns ``<channel>_offset_x_px``, ``<channel>_offset_y_px`` (intensity-weighted centroid, as
     `centroid_weighted` of scikit-image, less the centroid), ``<channel>_offset_px`` (their length)
     and ``<channel>_offset_um``. Null where the signal of the cell does not add up to more than 0.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 24, 24), np.uint32)
+    >>> label[0, 8:16, 8:16] = 1
+    >>> image = {"A": 10.0 + 5 * (label > 0)}
+    >>> groups = [{"name": "MassOffset"}]
+    >>> from cyto_kedro.algorithms.tabulation import Features
+    >>> Features(groups=groups)(label=label, image=image)["cells"]["A_offset_px"].tolist()
+    [0.0]
     """
 
     def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:

@@ -27,6 +27,16 @@ class Polygon(FeatureGroup):
     (Halir & Flusser 1998); null where there are fewer than six corners or no ellipse fits.
 
     Holes and detached pieces of a mask count, which TrackMate leaves out.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 24, 24), np.uint32)
+    >>> label[0, 8:16, 8:16] = 1
+    >>> image = {"A": 10.0 + 5 * (label > 0)}
+    >>> groups = [{"name": "Polygon"}]
+    >>> from cyto_kedro.algorithms.tabulation import Features
+    >>> Features(groups=groups)(label=label, image=image)["cells"]["polygon_perimeter_px"].tolist()
+    [32.0]
     """
 
     def measure(self, cells: FrameCells) -> dict[str, np.ndarray]:

@@ -8,11 +8,20 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from cyto_kedro.algorithms.preprocessing.filmed import filmed
 from cyto_kedro.errors import InputError
+
+COLUMNS = (
+    *("frame", "mean", "sd", "min", "max", "saturated_fraction", "focus"),
+    *("share_at_max", "repeats_previous", "filmed_fraction"),
+)
 
 
 def frame_quality(
-    image: Any, saturation_level: float | None = None, frame_start: int = 0
+    image: Any,
+    saturation_level: float | None = None,
+    frame_start: int = 0,
+    before: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Measure every frame of one channel.
 
@@ -25,12 +34,17 @@ def frame_quality(
         saturation for a floating one.
     frame_start
         Number of the film's frame at index 0.
+    before
+        The frame before it (Y, X); None: there is none.
 
     Returns
     -------
     One row per frame: ``frame``, ``mean``, ``sd`` (over n), ``min``, ``max``,
-    ``saturated_fraction`` and ``focus``: the variance of the Laplacian (Pech-Pacheco et al.,
-    ICPR 2000) over the mean squared, so that it does not follow brightness; 0 for a black frame.
+    ``saturated_fraction``; ``focus``: the variance of the Laplacian (Pech-Pacheco et al.,
+    ICPR 2000) over the mean squared, so that it does not follow brightness, 0 for a black frame;
+    ``share_at_max``: share of pixels that have the frame's greatest value; ``repeats_previous``:
+    every pixel is as in the frame before; ``filmed_fraction``: share of pixels that were filmed
+    (`preprocessing.filmed`), on which all the others but ``repeats_previous`` are taken.
 
     Raises
     ------
@@ -45,20 +59,30 @@ def frame_quality(
     rows = []
     for index in range(image.shape[0]):
         frame = np.asarray(image[index])
+        shown = filmed(frame)
+        whole = bool(shown.all())
         values = frame.astype(np.float64)
-        mean = float(values.mean())
-        sharpness = float(ndimage.laplace(values).var())
+        laplacian = ndimage.laplace(values)
+        if not whole and shown.any():
+            inner = shown & ndimage.binary_erosion(shown, np.ones((3, 3)), border_value=1)
+            laplacian = laplacian[inner if inner.any() else shown]
+            values = values[shown]
+        mean, top = float(values.mean()), float(values.max())
         rows.append(
             {
                 "frame": frame_start + index,
                 "mean": mean,
                 "sd": float(values.std()),
                 "min": float(values.min()),
-                "max": float(values.max()),
-                "saturated_fraction": float((frame >= saturation_level).mean()),
-                "focus": sharpness / mean**2 if mean else 0.0,
+                "max": top,
+                "saturated_fraction": float((values >= saturation_level).mean()),
+                "focus": float(laplacian.var()) / mean**2 if mean else 0.0,
+                "share_at_max": float((values == top).mean()),
+                "repeats_previous": before is not None and np.array_equal(frame, before),
+                "filmed_fraction": float(shown.mean()),
             }
         )
-    columns = ["frame", "mean", "sd", "min", "max", "saturated_fraction", "focus"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.astype({c: np.int64 if c == "frame" else np.float64 for c in columns})
+        before = frame
+    kinds = {"frame": np.int64, "repeats_previous": np.bool_}
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table.astype({name: kinds.get(name, np.float64) for name in COLUMNS})

@@ -28,6 +28,16 @@ class Haralick(ChannelGroup):
     Intensities are cut into `levels` equal steps from `low` to `high` (beyond: the first or last
     step); by default from the least to the largest value of the cell itself, so that the texture does
     not depend on brightness.
+
+    Examples
+    --------
+    >>> label = np.zeros((1, 24, 24), np.uint32)
+    >>> label[0, 8:16, 8:16] = 1
+    >>> image = {"A": 10.0 + 5 * (label > 0)}
+    >>> groups = [{"name": "Haralick"}]
+    >>> from cyto_kedro.algorithms.tabulation import Features
+    >>> Features(groups=groups)(label=label, image=image)["cells"]["A_haralick_contrast"].tolist()
+    [0.0]
     """
 
     distance_px: int = Field(1, ge=1, description="between the two pixels of a pair")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from cyto_kedro.algorithms.contacts.kills import LearntRule, Watched
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import Group, condition_of, context, join
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +51,6 @@ def learn_killing(
     models = algorithm.estimate(watched)
     _warn(models)
     return models
-
-
-def condition_of(fields: pd.DataFrame, fov: str) -> str:
-    """The field's condition in the sample sheet; empty where there is none."""
-    if "condition" not in fields:
-        return ""
-    return str(fields.loc[fields["fov"] == fov, "condition"].iloc[0])
 
 
 def _warn(models: pd.DataFrame) -> None:

@@ -12,8 +12,7 @@ from cyto_kedro.algorithms.contacts.viability import ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.common import Group, context, join
-from cyto_kedro.pipelines.contacts.death_nodes import condition_of
+from cyto_kedro.pipelines.common import Group, condition_of, context, join
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]

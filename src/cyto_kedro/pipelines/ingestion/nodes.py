@@ -280,9 +280,15 @@ def _viewed(
 
 def assess_quality(group: Group, raw_images: Mapping[Any, Any], manifest: Manifest) -> pd.DataFrame:
     """Intensity, saturation and focus of every raw frame of a field (all pixels are read)."""
-    tables = []
+    tables: list[pd.DataFrame] = []
+    last: dict[str, np.ndarray] = {}
     for (channel, block), image in raw_images.items():
-        table = frame_quality(image, frame_start=Block.parse(block).start)
-        tables.append(table.assign(fov=group["fov"], channel=channel))
+        start, before = Block.parse(block).start, last.get(channel)
+        tables.append(
+            frame_quality(image, frame_start=start, before=before).assign(
+                fov=group["fov"], channel=channel
+            )
+        )
+        last[channel] = np.asarray(image[-1])
     quality = pd.concat(tables, ignore_index=True).sort_values(["channel", "frame"])
     return schemas.conform(schemas.Quality, quality)

@@ -34,7 +34,7 @@ def of_field(
         dead[pd.isna(dead)] = None  # a graph stores no pandas NA
         points["dead"] = dead
     populations = list(manifest.roles)
-    return {**context(group, manifest), "populations": populations, "dataframe": points}
+    return {**context(group, manifest), "populations": populations, "track_points": points}
 
 
 def triangulate(

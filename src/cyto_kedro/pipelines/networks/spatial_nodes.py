@@ -49,4 +49,4 @@ def measure_death_spread(
     """`schemas.DeathSpread` of one field."""
     data = of_field(group, manifest, track_points)
     data |= {"fates": join(fates.values(), schemas.Fates), "contacts": contacts}
-    return death_spread.make()(data | {"roles": manifest.roles})["death_spread"]
+    return death_spread.make()(data | {"populations": manifest.roles})["death_spread"]

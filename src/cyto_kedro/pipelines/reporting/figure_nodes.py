@@ -19,8 +19,9 @@ from cyto_kedro.pipelines.common import of_assay, one_by_one
 
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
-MOTION = ("speeds", "msd", "directions")
+MOTION = ("speeds", "directions")
 FIGURES = (*KILLING, *CONTACT, *MOTION, "networks", "quality")
+FURTHER = ("msd", "further")  # made by the pipeline `extended`; None where they are not there
 
 
 def assay(
@@ -78,12 +79,11 @@ def draw_motion_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     motility: Partitions,
-    msd: Partitions,
     steps: Partitions,
     manifest: Manifest,
 ) -> tuple[Picture, ...]:
-    """Speeds, mean squared displacement, directions."""
-    parts = {"motility": motility, "msd": msd}
+    """Speeds, directions."""
+    parts = {"motility": motility}
     data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
     figures = MotionFigures()(data)["figures"]
     return tuple(figures[name] for name in MOTION)

@@ -22,7 +22,7 @@ from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import Group, context, join
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
-from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, assay
+from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[Any, pd.DataFrame]
@@ -147,9 +147,13 @@ def write_report(
     manifest: Manifest,
     run_info: dict[str, Any],
     reporting: Reporting,
-    *figures: Picture,
+    *figures: Picture | None,
 ) -> str:
-    """The report: one HTML page that needs no other file and cites its run's manifest."""
+    """The report: one HTML page that needs no other file and cites its run's manifest.
+
+    Of the figures, those of further analyses (`FURTHER`) come first, None where they are not there.
+    """
+    named = dict(zip((*FURTHER, *FIGURES), figures, strict=True))
     overlays = {}
     for fov in manifest.fovs:
         for what, parts in (("segmentation", segmentation_overlay), ("tracks", track_overlay)):
@@ -170,7 +174,9 @@ def write_report(
             "comparisons": comparisons,
             "replicate_summaries": replicate_summaries,
             "hazards": hazards,
-            "figures": dict(zip(FIGURES, figures, strict=True)),
+            "figures": {
+                name: named[name] for name in (*FIGURES, *FURTHER) if named[name] is not None
+            },
             "overlays": overlays,
             "roles": manifest.roles,
         }

@@ -18,7 +18,7 @@ def pictures(names: Iterable[str]) -> list[str]:
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return category(
+    return figures() + category(
         "reporting",
         [
             node(
@@ -61,36 +61,6 @@ def create_pipeline() -> Pipeline:
                 name="summarise",
             ),
             node(
-                figure_nodes.draw_killing_figures,
-                [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
-                pictures(figure_nodes.KILLING),
-                name="draw_killing_figures",
-            ),
-            node(
-                figure_nodes.draw_contact_figures,
-                [*FILMS, "bouts", "steps", "deaths", "kills", "manifest"],
-                pictures(figure_nodes.CONTACT),
-                name="draw_contact_figures",
-            ),
-            node(
-                figure_nodes.draw_motion_figures,
-                [*FILMS, "motility", "msd", "steps", "manifest"],
-                pictures(figure_nodes.MOTION),
-                name="draw_motion_figures",
-            ),
-            node(
-                figure_nodes.draw_network_figures,
-                [*FILMS, "delaunay_graphs", "contact_graphs", "manifest"],
-                "networks_figure",
-                name="draw_network_figures",
-            ),
-            node(
-                figure_nodes.draw_quality_figure,
-                [*FILMS, "quality", "manifest"],
-                "quality_figure",
-                name="draw_quality_figure",
-            ),
-            node(
                 nodes.write_report,
                 [
                     "summary_by_fov",
@@ -105,10 +75,50 @@ def create_pipeline() -> Pipeline:
                     "manifest",
                     "run_info",
                     "params:reporting",
+                    *pictures(figure_nodes.FURTHER),
                     *pictures(figure_nodes.FIGURES),
                 ],
                 "report",
                 name="write_report",
+            ),
+        ],
+    )
+
+
+def figures() -> Pipeline:
+    """What is drawn of the whole assay, by topic."""
+    return category(
+        "reporting.figures",
+        [
+            node(
+                figure_nodes.draw_killing_figures,
+                [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
+                pictures(figure_nodes.KILLING),
+                name="draw_killing_figures",
+            ),
+            node(
+                figure_nodes.draw_contact_figures,
+                [*FILMS, "bouts", "steps", "deaths", "kills", "manifest"],
+                pictures(figure_nodes.CONTACT),
+                name="draw_contact_figures",
+            ),
+            node(
+                figure_nodes.draw_motion_figures,
+                [*FILMS, "motility", "steps", "manifest"],
+                pictures(figure_nodes.MOTION),
+                name="draw_motion_figures",
+            ),
+            node(
+                figure_nodes.draw_network_figures,
+                [*FILMS, "delaunay_graphs", "contact_graphs", "manifest"],
+                "networks_figure",
+                name="draw_network_figures",
+            ),
+            node(
+                figure_nodes.draw_quality_figure,
+                [*FILMS, "quality", "manifest"],
+                "quality_figure",
+                name="draw_quality_figure",
             ),
         ],
     )

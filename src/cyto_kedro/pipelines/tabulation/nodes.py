@@ -40,11 +40,3 @@ def measure_cells(
             dropped, place = before - len(table), "/".join(group.values())
             log.info("%s: %s dropped %d of %d cells", place, type(step).__name__, dropped, before)
     return table
-
-
-def find_touches(
-    group: Group, labels: Mapping[str, Any], manifest: Manifest, touches: TabulationSpec
-) -> pd.DataFrame:
-    """Pairs of masks within reach in each frame of a block: `schemas.Touches`."""
-    masks = {population: labels[population] for population in manifest.populations}
-    return touches.make()({**context(group, manifest), "label": masks})["touches"]

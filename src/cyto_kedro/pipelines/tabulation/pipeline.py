@@ -3,8 +3,12 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import TabulationSpec
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.tabulation.nodes import find_touches, measure_cells
+from cyto_kedro.pipelines.generated import generated
+from cyto_kedro.pipelines.tabulation.nodes import measure_cells
+
+TOUCHES = (TabulationSpec, "tabulation.touches")
 
 
 def create_pipeline() -> Pipeline:
@@ -26,11 +30,6 @@ def create_pipeline() -> Pipeline:
                 "cells",
                 name="measure_cells",
             ),
-            node(
-                lift(find_touches, by="fov/block"),
-                ["labels", "manifest", "params:tabulation.touches"],
-                "touches",
-                name="find_touches",
-            ),
+            generated("find_touches", TOUCHES, "fov/block", ["touches"], reads={"label": "labels"}),
         ],
     )

@@ -1,0 +1,172 @@
+"""What to beware of in the films: told first in the report, since every number stands on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.algorithms.reporting.groups import any_known
+from cyto_kedro.schemas import TABLES, empty
+
+FILM = ["fov", "channel"]
+COLUMNS = ["fov", "channel", "what", "n_frames", "first_frame"]
+# levels at which cameras of fewer bits saturate in images of 16, filled up at either end
+CAMERA_LEVELS = {2**n - 1 for n in range(8, 16)} | {(2**n - 1) << (16 - n) for n in range(8, 16)}
+
+
+def quality_warnings(
+    data: Mapping[str, object],
+    saturated: float = 0.001,
+    focus_ratio: float = 2.0,
+    intensity_ratio: float = 1.3,
+    window: int = 9,
+    field_ratio: float = 4.0,
+) -> pd.DataFrame:
+    """What may spoil the numbers: one row per (fov, channel, what) with how often and where.
+
+    Parameters
+    ----------
+    data
+        ``fields``, ``frames``, ``quality``. Excluded frames are counted, and take no part otherwise.
+    saturated
+        A frame with a larger share of saturated pixels is reported.
+    focus_ratio, intensity_ratio
+        A frame whose focus (or mean) differs by more than this factor from the median of the
+        `window` frames around it is reported.
+    field_ratio
+        A field whose grey levels (median over frames of their mean) differ by more than this factor
+        from the median of all fields is reported.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns fov, channel (empty for the whole field), what, n_frames, first_frame.
+    """
+    fields, frames = _table(data, "fields"), _table(data, "frames")
+    left_out = frames.loc[frames["excluded"].astype(bool), ["fov", "frame"]].assign(_out=True)
+    quality = _table(data, "quality").merge(left_out, on=["fov", "frame"], how="left")
+    quality = quality[quality["_out"].isna()].drop(columns="_out")
+    quality = quality.sort_values([*FILM, "frame"], ignore_index=True)
+    by = quality.groupby(FILM, sort=False)
+
+    def jumps(name: str, ratio: float) -> pd.Series:
+        usual = by[name].transform(lambda x: x.rolling(window, center=True, min_periods=1).median())
+        usable = (usual > 0) & (quality[name] > 0)
+        share = quality[name].where(usable, 1.0) / usual.where(usable, 1.0)
+        return (share > ratio) | (share < 1 / ratio) | ((usual > 0) & (quality[name] <= 0))
+
+    lost = fields[fields["pixel_size_um"].isna()]
+    even = quality["max"] == quality["min"]
+    blank = even.groupby([quality[name] for name in FILM]).transform("all")
+    dark = _dark(quality) & ~blank
+    checks = {
+        f"more than {saturated:.1%} of pixels saturated: intensities are cut off": quality[
+            quality["saturated_fraction"] > saturated
+        ],
+        f"more than {saturated:.1%} of pixels at the camera's highest level, which is below the "
+        "file's: intensities are cut off": quality[_piled_up(quality, saturated)],
+        f"focus differs more than {focus_ratio:g}-fold from its neighbours": quality[
+            jumps("focus", focus_ratio)
+        ],
+        f"mean intensity differs more than {intensity_ratio:g}-fold from its neighbours": quality[
+            jumps("mean", intensity_ratio)
+        ],
+        "black frames: no light, a closed shutter, or frames lost in copying": quality[dark],
+        "every frame is of one value: nothing was filmed in this channel": quality[blank],
+        "frame stored twice (the same pixels as the frame before, in all channels): its cells do "
+        "not move": _repeated(quality[~even]),
+        f"grey levels differ more than {field_ratio:g}-fold from those of the other fields": quality[
+            _off_scale(quality[~dark], field_ratio).reindex(quality.index, fill_value=False)
+        ],
+        "part of the image was never filmed (a margin of one value): left out of thresholds": quality[
+            quality["filmed_fraction"] < 1
+        ]
+        if "filmed_fraction" in quality
+        else quality[:0],
+        "frames excluded by the sample sheet": frames[frames["excluded"]],
+        f"frame times unknown: {_left_out(frames['time_s'], 'durations are in frames')}": frames[
+            frames["time_s"].isna()
+        ],
+        f"pixel size unknown: {_left_out(fields['pixel_size_um'], 'lengths are in pixels')}": frames[
+            frames["fov"].isin(lost["fov"])
+        ],
+    }
+    found = [_found(rows, what) for what, rows in checks.items() if len(rows)]
+    found += _remarks(fields, frames)
+    if not found:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.concat(found).sort_values(FILM, kind="stable", ignore_index=True)
+
+
+def _left_out(values: pd.Series, otherwise: str) -> str:
+    """What becomes of a field without them, beside others that have them."""
+    return "left out where others have them" if any_known(values) else otherwise
+
+
+def _table(data: Mapping[str, object], name: str) -> pd.DataFrame:
+    found = data.get(name)
+    return found if isinstance(found, pd.DataFrame) else empty(TABLES[name])
+
+
+def _dark(quality: pd.DataFrame) -> pd.Series:
+    """Frames without light, beside the film's bright ones: bleaching is slower, or leaves structure."""
+    by = quality.groupby(FILM, sort=False)
+    top = {name: by[name].transform(lambda x: x.quantile(0.9)) for name in ("mean", "sd")}
+    flat = (quality["sd"] < 0.1 * top["sd"]) & (quality["mean"] < top["mean"])
+    return (quality["max"] == quality["min"]) | (quality["mean"] <= 0.1 * top["mean"]) | flat
+
+
+def _piled_up(quality: pd.DataFrame, share: float) -> pd.Series:
+    """Frames with many pixels at the film's maximum, where a camera of fewer bits has its own."""
+    if "share_at_max" not in quality:
+        return pd.Series(False, quality.index)
+    top = quality.groupby(FILM, sort=False)["max"].transform("max")
+    at_top = (quality["max"] == top) & top.isin(CAMERA_LEVELS) & (quality["min"] < top)
+    return at_top & (quality["share_at_max"] > share) & ~(quality["saturated_fraction"] > share)
+
+
+def _repeated(quality: pd.DataFrame) -> pd.DataFrame:
+    """Frames that are the frame before them in every channel that shows anything."""
+    if "repeats_previous" not in quality or not len(quality):
+        return quality[:0]
+    same: pd.Series = quality.groupby(["fov", "frame"])["repeats_previous"].all()
+    return same[same.astype(bool)].reset_index()
+
+
+def _off_scale(quality: pd.DataFrame, ratio: float) -> pd.Series:
+    """Rows of fields whose channel is brighter or darker than that of the others."""
+    by = quality.groupby(FILM, sort=False)["mean"]
+    level = by.transform("median")
+    middle = by.median().groupby("channel").median().reindex(quality["channel"]).to_numpy()
+    share: pd.Series = level / np.where(middle > 0, middle, np.nan)
+    return (share > ratio) | (share < 1 / ratio)
+
+
+def _remarks(fields: pd.DataFrame, frames: pd.DataFrame) -> list[pd.DataFrame]:
+    """What ingestion found, a row for each sentence."""
+    if "remarks" not in fields:
+        return []
+    count = frames.groupby("fov")["frame"].count()
+    rows = [
+        {
+            "fov": fov,
+            "channel": "",
+            "what": line,
+            "n_frames": int(count.get(fov, 0)),
+            "first_frame": 0,
+        }
+        for fov, text in zip(fields["fov"], fields["remarks"].fillna(""), strict=True)
+        for line in str(text).splitlines()
+        if not line.startswith(("pixel size unknown", "frame times unknown"))  # said above
+    ]
+    return [pd.DataFrame(rows, columns=COLUMNS)] if rows else []
+
+
+def _found(rows: pd.DataFrame, what: str) -> pd.DataFrame:
+    if "channel" not in rows.columns:
+        rows = rows.assign(channel="")
+    by = rows.groupby(["fov", "channel"], sort=False)["frame"].agg(["size", "min"]).reset_index()
+    by = by.rename(columns={"size": "n_frames", "min": "first_frame"}).assign(what=what)
+    return by[["fov", "channel", "what", "n_frames", "first_frame"]]

@@ -1,0 +1,184 @@
+"""Figures of the further analyses: mean squared displacement, and curves of all that have an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.reporting.groups import condition_order, known, with_condition
+from cyto_kedro.algorithms.reporting.motion_figures import draw_msd, msd_curves
+from cyto_kedro.algorithms.reporting.plots import Sheet, count, in_words, pictures, short
+from cyto_kedro.algorithms.reporting.style import colours, figure, strokes, styled
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.images import Picture
+from cyto_kedro.schemas import Fields, Msd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ACROSS = 3  # panels beside each other
+
+
+class FurtherPictures(TypedDict):
+    """``msd`` and ``further``."""
+
+    figures: Mapping[str, Picture]
+
+
+class FurtherFigures(Algorithm):
+    """What the further analyses found, by condition.
+
+    Inputs are `schemas.Msd` and, by name, the tables of `CURVES`, each in parts (a field at a time):
+    a part is averaged at once, so that no table of the whole assay is held.
+    """
+
+    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
+
+    def run(
+        self,
+        msd: TableOf[Msd],
+        further: Mapping[str, Iterable[pd.DataFrame]],
+        roles: Mapping[str, str],
+        sample_sheet: TableOf[Fields] | None = None,
+    ) -> FurtherPictures:
+        """Draw `msd` and the curves of the tables in `further`."""
+        curves: dict[Curve, list[pd.DataFrame]] = {each: [] for each in CURVES}
+        for name, parts in further.items():
+            mine = [curve for curve in CURVES if curve.table == name]
+            for part in parts:
+                for curve in mine:
+                    curves[curve].append(curve.means(part))
+        made = {
+            "msd": draw_msd(*msd_curves(msd, sample_sheet), sample_sheet, roles),
+            "further": draw_curves(curves, sample_sheet),
+        }
+        return {"figures": pictures(made, self.dpi)["figures"]}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A column of a table over time, lag or distance, a panel for each value of `facets`.
+
+    Attributes
+    ----------
+    x, y
+        Columns with their axes' labels, the first of which all values are known is drawn.
+    minus
+        Whether x is taken off y (Ripley's L against chance).
+    """
+
+    table: str
+    title: str
+    x: tuple[tuple[str, str], ...]
+    y: tuple[tuple[str, str], ...]
+    facets: tuple[str, ...] = ()
+    minus: bool = False
+
+    def means(self, part: pd.DataFrame) -> pd.DataFrame:
+        """``fov, facet, axis, x, y``: the mean of y at each x in each field."""
+        (x, over), (y, label) = _known(part, self.x), _known(part, self.y)
+        value = part[y].astype(float) - (part[x].astype(float) if self.minus else 0.0)
+        facet: Any = ""
+        for name in self.facets:
+            facet = part[name].astype(str) if isinstance(facet, str) else facet + " → " + part[name]
+        found = part[["fov"]].assign(facet=facet, x=part[x].astype(float), y=value)
+        means = found.groupby(["fov", "facet", "x"])["y"].mean().reset_index()
+        return means.dropna(subset=["y"]).assign(axis=f"{over}\n{label}")
+
+
+def _known(part: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    return next((each for each in columns if known(part[each[0]])), columns[-1])
+
+
+_TIME = (("time_min", "time (min)"), ("frame", "frame"))
+CURVES = (
+    Curve(
+        "velocity_autocorrelation",
+        "Persistence",
+        (("lag_min", "lag (min)"), ("lag", "lag (frames)")),
+        (("normalised", "autocorrelation of velocity"),),
+        ("population",),
+    ),
+    Curve(
+        "death_index", "Dead cells", _TIME, (("death_index", "dead of all cells"),), ("population",)
+    ),
+    Curve(
+        "conjugation",
+        "Effectors in contact",
+        _TIME,
+        (("effector_contact_share", "of all effectors"),),
+    ),
+    Curve(
+        "conjugation", "Targets in contact", _TIME, (("target_contact_share", "of all targets"),)
+    ),
+    Curve("clusters", "Size of clusters", _TIME, (("n_cells", "cells in a cluster (mean)"),)),
+    Curve(
+        "cell_density",
+        "Density around a cell",
+        (("frame", "frame"),),
+        (("density_per_mm2", "cells per mm²"), ("density_per_px2", "cells per px²")),
+        ("population", "of_population"),
+    ),
+    Curve(
+        "spatial_statistics",
+        "Clustering (Ripley's L)",
+        (("radius_um", "radius (µm)"), ("radius_px", "radius (px)")),
+        (("l_um", "L - radius (µm)"), ("l_px", "L - radius (px)")),
+        ("population_a", "population_b"),
+        minus=True,
+    ),
+)
+
+
+def draw_curves(curves: Mapping[Curve, list[pd.DataFrame]], sample_sheet: Sheet) -> Figure:
+    """A panel per curve and facet: thin each field, thick the mean of a condition's fields."""
+    panels = [
+        (f"{curve.title}\n{short(str(facet), 40)}".rstrip(), rows)
+        for curve, parts in curves.items()
+        if (filled := [part for part in parts if len(part)])
+        for facet, rows in pd.concat(filled).groupby("facet", sort=False)
+    ]
+    if not panels:
+        return in_words("Further analyses", "No table holds a row to draw.")
+    panels = [(title, with_condition(rows, sample_sheet)) for title, rows in panels]
+    rows = pd.concat([each for _, each in panels])
+    conditions = condition_order(sample_sheet, rows["condition"])
+    hues, lines = colours(conditions), strokes(conditions)
+    with styled():
+        down = ceil(len(panels) / ACROSS)
+        fig = figure(4.1 * ACROSS, 3.4 * down + 0.25 * len(conditions))
+        axes: Any = fig.subplots(down, ACROSS, squeeze=False).ravel()
+        for ax in axes[len(panels) :]:
+            ax.axis("off")
+        for ax, (title, mine) in zip(axes, panels, strict=False):
+            xlabel, ylabel = mine["axis"].iloc[0].split("\n")
+            ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
+            for condition, here in mine.groupby("condition"):
+                name = str(condition)
+                for _, one in here.groupby("fov"):
+                    ax.plot(one["x"], one["y"], color=hues[name], lw=0.7, alpha=0.5)
+                mean = _mean(here)
+                ax.plot(mean.index, mean, color=hues[name], ls=lines[name])
+        for condition in conditions:
+            n = rows.loc[rows["condition"] == condition, "fov"].nunique()
+            label = f"{short(condition, 28)}  ({count(n, 'field')})"
+            axes[0].plot([], [], color=hues[condition], ls=lines[condition], label=label)
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", handlelength=3.2)
+    return fig
+
+
+def _mean(rows: pd.DataFrame) -> pd.Series:
+    """Mean of a condition's fields where all of them are known, each counting once."""
+    fields = [one.set_index("x")["y"].sort_index() for _, one in rows.groupby("fov")]
+    first, last = max(f.index.min() for f in fields), min(f.index.max() for f in fields)
+    at = max(fields, key=len).index.to_numpy(float)
+    at = at[(at >= first) & (at <= last)]
+    each = [np.interp(at, f.index.to_numpy(float), f.to_numpy(float)) for f in fields]
+    return pd.Series(np.mean(each, axis=0), at)

@@ -1,0 +1,40 @@
+"""The node that draws what the further analyses found; their own are those of contacts and networks."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cyto_kedro.algorithms.reporting.further_figures import FurtherFigures
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.images import Picture
+from cyto_kedro.partitions import Partitions
+from cyto_kedro.pipelines.common import of_assay, one_by_one
+
+
+def draw_further_figures(
+    fields: pd.DataFrame,
+    msd: Partitions,
+    velocity_autocorrelation: Partitions,
+    death_index: Partitions,
+    conjugation: Partitions,
+    clusters: Partitions,
+    cell_density: Partitions,
+    spatial_statistics: Partitions,
+    manifest: Manifest,
+) -> tuple[Picture, Picture]:
+    """Mean squared displacement, and a figure of curves; tables are read a field at a time."""
+    further = {
+        "velocity_autocorrelation": velocity_autocorrelation,
+        "death_index": death_index,
+        "conjugation": conjugation,
+        "clusters": clusters,
+        "cell_density": cell_density,
+        "spatial_statistics": spatial_statistics,
+    }
+    figures = FurtherFigures()(
+        roles=manifest.roles,
+        sample_sheet=fields,
+        further={name: one_by_one(parts, manifest) for name, parts in further.items()},
+        **of_assay({"msd": msd}, manifest),
+    )["figures"]
+    return figures["msd"], figures["further"]

@@ -1,0 +1,193 @@
+"""extended: further analyses that no other part needs, by topic, and the figures the report shows."""
+
+from kedro.pipeline import Pipeline, node
+
+from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.category import category
+from cyto_kedro.pipelines.contacts import column_nodes, contact_nodes, density_nodes, motion_nodes
+from cyto_kedro.pipelines.extended import nodes
+from cyto_kedro.pipelines.networks import nodes as network_nodes
+from cyto_kedro.pipelines.networks import spatial_nodes
+
+
+def create_pipeline() -> Pipeline:
+    """The pipeline."""
+    topics = (motion(), encounters(), space_time(), columns(), figures())
+    return Pipeline(sum(topics, Pipeline([])), tags="extended")
+
+
+def motion() -> Pipeline:
+    """How cells move: displacement over lags, fits, persistence, smoothed tracks."""
+    return category(
+        "motion",
+        [
+            node(
+                lift(motion_nodes.describe_motion, by="fov/population", out=["fov/population"] * 4),
+                [
+                    "track_points",
+                    "subtracted_drift",
+                    "manifest",
+                    "params:contacts.msd",
+                    "params:contacts.autocorrelation",
+                ],
+                ["msd", "track_fits", "motion_fits", "velocity_autocorrelation"],
+                name="describe_motion",
+            ),
+            node(
+                lift(motion_nodes.smooth_tracks, by="fov/population"),
+                ["steps", "track_points", "cells", "manifest", "params:contacts.smoothing"],
+                "smoothed_steps",
+                name="smooth_tracks",
+            ),
+        ],
+    )
+
+
+def encounters() -> Pipeline:
+    """Contacts by pair, by cell, by frame, and how long they last."""
+    return category(
+        "encounters",
+        [
+            node(
+                lift(contact_nodes.sum_encounters, by="fov"),
+                ["bouts", "track_points", "manifest", "params:contacts.encounters"],
+                "encounters",
+                name="sum_encounters",
+            ),
+            node(
+                lift(contact_nodes.look_around, by="fov"),
+                ["contacts", "track_points", "manifest", "params:contacts.neighbours"],
+                "neighbours",
+                name="look_around",
+            ),
+            node(
+                lift(contact_nodes.count_conjugates, by="fov", out=["fov"] * 2),
+                [
+                    "contacts",
+                    "track_points",
+                    "viability",
+                    "frames",
+                    "manifest",
+                    "params:contacts.conjugation",
+                ],
+                ["conjugation", "conjugation_tiles"],
+                name="count_conjugates",
+            ),
+            node(
+                contact_nodes.estimate_dwell,
+                ["bouts", "fields", "manifest", "params:contacts.dwell"],
+                "dwell",
+                name="estimate_dwell",
+            ),
+        ],
+    )
+
+
+def space_time() -> Pipeline:
+    """How cells, clusters and deaths lie in space and time."""
+    return category(
+        "space_time",
+        [
+            node(
+                lift(density_nodes.map_density, by="fov", out=["fov/population", "fov"]),
+                ["cells", "manifest", "params:contacts.density"],
+                ["density_maps", "cell_density"],
+                name="map_density",
+            ),
+            node(
+                lift(density_nodes.index_deaths, by="fov/population"),
+                ["viability", "manifest", "frames", "params:contacts.death_index"],
+                "death_index",
+                name="index_deaths",
+            ),
+            node(
+                lift(spatial_nodes.follow_clusters, by="fov"),
+                ["contact_nodes", "track_points", "manifest", "params:networks.clusters"],
+                "clusters",
+                name="follow_clusters",
+            ),
+            node(
+                lift(spatial_nodes.measure_space, by="fov", out=["fov"] * 2),
+                ["track_points", "viability", "manifest", "params:networks.spatial"],
+                ["spatial_statistics", "nearest_neighbours"],
+                name="measure_space",
+            ),
+            node(
+                lift(spatial_nodes.measure_death_spread, by="fov"),
+                [
+                    "fates",
+                    "contacts",
+                    "track_points",
+                    "manifest",
+                    "params:networks.death_spread",
+                ],
+                "death_spread",
+                name="measure_death_spread",
+            ),
+            node(
+                lift(network_nodes.connect_space_time, by="fov"),
+                [
+                    "contacts",
+                    "bouts",
+                    "deaths",
+                    "kills",
+                    "tracks",
+                    "track_points",
+                    "viability",
+                    "manifest",
+                    "params:networks.space_time",
+                ],
+                "space_time_graph",
+                name="connect_space_time",
+            ),
+        ],
+    )
+
+
+def columns() -> Pipeline:
+    """Columns made of other columns (`contacts.columns`)."""
+    return category(
+        "columns",
+        [
+            node(
+                lift(column_nodes.pool_columns, by="population"),
+                ["cells", "fields", "manifest", "params:contacts.columns"],
+                "column_state",
+                name="pool_columns",
+            ),
+            node(
+                lift(column_nodes.make_columns, by="fov", out="fov/population"),
+                [
+                    *("cells", "touches", "viability", "track_points", "column_state", "fields"),
+                    *("manifest", "params:contacts.columns"),
+                ],
+                "cell_columns",
+                name="make_columns",
+            ),
+        ],
+    )
+
+
+def figures() -> Pipeline:
+    """What the report shows of them."""
+    return category(
+        "further_figures",
+        [
+            node(
+                nodes.draw_further_figures,
+                [
+                    "fields",
+                    "msd",
+                    "velocity_autocorrelation",
+                    "death_index",
+                    "conjugation",
+                    "clusters",
+                    "cell_density",
+                    "spatial_statistics",
+                    "manifest",
+                ],
+                ["msd_figure", "further_figure"],
+                name="draw_further_figures",
+            ),
+        ],
+    )

@@ -1,0 +1,162 @@
+"""Nodes made of what algorithms declare: tables in, one algorithm named in YAML, its results out.
+
+A slot of the parameters (``contacts.bouts``) may name any registered class that makes the slot's
+results. The node reads what any of them may read; a group gets, and its ledger entry holds, only what
+the chosen one needs with its parameters. A node that does more is written by hand.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from kedro.pipeline.node import Node
+from pydantic import create_model, model_validator
+
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.core.contract import Port
+from cyto_kedro.errors import ConfigError
+from cyto_kedro.lift import lift
+from cyto_kedro.pipelines.common import condition_of, context, join
+from cyto_kedro.registry import AlgorithmSpec, algorithms
+
+#: Plain inputs that the plan gives, and the table that it takes beside the manifest.
+VALUES: Mapping[str, str | None] = {
+    **dict.fromkeys(("fov", "population", "frame_start", "n_frames", "shape", "pixel_size_um")),
+    **dict.fromkeys(("roles", "populations")),
+    "time_min": "frames",
+    "condition": "fields",
+}
+SPEC = "spec"  # the argument that is the slot's parameters
+
+
+def generated(
+    name: str,
+    slot: tuple[type[AlgorithmSpec], str],
+    by: str,
+    makes: Sequence[str] | Mapping[str, str],
+    *,
+    out: Sequence[str] | None = None,
+    reads: Mapping[str, str] | None = None,
+) -> Node:
+    """The node of a slot.
+
+    Parameters
+    ----------
+    slot
+        The stage's parameter model of one algorithm, and the key it stands at:
+        ``(ContactsSpec, "contacts.bouts")``.
+    by, out
+        Grain of a group and of each output, as in `lift`.
+    makes
+        The results that the node saves, each in the dataset of its name, or ``{result: dataset}``.
+    reads
+        ``{input: dataset}`` where they are not called alike.
+
+    Raises
+    ------
+    ConfigError
+        If no registered class makes the results, or nothing provides what one of them needs.
+    """
+    model, key = slot
+    made = dict(makes) if isinstance(makes, Mapping) else {each: each for each in makes}
+    kinds = [cls for cls in algorithms(model.stage).values() if _makes(cls, made)]
+    if not kinds:
+        raise ConfigError(f"node {name}: no {model.stage} algorithm makes {', '.join(made)}")
+    named = dict(reads or {})
+    datasets: dict[str, None] = {}
+    for cls in kinds:
+        for port in cls.contract().inputs.values():
+            source = _source(port, named)
+            if source is not None:
+                datasets[source] = None
+            elif port.required and port.name not in VALUES:
+                raise ConfigError(f"node {name}: nothing provides {port.name!r} of {cls.__name__}")
+    datasets["manifest"] = None
+    worker = _worker(name, list(datasets), named, list(made))
+    worker.__annotations__ = {SPEC: _kind(model, key, made)}
+    func = lift(worker, by=by, out=out or [by] * len(made), used=used_by(model, named))
+    outputs = list(made.values())
+    return Node(
+        func, [*datasets, f"params:{key}"], outputs if len(outputs) > 1 else outputs[0], name=name
+    )
+
+
+def _makes(cls: type[Algorithm], results: Collection[str]) -> bool:
+    return set(results) <= set(cls.contract().outputs)
+
+
+def _source(port: Port, named: Mapping[str, str]) -> str | None:
+    """The dataset that an input comes from; None for a value of the manifest, or of nowhere."""
+    if port.name in named or port.kind != "value":
+        return named.get(port.name, port.name)
+    return VALUES.get(port.name)
+
+
+def _kind(model: type[AlgorithmSpec], key: str, made: Collection[str]) -> type[AlgorithmSpec]:
+    """`model`, of which the named class must make what the slot is for."""
+
+    def check(self: AlgorithmSpec) -> AlgorithmSpec:
+        choices = algorithms(self.stage)
+        if not _makes(choices[self.name], made):
+            fit = sorted(name for name, cls in choices.items() if _makes(cls, made))
+            raise ConfigError(
+                f"{key}: {self.name} makes {', '.join(choices[self.name].contract().outputs)}, and not "
+                f"{', '.join(made)}: name one of {', '.join(fit)}"
+            )
+        return self
+
+    validators: dict[str, Any] = {"_fits_slot": model_validator(mode="after")(check)}
+    return create_model(model.__name__, __base__=model, __validators__=validators)
+
+
+def used_by(
+    model: type[AlgorithmSpec], named: Mapping[str, str]
+) -> Callable[[Mapping[str, Any]], Collection[str]]:
+    """Which of a node's inputs, by name, the algorithm that they name needs."""
+
+    def used(inputs: Mapping[str, Any]) -> Collection[str]:
+        always = {name for name, value in inputs.items() if isinstance(value, model)}
+        if not always:
+            return inputs.keys()
+        algorithm = inputs[next(iter(always))].make()
+        ports = algorithm.contract().inputs
+        needed = {_source(ports[name], named) for name in algorithm.needs()}
+        return [name for name in inputs if name in {"manifest", *always, *needed}]
+
+    return used
+
+
+def _worker(
+    name: str, datasets: list[str], named: Mapping[str, str], results: list[str]
+) -> Callable[..., Any]:
+    def worker(group: Mapping[str, str], **inputs: Any) -> Any:
+        algorithm: Algorithm = inputs.pop(SPEC).make()
+        manifest, frames = inputs["manifest"], inputs.get("frames")
+        data = context(group, manifest, frames) | {"roles": manifest.roles}
+        data["populations"] = manifest.roles
+        ports = algorithm.contract().inputs
+        if "condition" in ports:
+            data["condition"] = condition_of(inputs["fields"], group["fov"])
+        for port in (ports[each] for each in algorithm.needs()):
+            source = _source(port, named)
+            if source is not None and port.name not in VALUES:
+                data[port.name] = _whole(port, inputs[source])
+        found = algorithm(data)
+        return found[results[0]] if len(results) == 1 else tuple(found[each] for each in results)
+
+    worker.__name__ = worker.__qualname__ = name
+    worker.__doc__ = f"Make {', '.join(results)} of one group."
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    arguments = [inspect.Parameter(each, kind) for each in ("group", *datasets, SPEC)]
+    worker.__signature__ = inspect.Signature(arguments)  # type: ignore[attr-defined]
+    return worker
+
+
+def _whole(port: Port, value: Any) -> Any:
+    """What a group has of an input: the parts of a table joined, others as they are."""
+    if port.table is None or isinstance(value, pd.DataFrame) or not isinstance(value, Mapping):
+        return value
+    return join(value.values(), port.table)
