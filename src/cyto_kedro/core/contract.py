@@ -184,11 +184,12 @@ def admit(
             raise InputError(f"{owner}: {unknown('input', name, contract.inputs)}")
     given = {**(data.data() if isinstance(data, Film) else data or {}), **named}
     if given.get("dataframe") is not None:
-        tables = contract.tables("inputs")
+        columns = set(getattr(given["dataframe"], "columns", ()))
         free = [
             port.name
-            for port in tables
-            if given.get(port.name) is None and (port.required or port is tables[0])
+            for port in contract.tables("inputs")
+            if given.get(port.name) is None
+            and (port.required or (port.table and columns.issuperset(port.table.key())))
         ]
         if free:
             given[free[0]] = given["dataframe"]
