@@ -29,7 +29,7 @@ test: check test-slurm test-all
 STAGES := preprocessing segmentation tabulation tracking contacts networks
 smoke: $(VENV)/.dev
 	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" -k "not memory" \
-		tests/test_*.py tests/core tests/datasets $(addprefix tests/algorithms/,$(STAGES))
+		tests/test_*.py tests/core tests/datasets tests/algorithms/test_*.py $(addprefix tests/algorithms/,$(STAGES))
 
 test-quick: $(VENV)/.dev
 	$(PYTEST) -q -m "not slow and not slurm"

@@ -13,6 +13,7 @@ import numpy as np
 
 from cyto_kedro.datasets.tiff_header import arrange
 from cyto_kedro.datasets.tiff_info import multiples, square
+from cyto_kedro.datasets.zarr_chunks import check_chunks
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 from cyto_kedro.statements import Statement
@@ -87,7 +88,14 @@ class ZarrFrames:
         axes = self._header.axes
         part = {"T": slice(start, stop), "Y": slice(None), "X": slice(None)}
         chosen = tuple(part.get(a, self._channel if a == "C" else z) for a in axes)
-        pixels = np.asarray(array[chosen])
+        try:
+            pixels = np.asarray(array[chosen])
+        except Exception as error:  # codecs raise what they like
+            raise InputError(
+                f"{self._header.location}, frame {start}: the pixels cannot be decoded "
+                f"({type(error).__name__}: {error}). A chunk is damaged: copy it again, or exclude the "
+                "field in the sample sheet"
+            ) from error
         kept = [a for a in axes if a in "TYX"]
         pixels = pixels if "T" in kept else pixels[None]
         kept = kept if "T" in kept else ["T", *kept]
@@ -101,11 +109,16 @@ def _open(location: str, options: dict[str, Any]) -> Any:
 
 
 def read_header(
-    location: str, options: dict[str, Any], depth: bool = False, z_is_time: bool = False
+    location: str,
+    options: dict[str, Any],
+    depth: bool = False,
+    z_is_time: bool = False,
+    chunks: bool = False,
 ) -> ZarrHeader:
     """Read the metadata of the OME-Zarr at `location`; `depth` accepts z planes.
 
-    With `z_is_time` they are frames, where there is one time point.
+    With `z_is_time` they are frames, where there is one time point. With `chunks` it is looked
+    whether all chunks are there and whole.
 
     Raises
     ------
@@ -172,6 +185,9 @@ def read_header(
             time_s=multiples(interval, n_t),
             channels=tuple(map(str, labels)) if all(labels) and len(labels) == n_c else (),
             said=said if interval is None else (*said, interval),
+            doubts=check_chunks(location, prefix + level["path"], array, axes, options)
+            if chunks
+            else (),
         ),
     )
 

@@ -6,6 +6,7 @@ so that a file cut short in transfer is found before hours of work.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +32,8 @@ UNREADABLE = (
     ValueError,
     struct.error,
 )
+
+MOST_PLANES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,12 @@ def arrange(
             "channel. Save it as OME-TIFF or as an ImageJ hyperstack."
         )
     shape = [n for _, n in leading]
-    planes = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
+    if math.prod(shape) > MOST_PLANES:
+        raise InputError(
+            f"{location} announces {math.prod(shape)} planes, more than a film has: its description is "
+            "damaged. Save it again."
+        )
+    planes = np.arange(math.prod(shape)).reshape(shape)
     for axis in "TCZ":
         if axis not in names:
             planes, names = planes[..., None], [*names, axis]
