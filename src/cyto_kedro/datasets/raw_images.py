@@ -7,13 +7,13 @@ from typing import Any
 import dask.array as da
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
-from kedro_datasets._typing import ImagePreview
 
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.previews import grey, middle, png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.errors import PartitionError, unknown
+from cyto_kedro.kedro_private import ImagePreview
 from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Block, Grain, Partitions, parse_id
 

@@ -287,7 +287,9 @@ class _Scanner:
         url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
         try:
             header: Any = (
-                ome_zarr.read_header(url, self._options, self._project is not None, self._z_is_time)
+                ome_zarr.read_header(
+                    url, self._options, self._project is not None, self._z_is_time, chunks=True
+                )
                 if path.endswith(".zarr")
                 else tiff_header.read_header(
                     self._fs,
