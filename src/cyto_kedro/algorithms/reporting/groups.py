@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from cyto_kedro.errors import ConfigError, InputError, unknown
-from cyto_kedro.schemas import ROLES
+from cyto_kedro.schemas import ROLES, Table, TableOf, empty
 
 NO_CONDITION = "(no condition)"
+T = TypeVar("T", bound=Table)
+
+
+def or_empty(given: TableOf[T] | None, table: type[T]) -> TableOf[T]:
+    """`given`, or where there is none a table of that kind without rows."""
+    return empty(table) if given is None else given
 
 
 def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd.DataFrame:
