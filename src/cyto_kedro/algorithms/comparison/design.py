@@ -111,7 +111,7 @@ def of_design(table: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     missing = sorted(set(table["fov"]) - set(design["fov"]))
     if missing:
         raise InputError(
-            f"comparison: {unknown('fov', missing[0], design['fov'])} Its condition is unknown; "
+            f"comparison: field {missing[0]!r} is not among the fields, so its condition is unknown; "
             "run ingestion again"
         )
     table = table.drop(columns=["condition", "replicate", "cluster"], errors="ignore")

@@ -35,10 +35,9 @@ def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd
         )
     missing = sorted(set(table["fov"]) - set(sample_sheet["fov"]))
     if missing:
-        known = sample_sheet["fov"].astype(str)
         raise InputError(
-            f"sample sheet: {unknown('fov', missing[0], known)} Without a row its condition is "
-            "unknown; add one to the sheet"
+            f"sample sheet: field {missing[0]!r} has no row (listed: "
+            f"{', '.join(map(str, sample_sheet['fov']))}), so its condition is unknown; add one"
         )
     sheet = sample_sheet.set_index("fov")
     added = {}
