@@ -11,13 +11,6 @@ from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.curves import draw_curves
-from cyto_kedro.algorithms.reporting.groups import (
-    between,
-    condition_order,
-    known,
-    of_role,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Roles,
@@ -31,7 +24,14 @@ from cyto_kedro.algorithms.reporting.plots import (
 )
 from cyto_kedro.algorithms.reporting.style import FAINT, colours, figure, strokes, styled
 from cyto_kedro.algorithms.reporting.summary import table
-from cyto_kedro.algorithms.reporting.survival import contact_intervals
+from cyto_kedro.core.groups import (
+    between,
+    condition_order,
+    known,
+    of_role,
+    with_condition,
+)
+from cyto_kedro.core.watched import contact_intervals
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

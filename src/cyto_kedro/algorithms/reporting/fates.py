@@ -7,12 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import (
-    between,
-    condition_order,
-    of_role,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     Roles,
     Sheet,
@@ -22,6 +16,12 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
 )
 from cyto_kedro.algorithms.reporting.style import INK, ROLE_COLOURS, figure, styled
+from cyto_kedro.core.groups import (
+    between,
+    condition_order,
+    of_role,
+    with_condition,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

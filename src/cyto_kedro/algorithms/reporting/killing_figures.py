@@ -10,11 +10,6 @@ from pydantic import Field
 from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.reporting.curves import draw_curves
 from cyto_kedro.algorithms.reporting.fates import draw_fates, fate_rows
-from cyto_kedro.algorithms.reporting.groups import (
-    condition_order,
-    of_role,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Roles,
@@ -33,7 +28,12 @@ from cyto_kedro.algorithms.reporting.style import (
     styled,
 )
 from cyto_kedro.algorithms.reporting.summary import table
-from cyto_kedro.algorithms.reporting.survival import target_intervals
+from cyto_kedro.core.groups import (
+    condition_order,
+    of_role,
+    with_condition,
+)
+from cyto_kedro.core.watched import target_intervals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,6 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.reporting.groups import condition_order, known, with_condition
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Roles,
@@ -24,6 +23,7 @@ from cyto_kedro.algorithms.reporting.plots import (
 )
 from cyto_kedro.algorithms.reporting.style import FAINT, INK, colours, figure, strokes, styled
 from cyto_kedro.algorithms.reporting.summary import table
+from cyto_kedro.core.groups import condition_order, known, with_condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.reporting.groups import of_role, with_condition
 from cyto_kedro.algorithms.reporting.overlays import time_stamp
 from cyto_kedro.algorithms.reporting.plots import Sheet, in_words, pictures, short
 from cyto_kedro.algorithms.reporting.style import INK, ROLE_COLOURS, figure, styled
 from cyto_kedro.algorithms.reporting.summary import table
+from cyto_kedro.core.groups import of_role, with_condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,8 +24,8 @@ from cyto_kedro.algorithms.reporting.drawing import (
     segmentation_overlay,
     track_overlay,
 )
-from cyto_kedro.algorithms.reporting.groups import of_role
 from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, rgb_png
+from cyto_kedro.core.groups import of_role
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.images import Picture
 

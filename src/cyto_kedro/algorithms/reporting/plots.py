@@ -11,8 +11,8 @@ import pandas as pd
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
-from cyto_kedro.algorithms.reporting.groups import known
 from cyto_kedro.algorithms.reporting.style import figure, png, styled
+from cyto_kedro.core.groups import known
 from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from cyto_kedro.algorithms.reporting.findings import (
     per_replicate,
     related,
 )
-from cyto_kedro.algorithms.reporting.groups import with_condition
 from cyto_kedro.algorithms.reporting.style import colours
 from cyto_kedro.algorithms.reporting.summary import Summary, table
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
+from cyto_kedro.core.groups import with_condition
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 

@@ -13,7 +13,7 @@ from cyto_kedro.pipelines.contacts import (
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return motion() + touching() + killing()
+    return motion() + touching() + death() + killing()
 
 
 def motion() -> Pipeline:
@@ -58,10 +58,10 @@ def touching() -> Pipeline:
     )
 
 
-def killing() -> Pipeline:
-    """Who is dead, who died, who killed whom, told of each cell."""
+def death() -> Pipeline:
+    """Who is dead in a frame, who died, and what became of the others."""
     return category(
-        "contacts.killing",
+        "contacts.death",
         [
             node(
                 lift(nodes.estimate_viability, by="population"),
@@ -81,6 +81,15 @@ def killing() -> Pipeline:
                 ["observed_deaths", "fates"],
                 name="call_deaths",
             ),
+        ],
+    )
+
+
+def killing() -> Pipeline:
+    """Who killed whom, and what that makes of each cell."""
+    return category(
+        "contacts.killing",
+        [
             node(
                 death_nodes.learn_killing,
                 [
