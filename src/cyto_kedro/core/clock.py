@@ -77,6 +77,14 @@ class Clock:
         high = np.searchsorted(self.frames, np.asarray(last, np.int64), side="right")
         return total[high] - total[low] if len(self.frames) else np.full(np.shape(first), np.nan)
 
+    def watched_min(self, frame: Any) -> np.ndarray:
+        """Observed minutes from the first timed frame to each of `frame`, pauses left out.
+
+        A second clock, which stands still in pauses: time at risk is told by it. Null where no
+        table tells.
+        """
+        return self._told(np.concatenate([[0.0], np.cumsum(self._durations())])[:-1], frame)
+
     def paused(self, before: Any, after: Any) -> Any:
         """Whether the film pauses anywhere between frames `before` and `after`."""
         paused = np.concatenate([[0], np.cumsum(self._pauses())])

@@ -64,8 +64,10 @@ def test_tighter_reach_and_its_units(make_points):
         assert contacts["track_id_b"].tolist() == [7] and n_untracked == 0
     with pytest.raises(ConfigError, match="pixel size"):
         join(touches.assign(distance_um=np.nan), points, max_distance_um=1.0)
-    with pytest.raises(ValueError, match="not both"):
-        ContactJoin(max_distance_px=1, max_distance_um=1)
+    # both: micrometres where the film is calibrated, pixels elsewhere
+    both = {"max_distance_px": 0.5, "max_distance_um": 1.0}
+    assert len(join(touches, points, **both)[0]) == 1
+    assert len(join(touches.assign(distance_um=np.nan), points, **both)[0]) == 0
 
 
 def test_join_ordinary_cases(make_points):

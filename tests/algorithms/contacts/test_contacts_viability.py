@@ -111,7 +111,7 @@ def test_fixed_threshold_control_and_state():
     control = cells_of(rng.normal(0, 2, 50))
     data = {"dataframe": dead, "marker": "Dead"}
     assert MarkerThreshold()({**data, "controls": {"live": control}})["dataframe"]["dead"].all()
-    pooled = MarkerThreshold().estimate({"dataframe": pd.concat([dead, control]), "marker": "Dead"})
+    pooled = MarkerThreshold().estimate(pd.concat([dead, control]), marker="Dead")
     assert MarkerThreshold()({**data, "state": pooled})["dataframe"]["dead"].all()
 
 

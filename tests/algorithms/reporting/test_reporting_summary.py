@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.groups import condition_order, of_role, with_condition
-from cyto_kedro.algorithms.reporting.summary import Summary, effector_hours
+from cyto_kedro.algorithms.reporting.summary import Summary
+from cyto_kedro.core.groups import condition_order, of_role, with_condition
+from cyto_kedro.core.watched import effector_hours
 from cyto_kedro.errors import ConfigError, InputError
 
 

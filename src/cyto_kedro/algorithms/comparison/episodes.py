@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.core.groups import of_role
 
 Term = Literal["ever_touched", "in_contact", "n_effectors", "n_met"]
 CELL = ["fov", "population", "track_id"]

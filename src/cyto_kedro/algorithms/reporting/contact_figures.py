@@ -11,14 +11,6 @@ from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.curves import draw_curves
-from cyto_kedro.algorithms.reporting.groups import (
-    between,
-    condition_order,
-    known,
-    of_role,
-    or_empty,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Drawn,
@@ -31,9 +23,10 @@ from cyto_kedro.algorithms.reporting.plots import (
     pictures,
     short,
 )
-from cyto_kedro.algorithms.reporting.style import FAINT, colours, figure, strokes, styled
-from cyto_kedro.algorithms.reporting.survival import contact_intervals
-from cyto_kedro.schemas import Bouts, Deaths, Fields, Frames, Kills, TableOf
+from cyto_kedro.core.groups import between, condition_order, known, of_role, with_condition
+from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.core.watched import contact_intervals
+from cyto_kedro.schemas import Bouts, Deaths, Fields, Frames, Kills, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

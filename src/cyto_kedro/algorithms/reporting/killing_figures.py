@@ -10,12 +10,6 @@ from pydantic import Field
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.curves import draw_curves
 from cyto_kedro.algorithms.reporting.fates import draw_fates, fate_rows
-from cyto_kedro.algorithms.reporting.groups import (
-    condition_order,
-    of_role,
-    or_empty,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Drawn,
@@ -27,15 +21,25 @@ from cyto_kedro.algorithms.reporting.plots import (
     pictures,
     short,
 )
-from cyto_kedro.algorithms.reporting.style import (
+from cyto_kedro.core.groups import condition_order, of_role, with_condition
+from cyto_kedro.core.style import (
     INK,
     colours,
     figure,
     strokes,
     styled,
 )
-from cyto_kedro.algorithms.reporting.survival import target_intervals
-from cyto_kedro.schemas import Bouts, Deaths, EffectorTallies, Fates, Frames, Kills, TableOf
+from cyto_kedro.core.watched import target_intervals
+from cyto_kedro.schemas import (
+    Bouts,
+    Deaths,
+    EffectorTallies,
+    Fates,
+    Frames,
+    Kills,
+    TableOf,
+    or_empty,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,6 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.reporting.groups import condition_order, known, or_empty, with_condition
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
     Drawn,
@@ -23,8 +22,9 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
     wrap,
 )
-from cyto_kedro.algorithms.reporting.style import FAINT, INK, colours, figure, strokes, styled
-from cyto_kedro.schemas import Motility, Msd, TableOf
+from cyto_kedro.core.groups import condition_order, known, with_condition
+from cyto_kedro.core.style import FAINT, INK, colours, figure, strokes, styled
+from cyto_kedro.schemas import Motility, Msd, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

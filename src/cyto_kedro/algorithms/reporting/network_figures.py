@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.reporting.groups import of_role, or_empty, with_condition
 from cyto_kedro.algorithms.reporting.overlays import time_stamp
 from cyto_kedro.algorithms.reporting.plots import Drawn, Roles, Sheet, in_words, pictures, short
-from cyto_kedro.algorithms.reporting.style import INK, ROLE_COLOURS, figure, styled
-from cyto_kedro.schemas import Fields, Frames, TableOf
+from cyto_kedro.core.groups import of_role, with_condition
+from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
+from cyto_kedro.schemas import Fields, Frames, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,10 +24,10 @@ from cyto_kedro.algorithms.reporting.drawing import (
     segmentation_overlay,
     track_overlay,
 )
-from cyto_kedro.algorithms.reporting.groups import of_role
 from cyto_kedro.algorithms.reporting.plots import Drawn, Roles
-from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, rgb_png
 from cyto_kedro.core.contract import Images, Labels
+from cyto_kedro.core.groups import of_role
+from cyto_kedro.core.style import FILM_COLOURS, rgb_png
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.images import Picture
 from cyto_kedro.schemas import Deaths, Frames, Kills, TableOf, TrackPoints, Viability

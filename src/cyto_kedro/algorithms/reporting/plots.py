@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
-from cyto_kedro.algorithms.reporting.groups import known
-from cyto_kedro.algorithms.reporting.style import figure, png, styled
+from cyto_kedro.core.groups import known
+from cyto_kedro.core.style import figure, png, styled
 from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:

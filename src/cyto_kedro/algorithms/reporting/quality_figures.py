@@ -8,10 +8,9 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.reporting.groups import or_empty
 from cyto_kedro.algorithms.reporting.plots import Drawn, in_words, pictures, wrap
-from cyto_kedro.algorithms.reporting.style import PALETTE, colours, figure, styled
-from cyto_kedro.schemas import Quality, TableOf
+from cyto_kedro.core.style import PALETTE, colours, figure, styled
+from cyto_kedro.schemas import Quality, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

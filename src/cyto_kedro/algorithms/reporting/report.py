@@ -21,13 +21,13 @@ from cyto_kedro.algorithms.reporting.findings import (
     per_replicate,
     related,
 )
-from cyto_kedro.algorithms.reporting.groups import or_empty, with_condition
-from cyto_kedro.algorithms.reporting.style import colours
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
+from cyto_kedro.core.groups import with_condition
+from cyto_kedro.core.style import colours
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
-from cyto_kedro.schemas import TableOf
+from cyto_kedro.schemas import TableOf, or_empty
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -11,21 +11,15 @@ import pandas as pd
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
-from cyto_kedro.algorithms.reporting.groups import (
-    any_known,
-    condition_order,
-    of_role,
-    or_empty,
-    with_condition,
-)
-from cyto_kedro.algorithms.reporting.survival import contact_intervals, kaplan_meier, median
-from cyto_kedro.core.clock import PAUSE
-from cyto_kedro.schemas import TableOf
+from cyto_kedro.core.groups import any_known, condition_order, of_role, with_condition
+from cyto_kedro.core.survival import kaplan_meier, median
+from cyto_kedro.core.watched import contact_intervals, effector_hours
+from cyto_kedro.schemas import TableOf, or_empty
 
 COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "unattributed_deaths")
 
 
-class Summarised(TypedDict):
+class Summed(TypedDict):
     """Numbers per field and per condition, and what to beware of (`quality_warnings`)."""
 
     by_fov: pd.DataFrame
@@ -69,7 +63,7 @@ class Summary(Algorithm):
         kills: TableOf[schemas.Kills] | None = None,
         quality: TableOf[schemas.Quality] | None = None,
         sample_sheet: pd.DataFrame | None = None,
-    ) -> Summarised:
+    ) -> Summed:
         """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
 
         Raises
@@ -163,55 +157,3 @@ def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:
         },
         dtype=float,
     )
-
-
-def effector_hours(
-    points: pd.DataFrame,
-    frames: pd.DataFrame,
-    effectors: list[str],
-    fates: pd.DataFrame | None = None,
-) -> dict[str, float]:
-    """Hours that effectors were watched alive, by fov; null where frame times are unknown.
-
-    The number of tracked, living effectors in each frame, integrated over time by the trapezoid
-    rule; frames excluded by the sample sheet are skipped, and a pause of the film (`core.clock`)
-    stands for one frame interval.
-
-    Parameters
-    ----------
-    points
-        `schemas.TrackPoints`; where it has a column ``dead``, dead points do not count.
-    frames
-        `schemas.Frames`.
-    effectors
-        Populations that count.
-    fates
-        `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight.
-    """
-    mine = while_alive(points[points["population"].isin(effectors)], fates)
-    seen = mine.groupby(["fov", "frame"]).size()
-    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
-    number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
-    used = used.assign(number=number.to_numpy(dtype=float))
-    before = used.groupby("fov")[["time_s", "number", "frame"]].shift()
-    passed = used["time_s"] - before["time_s"]
-    interval = (passed / (used["frame"] - before["frame"])).groupby(used["fov"])
-    usual = interval.transform("median") * (used["frame"] - before["frame"])
-    passed = passed.where(~(passed > PAUSE * usual), usual)
-    area = passed * (used["number"] + before["number"]) / 2
-    hours = area.groupby(used["fov"]).sum(min_count=1) / 3600.0
-    return {str(fov): float(value) for fov, value in hours.items()}
-
-
-def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:
-    """Track points of cells that live: before their death (`effector_hours`)."""
-    if "dead" in points.columns:
-        points = points[~points["dead"].fillna(False).astype(bool)]
-    if fates is None or not len(fates):
-        return points
-    gone = fates[fates["died"] | fates["dead_at_first_sight"]]
-    end = gone["death_frame"].astype("Float64").where(gone["died"], -1.0)
-    key = ["fov", "population", "track_id"]
-    ends = gone[key].assign(end=end.astype(float))
-    end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
-    return points[~(points["frame"].to_numpy() >= end_frame)]

@@ -28,7 +28,7 @@ def sum_encounters(
     data = {
         **context(group, manifest),
         "bouts": bouts,
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
     }
     return encounters.make()(data)["encounters"]
 
@@ -44,7 +44,7 @@ def look_around(
     data = {
         **context(group, manifest),
         "contacts": contacts,
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
         "populations": manifest.roles,
     }
     return neighbours.make()(data)["neighbours"]
@@ -63,7 +63,7 @@ def count_conjugates(
     data = {
         **context(group, manifest),
         "contacts": contacts,
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
         "viability": join(viability.values(), schemas.Viability),
         "frames": frames,
         "populations": manifest.roles,

@@ -23,7 +23,7 @@ def estimate_drift(
     """`schemas.Drift` of one field; the second has rows only where it is to be subtracted."""
     data = {
         **context(group, manifest),
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
         "populations": manifest.populations,
     }
     found = drift.make()(data)
@@ -38,7 +38,8 @@ def measure_motion(
     kinematics: ContactsSpec,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`schemas.Steps` and `schemas.Motility` of one population."""
-    data = {**context(group, manifest), "dataframe": without_drift(track_points, subtracted_drift)}
+    moved = without_drift(track_points, subtracted_drift)
+    data = {**context(group, manifest), "track_points": moved}
     found = kinematics.make()(data)
     return found["steps"], found["motility"]
 
@@ -52,7 +53,8 @@ def describe_motion(
     autocorrelation: ContactsSpec,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """`schemas.Msd`, `TrackFits`, `MotionFits` and `VelocityAutocorrelation` of one population."""
-    data = {**context(group, manifest), "dataframe": without_drift(track_points, subtracted_drift)}
+    moved = without_drift(track_points, subtracted_drift)
+    data = {**context(group, manifest), "track_points": moved}
     displaced, turned = msd.make()(data), autocorrelation.make()(data)
     fits = displaced["fits"].drop(columns=turned["fits"].columns[2:], errors="ignore")
     fits = schemas.conform(schemas.MotionFits, fits.merge(turned["fits"], on=["fov", "population"]))
@@ -83,7 +85,7 @@ def smooth_tracks(
         labels = labels.astype({"label": "int64"})
         beside = labels.merge(join(blocks, schemas.Cells), on=keys).drop(columns="label")
         steps = steps.merge(beside, on=["track_id", "frame"], how="left")
-    return algorithm({**context(group, manifest), "dataframe": steps})["smoothed_steps"]
+    return algorithm({**context(group, manifest), "steps": steps})["smoothed_steps"]
 
 
 def _chosen(

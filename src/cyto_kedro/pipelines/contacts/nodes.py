@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.contacts.viability import ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.pipelines.common import Group, condition_of, context, join
 
@@ -29,7 +30,7 @@ def join_contacts(
     data = {
         **context(group, manifest),
         "touches": join(touches.values(), schemas.Touches),
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
     }
     return contacts.make()(data)["contacts"]
 
@@ -46,8 +47,7 @@ def find_bouts(
     data = {
         **context(group, manifest),
         "contacts": contacts,
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
-        "tracks": join(tracks.values(), schemas.Tracks),
+        "track_points": join(track_points.values(), schemas.TrackPoints),
     }
     return bouts.make()(data)["bouts"]
 
@@ -66,15 +66,26 @@ def estimate_viability(
     of another plate may have been filmed with another exposure.
     """
     columns = [*_SHAPE, *_measured(manifest, group["population"])]
-    algorithm: Any = viability.make()
+    algorithm = _caller(viability)
     states: dict[str, Any] = {}
     for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
         narrow = [table[[name for name in columns if name in table]] for table in tables]
         pooled = join(narrow, schemas.Cells)
-        given = {"dataframe": pooled, "controls": _controls(pooled, fields)}
-        states[str(plate)] = algorithm.estimate({**given, **_dyes(manifest, group["population"])})
+        states[str(plate)] = algorithm.estimate(
+            pooled, controls=_controls(pooled, fields), **_dyes(manifest, group["population"])
+        )
     return states
+
+
+def _caller(viability: ContactsSpec) -> ViabilityCaller:
+    algorithm = viability.make()
+    if not isinstance(algorithm, ViabilityCaller):
+        raise ConfigError(
+            f"contacts.viability: {viability.name} does not say who lives (it must be a subclass of "
+            "cyto_kedro.algorithms.contacts.viability.ViabilityCaller, such as MarkerThreshold)"
+        )
+    return algorithm
 
 
 def _dyes(manifest: Manifest, population: str) -> dict[str, Any]:
@@ -120,8 +131,8 @@ def assess_viability(
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
     state = viability_state[plates(fields)["plate"].iloc[0]]
-    data = {"dataframe": cells, "state": state, **_dyes(manifest, group["population"])}
-    return viability.make()(data)["dataframe"]
+    data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
+    return _caller(viability)(data)["viability"]
 
 
 def call_deaths(
@@ -136,7 +147,7 @@ def call_deaths(
     data = {
         **context(group, manifest),
         "viability": join(viability.values(), schemas.Viability),
-        "dataframe": track_points,
+        "track_points": track_points,
         "tracks": tracks,
     }
     found = deaths.make()(data)
@@ -160,7 +171,7 @@ def attribute_kills(
         "deaths": join(observed_deaths.values(), schemas.Deaths),
         "fates": join(fates.values(), schemas.Fates),
         "contacts": contacts,
-        "models": attack_models,
+        "attack_models": attack_models,
         "condition": condition_of(fields, group["fov"]),
         "populations": manifest.roles,
     }

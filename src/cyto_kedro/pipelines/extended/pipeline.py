@@ -3,11 +3,12 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import NetworksSpec
 from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.contacts import column_nodes, contact_nodes, density_nodes, motion_nodes
 from cyto_kedro.pipelines.extended import nodes
-from cyto_kedro.pipelines.networks import nodes as network_nodes
-from cyto_kedro.pipelines.networks import spatial_nodes
+from cyto_kedro.pipelines.generated import generated
+from cyto_kedro.pipelines.networks.nodes import with_dead
 
 
 def create_pipeline() -> Pipeline:
@@ -100,45 +101,34 @@ def space_time() -> Pipeline:
                 "death_index",
                 name="index_deaths",
             ),
-            node(
-                lift(spatial_nodes.follow_clusters, by="fov"),
-                ["contact_nodes", "track_points", "manifest", "params:networks.clusters"],
-                "clusters",
-                name="follow_clusters",
+            generated(
+                "follow_clusters",
+                (NetworksSpec, "networks.clusters"),
+                "fov",
+                ["clusters"],
+                reads={"nodes": "contact_nodes"},
             ),
-            node(
-                lift(spatial_nodes.measure_space, by="fov", out=["fov"] * 2),
-                ["track_points", "viability", "manifest", "params:networks.spatial"],
+            generated(
+                "measure_space",
+                (NetworksSpec, "networks.spatial"),
+                "fov",
                 ["spatial_statistics", "nearest_neighbours"],
-                name="measure_space",
+                also=["viability"],
+                prepare=with_dead,
             ),
-            node(
-                lift(spatial_nodes.measure_death_spread, by="fov"),
-                [
-                    "fates",
-                    "contacts",
-                    "track_points",
-                    "manifest",
-                    "params:networks.death_spread",
-                ],
-                "death_spread",
-                name="measure_death_spread",
+            generated(
+                "measure_death_spread",
+                (NetworksSpec, "networks.death_spread"),
+                "fov",
+                ["death_spread"],
             ),
-            node(
-                lift(network_nodes.connect_space_time, by="fov"),
-                [
-                    "contacts",
-                    "bouts",
-                    "deaths",
-                    "kills",
-                    "tracks",
-                    "track_points",
-                    "viability",
-                    "manifest",
-                    "params:networks.space_time",
-                ],
-                "space_time_graph",
-                name="connect_space_time",
+            generated(
+                "connect_space_time",
+                (NetworksSpec, "networks.space_time"),
+                "fov",
+                {"network": "space_time_graph"},
+                also=["viability"],
+                prepare=with_dead,
             ),
         ],
     )
