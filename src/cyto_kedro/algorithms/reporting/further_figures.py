@@ -14,9 +14,9 @@ from pydantic import Field
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.motion_figures import draw_msd, msd_curves
 from cyto_kedro.algorithms.reporting.plots import Sheet, count, in_words, pictures, short
-from cyto_kedro.algorithms.reporting.style import colours, figure, strokes, styled
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.groups import condition_order, known, with_condition
+from cyto_kedro.core.style import colours, figure, strokes, styled
 from cyto_kedro.images import Picture
 from cyto_kedro.schemas import Fields, Msd
 

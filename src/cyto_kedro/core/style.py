@@ -1,0 +1,99 @@
+"""One look for every figure and overlay: colours, fonts, sizes, and how a picture is written.
+
+Colours are those of Okabe and Ito (2008, *Color Universal Design*), which stay apart for people
+with colour-blindness. On the dark ground of a film the same hues are used, lighter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
+FILM_COLOURS = {
+    "effector": "#2FD08C",
+    "target": "#5AA0FF",
+    "other": "#F0C040",
+    "death": "#FF6A1A",
+    "grey": "#FFFFFF",
+}
+# on white, by role; what is dead is marked by its shape too
+ROLE_COLOURS = {"effector": "#009E73", "target": "#0072B2", "other": "#999933", "death": "#D55E00"}
+STROKES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), (0, (7, 1.5, 1.5, 1.5)))
+INK, FAINT = "#222222", "#6E6E6E"
+
+_RC: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same text on every machine
+    "font.size": 10,
+    "text.parse_math": False,  # a field may be called a$b$
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.9,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "lines.linewidth": 2.0,
+    "lines.solid_capstyle": "round",
+    "figure.facecolor": "white",
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Inside, matplotlib draws in the project's style; outside nothing changes."""
+    import matplotlib
+
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure, in inches, that no global state of pyplot knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(made)
+    return made
+
+
+def png(fig: Figure, dpi: int = 144) -> bytes:
+    """Write `fig` as PNG. The bytes hold no date or version, so equal figures give equal bytes."""
+    buffer = BytesIO()
+    with styled():
+        fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def rgb_png(rgb: np.ndarray) -> bytes:
+    """Write an RGB uint8 image (Y, X, 3) as PNG."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name, by order of first appearance; the palette repeats after eight."""
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
+
+
+def strokes(names: Iterable[str]) -> dict[str, Any]:
+    """A line style for each name, so that curves are told apart in grey too; repeats after four."""
+    return {name: STROKES[i % len(STROKES)] for i, name in enumerate(dict.fromkeys(names))}
