@@ -1,4 +1,4 @@
-"""Condition and replicate of every field, and the time that cells were watched."""
+"""Which conditions are compared with which; the design itself is `core.groups`'."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.core.groups import design, of_design
+from cyto_kedro.core.watched import watched
 from cyto_kedro.errors import ConfigError, unknown
+
+__all__ = ["ALL", "clocked", "design", "of_design", "reference_of", "strata", "watched"]
 
 ALL = "(all)"
 

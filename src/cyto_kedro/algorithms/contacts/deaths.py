@@ -201,7 +201,7 @@ class HysteresisDeaths(DeathCaller):
     [[1, 4, 5]]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")
@@ -241,7 +241,8 @@ class HysteresisDeaths(DeathCaller):
             "min_dead", not np.isnan(clock.duration_min(frame)).any()
         )
         summed = series.lasting(clock) if timed else np.arange(n + 1)
-        lasting = (summed[stop] - summed[start] >= least - 1e-9) | (stop == track_stop)
+        least -= clock.jitter_min if timed else 1e-9
+        lasting = (summed[stop] - summed[start] >= least) | (stop == track_stop)
         candidate = np.flatnonzero(dead[start] & lasting & (share >= self.min_dead_share))
         _, first = np.unique(track[candidate], return_index=True)
         run = candidate[first]
