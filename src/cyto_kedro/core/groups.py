@@ -109,8 +109,8 @@ def of_design(table: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     missing = sorted(set(table["fov"]) - set(design["fov"]))
     if missing:
         raise InputError(
-            f"sample sheet: {unknown('fov', missing[0], design['fov'])} Without a row its condition is "
-            "unknown; add one to the sheet"
+            f"sample sheet: field {missing[0]!r} has no row (listed: "
+            f"{', '.join(map(str, design['fov']))}), so its condition is unknown; add one"
         )
     twice = design.loc[design["fov"].duplicated(), "fov"]
     if len(twice):

@@ -335,7 +335,7 @@ def test_no_cells_and_a_field_without_row() -> None:
         data | {"replicate_summaries": table, "reference": None, "paired": None}
     )
     assert nothing["comparisons"]["note"].str.contains("no p-value").all()
-    with pytest.raises(InputError, match="unknown fov 'A'"):
+    with pytest.raises(InputError, match="field 'A' has no row"):
         ReplicateValues()(assay() | {"design": data["design"].iloc[1:]})
 
 

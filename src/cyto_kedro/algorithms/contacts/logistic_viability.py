@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.errors import ConfigError, InputError, missing, unknown
 
 _LEAST_CONTROLS = 10
 
@@ -205,7 +205,7 @@ class LogisticViability(ViabilityCaller):
             name = f"{channels[marker]}_{self.stat}"
             if name not in cells:
                 have = [str(each) for each in cells if str(each).endswith(f"_{self.stat}")]
-                raise InputError(f"LogisticViability: {unknown('column', name, have)}")
+                raise InputError(f"LogisticViability: {missing('column', name, have)}")
             found[:, column] = cells[name].to_numpy(float)
             bad = np.flatnonzero(~np.isfinite(found[:, column]))
             if len(bad):

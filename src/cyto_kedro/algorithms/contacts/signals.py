@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cyto_kedro.algorithms.contacts.viability import Dyes, MarkerThreshold
 from cyto_kedro.core.keys import divide
-from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.errors import ConfigError, InputError, missing
 
 
 class DeathIndex(MarkerThreshold):
@@ -81,7 +81,7 @@ class ShapeChange(MarkerThreshold):
     def _signal(self, cells: pd.DataFrame, dyes: Dyes) -> np.ndarray:
         for name in ("area_px", "perimeter_px"):
             if name not in cells:
-                raise InputError(f"ShapeChange: {unknown('column', name, map(str, cells))}")
+                raise InputError(f"ShapeChange: {missing('column', name, map(str, cells))}")
         area, perimeter = (cells[name].to_numpy(float) for name in ("area_px", "perimeter_px"))
         if self.feature == "shrinkage":
             return 1000 / area

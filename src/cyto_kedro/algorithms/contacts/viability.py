@@ -18,7 +18,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.errors import InputError, missing
 
 # share of variance between the halves of Otsu's split: 0.64 for a normal and 0.75 for a flat
 # distribution, so more than this is not one group
@@ -229,7 +229,7 @@ class MarkerThreshold(ViabilityCaller):
         if column not in cells:
             have = [str(name) for name in cells if str(name).endswith(f"_{self.stat}")]
             raise InputError(
-                f"viability: {unknown('column', column, have)} The death marker must be a channel "
+                f"viability: {missing('column', column, have)} The death marker must be a channel "
                 f"that was measured at tabulation"
             )
         signal = cells[column].to_numpy(float)
