@@ -61,7 +61,7 @@ class Bouts(Algorithm):
     version: ClassVar[int] = 4
 
     max_gap: Duration = Field(
-        default=Duration(min=2, frames=1), description="time apart that a bout may bridge in one go"
+        default=Duration(min=3, frames=1), description="time apart that a bout may bridge in one go"
     )
     min_frames: int = Field(default=1, ge=1, description="contact frames that a bout needs")
     min_duration: Duration | None = Field(

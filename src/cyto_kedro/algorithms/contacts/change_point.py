@@ -67,7 +67,7 @@ class ChangePointDeaths(DeathCaller):
     penalty: float = Field(default=2.0, ge=0, description="times log n, on the likelihood ratio")
     least_noise: float = Field(default=0.5, gt=0, description="sd of the logit")
     min_dead: Duration = Field(
-        default=Duration(min=6, frames=3),
+        default=Duration(min=5, frames=3),
         description="what the detections from the death on stand for, or up to the track's end",
     )
     min_dead_share: float = Field(

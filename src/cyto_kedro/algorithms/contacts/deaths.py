@@ -81,7 +81,7 @@ class DeathCaller(Algorithm):
         default=Length(um=6.0, px=0.0), description="how far a body may lie; 0 or null: off"
     )
     body_max_gap: Duration = Field(
-        default=Duration(min=4, frames=2), description="time missing at most"
+        default=Duration(min=5, frames=2), description="time missing at most"
     )
 
     @abstractmethod
@@ -225,7 +225,7 @@ class HysteresisDeaths(DeathCaller):
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")
     min_dead: Duration = Field(
-        default=Duration(min=6, frames=3), description="what detections in a row stand for"
+        default=Duration(min=5, frames=3), description="what detections in a row stand for"
     )
     min_alive_frames: int = Field(default=1, ge=1, description="detections before the death")
     min_dead_share: float = Field(
