@@ -8,7 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
-# one line per package while pip works, so that a first install does not look like a standstill
+# one line per package while pip works, so that a first install does not look like a standstill; bytecode is
+# written as modules are first imported (`--no-compile`), since most never are
 SAY := | awk '/^Collecting/ {n += 1; printf "  %3d  %s\n", n, $$2; fflush()} /^Installing collected/ {print "  unpacking them"; fflush()}'
 # processes for the tests; a file's tests stay together, since they share what they simulate
 WORKERS ?= 2
@@ -24,10 +25,11 @@ demo: $(VENV)/.core
 
 test: check test-slurm test-all
 
-# What a slip breaks first, within a minute: no whole runs, no examples drawn at random.
+# What a slip breaks first, within a minute: no whole runs, no simulated assays, no examples drawn at random.
+STAGES := preprocessing segmentation tabulation tracking contacts networks
 smoke: $(VENV)/.dev
-	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" \
-		tests/test_*.py tests/core tests/datasets tests/docs tests/algorithms
+	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" -k "not memory" \
+		tests/test_*.py tests/core tests/datasets tests/algorithms/test_*.py $(addprefix tests/algorithms/,$(STAGES))
 
 test-quick: $(VENV)/.dev
 	$(PYTEST) -q -m "not slow and not slurm"
@@ -78,13 +80,13 @@ $(VENV)/bin/python:
 
 $(VENV)/.core: $(VENV)/bin/python requirements/core.lock pyproject.toml
 	@echo "Installing $$(grep -c == requirements/core.lock) packages into $(VENV), once: one to three minutes."
-	@$(PIP) --require-hashes -r requirements/core.lock $(SAY)
+	@$(PIP) --no-compile --require-hashes -r requirements/core.lock $(SAY)
 	@$(PIP) -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core requirements/dev.lock
 	@echo "Installing the tools for tests and docs into $(VENV), once."
-	@$(PIP) --require-hashes -r requirements/dev.lock $(SAY)
+	@$(PIP) --no-compile --require-hashes -r requirements/dev.lock $(SAY)
 	@touch $@
 
 $(VENV)/.ruff: $(VENV)/bin/python requirements/dev.lock

@@ -15,6 +15,7 @@ from pages import prose, table, unit
 from cyto_kedro import schemas
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base"
+TRUTH = ("track_points", "tracks", "contacts", "deaths", "kills")  # made by the simulation
 HEADER = ("column", "type", "unit", "empty?", "meaning")
 
 INTRO = """# Tables
@@ -258,9 +259,13 @@ def _stored() -> dict[str, list[str]]:
     for file in sorted(CONF.glob("catalog*.yml")):
         entries: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
         for dataset, entry in entries.items():
-            held = entry.get("validator") if isinstance(entry, dict) else None
-            if held is not None:
-                found[held["options"]["table"]].append(f"`{dataset}`: `{_file(entry)}`")
+            if dataset.startswith("_") or not isinstance(entry, dict) or "validator" not in entry:
+                continue
+            # an entry of a pattern stands for the tables that the simulation makes
+            named = TRUTH if "{table}" in dataset else (entry["validator"]["options"]["table"],)
+            for name in named:
+                text = f"`{dataset}`: `{_file(entry)}`".replace("{table}", name)
+                found[name].append(text)
     # the truth of a simulation comes after what the analysis makes
     return {
         name: sorted(each, key=lambda text: "<simulated>" in text) for name, each in found.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from typing import Any
 
 import click
 import pandas as pd
-from kedro.framework.cli.project import run
 from kedro.framework.session import KedroSession
+from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.console import expected, plain_errors, said
 from cyto_kedro.currency import stale_groups
@@ -23,7 +24,10 @@ from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import Block, parse_id, partition_id
+from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
+from cyto_kedro.runner.graph import places_of
+from cyto_kedro.runner.holding import Hold
 from cyto_kedro.runner.report import usage
 
 log = logging.getLogger(__name__)
@@ -34,6 +38,9 @@ __all__ = ["cli", "run"]  # what Kedro looks for here: `run` where the package i
 @click.group(name="cyto_kedro")
 def cli() -> None:
     """The project's own commands."""
+
+
+cli.add_command(run)
 
 
 @cli.group()
@@ -57,6 +64,11 @@ class Opened:
             self.path, env=self.env, conf_source=self.conf_source, runtime_params=self.params
         )
         return session.load_context().catalog
+
+
+def _writing(catalog: Any, *names: str) -> Hold:
+    """The leases of the datasets that a command writes."""
+    return Hold(places_of(catalog, names), "kedro cyto")
 
 
 class ProjectCommand(click.Command):
@@ -94,14 +106,16 @@ def correct(project: Opened, dataset: str, partition: str, file: Path, who: str,
     """Put FILE in place of PARTITION of DATASET, and record who did it and why.
 
     A mask saved from napari or Fiji for `labels`, a table with joined tracks for `track_points`.
-    What depends on it is redone by the next run with
-    --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs, and nothing else.
+    What depends on it is redone by the next ``kedro run``, and nothing else.
     """
-    put_in_place(project.catalog, dataset, partition, file, who, why)
+    catalog = project.catalog
+    if dataset not in catalog:
+        raise InputError(unknown("dataset", dataset, catalog.keys()))
+    with _writing(catalog, dataset):
+        put_in_place(catalog, dataset, partition, file, who, why)
     click.secho(f"{dataset} {partition} is now {file}", fg="green")
     click.echo(
-        "Redo what depends on it: kedro run --runner cyto_kedro.runner.PartitionRunner "
-        "--only-missing-outputs" + (f" --env {project.env}" if project.env else "")
+        "Redo what depends on it: kedro run" + (f" --env {project.env}" if project.env else "")
     )
 
 
@@ -183,10 +197,11 @@ def trackmate(project: Opened, file: Path, fov: str, population: str, who: str) 
     """Go on from a TrackMate session FILE (XML) of FOV, whose spots are POPULATION.
 
     Needs ``kedro run --pipelines ingestion`` before. Masks (the spots' outlines, or disks) and
-    tracks are put in place as corrections; the next run with
-    --runner cyto_kedro.runner.PartitionRunner --only-missing-outputs measures and goes on.
+    tracks are put in place as corrections; the next ``kedro run`` measures and goes on.
     """
-    n_spots, n_tracks = read_session(project.catalog, file, fov, population, who)
+    catalog = project.catalog
+    with _writing(catalog, "labels", "track_points"):
+        n_spots, n_tracks = read_session(catalog, file, fov, population, who)
     click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
 
 
@@ -246,7 +261,8 @@ def uncorrect(project: Opened, dataset: str, partition: str) -> None:
     if dataset not in catalog:
         raise InputError(unknown("dataset", dataset, catalog.keys()))
     held = catalog.get(dataset)
-    was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
+    with _writing(catalog, dataset):
+        was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
     if was is None:
         raise click.ClickException(f"{dataset} {partition} holds no correction")
     click.echo(f"{dataset} {partition}: the correction of {was.who} is dropped")
@@ -278,6 +294,23 @@ def status(project: Opened, pipeline: str) -> None:
             click.echo(f"{node.name:26} current")
         else:
             click.echo(f"{node.name:26} {len(stale)} to run: {stale[0].reason}")
+
+
+@cyto.command()
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), default=None)
+@click.pass_obj
+def schema(metadata: ProjectMetadata, output: Path | None) -> None:
+    """Write a JSON schema of all parameters, for editors; by default conf/parameters.schema.json.
+
+    With ``# yaml-language-server: $schema=../parameters.schema.json`` as its first line a YAML file of
+    an environment is completed and checked as it is typed.
+    """
+    from cyto_kedro.parameters.schema import json_schema
+
+    path = output or Path(metadata.project_path) / "conf" / "parameters.schema.json"
+    text = json.dumps(json_schema(), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    click.secho(f"{path} written", fg="green")
 
 
 @cyto.command(name="runs", cls=ProjectCommand)

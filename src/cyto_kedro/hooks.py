@@ -35,6 +35,10 @@ from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.runner import history
+from cyto_kedro.runner.base import refused
+from cyto_kedro.runner.graph import output_places
+from cyto_kedro.runner.holding import sign_of_life
+from cyto_kedro.runner.process import whoami
 
 log = logging.getLogger(__name__)
 
@@ -68,17 +72,13 @@ class CheckHooks:
     ) -> None:
         """Check the runner's abilities, all parameter blocks together, and the plan on disk."""
         runner = str(run_params.get("runner"))
+        if said := refused(runner.partition(" object")[0], is_async=False):
+            raise ConfigError(said)
         if run_params.get("only_missing_outputs") and "cyto_kedro.runner" not in runner:
             raise ConfigError(
                 "--only-missing-outputs under this runner would skip a node as soon as one of its "
-                "partitions exists, and call a half-finished run complete. Use it with "
-                "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner, which decide by partition."
-            )
-        if "ParallelRunner" in runner:
-            raise ConfigError(
-                "ParallelRunner hands whole datasets to other processes, which partitions on disk do "
-                "not need. For many processes take --runner cyto_kedro.runner.PartitionRunner "
-                "--runner-params resources=local, which runs each partition apart"
+                "partitions exists, and call a half-finished run complete. Leave --runner out, or use "
+                "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner: they decide by partition."
             )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
         asked = {name for name in pipeline.inputs() if name.startswith("params:")}
@@ -235,7 +235,8 @@ class LedgerHooks:
         self._manifest = {
             "run_id": self._run_id,
             "state": "running",
-            **history.where(),
+            **whoami(),
+            "lease": sign_of_life(output_places(pipeline, catalog), self._root / "runs"),
             "started": datetime.now(UTC).isoformat(),
             "command": sys.argv,
             "runner": str(run_params.get("runner")),

@@ -1,82 +1,15 @@
-"""From a name in YAML to an algorithm class, checked before anything runs.
-
-A class is found by scanning the modules of its stage, ``cyto_kedro.algorithms.<stage>``, or in the
-entry-point group ``cyto_kedro.<stage>`` of any installed package. Nothing is listed by hand: a new
-class in a stage's module is found by its name.
-"""
+"""From a name in YAML to an algorithm, checked before anything runs (`algorithms.listing` finds it)."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm, construct
+from cyto_kedro.algorithms.listing import STAGES, algorithms
 from cyto_kedro.errors import ConfigError, unknown
-
-STAGES = (
-    "preprocessing",
-    "segmentation",
-    "tabulation",
-    "tracking",
-    "contacts",
-    "networks",
-    "comparison",
-    "simulation",
-    "reporting",
-)
-
-
-@cache
-def algorithms(stage: str) -> dict[str, type[Algorithm]]:
-    """Every algorithm class of `stage` by name: the project's own, then entry points.
-
-    Raises
-    ------
-    ConfigError
-        If `stage` is unknown, or two packages offer the same name.
-    """
-    if stage not in STAGES:
-        raise ConfigError(unknown("stage", stage, STAGES))
-    package = importlib.import_module(f"cyto_kedro.algorithms.{stage}")
-    found: dict[str, type[Algorithm]] = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        for name, cls in inspect.getmembers(module, inspect.isclass):
-            own = cls.__module__ == module.__name__
-            if own and issubclass(cls, Algorithm) and _is_whole(cls):
-                if name in found:
-                    raise ConfigError(
-                        f"two {stage} algorithms are called {name!r}: in {found[name].__module__} and "
-                        f"{cls.__module__}; rename one"
-                    )
-                found[name] = cls
-    for entry in entry_points(group=f"cyto_kedro.{stage}"):
-        obj = entry.load()
-        if entry.name in found and found[entry.name] is not obj:
-            raise ConfigError(
-                f"two {stage} algorithms are called {entry.name!r}: {found[entry.name].__module__} "
-                f"and {entry.value}; rename the entry point of {entry.dist}"
-            )
-        if not (inspect.isclass(obj) and issubclass(obj, Algorithm)):
-            raise ConfigError(
-                f"entry point {entry.name!r} ({entry.value}) is not a subclass of "
-                f"cyto_kedro.algorithms.Algorithm"
-            )
-        found[entry.name] = obj
-    return found
-
-
-def _is_whole(cls: type[Algorithm]) -> bool:
-    """Whether a class can be used, and is no mere base of others."""
-    runs = cls.run is not Algorithm.run or cls.__call__ is not Algorithm.__call__
-    return runs and not inspect.isabstract(cls)
 
 
 def find(stage: str, name: str) -> type[Algorithm]:
@@ -103,6 +36,8 @@ def build(stage: str, name: str, args: dict[str, Any] | None = None) -> Algorith
     """
     return construct(find(stage, name), args)
 
+
+__all__ = ["STAGES", "AlgorithmSpec", "Spec", "algorithms", "build", "find"]
 
 Kind = TypeVar("Kind", bound=Algorithm)
 
@@ -167,9 +102,12 @@ class Spec(AlgorithmSpec, Generic[Kind]):
             If it is of another kind: says what it is and where it is named.
         """
         found = find(self.stage, self.name)
-        for other, remedy in self.elsewhere:
-            if issubclass(found, other):
-                raise ConfigError(f"{self.name} {remedy.replace('NAME', self.name)}")
-        if not issubclass(found, self.kind):
-            raise ConfigError(f"{self.name} {self.otherwise}")
+        if why := self.refuses(found):
+            raise ConfigError(f"{self.name} {why.replace('NAME', self.name)}")
         return cast(Kind, construct(found, self.args))
+
+    @classmethod
+    def refuses(cls, found: type[Algorithm]) -> str:
+        """Why a class cannot stand here; empty where it can."""
+        why = next((remedy for other, remedy in cls.elsewhere if issubclass(found, other)), "")
+        return why or ("" if issubclass(found, cls.kind) else cls.otherwise)

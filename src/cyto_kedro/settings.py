@@ -2,8 +2,17 @@
 
 from cyto_kedro.hooks import CheckHooks, FurtherHooks, LedgerHooks
 from cyto_kedro.runner.context import ContextHooks
+from cyto_kedro.runner.holding import LeaseHooks
 from cyto_kedro.runner.status import RunStatusHooks
 
-HOOKS = (CheckHooks(), LedgerHooks(), FurtherHooks(), ContextHooks(), RunStatusHooks())
+# the later is asked first, but for CheckHooks: a run that may not write leaves no manifest
+HOOKS = (
+    CheckHooks(),
+    LedgerHooks(),
+    LeaseHooks(),
+    FurtherHooks(),
+    ContextHooks(),
+    RunStatusHooks(),
+)
 
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}

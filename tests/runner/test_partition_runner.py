@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,15 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
-from kedro.runner import ThreadRunner
+from kedro.runner import SequentialRunner, ThreadRunner
 
 from cyto_kedro.cli import cli
 from cyto_kedro.datasets import LabelDataset
-from cyto_kedro.errors import ConfigError, RunFailedError
+from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
 from cyto_kedro.pipeline_registry import ANALYSIS
 from cyto_kedro.registry import algorithms
-from cyto_kedro.runner import PartitionRunner
+from cyto_kedro.runner import PartitionRunner, history
+from cyto_kedro.runner.holding import Hold
 from tiny_project import Project
 
 STAGES = (*ANALYSIS[:-1], "extended")  # drawing takes most of the time, and is made by every run
@@ -118,7 +121,7 @@ def test_a_corrected_mask_redoes_what_depends_on_it_and_is_kept(
         monkeypatch=monkeypatch,
     )
     assert done.exit_code == 0, done.output
-    assert "--only-missing-outputs" in done.output
+    assert "Redo what depends on it: kedro run" in done.output
     saved = set(project.resume(*STAGES)) - ALWAYS
     assert ("cells", "treated_1/TCell/t0007-0008") in saved
     assert {name for name, each in saved if each.startswith("control_1")} <= OVER_ALL_FIELDS
@@ -352,3 +355,59 @@ def test_kedros_runners_are_refused_for_only_missing_outputs(project: Project) -
 def test_asynchronous_loading_is_refused() -> None:
     with pytest.raises(ValueError, match="--async"):
         PartitionRunner(is_async=True)
+
+
+@pytest.mark.parametrize("runner", [PartitionRunner, SequentialRunner, ThreadRunner])
+def test_no_runner_writes_what_another_run_writes(project: Project, runner: Any) -> None:
+    """Another clone of the project on the same data folder, or a second terminal."""
+    before, runs = project.files(), sorted((project.path / "runs").iterdir())
+    with Hold([str(project.path / "data/03_primary/labels")], "the_other"):
+        with pytest.raises(RunStoppedError, match=r"labels is being written by run the_other"):
+            project.run("segmentation", runner=runner())
+        with pytest.raises(RunStoppedError, match="the_other"):
+            project.run("segmentation", runner=runner())
+    assert project.files() == before
+    assert len(sorted((project.path / "runs").iterdir())) - len(runs) == (
+        2 if runner is PartitionRunner else 0  # a runner of ours leaves a manifest that says why
+    )
+    project.run("segmentation", runner=runner())  # nothing is held any more
+    assert not (project.path / "data/.leases").exists()
+
+
+def test_a_correction_waits_for_the_run_that_writes_the_same(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = "treated_1/TCell/t0007-0008"
+    mask = project.catalog.get("labels").load_one(identity)
+    LabelDataset(filepath=tmp_path / "corrected.tif").save(mask)
+    words = ("correct", "labels", identity, str(tmp_path / "corrected.tif"))
+    by = ("--who", "Ana", "--why", "dirt")
+    with Hold([str(project.path / "data/03_primary/labels")], "the_other"):
+        for command in ((*words, *by), ("uncorrect", "labels", identity)):
+            done = cyto(project, *command, monkeypatch=monkeypatch)
+            assert done.exit_code != 0 and "written by run the_other" in done.output
+    assert cyto(project, *words, *by, monkeypatch=monkeypatch).exit_code == 0
+
+
+def test_a_killed_run_is_called_so_from_another_machine(project: Project) -> None:
+    folder = max((project.path / "runs").glob("*/manifest.json")).parent
+    manifest = project.manifest()
+    lease = Path(manifest["lease"])
+    assert lease.parent.name == ".leases"
+
+    def write(**more: Any) -> None:
+        running = manifest | {"state": "running", **more}
+        (folder / "manifest.json").write_text(json.dumps(running))
+
+    write(host="elsewhere")
+    lease.parent.mkdir(exist_ok=True)
+    lease.write_text(json.dumps({"run_id": manifest["run_id"]}))
+    assert history.read(folder)["state"] == "running"
+    os.utime(lease, (1, 1))
+    assert history.read(folder)["state"] == "killed"
+    lease.unlink()
+    assert history.read(folder)["state"] == "killed"
+    write(pid=2**22 + 5)
+    assert history.read(folder)["state"] == "killed"
+    write()
+    assert history.read(folder)["state"] == "running"  # the process of this test

@@ -1,8 +1,23 @@
 """Layer 2: plain Python algorithms, arrays and tables in, arrays and tables out.
 
 Nothing here knows of Kedro, files, partitions or schedulers (the import contract holds that).
+``algorithms("segmentation")``, or ``algorithms.available("segmentation")``, lists what there is.
 """
 
-from cyto_kedro.algorithms.base import Algorithm, length_px
+import sys
+from types import ModuleType
 
-__all__ = ["Algorithm", "length_px"]
+from cyto_kedro.algorithms.base import Algorithm, length_px
+from cyto_kedro.algorithms.listing import Listing, available
+
+__all__ = ["Algorithm", "available", "length_px"]
+
+
+class _Package(ModuleType):
+    """A package that can be asked what it holds."""
+
+    def __call__(self, stage: str | None = None) -> Listing:
+        return available(stage)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -11,13 +11,13 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from kedro_datasets._typing import ImagePreview
 
 from cyto_kedro.datasets import safe_pickle
 from cyto_kedro.datasets.atomic import FileDataset, write_bytes
 from cyto_kedro.datasets.table import to_arrow
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.graphs import KIND, FrameGraphs
+from cyto_kedro.kedro_private import ImagePreview
 
 EXPORTS = ("graphml", "tables")
 DRAWN = 400

@@ -6,7 +6,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from kedro_datasets._typing import ImagePreview
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
@@ -16,6 +15,7 @@ from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Image, ImageInfo
+from cyto_kedro.kedro_private import ImagePreview
 
 PIXELS = ("uint8", "uint16", "float32")
 

@@ -6,11 +6,11 @@ import os
 from importlib import import_module
 from typing import Any
 
-from kedro_datasets._typing import JSONPreview
 from pydantic import BaseModel, ValidationError
 
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.kedro_private import JSONPreview
 
 
 class ModelDataset(FileDataset[BaseModel, BaseModel]):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from kedro_datasets._typing import JSONPreview
-
 from cyto_kedro.datasets import safe_pickle
 from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.kedro_private import JSONPreview
 
 
 class ObjectDataset(FileDataset[Any, Any]):

@@ -6,11 +6,10 @@ from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
-from kedro_datasets._typing import HTMLPreview, ImagePreview
-
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
+from cyto_kedro.kedro_private import HTMLPreview, ImagePreview
 
 WORDS = ("title", "caption", "alt")
 

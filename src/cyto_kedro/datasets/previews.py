@@ -7,7 +7,8 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from kedro_datasets._typing import ImagePreview
+
+from cyto_kedro.kedro_private import ImagePreview
 
 MAX_SIDE = 360
 

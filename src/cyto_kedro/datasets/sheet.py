@@ -120,7 +120,7 @@ class SampleSheetDataset(TableDataset):
 
     def preview(self, nrows: int = 5) -> Any:
         """The first rows for kedro-viz."""
-        from kedro_datasets._typing import TablePreview
+        from cyto_kedro.kedro_private import TablePreview
 
         return TablePreview(self.load().head(nrows).to_dict(orient="split"))
 

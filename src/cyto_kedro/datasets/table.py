@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from kedro.io import DatasetError
-from kedro_datasets._typing import TablePreview
 
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.delimited import as_typed, decode, harmless, split, tabulate, typed
 from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.kedro_private import TablePreview
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ so that a file cut short in transfer is found before hours of work.
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,14 +24,18 @@ from cyto_kedro.images import ImageInfo
 # what tifffile raises on files that are damaged or of another kind
 UNREADABLE = (
     tifffile.TiffFileError,
+    ArithmeticError,
     AttributeError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
     ValueError,
     struct.error,
 )
+
+MOST_PLANES = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,7 @@ def _header(
         info=(
             ome_info(ome, n_t, n_c, location, doubts)
             if ome is not None
-            else imagej_info(tif, n_t, location, doubts)
+            else imagej_info(tif, n_t, n_c, location, doubts)
         ),
         segment_rows=first.chunks[0] if pieces else height,
         n_z=n_z,
@@ -256,7 +261,12 @@ def arrange(
             "channel. Save it as OME-TIFF or as an ImageJ hyperstack."
         )
     shape = [n for _, n in leading]
-    planes = np.arange(int(np.prod(shape, dtype=int))).reshape(shape)
+    if math.prod(shape) > MOST_PLANES:
+        raise InputError(
+            f"{location} announces {math.prod(shape)} planes, more than a film has: its description is "
+            "damaged. Save it again."
+        )
+    planes = np.arange(math.prod(shape)).reshape(shape)
     for axis in "TCZ":
         if axis not in names:
             planes, names = planes[..., None], [*names, axis]

@@ -8,6 +8,8 @@ from typing import Any
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from cyto_kedro.kedro_private import given_names
+
 
 class Step(Node):
     """A node that lies in a category's namespace and goes by its own name.
@@ -48,6 +50,6 @@ def category(name: str, nodes: Iterable[Node]) -> Pipeline:
     """
     tags = name.split(".")
     return Pipeline(
-        Step(node.func, node._inputs, node._outputs, name=node.short_name, tags=tags, within=name)
+        Step(node.func, *given_names(node), name=node.short_name, tags=tags, within=name)
         for node in nodes
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -18,7 +19,7 @@ from cyto_kedro.runner.backend import Backend, Submission
 from cyto_kedro.runner.context import RunContext, context_of
 from cyto_kedro.runner.driver import Driver
 from cyto_kedro.runner.graph import find_stale, is_light, output_places, pipelines_of
-from cyto_kedro.runner.lease import Lease
+from cyto_kedro.runner.holding import Hold, held_by
 from cyto_kedro.runner.planning import plan_node, safe_name
 from cyto_kedro.runner.records import TaskFolder
 from cyto_kedro.runner.resources import Machine, ResourceFile, read_resources
@@ -39,18 +40,22 @@ class BatchRunner(AbstractRunner):
         Show the plan and run nothing.
     is_async
         Passed by Kedro; asynchronous loading cannot serve generator nodes and is refused.
+    again
+        Nodes that run whole even in a run of what is not current.
     """
 
     def __init__(
-        self, resources: str | None = None, dry_run: bool = False, is_async: bool = False
+        self,
+        resources: str | None = None,
+        dry_run: bool = False,
+        is_async: bool = False,
+        again: Sequence[str] = (),
     ) -> None:
-        if is_async:
-            raise ConfigError(
-                f"{type(self).__name__} cannot run with --async: its nodes are generators, which "
-                "Kedro saves one partition at a time"
-            )
+        if said := refused(type(self).__name__, is_async):
+            raise ConfigError(said)
         super().__init__(is_async=False)
         self._name, self._dry = resources, dry_run
+        self._again = frozenset(again)
         self._only_stale = False
 
     @abstractmethod
@@ -91,16 +96,16 @@ class BatchRunner(AbstractRunner):
             self._show(pipeline, catalog, file, backend, context, str(run_id))
             return
         driver_args = (pipeline, catalog, hook_manager, str(run_id), context, file, backend)
-        if backend is None or context is None:
-            Driver(*driver_args, only_stale=self._only_stale).run()
-            return
         try:
-            with Lease(
-                context.runs / ".leases", output_places(pipeline, catalog), str(run_id)
-            ) as lease:
-                Driver(*driver_args, only_stale=self._only_stale, lease=lease).run()
+            if (hold := held_by(hook_manager)) is not None:
+                Driver(*driver_args, self._only_stale, hold, self._again).run()
+                return
+            runs = None if context is None else context.runs
+            with Hold(output_places(pipeline, catalog), str(run_id), runs) as hold:
+                Driver(*driver_args, self._only_stale, hold, self._again).run()
         finally:
-            backend.close()
+            if backend is not None:
+                backend.close()
 
     def _show(
         self,
@@ -119,7 +124,9 @@ class BatchRunner(AbstractRunner):
                 click.echo(f"{node.name}: in the driver")
                 continue
             try:
-                groups, why = find_stale(node, catalog, self._only_stale)
+                groups, why = find_stale(
+                    node, catalog, self._only_stale and node.name not in self._again
+                )
             except Exception as error:  # noqa: BLE001 - its inputs are not there yet
                 text = str(error).splitlines()[0]
                 click.echo(f"{node.name}: cannot be planned yet, its inputs are not there ({text})")
@@ -151,6 +158,22 @@ class BatchRunner(AbstractRunner):
             f"In all: {tasks} tasks, about {files} files, at most {hours:.1f} CPU hours (if every task "
             "used all its time). Nothing was submitted."
         )
+
+
+def refused(runner: str, is_async: bool) -> str | None:
+    """Why nodes cannot run so, in a sentence; None where they can."""
+    if is_async:
+        return (
+            "--async cannot be used here: the nodes are generators, which Kedro saves one partition "
+            "at a time. Leave it out; --runner-params resources=local runs partitions side by side"
+        )
+    if runner.rsplit(".", 1)[-1].split(" ")[0] == "ParallelRunner":
+        return (
+            "ParallelRunner cannot run these nodes: it sends whole nodes to other processes, which "
+            "would not keep the ledger. Leave it out and give --runner-params resources=local: "
+            "PartitionRunner then runs partitions in several processes"
+        )
+    return None
 
 
 def check_names(file: ResourceFile, pipeline: Pipeline) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from typing import Any
 
 from kedro.pipeline import Pipeline
@@ -11,6 +12,7 @@ from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
 from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
+from cyto_kedro.kedro_private import with_func
 from cyto_kedro.lift import is_lifted, restrict
 from cyto_kedro.runner.adoption import take_over
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, may_retry, why
@@ -18,7 +20,7 @@ from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
 from cyto_kedro.runner.flow import Flow, NodeRun, ready
 from cyto_kedro.runner.graph import find_stale, groups_of, is_light, pipelines_of, sweep
-from cyto_kedro.runner.lease import Lease
+from cyto_kedro.runner.holding import Hold
 from cyto_kedro.runner.planning import Array, Group, again, key_of, plan_node
 from cyto_kedro.runner.records import GroupRecord
 from cyto_kedro.runner.report import Failure, failure_table, resume_command, task_line
@@ -41,8 +43,10 @@ class Driver:
         What nodes ask for.
     only_stale
         Run only what is not current.
-    lease
-        Held by the caller; a lost one stops the run.
+    hold
+        The leases that the caller holds; a lost one stops the run.
+    again
+        Nodes that run whole all the same.
     """
 
     def __init__(
@@ -55,11 +59,13 @@ class Driver:
         resources: ResourceFile,
         backend: Backend | None,
         only_stale: bool,
-        lease: Lease | None = None,
+        hold: Hold | None = None,
+        again: Collection[str] = (),
     ) -> None:
         self._pipeline, self._catalog, self._hooks = pipeline, catalog, hook_manager
         self._run_id, self._context, self._resources = run_id, context, resources
-        self._backend, self._only_stale, self._lease = backend, only_stale, lease
+        self._backend, self._only_stale, self._hold = backend, only_stale, hold
+        self._again = again
         self._todo: list[Node] = list(pipeline.nodes)
         self._running: dict[str, NodeRun] = {}
         self._flow = Flow(pipeline)
@@ -87,11 +93,11 @@ class Driver:
             if self._backend is not None and self._context is not None:
                 names = {node.name for node in self._pipeline.nodes}
                 self._left = take_over(self._backend, self._context, names, self._only_stale)
-            if self._lease is not None and not self._left:  # nobody else writes here
+            if self._hold is not None and not self._left:  # nobody else writes here
                 sweep(self._pipeline, self._catalog)
             tick = TICK_S
             while self._todo or self._running:
-                if self._lease is not None and self._lease.lost.is_set():
+                if self._hold is not None and self._hold.lost.is_set():
                     raise RunStoppedError("another driver took over this run's outputs")
                 moved = self._start_ready()
                 for state in list(self._running.values()):
@@ -141,6 +147,9 @@ class Driver:
     def _is_light(self, node: Node) -> bool:
         return self._backend is None or is_light(node, self._resources, self._homes)
 
+    def _stale_only(self, node: Node) -> bool:
+        return self._only_stale and node.name not in self._again
+
     def _start(self, node: Node) -> None:
         state = self._running[node.name] = NodeRun(node)
         state.adopted = {each for each in self._left if each.array.node == node.name}
@@ -156,7 +165,7 @@ class Driver:
                 state.total = len(state.waiting)
                 self._flow.expect(node, state.waiting)
                 return
-            groups, reason = find_stale(node, self._catalog, self._only_stale)
+            groups, reason = find_stale(node, self._catalog, self._stale_only(node))
         except Exception as error:  # noqa: BLE001 - nodes that do not depend on it go on
             self._unplanned(state, error)
             return
@@ -177,9 +186,9 @@ class Driver:
             taken = {key_of(group) for group in groups}
             state.waiting = [each for each in state.waiting if key_of(each) not in taken]
             stale, reason = groups, "all"
-            if self._only_stale:
+            if self._stale_only(node):
                 try:
-                    todo = node._copy(func=restrict(node.func, groups))
+                    todo = with_func(node, restrict(node.func, groups))
                     found, reason = find_stale(todo, self._catalog, True)
                 except Exception as error:  # noqa: BLE001 - as above
                     self._unplanned(state, error)
@@ -244,8 +253,8 @@ class Driver:
                 every = groups_of(node, self._catalog)
                 groups = ready(node, every, missing)
                 cut = [group for group in every if group not in groups]
-                todo = node._copy(func=restrict(node.func, groups))
-            if self._only_stale:
+                todo = with_func(node, restrict(node.func, groups))
+            if self._stale_only(node):
                 stale, reason = find_stale(todo, self._catalog, True)
                 if stale == []:
                     log.info("%s: current", node.name)
@@ -254,7 +263,7 @@ class Driver:
                     return
                 log.info("%s: %s to run (%s)", node.name, len(stale) if stale else "all", reason)
                 if stale is not None:
-                    todo = node._copy(func=restrict(node.func, stale))
+                    todo = with_func(node, restrict(node.func, stale))
             Task(
                 node=todo,
                 catalog=self._catalog,
@@ -386,7 +395,7 @@ class Driver:
             file.write(line + "\n")
 
     def _stop(self, error: BaseException) -> None:
-        if self._lease is not None and self._lease.lost.is_set():
+        if self._hold is not None and self._hold.lost.is_set():
             return  # the jobs are another driver's now
         if self._backend is not None:
             log.warning("cancelling this run's jobs (%s)", type(error).__name__)

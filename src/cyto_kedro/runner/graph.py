@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fsspec.implementations.local import LocalFileSystem
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
@@ -69,13 +70,24 @@ def pipelines_of(pipeline: Pipeline) -> Mapping[str, list[str]]:
 
 def output_places(pipeline: Pipeline, catalog: Any) -> list[str]:
     """Where a run writes: path (or name) of every output that outlives the process."""
+    return places_of(catalog, (name for node in pipeline.nodes for name in node.outputs))
+
+
+def places_of(catalog: Any, names: Iterable[str]) -> list[str]:
+    """Path (or URL) of every dataset that is kept in files."""
     places = []
-    for node in pipeline.nodes:
-        for name in node.outputs:
-            dataset = catalog.get(name)
-            path = getattr(dataset, "_path", None) or getattr(dataset, "_filepath", None)
-            if path is not None:
-                places.append(str(path) if "://" in str(path) else str(Path(str(path)).absolute()))
+    for name in names:
+        dataset = catalog.get(name)
+        path = getattr(dataset, "_path", None) or getattr(dataset, "_filepath", None)
+        fs = getattr(dataset, "_fs", None)
+        if path is None:
+            continue
+        if "://" in str(path):
+            places.append(str(path))
+        elif fs is not None and not isinstance(fs, LocalFileSystem):
+            places.append(str(fs.unstrip_protocol(str(path))))
+        else:
+            places.append(str(Path(str(path)).absolute()))
     return places
 
 

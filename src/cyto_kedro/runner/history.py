@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cyto_kedro.runner.lease import alive
+from cyto_kedro.runner.lease import is_over
+from cyto_kedro.runner.process import alive, is_here
 
 log = logging.getLogger(__name__)
 
@@ -35,20 +34,21 @@ def collect(folder: Path) -> dict[str, Any]:
 def read(folder: Path) -> dict[str, Any]:
     """The manifest of a run; of one that did not end, with what it did so far.
 
-    ``state`` is ``done``, ``failed``, ``running``, or ``killed`` where the process that drove it on
-    this host is gone without a word (its jobs may run on; a resuming run takes them over).
+    ``state`` is ``done``, ``failed``, ``running``, or ``killed`` where the process that drove it is
+    gone without a word (its jobs may run on; a resuming run takes them over). Of a run on another
+    machine its lease tells: it is void, or another run's.
     """
     run: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     if run["state"] != "running":
         return run
-    if run.get("host") == socket.gethostname() and not alive(run.get("pid")):
+    lease = run.get("lease")
+    if is_here(run):
+        gone = not alive(run.get("pid"), run.get("born"))
+    else:
+        gone = lease is not None and is_over(Path(lease), str(run.get("run_id")))
+    if gone:
         run["state"] = "killed"
     return run | collect(folder)
-
-
-def where() -> dict[str, Any]:
-    """What `read` needs to know of the process that drives a run."""
-    return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

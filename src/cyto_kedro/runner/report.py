@@ -38,6 +38,7 @@ def resume_command(arguments: Sequence[str] | None = None) -> str:
     words = list(sys.argv if arguments is None else arguments)
     if Path(words[0]).name not in ("kedro", "python -m kedro") or "run" not in words:
         return "the same `kedro run ...` with --only-missing-outputs"
+    words = [word for word in words if word != "--all"]
     flag = [] if "--only-missing-outputs" in words else ["--only-missing-outputs"]
     return shlex.join(["kedro", *words[1:], *flag])
 

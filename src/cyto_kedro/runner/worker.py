@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import MemoryDataset
 from kedro.pipeline.node import Node
@@ -34,6 +33,7 @@ from kedro.runner.task import Task
 
 from cyto_kedro.currency import group_of
 from cyto_kedro.errors import ConfigError, GroupsFailedError
+from cyto_kedro.kedro_private import open_catalog, with_func
 from cyto_kedro.lift import is_lifted, restrict, spec_of
 from cyto_kedro.runner.memory import peak_mb, reset_peak
 from cyto_kedro.runner.planning import Key, key_of
@@ -155,21 +155,16 @@ class Worker:
         """Catalog and hooks of a session like the driver's."""
         from kedro.framework.project import pipelines
 
-        session = KedroSession(
-            session_id=task.run_id,
-            package_name=_configured(Path(task.project)),
-            project_path=Path(task.project),
-            conf_source=task.conf_source,
-        )
-        # KedroSession.create() would ask git, which 1,000 tasks at once on a shared disk should not
-        session._store.update(
-            {"session_id": task.run_id, "env": task.env, "runtime_params": task.runtime_params}
-        )
         pipelines.set_requested([task.pipeline])
-        context: Any = session.load_context()
-        context._pipelines_to_validate = [task.pipeline]
-        catalog = context._get_catalog(save_version=task.run_id)
-        return catalog, session._hook_manager
+        return open_catalog(
+            task.run_id,
+            task.pipeline,
+            Path(task.project),
+            _configured(Path(task.project)),
+            task.conf_source,
+            task.env,
+            task.runtime_params,
+        )
 
     def run(self, path: Path, index: int) -> bool:
         """Run batch `index` of a task file and write its record; whether every group is done."""
@@ -230,7 +225,7 @@ def run_groups(
             func = restrict(node.func, remaining) if is_lifted(node.func) else node.func
             try:
                 Task(
-                    node=node._copy(func=func), catalog=catalog, hook_manager=hooks, is_async=False
+                    node=with_func(node, func), catalog=catalog, hook_manager=hooks, is_async=False
                 ).execute()
                 error: Exception | None = None
             except GroupsFailedError as several:

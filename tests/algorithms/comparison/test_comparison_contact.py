@@ -10,8 +10,9 @@ from lifelines import CoxPHFitter
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.contact import ContactHazards, ContactSurvival
-from cyto_kedro.algorithms.comparison.design import design, watched
 from cyto_kedro.algorithms.comparison.episodes import episodes, first_contact, spells
+from cyto_kedro.core.groups import design
+from cyto_kedro.core.watched import watched
 
 
 def data_of(fates: pd.DataFrame, bouts: pd.DataFrame) -> dict:
@@ -237,6 +238,26 @@ def test_a_condition_in_which_nobody_dies_does_not_void_the_others() -> None:
         expected = without[without["model"] == model].reset_index(drop=True)
         pd.testing.assert_frame_equal(others, expected)
         assert others["hazard_ratio"].notna().all()
+
+
+def test_a_reference_in_which_nobody_dies_is_named_and_leaves_contact_as_it_is() -> None:
+    assay = killing(2, 2.0, {"vehicle": 1.0, "drug": 2.0, "inert": 1.0}, 3, 30)
+    spared = assay["fates"]["fov"].str.startswith("inert")
+    fates = assay["fates"].assign(died=assay["fates"]["died"] & ~spared)
+    fates["death_frame"] = fates["death_frame"].mask(spared)
+    table = ContactHazards()(assay | {"fates": fates, "reference": "inert"})["hazards"]
+    rows = table[(table["model"] == "condition") & (table["population"] == "CancerCell")]
+    assert rows["hazard_ratio"].isna().all() and rows["term"].tolist() == ["vehicle", "drug"]
+    assert rows["note"].str.startswith("no death in the reference inert").all()
+    both = table[table["model"] == "condition + contact"].set_index("term")
+    # who never dies says nothing of how contact and death go together where they do
+    kept = assay["design"][~assay["design"]["condition"].eq("inert")]
+    without = ContactHazards()(
+        assay | {"fates": fates[~spared], "reference": "vehicle", "design": kept}
+    )["hazards"]
+    usual = without[without["model"] == "condition + contact"].set_index("term")
+    same = pytest.approx(usual.loc["ever_touched", "hazard_ratio"])
+    assert both.loc["ever_touched", "hazard_ratio"] == same
 
 
 def test_a_field_without_times_does_not_put_the_others_in_frames() -> None:

@@ -10,7 +10,7 @@ import pytest
 from killing_tables import ROLES, bouts_of, fates_of, killing
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.comparison.design import design, reference_of
+from cyto_kedro.algorithms.comparison.design import reference_of
 from cyto_kedro.algorithms.comparison.replicates import ReplicateValues
 from cyto_kedro.algorithms.comparison.testing import (
     ReplicateTests,
@@ -18,6 +18,7 @@ from cyto_kedro.algorithms.comparison.testing import (
     noncentrality,
     two_samples,
 )
+from cyto_kedro.core.groups import design
 from cyto_kedro.errors import ConfigError, InputError
 
 # Student (1908), extra hours of sleep under two drugs; as R's data set `sleep`
@@ -277,7 +278,8 @@ def test_horizon_and_uncalibrated_films() -> None:
     late = late.set_index(["measure", "condition"])["value"]
     assert late[["survival", "restricted_mean_survival"]].isna().all()
     data = assay()
-    data["fields"] = data["fields"].assign(pixel_size_um=np.nan)
+    um = [name for name in data["motility"] if "_um" in name or "_min" in name]
+    data["motility"] = data["motility"].assign(**dict.fromkeys(um, np.nan))
     data["frames"] = data["frames"].assign(time_s=np.nan)
     data["fates"] = data["fates"].assign(entry_min=np.nan, exit_min=np.nan)
     data["bouts"] = data["bouts"].assign(start_min=np.nan, duration_min=np.nan)
@@ -287,6 +289,39 @@ def test_horizon_and_uncalibrated_films() -> None:
     assert np.isnan(table.loc[("kills_per_effector_per_hour", "x"), "value"])
     with pytest.raises(ConfigError, match=r"motility: unknown column 'sped_um'"):
         ReplicateValues(motility=("sped_um",))(assay())
+
+
+def test_a_replicate_that_dies_out_shortens_nobody_s_span() -> None:
+    """All of B's targets are dead by 8 min, half of A's by 120: both are read at the films' end."""
+    fates = pd.DataFrame({"track_id": [1, 2, 1, 2], "fov": ["A1", "A1", "B1", "B1"]}).assign(
+        population="CancerCell", dead_at_first_sight=False, died=[True, False, True, True],
+        entry_min=0.0, exit_min=[60.0, 120.0, 4.0, 8.0], death_frame=4, end_reason="film_end",
+    )  # fmt: skip
+    frames = pd.DataFrame({"fov": ["A1", "B1"], "frame": 60, "time_s": 7200.0, "excluded": False})
+    groups = pd.DataFrame({"fov": ["A1", "B1"], "condition": ["slow", "fast"]})
+    groups = groups.assign(replicate=["a", "b"], cluster=["a", "b"], control=False)
+    names = ("motility", "bouts", "track_points", "kills")
+    data = {name: schemas.empty(schemas.TABLES[name]) for name in names}
+    data |= {"fates": fates, "frames": frames, "design": groups, "populations": ROLES}
+    found = ReplicateValues()(data)["replicate_summaries"]
+    survival = found[found["measure"] == "survival"].set_index("condition")
+    assert survival["value"].to_dict() == {"slow": 0.5, "fast": 0.0}
+    assert survival["statistic"].str.contains("to 120 min").all()
+
+
+def test_a_field_without_times_has_no_part_in_the_rate_of_kills() -> None:
+    frames = pd.DataFrame({"fov": ["A1", "A1", "A2"], "frame": [0, 1, 0]})
+    frames = frames.assign(time_s=[0.0, 3600.0, np.nan], excluded=False)
+    points = pd.DataFrame({"fov": ["A1", "A1", "A2"], "frame": [0, 1, 0]})
+    points = points.assign(population="TCell", track_id=1)
+    kills = pd.DataFrame({"fov": ["A1", "A2"], "share": 1.0, "effector_population": "TCell"})
+    kills = kills.assign(effector_track_id=1, target_population="CancerCell", target_track_id=1)
+    groups = pd.DataFrame({"fov": ["A1", "A2"], "condition": "x", "replicate": "a", "cluster": "a"})
+    data = {n: schemas.empty(schemas.TABLES[n]) for n in ("motility", "bouts", "fates")}
+    data |= {"track_points": points, "frames": frames, "design": groups, "kills": kills}
+    found = ReplicateValues()(data | {"populations": ROLES})["replicate_summaries"]
+    rate = found[found["measure"] == "kills_per_effector_per_hour"]
+    assert rate["value"].tolist() == [1.0] and rate["n_fovs"].tolist() == [1]
 
 
 def test_no_cells_and_a_field_without_row() -> None:
@@ -300,7 +335,7 @@ def test_no_cells_and_a_field_without_row() -> None:
         data | {"replicate_summaries": table, "reference": None, "paired": None}
     )
     assert nothing["comparisons"]["note"].str.contains("no p-value").all()
-    with pytest.raises(InputError, match="unknown fov 'A'"):
+    with pytest.raises(InputError, match="field 'A' has no row"):
         ReplicateValues()(assay() | {"design": data["design"].iloc[1:]})
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
-from cyto_kedro.algorithms.comparison.design import ALL, clocked, of_design, strata, watched
+from cyto_kedro.algorithms.comparison.design import ALL, clocked, strata
 from cyto_kedro.algorithms.comparison.episodes import (
     CELL,
     Term,
@@ -27,10 +27,11 @@ from cyto_kedro.algorithms.comparison.episodes import (
     first_contact,
     spells,
 )
-from cyto_kedro.algorithms.comparison.estimators import risk
 from cyto_kedro.algorithms.comparison.survival import survival_curve
-from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.core.groups import of_design, of_role
+from cyto_kedro.core.survival import risk
 from cyto_kedro.core.units import Duration, Durations
+from cyto_kedro.core.watched import watched
 from cyto_kedro.schemas import TableOf
 
 GROUPS = ("not_touched", "touched")
@@ -221,18 +222,52 @@ class ContactHazards(Algorithm):
                 ]
                 reference = asked if asked is not None and asked in here else here[0]
                 others = [name for name in here if name != reference]
-                # one in which nobody dies has no finite ratio, and must not void the others'
-                died = one.groupby("condition")["event"].any()
-                alone = [[name] for name in others if not died[name]]
                 names = {"condition": ALL, "population": str(population)}
-                for group in ([name for name in others if died[name]], *alone):
-                    if group:
-                        mine = one[one["condition"].isin([reference, *group])]
-                        terms_of = more if group not in alone else []
-                        parts.append(_of_conditions(names, model, mine, reference, group, terms_of))
+                if others:
+                    parts += _against(names, model, one, reference, others, more)
         if not parts:
             return {"hazards": schemas.empty(schemas.Hazards)}
         return {"hazards": schemas.conform(schemas.Hazards, pd.concat(parts))}
+
+
+def _against(
+    names: dict[str, str],
+    model: str,
+    table: pd.DataFrame,
+    reference: str,
+    others: list[str],
+    more: list[str],
+) -> Iterator[pd.DataFrame]:
+    """Rows of `schemas.Hazards` of `others` against `reference`, and of the terms `more`.
+
+    A condition in which nobody dies has no finite ratio: it is reported alone, so that it does not
+    void the others.
+    """
+
+    def fit(base: str, group: list[str], terms: list[str]) -> pd.DataFrame:
+        mine = table[table["condition"].isin([base, *group])]
+        return _of_conditions(names, model, mine, base, group, terms)
+
+    died = table.groupby("condition")["event"].any()
+    with_deaths = [name for name in others if died[name]]
+    if died[reference]:
+        for name in others:
+            if not died[name]:
+                yield fit(reference, [name], [])
+        if with_deaths or more:
+            yield fit(reference, with_deaths, more)
+        return
+    for name in others:
+        alone = fit(reference, [name], [])
+        if died[name]:
+            alone["note"] = (
+                f"no death in the reference {reference}: every ratio to it is infinite; name another "
+                "comparison.reference"
+            )
+        yield alone
+    if more and with_deaths:
+        found = fit(with_deaths[0], with_deaths[1:], more)
+        yield found[found["term"].isin(more)]
 
 
 def _of_conditions(

@@ -15,13 +15,11 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.comparison.design import of_design, watched
 from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
-from cyto_kedro.algorithms.comparison.estimators import at, kaplan_meier, median, restricted_mean
-from cyto_kedro.algorithms.reporting.groups import any_known, of_role
-from cyto_kedro.algorithms.reporting.summary import effector_hours
-from cyto_kedro.algorithms.reporting.survival import contact_intervals
+from cyto_kedro.core.groups import any_known, of_design, of_role
+from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
+from cyto_kedro.core.watched import contact_intervals, effector_hours, watched
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -58,21 +56,21 @@ class ReplicateValues(Algorithm):
     **first_contact_rate**, first contacts per hour of a target not touched yet;
     **contact_duration**, Kaplan-Meier's median. Of effectors: **kills_per_effector_per_hour**,
     attributed deaths over the time that effectors were watched alive.
-    The horizon is the last time that every replicate reaches, unless given.
+    The horizon is the last time that every replicate reaches, unless given; one in which all have
+    died reaches the end of its film.
 
     Examples
     --------
     >>> from cyto_kedro.schemas import TABLES, empty
     >>> names = ("motility", "bouts", "kills", "track_points")
     >>> nothing = {name: empty(TABLES[name]) for name in names}
-    >>> fields = pd.DataFrame({"fov": ["A1"], "pixel_size_um": 0.65})
     >>> frames = pd.DataFrame({"fov": "A1", "frame": [0, 1], "time_s": [0.0, 3600], "excluded": False})
     >>> fates = pd.DataFrame({"track_id": [1, 2], "exit_min": [30.0, 60.0]}).assign(
     ...     fov="A1", population="CancerCell", dead_at_first_sight=False, died=[True, False],
     ...     entry_min=0.0, end_reason="film_end")
     >>> design = pd.DataFrame({"fov": ["A1"], "condition": "treated", "replicate": "donor 1"})
     >>> design = design.assign(cluster="donor 1", control=False)
-    >>> made = ReplicateValues()(nothing, fields=fields, frames=frames, fates=fates, design=design,
+    >>> made = ReplicateValues()(nothing, frames=frames, fates=fates, design=design,
     ...     populations={"CancerCell": "target"})["replicate_summaries"]
     >>> made.set_index("measure")["value"].round(3).to_dict()["survival"]
     0.5
@@ -96,7 +94,6 @@ class ReplicateValues(Algorithm):
         bouts: TableOf[schemas.Bouts],
         kills: TableOf[schemas.Kills],
         track_points: TableOf[schemas.TrackPoints],
-        fields: TableOf[schemas.Fields],
         frames: TableOf[schemas.Frames],
         design: pd.DataFrame,
         populations: Mapping[str, str],
@@ -109,8 +106,8 @@ class ReplicateValues(Algorithm):
             If `motility` names a column that the table does not have.
         """
         rows = [
-            *self._of_tracks(of_design(motility, design), fields, frames),
-            *self._of_survival(fates, design),
+            *self._of_tracks(of_design(motility, design)),
+            *self._of_survival(fates, frames, design),
             *_of_contact(fates, bouts, design, populations),
             *_of_kills(kills, motility, track_points, frames, fates, design, populations),
         ]
@@ -119,11 +116,10 @@ class ReplicateValues(Algorithm):
         table = pd.DataFrame(rows).reindex(columns=[*schemas.dtypes(schemas.ReplicateSummaries)])
         return {"replicate_summaries": schemas.conform(schemas.ReplicateSummaries, table)}
 
-    def _of_tracks(
-        self, motility: pd.DataFrame, fields: pd.DataFrame, frames: pd.DataFrame
-    ) -> Rows:
-        calibrated = any_known(fields["pixel_size_um"]) and any_known(frames["time_s"])
+    def _of_tracks(self, motility: pd.DataFrame) -> Rows:
         for asked in self.motility:
+            # uncalibrated fields are left out where others have the column
+            calibrated = asked not in motility.columns or any_known(motility[asked])
             end = next((each for each in UNITS if asked.endswith(each)), "")
             unit, twin = UNITS.get(end, ("", ""))
             column = asked if calibrated or not end else asked.removesuffix(end) + twin
@@ -150,20 +146,31 @@ class ReplicateValues(Algorithm):
                     "value": found[self.cell_statistic],
                 }
 
-    def _of_survival(self, fates: pd.DataFrame, design: pd.DataFrame) -> Rows:
+    def _of_survival(self, fates: pd.DataFrame, frames: pd.DataFrame, design: pd.DataFrame) -> Rows:
         rows, unit = watched(fates)
+        clock = frames["time_s"] / 60 if unit == "min" else frames["frame"].astype(float)
+        film_end = clock.groupby(frames["fov"]).max()
         rows = of_design(rows, design)
         given = self.horizon.in_unit("horizon", unit) if self.horizon else None
         hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
         for _, whole in rows.groupby("population"):
             groups = whole.groupby(GROUP, sort=False)
             start = float(groups["entry"].min().max())
-            stop = given or float(groups["leave"].max().min())
+            curves = {
+                group: kaplan_meier(*(one[name].to_numpy() for name in ("entry", "leave", "event")))
+                for group, one in groups
+            }
+            # a replicate that has died out says what follows: it shortens nobody's span
+            ends = [
+                film_end.reindex(one["fov"].unique()).max()
+                if curves[group]["survival"].iloc[-1] == 0
+                else one["leave"].max()
+                for group, one in groups
+            ]
+            stop = given or float(np.nanmin(ends))
             span = f"from {start:g} to {stop:g} {unit}"
             for group, one in groups:
-                curve = kaplan_meier(
-                    *(one[name].to_numpy() for name in ("entry", "leave", "event"))
-                )
+                curve = curves[group]
                 # past the last cell under observation a curve says nothing, unless all have died
                 told = start < stop <= curve["time"].max() or curve["survival"].iloc[-1] == 0
                 alive = at(curve, start)
@@ -232,7 +239,8 @@ def _of_kills(
             tracks=design["fov"].map(tracks).fillna(0).astype(int),
         )
         for group, one in rows.groupby(GROUP, sort=False):
-            time = one["hours"].sum(skipna=False)
+            one = one[one["hours"].notna()]  # fields without times have no rate
+            time = one["hours"].sum()
             shown = "attributed deaths over time watched alive"
             yield {
                 **_row(group, one, "kills_per_effector_per_hour", "per h", shown),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.runner.backend import Backend
 from cyto_kedro.runner.base import BatchRunner
@@ -25,14 +27,18 @@ class SlurmRunner(BatchRunner):
     """
 
     def __init__(
-        self, resources: str | None = None, dry_run: bool = False, is_async: bool = False
+        self,
+        resources: str | None = None,
+        dry_run: bool = False,
+        is_async: bool = False,
+        again: Sequence[str] = (),
     ) -> None:
         if resources is None:
             raise ConfigError(
                 "SlurmRunner needs to know what to ask the cluster for: --runner-params "
                 "resources=slurm (the name of a file in conf/resources)"
             )
-        super().__init__(resources, dry_run, is_async)
+        super().__init__(resources, dry_run, is_async, again)
 
     def _backend(self, machine: Machine, context: RunContext) -> Backend:
         return SlurmBackend(machine, context.project)

@@ -1,0 +1,103 @@
+"""Which algorithms there are: every class of a stage, the project's own and other packages'.
+
+A class is found by scanning the modules of its stage, ``cyto_kedro.algorithms.<stage>``, or in the
+entry-point group ``cyto_kedro.<stage>`` of any installed package. Nothing is listed by hand: a new
+class in a stage's module is found by its name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+from importlib.metadata import entry_points
+
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.errors import ConfigError, unknown
+
+STAGES = (
+    "preprocessing",
+    "segmentation",
+    "tabulation",
+    "tracking",
+    "contacts",
+    "networks",
+    "comparison",
+    "simulation",
+    "reporting",
+)
+
+
+@cache
+def algorithms(stage: str) -> dict[str, type[Algorithm]]:
+    """Every algorithm class of `stage` by name: the project's own, then entry points.
+
+    Raises
+    ------
+    ConfigError
+        If `stage` is unknown, or two packages offer the same name.
+    """
+    if stage not in STAGES:
+        raise ConfigError(unknown("stage", stage, STAGES))
+    package = importlib.import_module(f"cyto_kedro.algorithms.{stage}")
+    found: dict[str, type[Algorithm]] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for name, cls in inspect.getmembers(module, inspect.isclass):
+            own = cls.__module__ == module.__name__
+            if own and issubclass(cls, Algorithm) and _is_whole(cls):
+                if name in found:
+                    raise ConfigError(
+                        f"two {stage} algorithms are called {name!r}: in {found[name].__module__} and "
+                        f"{cls.__module__}; rename one"
+                    )
+                found[name] = cls
+    for entry in entry_points(group=f"cyto_kedro.{stage}"):
+        obj = entry.load()
+        if entry.name in found and found[entry.name] is not obj:
+            raise ConfigError(
+                f"two {stage} algorithms are called {entry.name!r}: {found[entry.name].__module__} "
+                f"and {entry.value}; rename the entry point of {entry.dist}"
+            )
+        if not (inspect.isclass(obj) and issubclass(obj, Algorithm)):
+            raise ConfigError(
+                f"entry point {entry.name!r} ({entry.value}) is not a subclass of "
+                f"cyto_kedro.algorithms.Algorithm"
+            )
+        found[entry.name] = obj
+    return found
+
+
+def _is_whole(cls: type[Algorithm]) -> bool:
+    """Whether a class can be used, and is no mere base of others."""
+    runs = cls.run is not Algorithm.run or cls.__call__ is not Algorithm.__call__
+    return runs and not inspect.isabstract(cls)
+
+
+class Listing(dict[str, str]):
+    """Name -> what it does, shown one a line."""
+
+    def __repr__(self) -> str:
+        width = max(map(len, self), default=0)
+        return "\n".join(f"{name:{width}}  {what}" for name, what in self.items())
+
+
+def available(stage: str | None = None) -> Listing:
+    """The algorithms of `stage` with the first line of what each says of itself; None: of all stages.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such stage.
+
+    Examples
+    --------
+    >>> import cyto_kedro.algorithms
+    >>> cyto_kedro.algorithms.available("segmentation")["Otsu"].startswith("Otsu")
+    True
+    """
+    if stage is None:
+        return Listing({f"{s}.{name}": what for s in STAGES for name, what in available(s).items()})
+    found = sorted(algorithms(stage).items())
+    return Listing({name: (inspect.getdoc(cls) or "").partition("\n")[0] for name, cls in found})

@@ -1,0 +1,69 @@
+"""What we use of Kedro's and laptrack's inside is where it was; read their changes if this fails."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from kedro.framework.context import KedroContext
+from kedro.framework.session import KedroSession
+from kedro.pipeline import node
+from laptrack import LapTrack
+
+from cyto_kedro import kedro_private
+
+SOURCE = Path(kedro_private.__file__).parent
+# private names of others that are used, and the one module of ours that may
+ADAPTERS = {
+    "kedro_private.py": r"kedro_datasets\._|session\._|context\._|node\._",
+    "lap.py": r"\._predict_gap",
+}
+
+
+def test_the_versions_are_those_that_were_looked_at() -> None:
+    """Then look at each name in `kedro_private` and in `lap.closed`, and raise the number here."""
+    assert version("kedro").startswith("1.7."), version("kedro")
+    assert version("laptrack").startswith("0.17."), version("laptrack")
+
+
+def test_private_names_stand_in_their_adapter_alone() -> None:
+    for path in SOURCE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        for adapter, pattern in ADAPTERS.items():
+            found = re.findall(pattern, text)
+            assert not found or path.name == adapter, f"{path}: {found}"
+
+
+def test_a_session_has_what_a_worker_sets() -> None:
+    session = KedroSession(session_id="x", project_path=Path.cwd())
+    session._store.update({"env": "y"})
+    assert session.store["env"] == "y" and session._hook_manager is not None
+    assert "save_version" in inspect.signature(KedroContext._get_catalog).parameters
+    assert "_pipelines_to_validate" in inspect.getsource(KedroContext)
+
+
+def test_a_node_with_another_function() -> None:
+    before = node(lambda a: a, {"a": "x"}, ["y"], name="n", tags="t", namespace="s")
+    after = kedro_private.with_func(before, lambda a: 2 * a)
+    assert after.func(2) == 4 and before.func(2) == 2
+    assert (after.name, after.inputs, after.outputs, after.tags) == (
+        *(before.name, before.inputs, before.outputs),
+        before.tags,
+    )
+    inputs, outputs = kedro_private.given_names(before)
+    assert list(outputs) == ["y"] and dict(inputs) == {"a": "x"}
+
+
+def test_laptracks_second_problem_takes_what_we_give() -> None:
+    names = list(inspect.signature(LapTrack._predict_gap_split_merge).parameters)
+    assert names[:2] == ["self", "coords"], names
+    assert len(names) == 5, names
+
+
+@pytest.mark.parametrize("name", ["HTMLPreview", "ImagePreview", "JSONPreview", "TablePreview"])
+def test_previews_are_those_that_kedro_viz_knows(name: str) -> None:
+    """kedro-viz goes by the name in the annotation."""
+    assert getattr(kedro_private, name).__name__ == name
