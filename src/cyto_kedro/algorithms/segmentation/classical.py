@@ -121,13 +121,14 @@ class Classical(Algorithm):
         if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
             return nothing
         parts = frame.windows()
-        if diameter is None:
+        size = diameter
+        if size is None:
             found = cell_size(parts)
             if found is None:
                 return nothing
+            size = found.diameter
             if not found.clear:
                 doubts.append((frame.number, found))
-        size = diameter or found.diameter
         margin = math.ceil(_MARGIN * size)
         wide, tile = frame.with_margin(margin, _grid(size, margin))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
