@@ -236,3 +236,13 @@ def test_the_slots_of_the_project_take_their_parameters(
         ValidationError, match=r"tabulation\.touches: Features does not make touches"
     ):
         hint.model_validate({"name": "Features"})
+
+
+def test_an_edited_track_makes_no_bout_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bouts do not declare tracks, so that the reason a track ends is none of theirs."""
+    monkeypatch.undo()
+    from cyto_kedro.pipelines.contacts import create_pipeline
+
+    nodes = {node.name: node for node in create_pipeline().nodes}
+    assert nodes["find_bouts"].inputs[:2] == ["contacts", "track_points"]
+    assert "tracks" not in nodes["find_bouts"].inputs and "tracks" in nodes["call_deaths"].inputs

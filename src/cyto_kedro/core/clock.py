@@ -62,6 +62,14 @@ class Clock:
             return float("nan")
         return float(np.median(np.diff(self.minutes) / np.diff(self.frames)))
 
+    @property
+    def jitter_min(self) -> float:
+        """How far a time may miss a limit and meet it: a tenth of an interval, to which frames keep.
+
+        A gap of one frame of 2.01 minutes is one of at most 2.
+        """
+        return 0.1 * self.interval_min
+
     def duration_min(self, frame: Any) -> np.ndarray:
         """Minutes that each of `frame` stands for, null where its time is unknown."""
         return self._told(self._durations(), frame)

@@ -62,7 +62,7 @@ def generated(
         no class that needs it.
     prepare, also
         What makes of the inputs, by name, those that the algorithm is called with, and the tables
-        (of `schemas.TABLES`) that it takes beside them.
+        that it takes beside them.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def _worker(
             source = _source(port, named)
             if source is not None and port.name not in VALUES:
                 data[port.name] = _whole(port.table, inputs[source])
-        data |= {each: _whole(TABLES[each], inputs[each]) for each in also}
+        data |= {each: _whole(TABLES.get(each), inputs[each]) for each in also}
         found = algorithm(data if prepare is None else prepare(data))
         return found[results[0]] if len(results) == 1 else tuple(found[each] for each in results)
 

@@ -194,6 +194,19 @@ def test_intervals_until_contact_again(make_points, make_contacts):
     assert bouts["recontact_min"].fillna(-1).tolist() == [-1, 8, 14]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_camera_that_is_a_little_late_splits_no_bout(make_points, make_contacts, seed):
+    """Default limits do not lie on a whole number of frames of usual films."""
+    points = film(make_points, 20)
+    frames = [3, 4, 6, 8, 9, 11, 15, 17]
+    even = bouts_of(make_contacts, points, frames)
+    assert spans(even) == [(3, 11), (15, 17)]
+    late = np.random.default_rng(seed).normal(0, 0.05, 20)
+    time_min = 2.0 * np.arange(20) + late
+    jittered = points.assign(time_min=time_min[points["frame"]])
+    assert spans(bouts_of(make_contacts, jittered, frames)) == spans(even)
+
+
 def test_limits_in_minutes_do_not_depend_on_the_frame_rate(make_points, make_contacts):
     limits = {"max_gap_min": 4.0, "min_duration_min": 6.0}
     slow = [3, 4, 7, 12, 16, 17, 18]  # frames of 2 min; 2 frames apart are bridged

@@ -61,7 +61,8 @@ def find_bodies(
     missing = (begins - ends - 1).astype(float)
     if rule.clock is not None:
         missing = rule.clock(begins) - rule.clock(ends) - rule.clock.interval_min
-    kept = (begins > ends) & (missing <= rule.max_gap + 1e-9)
+    slack = 1e-9 if rule.clock is None else rule.clock.jitter_min
+    kept = (begins > ends) & (missing <= rule.max_gap + slack)
     pairs = pairs[kept & (population[pairs["lost"]] == population[pairs["body"]])]
     nearest = pairs.sort_values("far", kind="stable")
     one = nearest.drop_duplicates("lost").merge(nearest.drop_duplicates("body"))

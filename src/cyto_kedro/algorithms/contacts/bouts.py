@@ -58,10 +58,10 @@ class Bouts(Algorithm):
     [[1.0, 4.0, 8.0], [7.0, 7.0, 2.0]]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     max_gap: Duration = Field(
-        default=Duration(min=2, frames=1), description="time apart that a bout may bridge in one go"
+        default=Duration(min=3, frames=1), description="time apart that a bout may bridge in one go"
     )
     min_frames: int = Field(default=1, ge=1, description="contact frames that a bout needs")
     min_duration: Duration | None = Field(
@@ -110,7 +110,7 @@ class Bouts(Algorithm):
             known = not np.isnan(clock.interval_min)
             least, timed = self.min_duration.timed("min_duration", known)
             lasting = duration if timed else frame[end] - frame[start] + 1
-            keep &= lasting >= least - 1e-9
+            keep &= lasting >= least - (clock.jitter_min if timed else 1e-9)
         start, end, n_contact, duration = start[keep], end[keep], n_contact[keep], duration[keep]
         pair, first, last = pair[start], frame[start], frame[end]
         n_frames = int(n_frames or track_points["frame"].max() + 1)
@@ -162,7 +162,7 @@ class Bouts(Algorithm):
             lasting = clock(after) - clock(before) - clock.interval_min
         else:
             lasting = apart if self.missing_partner == "unknown" else gap
-        short = lasting <= limit + 1e-9
+        short = lasting <= limit + (clock.jitter_min if timed else 1e-9)
         if self.missing_partner == "break":
             short &= apart == gap
         return short & ~clock.paused(before, after)

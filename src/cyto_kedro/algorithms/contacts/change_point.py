@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -55,6 +57,8 @@ class ChangePointDeaths(DeathCaller):
     [7]
     """
 
+    version: ClassVar[int] = 2
+
     min_step: float = Field(
         default=6.0,
         gt=0,
@@ -63,7 +67,7 @@ class ChangePointDeaths(DeathCaller):
     penalty: float = Field(default=2.0, ge=0, description="times log n, on the likelihood ratio")
     least_noise: float = Field(default=0.5, gt=0, description="sd of the logit")
     min_dead: Duration = Field(
-        default=Duration(min=6, frames=3),
+        default=Duration(min=5, frames=3),
         description="what the detections from the death on stand for, or up to the track's end",
     )
     min_dead_share: float = Field(
@@ -96,10 +100,11 @@ class ChangePointDeaths(DeathCaller):
             "min_dead", not np.isnan(clock.duration_min(frame)).any()
         )
         summed = series.lasting(clock) if timed else np.arange(len(row) + 1)
+        least -= clock.jitter_min if timed else 1e-9
         left = summed[start + n] - summed[at]
         found = (n >= 4) & (gain[at] / (2 * noise**2) > self.penalty * np.log(n))
         found &= (high > 0.5) & (low >= self.min_dead_share)
-        found &= (left >= least - 1e-9) | (low == 1)
+        found &= (left >= least) | (low == 1)
         track = row[start]
         died[track[found]] = True
         death[track[found]] = frame[at[found]]

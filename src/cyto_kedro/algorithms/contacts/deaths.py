@@ -78,7 +78,7 @@ class DeathCaller(Algorithm):
         default=Length(um=6.0, px=0.0), description="how far a body may lie; 0 or null: off"
     )
     body_max_gap: Duration = Field(
-        default=Duration(min=4, frames=2), description="time missing at most"
+        default=Duration(min=5, frames=2), description="time missing at most"
     )
 
     @abstractmethod
@@ -201,12 +201,12 @@ class HysteresisDeaths(DeathCaller):
     [[1, 4, 5]]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")
     min_dead: Duration = Field(
-        default=Duration(min=6, frames=3), description="what detections in a row stand for"
+        default=Duration(min=5, frames=3), description="what detections in a row stand for"
     )
     min_alive_frames: int = Field(default=1, ge=1, description="detections before the death")
     min_dead_share: float = Field(
@@ -241,7 +241,8 @@ class HysteresisDeaths(DeathCaller):
             "min_dead", not np.isnan(clock.duration_min(frame)).any()
         )
         summed = series.lasting(clock) if timed else np.arange(n + 1)
-        lasting = (summed[stop] - summed[start] >= least - 1e-9) | (stop == track_stop)
+        least -= clock.jitter_min if timed else 1e-9
+        lasting = (summed[stop] - summed[start] >= least) | (stop == track_stop)
         candidate = np.flatnonzero(dead[start] & lasting & (share >= self.min_dead_share))
         _, first = np.unique(track[candidate], return_index=True)
         run = candidate[first]

@@ -12,7 +12,7 @@ from cyto_kedro.algorithms.contacts.kills import LearntRule, Watched
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, condition_of, context, join
+from cyto_kedro.pipelines.common import condition_of, context, join
 
 log = logging.getLogger(__name__)
 
@@ -73,28 +73,3 @@ def _warn(models: pd.DataFrame) -> None:
                 row.n_deaths,
                 row.evidence,
             )
-
-
-def tally_cells(
-    group: Group,
-    fates: ByPopulation,
-    deaths: pd.DataFrame,
-    kills: pd.DataFrame,
-    contacts: pd.DataFrame,
-    bouts: pd.DataFrame,
-    frames: pd.DataFrame,
-    manifest: Manifest,
-    tallies: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.EffectorTallies` and `schemas.TargetTallies` of one field."""
-    data = {
-        **context(group, manifest, frames),
-        "fates": join(fates.values(), schemas.Fates),
-        "deaths": deaths,
-        "kills": kills,
-        "contacts": contacts,
-        "bouts": bouts,
-        "populations": manifest.roles,
-    }
-    found = tallies.make()(data)
-    return found["effectors"], found["targets"]

@@ -17,31 +17,10 @@ from cyto_kedro.pipelines.common import Group, context, join
 Tables = Mapping[str, pd.DataFrame]
 
 
-def estimate_drift(
-    group: Group, track_points: Tables, manifest: Manifest, drift: ContactsSpec
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Drift` of one field; the second has rows only where it is to be subtracted."""
-    data = {
-        **context(group, manifest),
-        "track_points": join(track_points.values(), schemas.TrackPoints),
-        "populations": manifest.populations,
-    }
-    found = drift.make()(data)
-    return found["drift"], found["subtracted_drift"]
-
-
-def measure_motion(
-    group: Group,
-    track_points: pd.DataFrame,
-    subtracted_drift: pd.DataFrame,
-    manifest: Manifest,
-    kinematics: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Steps` and `schemas.Motility` of one population."""
-    moved = without_drift(track_points, subtracted_drift)
-    data = {**context(group, manifest), "track_points": moved}
-    found = kinematics.make()(data)
-    return found["steps"], found["motility"]
+def less_drift(data: dict[str, Any]) -> dict[str, Any]:
+    """The data whose track points are less the drift that is to be subtracted."""
+    moved = without_drift(data["track_points"], data["subtracted_drift"])
+    return data | {"track_points": moved}
 
 
 def describe_motion(

@@ -12,44 +12,11 @@ from cyto_kedro.algorithms.contacts.viability import ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.common import Group, condition_of, context, join
+from cyto_kedro.pipelines.common import Group, join
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
 _SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
-
-
-def join_contacts(
-    group: Group,
-    touches: ByBlock,
-    track_points: ByPopulation,
-    manifest: Manifest,
-    contacts: ContactsSpec,
-) -> pd.DataFrame:
-    """`schemas.Contacts` of one field: touches between tracked cells."""
-    data = {
-        **context(group, manifest),
-        "touches": join(touches.values(), schemas.Touches),
-        "track_points": join(track_points.values(), schemas.TrackPoints),
-    }
-    return contacts.make()(data)["contacts"]
-
-
-def find_bouts(
-    group: Group,
-    contacts: pd.DataFrame,
-    track_points: ByPopulation,
-    tracks: ByPopulation,
-    manifest: Manifest,
-    bouts: ContactsSpec,
-) -> pd.DataFrame:
-    """`schemas.Bouts` of one field."""
-    data = {
-        **context(group, manifest),
-        "contacts": contacts,
-        "track_points": join(track_points.values(), schemas.TrackPoints),
-    }
-    return bouts.make()(data)["bouts"]
 
 
 def estimate_viability(
@@ -133,47 +100,3 @@ def assess_viability(
     state = viability_state[plates(fields)["plate"].iloc[0]]
     data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
     return _caller(viability)(data)["viability"]
-
-
-def call_deaths(
-    group: Group,
-    viability: ByBlock,
-    track_points: pd.DataFrame,
-    tracks: pd.DataFrame,
-    manifest: Manifest,
-    deaths: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Observed transitions (`schemas.Deaths`, nobody blamed yet) and `schemas.Fates`."""
-    data = {
-        **context(group, manifest),
-        "viability": join(viability.values(), schemas.Viability),
-        "track_points": track_points,
-        "tracks": tracks,
-    }
-    found = deaths.make()(data)
-    return found["deaths"], found["fates"]
-
-
-def attribute_kills(
-    group: Group,
-    observed_deaths: ByPopulation,
-    fates: ByPopulation,
-    contacts: pd.DataFrame,
-    attack_models: pd.DataFrame,
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    manifest: Manifest,
-    kills: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Kills` of one field, and its `schemas.Deaths` with the number of killers."""
-    data = {
-        **context(group, manifest, frames),
-        "deaths": join(observed_deaths.values(), schemas.Deaths),
-        "fates": join(fates.values(), schemas.Fates),
-        "contacts": contacts,
-        "attack_models": attack_models,
-        "condition": condition_of(fields, group["fov"]),
-        "populations": manifest.roles,
-    }
-    found = kills.make()(data)
-    return found["kills"], found["deaths"]

@@ -5,7 +5,8 @@ from kedro.pipeline import Pipeline, node
 from cyto_kedro.lift import lift
 from cyto_kedro.parameters import NetworksSpec
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.contacts import column_nodes, contact_nodes, density_nodes, motion_nodes
+from cyto_kedro.pipelines.contacts import column_nodes, density_nodes, motion_nodes
+from cyto_kedro.pipelines.contacts.pipeline import slot
 from cyto_kedro.pipelines.extended import nodes
 from cyto_kedro.pipelines.generated import generated
 from cyto_kedro.pipelines.networks.nodes import with_dead
@@ -49,33 +50,16 @@ def encounters() -> Pipeline:
     return category(
         "encounters",
         [
-            node(
-                lift(contact_nodes.sum_encounters, by="fov"),
-                ["bouts", "track_points", "manifest", "params:contacts.encounters"],
-                "encounters",
-                name="sum_encounters",
+            generated("sum_encounters", slot("encounters"), "fov", ["encounters"]),
+            generated("look_around", slot("neighbours"), "fov", ["neighbours"]),
+            generated(
+                "count_conjugates",
+                slot("conjugation"),
+                "fov",
+                {"conjugation": "conjugation", "tiles": "conjugation_tiles"},
             ),
             node(
-                lift(contact_nodes.look_around, by="fov"),
-                ["contacts", "track_points", "manifest", "params:contacts.neighbours"],
-                "neighbours",
-                name="look_around",
-            ),
-            node(
-                lift(contact_nodes.count_conjugates, by="fov", out=["fov"] * 2),
-                [
-                    "contacts",
-                    "track_points",
-                    "viability",
-                    "frames",
-                    "manifest",
-                    "params:contacts.conjugation",
-                ],
-                ["conjugation", "conjugation_tiles"],
-                name="count_conjugates",
-            ),
-            node(
-                contact_nodes.estimate_dwell,
+                nodes.estimate_dwell,
                 ["bouts", "fields", "manifest", "params:contacts.dwell"],
                 "dwell",
                 name="estimate_dwell",
@@ -95,12 +79,7 @@ def space_time() -> Pipeline:
                 ["density_maps", "cell_density"],
                 name="map_density",
             ),
-            node(
-                lift(density_nodes.index_deaths, by="fov/population"),
-                ["viability", "manifest", "frames", "params:contacts.death_index"],
-                "death_index",
-                name="index_deaths",
-            ),
+            generated("index_deaths", slot("death_index"), "fov/population", ["death_index"]),
             generated(
                 "follow_clusters",
                 (NetworksSpec, "networks.clusters"),
