@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.reporting.plots import in_words, pictures, wrap
+from cyto_kedro.algorithms.reporting.plots import in_words, pictures, short, wrap
 from cyto_kedro.algorithms.reporting.style import PALETTE, colours, figure, styled
 from cyto_kedro.algorithms.reporting.summary import table
 
@@ -55,7 +55,7 @@ def draw_quality(quality: pd.DataFrame) -> Figure:
                         one["frame"],
                         one[column] * factor,
                         color=hues[fov],
-                        label=fov,
+                        label=short(fov, 28),
                         clip_on=False,
                         **look,
                     )
