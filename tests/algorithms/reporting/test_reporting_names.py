@@ -6,7 +6,7 @@ import pandas as pd
 
 from cyto_kedro.algorithms.reporting.findings import per_replicate
 from cyto_kedro.algorithms.reporting.plots import short
-from cyto_kedro.algorithms.reporting.style import figure, styled
+from cyto_kedro.core.style import figure, styled
 
 
 def test_no_name_falls_out_of_a_legend() -> None:
