@@ -57,6 +57,11 @@ def empty(table: type[T]) -> TableOf[T]:
     return cast("TableOf[T]", pd.DataFrame(columns))
 
 
+def or_empty(given: TableOf[T] | None, table: type[T]) -> TableOf[T]:
+    """`given`, or where there is none a table of that kind without rows."""
+    return empty(table) if given is None else given
+
+
 def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
     """Column name -> dtype of those columns of `table` that are among `given`.
 

@@ -110,7 +110,7 @@ def test_nothing_but_fields(assay: dict) -> None:
     assert out["by_condition"]["condition"].tolist() == ["(no condition)"]
     none = Summary()({"fields": schemas.empty(schemas.Fields), "roles": assay["roles"]})
     assert none["by_fov"].empty and none["by_condition"].empty
-    with pytest.raises(InputError, match="'fields' is missing"):
+    with pytest.raises(InputError, match="Summary needs 'fields'"):
         Summary()({"roles": assay["roles"]})
 
 
