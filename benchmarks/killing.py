@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 
 import metrics as m
-from cyto_kedro.algorithms.contacts.attribution import KillLikelihood, Watched
+from cyto_kedro.algorithms.contacts.attribution import KillLikelihood
 from cyto_kedro.algorithms.contacts.bouts import Bouts
 from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.contacts.deaths import HysteresisDeaths
-from cyto_kedro.algorithms.contacts.kills import KillShares
+from cyto_kedro.algorithms.contacts.kills import KillShares, Watched
 from cyto_kedro.algorithms.contacts.viability import MarkerThreshold
 from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
@@ -105,27 +105,29 @@ def analyse(fields: list[Field_], source: str) -> Iterator[dict[str, Any]]:
     states = {}
     for population in ROLES:
         pooled = pd.concat([each.tables[source]["cells"][population] for each in fields])
-        states[population] = viability.estimate({"dataframe": pooled, "marker": "Dead"})
+        states[population] = viability.estimate(pooled, marker="Dead")
     found, watched = [], []
     kills = KillLikelihood()
     for each in fields:
         tables = each.tables[source]
         points, tracks = (pd.concat(tables[key].values()) for key in ("points", "tracks"))
-        data = {"touches": tables["touches"], "dataframe": points, "tracks": tracks}
+        data = {"touches": tables["touches"], "track_points": points, "tracks": tracks}
         data["contacts"] = ContactJoin()(data)["contacts"]
         data["bouts"] = Bouts()(data)["bouts"]
         judged = [
-            viability({"dataframe": cells, "marker": "Dead", "state": states[population]})
+            viability(cells=cells, marker="Dead", state=states[population])
             for population, cells in tables["cells"].items()
         ]
-        data["viability"] = pd.concat([one["dataframe"] for one in judged])
+        data["viability"] = pd.concat([one["viability"] for one in judged])
         data |= HysteresisDeaths()(data)
         data |= {"populations": ROLES, "time_min": each.time_min, "named": tables["named"]}
         found.append(data)
-        watched.append(Watched(kills.exposure(data), "treated", each.control))
+        names = ("deaths", "contacts", "populations", "fates", "time_min")
+        exposure = kills.exposure(**{name: data[name] for name in names})
+        watched.append(Watched(exposure, "treated", each.control))
     models = kills.estimate(watched)
     for each, data in zip(fields, found, strict=True):
-        data |= {"models": models, "condition": "treated"}
+        data |= {"attack_models": models, "condition": "treated"}
         fixed = KillShares()(data)
         data |= kills(data)
         yield {**data, "truth": each.truth, "control": each.control, "fixed": fixed["kills"]}
@@ -155,7 +157,9 @@ def oracle(each: Field_, rule: str) -> pd.DataFrame:
         "contacts": truth["touches"],
         "populations": ROLES,
         "time_min": each.time_min,
-        "models": pd.DataFrame([{"target_population": "CancerCell", "condition": "", **row}]),
+        "attack_models": pd.DataFrame(
+            [{"target_population": "CancerCell", "condition": "", **row}]
+        ),
     }
     return KillLikelihood()(data)["kills"]
 
@@ -186,7 +190,7 @@ def tally(fields: list[Field_], source: str) -> Tally:
         died = _deaths(result, data, named, truth["deaths"])
         if not data["control"]:
             _kills(result, data, named, truth, died)
-        rows = data["models"].query("condition == ''")
+        rows = data["attack_models"].query("condition == ''")
         result.model = rows.iloc[0].to_dict() if len(rows) else {}
     return result
 

@@ -7,6 +7,8 @@ import importlib
 from make_parameters import own
 from pages import summary
 
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.errors import ConfigError
 from cyto_kedro.registry import STAGES
 
 ALGORITHMS = """# Algorithms
@@ -43,8 +45,29 @@ def algorithms_page() -> str:
     parts = [ALGORITHMS]
     for stage in STAGES:
         parts.append(f"## {stage.capitalize()}")
-        parts += [f"::: {cls.__module__}.{name}" for name, cls in own(stage).items()]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+        for name, cls in own(stage).items():
+            parts += [f"::: {cls.__module__}.{name}", ports(cls)]
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def ports(cls: type[Algorithm]) -> str:
+    """What a class reads and makes, in a sentence or two."""
+    try:
+        contract = cls.contract()
+    except ConfigError:  # it declares nothing
+        return ""
+    reads, may = [], []
+    for port in contract.inputs.values():
+        if port.required:
+            reads.append(f"`{port.name}` ({port.describe()})")
+        else:
+            what = "" if port.kind == "value" else f" ({port.describe()})"
+            may.append(f"`{port.name}`{what}")
+    text = f"**Reads** {', '.join(reads)}" if reads else ""
+    if may:
+        text += f"{', and may read' if reads else '**May read**'} {', '.join(may)}"
+    made = (f"`{port.name}` ({port.describe()})" for port in contract.outputs.values())
+    return f"{text or '**Reads** nothing'}. **Makes** {', '.join(made)}."
 
 
 def blocks_page() -> str:

@@ -20,7 +20,7 @@ import tifffile
 from matplotlib.axes import Axes
 from PIL import Image
 
-from cyto_kedro.algorithms.reporting.style import figure, png, styled
+from cyto_kedro.core.style import figure, png, styled
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"

@@ -51,7 +51,7 @@ def test_conform_orders_and_types_columns_and_keeps_others() -> None:
 
 
 def test_a_missing_column_is_named_with_the_nearest_one() -> None:
-    with pytest.raises(InputError, match=r"table Frames: unknown column 'time_s'.*'time'"):
+    with pytest.raises(InputError, match=r"table Frames: column 'time_s' is missing.*'time'"):
         conform(schemas.Frames, frames().rename(columns={"time_s": "time"}))
 
 

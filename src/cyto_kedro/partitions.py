@@ -231,6 +231,10 @@ class PlannedFov(BaseModel):
         default=None, gt=0, description="median time between frames; null: unknown"
     )
 
+    lacking: tuple[str, ...] = Field(
+        default=(), description="channels that were not filmed in this field"
+    )
+
     def excluded_in(self, block: Block) -> list[int]:
         """Places within a block of its excluded frames."""
         return [each - block.start for each in self.excluded if block.start <= each < block.stop]

@@ -21,11 +21,6 @@ WITHOUT = {
         *("MeanSquaredDisplacement", "Neighbours", "CentroidDistance", "NearestNeighbours"),
         *("DeathIndex", "ShapeChange", "TrackSmoothing", "CellTallies", "MarkerThreshold"),
     },
-    "simulation": {"SimulatedAssay"},
-    "reporting": {
-        *("ContactFigures", "FurtherFigures", "KillingFigures", "MotionFigures", "NetworkFigures"),
-        *("Overlays", "QualityFigures", "HtmlReport", "PyCytoResults", "Summary"),
-    },
 }
 MODULES = sorted(
     info.name

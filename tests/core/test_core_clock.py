@@ -44,3 +44,8 @@ def test_unknown_times_are_null_and_never_a_pause() -> None:
     assert np.isnan(clock([0, 1])).all() and np.isnan(clock.interval_min)
     assert np.isnan(clock.duration_min([0])).all() and not clock.paused(0, 1)
     assert np.isnan(clock.between_min(0, 3))
+
+
+def test_the_watching_clock_stands_still_in_a_pause(paused: Clock) -> None:
+    assert paused.watched_min(np.arange(8)).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert np.isnan(paused.watched_min(9)) and np.isnan(Clock.of_times(None).watched_min([0])).all()

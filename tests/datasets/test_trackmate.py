@@ -238,6 +238,7 @@ def test_attributes_that_are_missing_or_text(wrong, message):
 
 
 def test_impossible_calibration_is_no_source():
-    film = read(session(units=("mm", "h"), image='pixelwidth="2" pixelheight="2" nframes="3"'))
+    size = 'width="9" height="9" pixelwidth="2" pixelheight="2"'
+    film = read(session(units=("mm", "h"), image=f'{size} nframes="3"'))
     assert film.pixel_size_um is None and film.frame_interval_s == 7200
     assert "cannot be" in film.said[0].doubt

@@ -159,7 +159,7 @@ def test_a_digest_holds_what_the_named_class_needs(stores: dict[str, Store]) -> 
 def test_a_class_of_another_slot_is_refused_with_those_that_fit() -> None:
     hint = node_of().func.__annotations__["spec"]
     with pytest.raises(
-        (ConfigError, ValidationError), match=r"tracking\.ends: Touching makes touches"
+        (ConfigError, ValidationError), match=r"tracking\.ends: Touching does not make tracks"
     ):
         hint(name="Touching")
     with pytest.raises((ConfigError, ValidationError), match="name one of ByCells, ByPoints"):
@@ -179,6 +179,29 @@ def test_what_nobody_makes_or_provides_is_said_when_the_pipeline_is_made(
     monkeypatch.setitem(KINDS, "Wants", Wants)
     with pytest.raises(ConfigError, match="nothing provides 'wind' of Wants"):
         node_of()
+
+
+def test_a_slot_without_an_input_has_no_class_that_needs_it() -> None:
+    node = generated("x", SLOT, "fov", ["tracks"], reads={"track_points": None, "label": None})
+    assert node.inputs == ["cells", "manifest", "params:tracking.ends"]
+    with pytest.raises((ConfigError, ValidationError), match="name one of ByCells "):
+        node.func.__annotations__["spec"](name="ByPoints")
+
+
+def test_prepared_inputs_and_tables_beside_them(stores: dict[str, Store]) -> None:
+    seen: dict[str, Any] = {}
+
+    def prepare(data: dict[str, Any]) -> dict[str, Any]:
+        seen.update(data)
+        return data | {"cells": data["cells"].head(1)}
+
+    stores["viability"] = Store("viability", schemas.Viability.key())
+    reads = {"label": "labels"}
+    node = generated("x", SLOT, "fov", ["tracks"], reads=reads, also=["viability"], prepare=prepare)
+    inputs = inputs_of(node, stores, "ByCells")
+    found = next(node.func(*[inputs[each] for each in node.inputs]))
+    assert len(seen["viability"]) == 6 and found["f"]["said"].iloc[0].startswith("1 cells")
+    assert "viability" in input_digests(node.func, inputs, {"fov": "f"})
 
 
 def test_values_of_tables_bring_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +233,16 @@ def test_the_slots_of_the_project_take_their_parameters(
     hint: Any = node.func.__annotations__["spec"]
     assert hint.model_validate(given["touches"]).make().needs()
     with pytest.raises(
-        ValidationError, match=r"tabulation\.touches: Features makes cells, and not touches"
+        ValidationError, match=r"tabulation\.touches: Features does not make touches"
     ):
         hint.model_validate({"name": "Features"})
+
+
+def test_an_edited_track_makes_no_bout_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bouts do not declare tracks, so that the reason a track ends is none of theirs."""
+    monkeypatch.undo()
+    from cyto_kedro.pipelines.contacts import create_pipeline
+
+    nodes = {node.name: node for node in create_pipeline().nodes}
+    assert nodes["find_bouts"].inputs[:2] == ["contacts", "track_points"]
+    assert "tracks" not in nodes["find_bouts"].inputs and "tracks" in nodes["call_deaths"].inputs

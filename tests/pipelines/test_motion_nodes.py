@@ -6,15 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cyto_kedro.algorithms.contacts.drift import CommonDrift
+from cyto_kedro.algorithms.contacts.kinematics import Kinematics
 from cyto_kedro.algorithms.contacts.smoothing import TrackSmoothing
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.contacts.motion_nodes import (
-    describe_motion,
-    estimate_drift,
-    measure_motion,
-    smooth_tracks,
-)
+from cyto_kedro.pipelines.contacts.motion_nodes import describe_motion, less_drift, smooth_tracks
 from tiny_project import BLOCKS, N_FRAMES, Project
 
 GROUP = {"fov": "treated_1", "population": "TCell"}
@@ -47,11 +44,11 @@ def test_the_run_leaves_one_row_of_fits_and_an_empty_correction(finished: Projec
 
 def test_subtracted_drift_reaches_every_measure(assay) -> None:
     points, manifest = assay["track_points"], assay["manifest"]
-    drift = spec("CommonDrift", subtract=True)
-    fov = {"fov": "treated_1"}
-    table, correction = estimate_drift(fov, {"TCell": points}, manifest, drift)
-    assert len(correction) == len(table) == N_FRAMES
-    steps, _ = measure_motion(GROUP, points, correction, manifest, spec("Kinematics"))
+    drift = CommonDrift(subtract=True)(track_points=points, n_frames=N_FRAMES, fov="treated_1")
+    correction = drift["subtracted_drift"]
+    assert len(correction) == len(drift["drift"]) == N_FRAMES
+    moved = less_drift({"track_points": points, "subtracted_drift": correction})
+    steps = Kinematics()(moved)["steps"]
     left = steps.loc[steps["dt_frames_from_previous"] == 1]
     mean = left.groupby("frame")[["velocity_x_px_per_frame", "velocity_y_px_per_frame"]].mean()
     np.testing.assert_allclose(mean, 0, atol=1e-9)

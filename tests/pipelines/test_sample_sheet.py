@@ -13,7 +13,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyto_kedro.algorithms.comparison.design import design
+from cyto_kedro.core.groups import design
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.datasets.sheet import SampleSheetDataset
 from cyto_kedro.datasets.table import TableDataset

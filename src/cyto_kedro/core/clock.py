@@ -62,6 +62,14 @@ class Clock:
             return float("nan")
         return float(np.median(np.diff(self.minutes) / np.diff(self.frames)))
 
+    @property
+    def jitter_min(self) -> float:
+        """How far a time may miss a limit and meet it: a tenth of an interval, to which frames keep.
+
+        A gap of one frame of 2.01 minutes is one of at most 2.
+        """
+        return 0.1 * self.interval_min
+
     def duration_min(self, frame: Any) -> np.ndarray:
         """Minutes that each of `frame` stands for, null where its time is unknown."""
         return self._told(self._durations(), frame)
@@ -76,6 +84,14 @@ class Clock:
         low = np.searchsorted(self.frames, np.asarray(first, np.int64))
         high = np.searchsorted(self.frames, np.asarray(last, np.int64), side="right")
         return total[high] - total[low] if len(self.frames) else np.full(np.shape(first), np.nan)
+
+    def watched_min(self, frame: Any) -> np.ndarray:
+        """Observed minutes from the first timed frame to each of `frame`, pauses left out.
+
+        A second clock, which stands still in pauses: time at risk is told by it. Null where no
+        table tells.
+        """
+        return self._told(np.concatenate([[0.0], np.cumsum(self._durations())])[:-1], frame)
 
     def paused(self, before: Any, after: Any) -> Any:
         """Whether the film pauses anywhere between frames `before` and `after`."""

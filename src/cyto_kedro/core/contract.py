@@ -184,7 +184,13 @@ def admit(
             raise InputError(f"{owner}: {unknown('input', name, contract.inputs)}")
     given = {**(data.data() if isinstance(data, Film) else data or {}), **named}
     if given.get("dataframe") is not None:
-        free = [port.name for port in contract.tables("inputs") if given.get(port.name) is None]
+        columns = set(getattr(given["dataframe"], "columns", ()))
+        free = [
+            port.name
+            for port in contract.tables("inputs")
+            if given.get(port.name) is None
+            and (port.required or (port.table and columns.issuperset(port.table.key())))
+        ]
         if free:
             given[free[0]] = given["dataframe"]
     admitted = {}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.errors import InputError, missing
 
 MISSING = -1
 PAIR = ["population_a", "track_id_a", "population_b", "track_id_b"]
@@ -29,7 +29,7 @@ def need(data: dict[str, Any], *names: str) -> list[Any]:
     for name in names:
         if name not in data:
             raise InputError(
-                f"data dict: {unknown('key', name, data)} This step cannot run without"
+                f"data dict: {missing('key', name, data)} This step cannot run without"
             )
     return [data[name] for name in names]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cyto_kedro.datasets.tiff_header import arrange
+from cyto_kedro.datasets.tiff_header import UNREADABLE, arrange
 from cyto_kedro.datasets.tiff_info import multiples, square
 from cyto_kedro.datasets.zarr_chunks import check_chunks
 from cyto_kedro.errors import InputError
@@ -126,33 +126,39 @@ def read_header(
         If it is not an OME-Zarr image, is a plate, or holds depth that is not asked for.
     """
     try:
-        group = _open(location, options)
-        attributes = _attributes(group)
-        prefix = ""
-        if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
-            if "1" in group:
-                raise InputError(f"{location} holds several images; save one field per OME-Zarr")
-            attributes, prefix = _attributes(group["0"]), "0/"
-        if "multiscales" not in attributes:
-            kind = "a plate" if "plate" in attributes else "not an OME-Zarr image"
-            raise InputError(
-                f"{location} is {kind}: it has no 'multiscales' metadata. Let the pattern point at "
-                "the images themselves."
-            )
-        scales = attributes["multiscales"][0]
-        level = scales["datasets"][0]
-        array = group[prefix + level["path"]]
-        sizes, dtype = array.shape, np.dtype(array.dtype)
-        described = [a if isinstance(a, dict) else {"name": a} for a in scales.get("axes", "tczyx")]
-        axes = "".join(axis["name"].upper() for axis in described)
-        scale = _scale(level, len(axes)) * _scale(scales, len(axes))
-    except (KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        return _read_header(location, options, depth, z_is_time, chunks)
+    except UNREADABLE as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
             "again or export it again"
         ) from error
+
+
+def _read_header(
+    location: str, options: dict[str, Any], depth: bool, z_is_time: bool, chunks: bool
+) -> ZarrHeader:
+    group = _open(location, options)
+    attributes = _attributes(group)
+    prefix = ""
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+        if "1" in group:
+            raise InputError(f"{location} holds several images; save one field per OME-Zarr")
+        attributes, prefix = _attributes(group["0"]), "0/"
+    if "multiscales" not in attributes:
+        kind = "a plate" if "plate" in attributes else "not an OME-Zarr image"
+        raise InputError(
+            f"{location} is {kind}: it has no 'multiscales' metadata. Let the pattern point at "
+            "the images themselves."
+        )
+    scales = attributes["multiscales"][0]
+    level = scales["datasets"][0]
+    array = group[prefix + level["path"]]
+    sizes, dtype = array.shape, np.dtype(array.dtype)
+    described = [a if isinstance(a, dict) else {"name": a} for a in scales.get("axes", "tczyx")]
+    axes = "".join(axis["name"].upper() for axis in described)
+    scale = _scale(level, len(axes)) * _scale(scales, len(axes))
     n_t, n_c, _ = arrange(axes, sizes, None, location, depth=depth, z_is_time=z_is_time).shape
     units = {
         a: (axis.get("unit", ""), s) for a, axis, s in zip(axes, described, scale, strict=True)

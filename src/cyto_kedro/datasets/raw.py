@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import dask.array as da
@@ -108,10 +108,11 @@ class RawFolder:
         skip_fovs: Collection[str] = (),
         project_z: Projection | None = None,
         z_is_time: bool = False,
+        may_lack: Mapping[str, Collection[str]] | None = None,
     ) -> list[RawChannel]:
         """`scan` this folder."""
         which = pattern, channels, sidecar, exclude, skip_fovs
-        return scan(self.folder, *which, self.storage_options, project_z, z_is_time)
+        return scan(self.folder, *which, self.storage_options, project_z, z_is_time, may_lack)
 
     def open(self, raw: RawChannel) -> da.Array:
         """`open_raw` with this folder's credentials."""

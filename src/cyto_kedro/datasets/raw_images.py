@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dask.array as da
+import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
@@ -82,8 +83,18 @@ class _Opened:
                 unknown("raw film", f"{keys['fov']}/{keys['channel']}", choices)
             ) from error
 
+    def _lacks(self, identity: str) -> bool:
+        keys = parse_id(self.grain, identity)
+        planned = self._manifest.fovs.get(keys["fov"])
+        return planned is not None and keys["channel"] in planned.lacking
+
     def load_one(self, identity: str) -> da.Array:
-        """The frames of one block."""
+        """The frames of one block; black where the field was filmed without the channel."""
+        if self._lacks(identity):
+            keys = parse_id(self.grain, identity)
+            planned, block = self._manifest.fovs[keys["fov"]], Block.parse(keys["block"])
+            shape = len(block), planned.height_px, planned.width_px
+            return da.zeros(shape, np.uint8, chunks=(1, *shape[1:]))
         raw, block = self._find(identity)
         return self.open(raw)[block.start : block.stop]
 
@@ -100,6 +111,8 @@ class _Opened:
 
         Files are looked at once for all blocks: as they were when the run came to the film.
         """
+        if self._lacks(identity):
+            return digest(["not filmed", identity])
         raw, block = self._find(identity)
         key = raw.fov, raw.channel
         if key not in self._stamps:

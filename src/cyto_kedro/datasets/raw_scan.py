@@ -84,6 +84,7 @@ def scan(
     storage_options: dict[str, Any] | None = None,
     project_z: Projection | None = None,
     z_is_time: bool = False,
+    may_lack: Mapping[str, Collection[str]] | None = None,
 ) -> list[RawChannel]:
     """Find the channels of every field of view in `folder`; reads headers, no pixels.
 
@@ -110,6 +111,8 @@ def scan(
         How z planes are flattened; None: a film with depth is refused.
     z_is_time
         Take z planes as frames, in files that have but one time point.
+    may_lack
+        Field -> channels (our names) that it may lack.
 
     Returns
     -------
@@ -143,9 +146,18 @@ def scan(
         if file.fov not in skip_fovs:
             groups[file.fov, file.channel].append(file)
     if "channel" in compiled.names:
-        _check_channels(groups, names)
-    depth = project_z, z_is_time
-    reader = _Scanner(fs, root, folder.rstrip("/"), options, channels, sidecar, *depth)
+        _check_channels(groups, names, may_lack or {})
+    reader = _Scanner(
+        fs,
+        root,
+        folder.rstrip("/"),
+        options,
+        channels,
+        sidecar,
+        project_z,
+        z_is_time,
+        may_lack or {},
+    )
     found = [raw for key in sorted(groups, key=str) for raw in reader.read(*key, groups[key])]
     tell({raw.fov: raw.remarks for raw in found})
     rank = {name: i for i, name in enumerate(names)}
@@ -175,17 +187,22 @@ def _wanted(channels: Channels) -> dict[str, str]:
     return names
 
 
-def _check_channels(groups: Mapping[tuple[str, str | None], Any], names: dict[str, str]) -> None:
+def _check_channels(
+    groups: Mapping[tuple[str, str | None], Any],
+    names: dict[str, str],
+    may_lack: Mapping[str, Collection[str]],
+) -> None:
     """Raise if a field lacks a channel that is asked for, or that other fields have."""
     fovs = sorted({fov for fov, _ in groups})
-    wanted = list(names.values()) or sorted({str(channel) for _, channel in groups})
+    wanted = names or {name: name for name in sorted({str(channel) for _, channel in groups})}
     for fov in fovs:
-        for channel in wanted:
-            if (fov, channel) not in groups:
+        for ours, channel in wanted.items():
+            if (fov, channel) not in groups and ours not in may_lack.get(fov, ()):
                 have = ", ".join(str(c) for f, c in sorted(groups, key=str) if f == fov)
                 raise InputError(
                     f"fov {fov}: channel {channel} is missing (found: {have}). Add its files, or "
-                    "exclude the field in the sample sheet."
+                    "exclude the field in the sample sheet. (A control, control = yes, may lack a "
+                    "channel that shows effectors only.)"
                 )
 
 
@@ -202,7 +219,9 @@ class _Scanner:
         sidecar: str | None,
         project_z: Projection | None,
         z_is_time: bool,
+        may_lack: Mapping[str, Collection[str]],
     ) -> None:
+        self._may_lack = may_lack
         self._fs, self._root, self._folder, self._options = fs, root, folder, options
         self._channels, self._sidecar, self._project = channels, sidecar, project_z
         self._z_is_time = z_is_time
@@ -235,7 +254,9 @@ class _Scanner:
                 for inside in others.intersection(first.info.channels)
             ]
         else:
-            chosen = self._choose(side_names, first.info.channels, n_channels, files[0].path, place)
+            lack = self._may_lack.get(fov, ())
+            given = side_names, first.info.channels, n_channels, files[0].path
+            chosen = self._choose(*given, place, lack)
             named = side_names or _named(first.info.channels)
             if n_channels > 1 and not named:
                 order = ", ".join(f"{index + 1} {name}" for name, index in chosen)
@@ -349,7 +370,13 @@ class _Scanner:
         return _Stack(shape=(len(stacks), *first.shape[1:]), dtype=first.dtype, info=info)
 
     def _choose(
-        self, side: tuple[str, ...], inside: tuple[str, ...], n: int, file: str, place: str
+        self,
+        side: tuple[str, ...],
+        inside: tuple[str, ...],
+        n: int,
+        file: str,
+        place: str,
+        may_lack: Collection[str],
     ) -> list[tuple[str, int]]:
         """(our name, number in the file) of each channel wanted from a file of `n` channels."""
         found = side or inside
@@ -362,9 +389,11 @@ class _Scanner:
                     "assay in file order"
                 )
             return [(name, i) for i, name in enumerate(found)]
-        missing = [name for name in self._names.values() if name not in found]
-        if not missing:
-            return [(ours, found.index(name)) for ours, name in self._names.items()]
+        lacking = {ours for ours, name in self._names.items() if name not in found}
+        missing = [self._names[ours] for ours in self._names if ours in lacking]
+        if lacking <= set(may_lack) and lacking != set(self._names):
+            named = self._names.items()
+            return [(ours, found.index(name)) for ours, name in named if ours not in lacking]
         by_order = not side and not isinstance(self._channels, Mapping)
         if by_order and not _named(inside) and len(self._names) == n:
             return [(name, i) for i, name in enumerate(self._names)]

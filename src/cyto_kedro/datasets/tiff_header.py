@@ -24,8 +24,10 @@ from cyto_kedro.images import ImageInfo
 # what tifffile raises on files that are damaged or of another kind
 UNREADABLE = (
     tifffile.TiffFileError,
+    ArithmeticError,
     AttributeError,
     LookupError,
+    MemoryError,
     OSError,
     RuntimeError,
     TypeError,
@@ -194,7 +196,7 @@ def _header(
         info=(
             ome_info(ome, n_t, n_c, location, doubts)
             if ome is not None
-            else imagej_info(tif, n_t, location, doubts)
+            else imagej_info(tif, n_t, n_c, location, doubts)
         ),
         segment_rows=first.chunks[0] if pieces else height,
         n_z=n_z,

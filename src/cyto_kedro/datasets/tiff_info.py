@@ -159,7 +159,11 @@ def square(
 
 
 def imagej_info(
-    tif: tifffile.TiffFile, n_frames: int, location: str, doubts: tuple[str, ...] = ()
+    tif: tifffile.TiffFile,
+    n_frames: int,
+    n_channels: int,
+    location: str,
+    doubts: tuple[str, ...] = (),
 ) -> ImageInfo:
     """Calibration of an ImageJ hyperstack; a plain TIFF has none that can be trusted."""
     imagej = tif.imagej_metadata or {}
@@ -177,7 +181,7 @@ def imagej_info(
     return ImageInfo(
         side_um,
         multiples(interval, n_frames),
-        _names(tif),
+        names if len(names := _names(tif)) == n_channels else (),
         said if interval is None else (*said, interval),
         doubts,
     )

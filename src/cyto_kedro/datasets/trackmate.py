@@ -115,13 +115,19 @@ def read_trackmate(file: IO[bytes], where: str) -> TrackMateFilm:
     known = {each.fact: each.value for each in said if each.doubt is None}
     spots, outlines = _spots(model, width, where)
     n_frames = _whole(image, "nframes", where, "1")
+    shape = _whole(image, "height", where, "0"), _whole(image, "width", where, "0")
+    if min(n_frames, *shape) < 1:
+        raise InputError(
+            f"{where}: a film of {n_frames} frames of {shape} pixels (height, width) holds nothing; "
+            "save the session again, with its image open"
+        )
     if len(spots) and not spots["frame"].between(0, n_frames - 1).all():
         odd = spots.loc[~spots["frame"].between(0, n_frames - 1), "frame"].iloc[0]
         raise InputError(f"{where}: a spot in frame {odd} of a film of {n_frames} frames")
     return TrackMateFilm(
         version=root.get("version", ""),
         n_frames=n_frames,
-        shape=(_whole(image, "height", where, "0"), _whole(image, "width", where, "0")),
+        shape=shape,
         pixel_size_um=known.get("pixel size"),
         frame_interval_s=known.get("frame interval"),
         links=_links(model, spots, where),

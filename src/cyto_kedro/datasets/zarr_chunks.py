@@ -32,6 +32,11 @@ def check_chunks(
         If no chunk is stored, or one was cut short: names it.
     """
     sides = array.shards or array.chunks
+    if not (all(sides) and all(array.shape)):
+        raise InputError(
+            f"{location} is of {array.shape} pixels in chunks of {tuple(sides)}: nothing is in it; "
+            "export it again"
+        )
     grid = [max(1, ceil(size / side)) for size, side in zip(array.shape, sides, strict=True)]
     at = axes.index("T") if "T" in axes else None
     n_pieces = 1 if at is None else grid[at]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,11 @@ import pandas as pd
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.partitions import Block, Partitions, Tile
-from cyto_kedro.schemas import TABLES, Cells, Table, empty
+from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 
 Group = Mapping[str, str]
 CELL = Cells.key()
+T = TypeVar("T", bound=Table)
 
 
 def block_of(group: Group, manifest: Manifest) -> Block:
@@ -50,13 +51,13 @@ def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None
     return found
 
 
-def join(tables: Iterable[pd.DataFrame], table: type[Table]) -> pd.DataFrame:
+def join(tables: Iterable[pd.DataFrame], table: type[T]) -> TableOf[T]:
     """Stack tables of one kind; without any row, the first of them, else an empty one."""
     parts = list(tables)
     rows = [each for each in parts if len(each)]
     if rows:
-        return pd.concat(rows, ignore_index=True)
-    return parts[0] if parts else empty(table)
+        return cast("TableOf[T]", pd.concat(rows, ignore_index=True))
+    return cast("TableOf[T]", parts[0]) if parts else empty(table)
 
 
 def film_of(blocks: Mapping[str, Any], shape: tuple[int, int, int]) -> Blocks:

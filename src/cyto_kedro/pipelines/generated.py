@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from cyto_kedro.errors import ConfigError
 from cyto_kedro.lift import lift
 from cyto_kedro.pipelines.common import condition_of, context, join
 from cyto_kedro.registry import AlgorithmSpec, algorithms
+from cyto_kedro.schemas import TABLES, Table
 
 #: Plain inputs that the plan gives, and the table that it takes beside the manifest.
 VALUES: Mapping[str, str | None] = {
@@ -30,6 +32,7 @@ VALUES: Mapping[str, str | None] = {
     "condition": "fields",
 }
 SPEC = "spec"  # the argument that is the slot's parameters
+Prepare = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def generated(
@@ -39,7 +42,9 @@ def generated(
     makes: Sequence[str] | Mapping[str, str],
     *,
     out: Sequence[str] | None = None,
-    reads: Mapping[str, str] | None = None,
+    reads: Mapping[str, str | None] | None = None,
+    also: Sequence[str] = (),
+    prepare: Prepare | None = None,
 ) -> Node:
     """The node of a slot.
 
@@ -53,7 +58,11 @@ def generated(
     makes
         The results that the node saves, each in the dataset of its name, or ``{result: dataset}``.
     reads
-        ``{input: dataset}`` where they are not called alike.
+        ``{input: dataset}`` where they are not called alike; None: this slot has no such input, and
+        no class that needs it.
+    prepare, also
+        What makes of the inputs, by name, those that the algorithm is called with, and the tables
+        that it takes beside them.
 
     Raises
     ------
@@ -62,49 +71,59 @@ def generated(
     """
     model, key = slot
     made = dict(makes) if isinstance(makes, Mapping) else {each: each for each in makes}
-    kinds = [cls for cls in algorithms(model.stage).values() if _makes(cls, made)]
+    named = dict(reads or {})
+    fits = partial(_fits, made=made, named=named)
+    kinds = [cls for cls in algorithms(model.stage).values() if fits(cls)]
     if not kinds:
         raise ConfigError(f"node {name}: no {model.stage} algorithm makes {', '.join(made)}")
-    named = dict(reads or {})
     datasets: dict[str, None] = {}
     for cls in kinds:
         for port in cls.contract().inputs.values():
             source = _source(port, named)
             if source is not None:
                 datasets[source] = None
-            elif port.required and port.name not in VALUES:
+            elif port.required and port.name not in {**VALUES, **named}:
                 raise ConfigError(f"node {name}: nothing provides {port.name!r} of {cls.__name__}")
-    datasets["manifest"] = None
-    worker = _worker(name, list(datasets), named, list(made))
-    worker.__annotations__ = {SPEC: _kind(model, key, made)}
-    func = lift(worker, by=by, out=out or [by] * len(made), used=used_by(model, named))
+    datasets |= dict.fromkeys((*also, "manifest"))
+    worker = _worker(name, list(datasets), named, list(made), also, prepare)
+    worker.__annotations__ = {SPEC: _kind(model, key, made, fits)}
+    func = lift(worker, by=by, out=out or [by] * len(made), used=used_by(model, named, also))
     outputs = list(made.values())
     return Node(
         func, [*datasets, f"params:{key}"], outputs if len(outputs) > 1 else outputs[0], name=name
     )
 
 
-def _makes(cls: type[Algorithm], results: Collection[str]) -> bool:
-    return set(results) <= set(cls.contract().outputs)
+def _fits(cls: type[Algorithm], made: Collection[str], named: Mapping[str, str | None]) -> bool:
+    """Whether a class makes the results, and needs nothing that the slot has not."""
+    contract = cls.contract()
+    lacking = {name for name, dataset in named.items() if dataset is None}
+    needed = {port.name for port in contract.inputs.values() if port.required}
+    return set(made) <= set(contract.outputs) and not lacking & needed
 
 
-def _source(port: Port, named: Mapping[str, str]) -> str | None:
+def _source(port: Port, named: Mapping[str, str | None]) -> str | None:
     """The dataset that an input comes from; None for a value of the manifest, or of nowhere."""
     if port.name in named or port.kind != "value":
         return named.get(port.name, port.name)
     return VALUES.get(port.name)
 
 
-def _kind(model: type[AlgorithmSpec], key: str, made: Collection[str]) -> type[AlgorithmSpec]:
+def _kind(
+    model: type[AlgorithmSpec],
+    key: str,
+    made: Collection[str],
+    fits: Callable[[type[Algorithm]], bool],
+) -> type[AlgorithmSpec]:
     """`model`, of which the named class must make what the slot is for."""
 
     def check(self: AlgorithmSpec) -> AlgorithmSpec:
         choices = algorithms(self.stage)
-        if not _makes(choices[self.name], made):
-            fit = sorted(name for name, cls in choices.items() if _makes(cls, made))
+        if not fits(choices[self.name]):
+            fit = sorted(name for name, cls in choices.items() if fits(cls))
             raise ConfigError(
-                f"{key}: {self.name} makes {', '.join(choices[self.name].contract().outputs)}, and not "
-                f"{', '.join(made)}: name one of {', '.join(fit)}"
+                f"{key}: {self.name} does not make {', '.join(made)} of what this step has (it makes "
+                f"{', '.join(choices[self.name].contract().outputs)}): name one of {', '.join(fit)}"
             )
         return self
 
@@ -113,9 +132,9 @@ def _kind(model: type[AlgorithmSpec], key: str, made: Collection[str]) -> type[A
 
 
 def used_by(
-    model: type[AlgorithmSpec], named: Mapping[str, str]
+    model: type[AlgorithmSpec], named: Mapping[str, str | None], also: Sequence[str] = ()
 ) -> Callable[[Mapping[str, Any]], Collection[str]]:
-    """Which of a node's inputs, by name, the algorithm that they name needs."""
+    """Which of a node's inputs, by name, the algorithm that they name needs (`also`: always)."""
 
     def used(inputs: Mapping[str, Any]) -> Collection[str]:
         always = {name for name, value in inputs.items() if isinstance(value, model)}
@@ -124,13 +143,18 @@ def used_by(
         algorithm = inputs[next(iter(always))].make()
         ports = algorithm.contract().inputs
         needed = {_source(ports[name], named) for name in algorithm.needs()}
-        return [name for name in inputs if name in {"manifest", *always, *needed}]
+        return [name for name in inputs if name in {"manifest", *also, *always, *needed}]
 
     return used
 
 
 def _worker(
-    name: str, datasets: list[str], named: Mapping[str, str], results: list[str]
+    name: str,
+    datasets: list[str],
+    named: Mapping[str, str | None],
+    results: list[str],
+    also: Sequence[str],
+    prepare: Prepare | None,
 ) -> Callable[..., Any]:
     def worker(group: Mapping[str, str], **inputs: Any) -> Any:
         algorithm: Algorithm = inputs.pop(SPEC).make()
@@ -143,8 +167,9 @@ def _worker(
         for port in (ports[each] for each in algorithm.needs()):
             source = _source(port, named)
             if source is not None and port.name not in VALUES:
-                data[port.name] = _whole(port, inputs[source])
-        found = algorithm(data)
+                data[port.name] = _whole(port.table, inputs[source])
+        data |= {each: _whole(TABLES.get(each), inputs[each]) for each in also}
+        found = algorithm(data if prepare is None else prepare(data))
         return found[results[0]] if len(results) == 1 else tuple(found[each] for each in results)
 
     worker.__name__ = worker.__qualname__ = name
@@ -155,8 +180,8 @@ def _worker(
     return worker
 
 
-def _whole(port: Port, value: Any) -> Any:
+def _whole(table: type[Table] | None, value: Any) -> Any:
     """What a group has of an input: the parts of a table joined, others as they are."""
-    if port.table is None or isinstance(value, pd.DataFrame) or not isinstance(value, Mapping):
+    if table is None or isinstance(value, pd.DataFrame) or not isinstance(value, Mapping):
         return value
-    return join(value.values(), port.table)
+    return join(value.values(), table)

@@ -47,12 +47,12 @@ class RunStatusHooks:
     ) -> None:
         """Note when the run began, if its status is to be told."""
         self._pipeline = None
+        # else it says at every run of a part, and under our runners, that it records nothing
+        logging.getLogger("kedro_viz.integrations.kedro.run_hooks").setLevel(logging.ERROR)
         names = run_params.get("pipeline_names") or ["__default__"]
         partial = "__default__" not in names or any(run_params.get(key) for key in _PARTIAL)
         if partial or "cyto_kedro.runner" not in str(run_params.get("runner")):
             return
-        # else it says that nothing is recorded under this runner
-        logging.getLogger("kedro_viz.integrations.kedro.run_hooks").setLevel(logging.ERROR)
         self._pipeline, self._catalog, self._began = pipeline, catalog, _now()
         self._errors: dict[str, str] = {}
 

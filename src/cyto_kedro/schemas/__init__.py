@@ -31,6 +31,7 @@ from cyto_kedro.schemas.base import (
     empty,
     filled,
     from_columns,
+    or_empty,
 )
 from cyto_kedro.schemas.cells import CellColumns, Cells, Touches, TrackPoints, Tracks
 from cyto_kedro.schemas.comparison import (
@@ -143,6 +144,7 @@ __all__ = [
     "empty",
     "filled",
     "from_columns",
+    "or_empty",
 ]
 
 TABLES: dict[str, type[Table]] = {

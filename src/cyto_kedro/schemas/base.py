@@ -12,7 +12,7 @@ import pandera.pandas as pa
 from pandera.typing import DataFrame as TableOf
 from pandera.typing import Series
 
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.errors import InputError, missing
 
 STATS = ("sum", "mean", "median", "sd", "min", "max")
 END_REASONS = ("film_end", "border", "lost", "division", "merge")
@@ -57,6 +57,11 @@ def empty(table: type[T]) -> TableOf[T]:
     return cast("TableOf[T]", pd.DataFrame(columns))
 
 
+def or_empty(given: TableOf[T] | None, table: type[T]) -> TableOf[T]:
+    """`given`, or where there is none a table of that kind without rows."""
+    return empty(table) if given is None else given
+
+
 def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
     """Column name -> dtype of those columns of `table` that are among `given`.
 
@@ -67,7 +72,7 @@ def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
     """
     for name, (_, required) in _columns(table).items():
         if required and name not in given:
-            raise InputError(f"table {table.__name__}: {unknown('column', name, given)}")
+            raise InputError(f"table {table.__name__}: {missing('column', name, given)}")
     return {name: dtype for name, dtype in dtypes(table).items() if name in given}
 
 

@@ -9,7 +9,7 @@ from pandera.typing import Series
 from cyto_kedro.schemas.base import ROLES, PerFov, Table
 
 # why a bout is seen to start or end where it does, see `Bouts`
-BOUT_CAUSES = ("seen", "unseen", "film", "track_a", "track_b", "tracks")
+BOUT_CAUSES = ("seen", "unseen", "pause", "film", "track_a", "track_b", "tracks")
 _PAIR = ["population_a", "track_id_a", "population_b", "track_id_b"]
 
 
@@ -57,8 +57,8 @@ class Bouts(Pair):
 
     `start_cause` and `end_cause` say what stands before and after it: ``seen``, both cells were
     seen, apart; ``unseen``, one of them was not detected, so contact may have begun earlier or
-    lasted longer; ``film``, the film begins or ends; ``track_a``, ``track_b``, ``tracks``, the
-    track of that side, or of both, begins or ends.
+    lasted longer; ``pause``, the film pauses, and so it is with that; ``film``, the film begins or
+    ends; ``track_a``, ``track_b``, ``tracks``, the track of that side, or of both, begins or ends.
     """
 
     bout: Series[int] = pa.Field(ge=1, description="1 for the pair's first bout")

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.comparison.design import design, reference_of
+from cyto_kedro.algorithms.comparison.design import reference_of
+from cyto_kedro.core.groups import design
 
 ROLES = {"TCell": "effector", "CancerCell": "target"}
 

@@ -10,8 +10,9 @@ from lifelines import CoxPHFitter
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.contact import ContactHazards, ContactSurvival
-from cyto_kedro.algorithms.comparison.design import design, watched
 from cyto_kedro.algorithms.comparison.episodes import episodes, first_contact, spells
+from cyto_kedro.core.groups import design
+from cyto_kedro.core.watched import watched
 
 
 def data_of(fates: pd.DataFrame, bouts: pd.DataFrame) -> dict:

@@ -10,7 +10,7 @@ import pytest
 from killing_tables import ROLES, bouts_of, fates_of, killing
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.comparison.design import design, reference_of
+from cyto_kedro.algorithms.comparison.design import reference_of
 from cyto_kedro.algorithms.comparison.replicates import ReplicateValues
 from cyto_kedro.algorithms.comparison.testing import (
     ReplicateTests,
@@ -18,6 +18,7 @@ from cyto_kedro.algorithms.comparison.testing import (
     noncentrality,
     two_samples,
 )
+from cyto_kedro.core.groups import design
 from cyto_kedro.errors import ConfigError, InputError
 
 # Student (1908), extra hours of sleep under two drugs; as R's data set `sleep`
@@ -334,7 +335,7 @@ def test_no_cells_and_a_field_without_row() -> None:
         data | {"replicate_summaries": table, "reference": None, "paired": None}
     )
     assert nothing["comparisons"]["note"].str.contains("no p-value").all()
-    with pytest.raises(InputError, match="unknown fov 'A'"):
+    with pytest.raises(InputError, match="field 'A' has no row"):
         ReplicateValues()(assay() | {"design": data["design"].iloc[1:]})
 
 

@@ -12,9 +12,10 @@ from killing_tables import bouts_of, fates_of, killing
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.contact import ContactHazards, ContactSurvival
-from cyto_kedro.algorithms.comparison.design import design, watched
 from cyto_kedro.algorithms.comparison.episodes import episodes, spells
 from cyto_kedro.algorithms.comparison.survival import LostBounds, SurvivalCurves
+from cyto_kedro.core.groups import design
+from cyto_kedro.core.watched import watched
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.registry import build
 

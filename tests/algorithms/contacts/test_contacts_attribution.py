@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.attribution import KillLikelihood, Watched, model_of
-from cyto_kedro.algorithms.contacts.exposure import exposure_of
+from cyto_kedro.algorithms.contacts.attribution import KillLikelihood, model_of
+from cyto_kedro.algorithms.contacts.kills import Watched
 
 ROLES = {"N": "effector", "T": "target"}
 N_FRAMES = 60
@@ -94,7 +94,7 @@ def law(**numbers: float) -> pd.DataFrame:
 
 
 def judge(data: dict, models: pd.DataFrame | None = None, **fields) -> tuple[pd.DataFrame, ...]:
-    given_ = data if models is None else {**data, "models": models}
+    given_ = data if models is None else {**data, "attack_models": models}
     found = KillLikelihood(**fields)(given_)
     return (
         schemas.check(schemas.Kills, found["kills"]),
@@ -137,7 +137,7 @@ def world(rng: np.random.Generator, hits: int, n: int, rate: float) -> tuple[dic
 def test_the_law_is_learnt_from_a_world_made_otherwise(hits):
     data, killer = world(np.random.default_rng(5), hits, 500, 0.002)
     algorithm = KillLikelihood()
-    models = algorithm.estimate([Watched(algorithm.exposure(data), "c", False)])
+    models = algorithm.estimate([Watched(algorithm.exposure(**data), "c", False)])
     schemas.check(schemas.AttackModels, models)
     found, evidence = model_of(models, "T", "c", 2.0)
     assert evidence > 0.99
@@ -214,8 +214,8 @@ def test_control_fields_give_the_background():
     treated, _ = world(rng, 1, 50, 0.01)
     algorithm = KillLikelihood()
     watched = [
-        Watched(algorithm.exposure(control), "control", True),
-        Watched(algorithm.exposure(treated), "treated", False),
+        Watched(algorithm.exposure(**control), "control", True),
+        Watched(algorithm.exposure(**treated), "treated", False),
     ]
     models = algorithm.estimate(watched)
     time = 2 * (sum(died.values()) + 88 * 59)
@@ -224,7 +224,7 @@ def test_control_fields_give_the_background():
     assert models["condition"].tolist() == ["", "control", "treated"]
     # a control with effectors in contact is no measure of deaths without them
     touched = field([(3, 1, 1)], died, 100, fov="C")
-    watched[0] = Watched(algorithm.exposure(touched), "control", True)
+    watched[0] = Watched(algorithm.exposure(**touched), "control", True)
     assert set(algorithm.estimate(watched)["background_source"]) == {"same_fields"}
     fixed = KillLikelihood(background_per_h=0.3, hits=2).estimate(watched)
     assert fixed["background_per_h"].to_numpy() == pytest.approx(0.3)
@@ -236,7 +236,7 @@ def test_harmless_effectors_are_acquitted():
     data, _ = world(rng, 40, 150, 0.002)  # forty hits never come together
     kills, deaths = judge(data)
     assert len(deaths) > 20 and len(kills) == 0
-    models = KillLikelihood().estimate([Watched(exposure_of(data, 2.0), "", False)])
+    models = KillLikelihood().estimate([Watched(KillLikelihood().exposure(**data), "", False)])
     assert models["gain"].max() < 3 and models["evidence"].max() < 0.5
 
 
@@ -245,11 +245,11 @@ def test_untimed_films_need_no_other_parameters():
     kills, deaths = judge(field(contacts, {1: 10}, 3, interval=None))
     assert kills["share"].tolist() == [1.0] and 0 <= deaths["p_background"][0] < 1
     assert kills[["death_min", "delay_min", "since_last_contact_min"]].isna().all(axis=None)
-    exposure = exposure_of(field(contacts, {1: 10}, 3, interval=None), 2.0)
+    exposure = KillLikelihood().exposure(**field(contacts, {1: 10}, 3, interval=None))
     models = KillLikelihood().estimate([Watched(exposure, "", False)])
     schemas.check(schemas.AttackModels, models)
     assert models[["lethal_min", "delay_min", "background_per_h"]].isna().all(axis=None)
-    same = exposure_of(field(contacts, {1: 10}, 3), 2.0)
+    same = KillLikelihood().exposure(**field(contacts, {1: 10}, 3))
     timed = KillLikelihood().estimate([Watched(same, "", False)])
     names = ["lethal_frames", "delay_frames", "background_per_frame"]
     assert models[names].to_numpy() == pytest.approx(timed[names].to_numpy())

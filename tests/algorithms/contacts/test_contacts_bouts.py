@@ -64,8 +64,10 @@ def test_tighter_reach_and_its_units(make_points):
         assert contacts["track_id_b"].tolist() == [7] and n_untracked == 0
     with pytest.raises(ConfigError, match="pixel size"):
         join(touches.assign(distance_um=np.nan), points, max_distance_um=1.0)
-    with pytest.raises(ValueError, match="not both"):
-        ContactJoin(max_distance_px=1, max_distance_um=1)
+    # both: micrometres where the film is calibrated, pixels elsewhere
+    both = {"max_distance_px": 0.5, "max_distance_um": 1.0}
+    assert len(join(touches, points, **both)[0]) == 1
+    assert len(join(touches.assign(distance_um=np.nan), points, **both)[0]) == 0
 
 
 def test_join_ordinary_cases(make_points):
@@ -190,6 +192,19 @@ def test_intervals_until_contact_again(make_points, make_contacts):
     bouts = bouts_of(make_contacts, film(make_points, 20), [3, 4, 8, 15], max_gap_frames=0)
     assert bouts["recontact_frames"].fillna(-1).tolist() == [-1, 4, 7]
     assert bouts["recontact_min"].fillna(-1).tolist() == [-1, 8, 14]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_camera_that_is_a_little_late_splits_no_bout(make_points, make_contacts, seed):
+    """Default limits do not lie on a whole number of frames of usual films."""
+    points = film(make_points, 20)
+    frames = [3, 4, 6, 8, 9, 11, 15, 17]
+    even = bouts_of(make_contacts, points, frames)
+    assert spans(even) == [(3, 11), (15, 17)]
+    late = np.random.default_rng(seed).normal(0, 0.05, 20)
+    time_min = 2.0 * np.arange(20) + late
+    jittered = points.assign(time_min=time_min[points["frame"]])
+    assert spans(bouts_of(make_contacts, jittered, frames)) == spans(even)
 
 
 def test_limits_in_minutes_do_not_depend_on_the_frame_rate(make_points, make_contacts):

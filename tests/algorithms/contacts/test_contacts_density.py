@@ -217,7 +217,7 @@ def test_what_cannot_be_is_refused() -> None:
         run(cells(("T", [np.array([[400.0, 5.0]])])))
     with pytest.raises(InputError, match="label 2 of frame 1"):
         run(cells(("T", [clusters(1), clusters(2)])).query("frame == 0 or label == 2"), 1)
-    with pytest.raises(ConfigError, match="bandwidth_um or bandwidth_px, not both"):
-        construct(DensityMaps, {"bandwidth_um": 1.0, "bandwidth_px": 2.0})
+    with pytest.raises(ConfigError, match="bandwidth"):
+        construct(DensityMaps, {"bandwidth_um": 0.0})
     with pytest.raises(ConfigError, match="pixel size"):
         run(cells(("T", [clusters(3)])), size=None, bandwidth_um=3.0)

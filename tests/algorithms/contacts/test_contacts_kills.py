@@ -95,9 +95,9 @@ def test_uncalibrated_time_uses_frames_or_says_so(make_contacts):
     deaths, contacts = deaths_of({1: 10}, None), make_contacts(TWO, interval_min=None)
     kills, _ = attribute(deaths, contacts, window_frames=2)
     assert shares(kills) == {2: 1.0} and kills["death_min"].isna().all()
-    with pytest.raises(ConfigError, match=r"'A'.*window_frames"):
+    with pytest.raises(ConfigError, match=r"window_min=60.*window_frames"):
         attribute(deaths, contacts)
-    with pytest.raises(ValueError, match="window_min or window_frames"):
+    with pytest.raises(ValueError, match="window"):
         KillShares(window_min=None)
 
 
@@ -113,6 +113,39 @@ def test_ordinary_cases(make_contacts):
         assert len(kills) == 0 and (filled["n_killers"] == 0).all() and len(filled) == len(deaths)
     with pytest.raises(InputError, match="unknown population 'N'"):
         attribute(deaths_of({1: 10}), make_contacts(TWO), roles={"T": "target"})
+
+
+@pytest.mark.parametrize(("n", "min_share"), [(2, 0.5), (3, 1 / 3), (7, 1 / 7), (10, 0.1)])
+@pytest.mark.parametrize("n_others", range(4))
+@pytest.mark.parametrize("half_life", [5.0, 7.3])
+def test_equal_contact_is_an_equal_share_whatever_else_is_in_the_table(
+    make_contacts, n, min_share, n_others, half_life
+):
+    """Other targets were touched by effectors named before: sums must not run through them."""
+    rows = [(f, "N", 100 + e, "T", 1) for e in range(n_others) for f in range(3, 9)]
+    rows += [(f, "N", e + 1, "T", 2) for e in range(n) for f in (4, 6, 7, 9)]
+    kills, _ = attribute(
+        deaths_of({1: 10, 2: 10}),
+        make_contacts(rows),
+        window_min=16,
+        half_life_min=half_life,
+        min_share=min_share,
+    )
+    found = kills.loc[kills["target_track_id"] == 2, "share"]
+    assert found.tolist() == pytest.approx([1 / n] * n, abs=1e-12)
+
+
+def test_a_frame_that_stands_for_longer_weighs_more(make_contacts):
+    """Frames a minute apart, then three: one long frame of contact is three short ones."""
+    time = np.array([0.0, 1, 2, 3, 4, 5, 8, 9, 10])  # frame 5 lasts three minutes
+    contacts = make_contacts([(f, "N", 1, "T", 1) for f in (2, 3, 4)] + [(5, "N", 2, "T", 1)])
+    contacts["time_min"] = time[contacts["frame"]]
+    deaths = deaths_of({1: 8}).assign(time_min=10.0)
+    data = {"deaths": deaths, "contacts": contacts, "populations": ROLES}
+    rule = KillShares(half_life_min=None)
+    kills = rule(data, time_min=time)["kills"]
+    assert shares(kills) == pytest.approx({1: 0.5, 2: 0.5})
+    assert shares(rule(data)["kills"]) == pytest.approx({1: 0.75, 2: 0.25})  # times not told
 
 
 @settings(max_examples=50, deadline=None)

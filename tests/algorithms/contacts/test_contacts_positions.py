@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import construct
 from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.contacts.positions import CentroidDistance, NearestNeighbours
 from cyto_kedro.errors import ConfigError
@@ -135,8 +136,8 @@ def test_ordinary_cases(make_points):
     assert len(table) and table[["centre_distance_um", "time_min"]].isna().all(axis=None)
     with pytest.raises(ConfigError, match="needs the pixel size"):
         CentroidDistance(max_distance_um=5)({"dataframe": uncalibrated})
-    with pytest.raises(ConfigError, match="exactly one"):
-        CentroidDistance()({"dataframe": uncalibrated})
+    with pytest.raises(ConfigError, match="needs max_distance_um or max_distance_px"):
+        construct(CentroidDistance)
 
 
 @settings(max_examples=25)

@@ -45,7 +45,7 @@ def test_the_live_dye_must_be_known():
     table, _ = cells()
     with pytest.raises(ConfigError, match="give live_channel"):
         DeathIndex()({"dataframe": table, "marker": "Dead", "sources": ("Dead",)})
-    with pytest.raises(InputError, match="unknown column 'X_median'"):
+    with pytest.raises(InputError, match="column 'X_median' is missing"):
         DeathIndex(live_channel="X")({"dataframe": table, "marker": "Dead"})
     none = DeathIndex()({"dataframe": table[:0], "marker": "Dead", "sources": ("T",)})
     assert not len(none["dataframe"])
@@ -61,5 +61,5 @@ def test_shape_tells_the_dead_without_a_marker(feature):
     disc = table.assign(perimeter_px=2 * np.sqrt(np.pi * table["area_px"]))
     rough = ShapeChange(feature="roughness")({"dataframe": disc})["dataframe"]["marker_signal"]
     assert rough.to_numpy() == pytest.approx(1.0)
-    with pytest.raises(InputError, match="unknown column 'perimeter_px'"):
+    with pytest.raises(InputError, match="column 'perimeter_px' is missing"):
         ShapeChange()({"dataframe": table.drop(columns="perimeter_px")})

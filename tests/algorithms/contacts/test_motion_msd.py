@@ -12,8 +12,9 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.motion_fits import exponential, furth, power_law
 from cyto_kedro.algorithms.contacts.msd import MeanSquaredDisplacement, lag_sums
 from cyto_kedro.algorithms.contacts.trajectories import trajectories
-from cyto_kedro.algorithms.simulation.motion import mean_squared_displacement, persistent_step
+from cyto_kedro.algorithms.simulation.motion import persistent_step
 from cyto_kedro.errors import InputError
+from walks import mean_squared_displacement
 
 TABLES = {"msd": schemas.Msd, "track_fits": schemas.TrackFits, "fits": schemas.MotionFits}
 

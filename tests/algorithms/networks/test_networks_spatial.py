@@ -11,7 +11,6 @@ from scipy.spatial.distance import cdist
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.networks.ripley import (
-    CORRECTIONS,
     Pairs,
     clark_evans,
     hanisch_g,
@@ -22,6 +21,7 @@ from cyto_kedro.errors import ConfigError, InputError
 
 SIZE = np.array([200.0, 100.0])
 RADII = np.array([5.0, 10, 20, 30])
+CORRECTIONS = ("translation", "isotropic", "border", "none")
 
 
 def points_of(xy: np.ndarray, population: np.ndarray, frame: int = 0) -> pd.DataFrame:

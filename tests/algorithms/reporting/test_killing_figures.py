@@ -17,7 +17,7 @@ from cyto_kedro.algorithms.reporting.killing_figures import (
     survival,
     victims,
 )
-from cyto_kedro.algorithms.reporting.style import colours
+from cyto_kedro.core.style import colours
 
 ROLES = {"T": "effector", "C": "target"}
 NAMES = ("kills", "kills_per_effector", "target_fates", "survival")

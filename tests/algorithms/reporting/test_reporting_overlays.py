@@ -23,7 +23,7 @@ from cyto_kedro.algorithms.reporting.drawing import (
     track_overlay,
 )
 from cyto_kedro.algorithms.reporting.overlays import Overlays, channel_colours, time_stamp
-from cyto_kedro.algorithms.reporting.style import FILM_COLOURS
+from cyto_kedro.core.style import FILM_COLOURS
 from cyto_kedro.errors import ConfigError, InputError
 
 BLACK = np.zeros((300, 300, 3), dtype=np.uint8)

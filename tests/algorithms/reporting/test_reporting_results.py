@@ -118,7 +118,7 @@ def test_no_cells_and_missing_tables(tables: dict[str, pd.DataFrame]) -> None:
     assert "contact_cell_id" in for_csv(out)
     only = PyCytoResults()({"cells": tables["cells"]})["dataframe"]
     assert only["track_id"].isna().all() and not only["contact"].any() and len(only) == 4
-    with pytest.raises(InputError, match="'cells' is missing"):
+    with pytest.raises(InputError, match="PyCytoResults needs 'cells'"):
         PyCytoResults()({})
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.groups import condition_order, of_role, with_condition
-from cyto_kedro.algorithms.reporting.summary import Summary, effector_hours
+from cyto_kedro.algorithms.reporting.summary import Summary
+from cyto_kedro.core.groups import condition_order, of_role, with_condition
+from cyto_kedro.core.watched import effector_hours
 from cyto_kedro.errors import ConfigError, InputError
 
 
@@ -109,7 +110,7 @@ def test_nothing_but_fields(assay: dict) -> None:
     assert out["by_condition"]["condition"].tolist() == ["(no condition)"]
     none = Summary()({"fields": schemas.empty(schemas.Fields), "roles": assay["roles"]})
     assert none["by_fov"].empty and none["by_condition"].empty
-    with pytest.raises(InputError, match="'fields' is missing"):
+    with pytest.raises(InputError, match="Summary needs 'fields'"):
         Summary()({"roles": assay["roles"]})
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.survival import contact_intervals, target_intervals
+from cyto_kedro.core.watched import contact_intervals, target_intervals
 
 
 def test_target_intervals_leave_out_what_was_not_watched() -> None:

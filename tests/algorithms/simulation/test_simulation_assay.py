@@ -9,8 +9,8 @@ import pytest
 from cyto_kedro import registry, schemas
 from cyto_kedro.algorithms.simulation import outlines
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
-from cyto_kedro.algorithms.simulation.motion import mean_squared_displacement
 from cyto_kedro.errors import ConfigError
+from walks import mean_squared_displacement
 
 TABLES = {
     "track_points": schemas.TrackPoints,

@@ -7,6 +7,7 @@ import pytest
 
 from cyto_kedro.algorithms.simulation import killing, motion, outlines, render
 from cyto_kedro.algorithms.simulation.params import Camera, Killing
+from walks import mean_squared_displacement
 
 
 def _shapes(rng, n, sd=0.12):
@@ -60,11 +61,11 @@ def test_free_cells_follow_fuerths_formula_whatever_the_steps():
             rng, velocity, np.full(n, speed), np.full(n, persistence), dt
         )
         position, now = position + moved, now + dt
-        expected = motion.mean_squared_displacement(speed, persistence, np.array(now))
+        expected = mean_squared_displacement(speed, persistence, np.array(now))
         assert (position**2).sum(axis=1).mean() == pytest.approx(expected, rel=0.04)
         correlation = (start * velocity).sum(axis=1).mean() / speed**2
         assert correlation == pytest.approx(np.exp(-now / persistence), abs=0.03)
-    assert motion.mean_squared_displacement(1.0, 3.0, np.array(1e-3)) == pytest.approx(
+    assert mean_squared_displacement(1.0, 3.0, np.array(1e-3)) == pytest.approx(
         1e-6, rel=1e-3
     )  # short times: ballistic, (S t)^2
 

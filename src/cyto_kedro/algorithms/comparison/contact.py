@@ -19,7 +19,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
-from cyto_kedro.algorithms.comparison.design import ALL, clocked, of_design, strata, watched
+from cyto_kedro.algorithms.comparison.design import ALL, clocked, strata
 from cyto_kedro.algorithms.comparison.episodes import (
     CELL,
     Term,
@@ -27,10 +27,11 @@ from cyto_kedro.algorithms.comparison.episodes import (
     first_contact,
     spells,
 )
-from cyto_kedro.algorithms.comparison.estimators import risk
 from cyto_kedro.algorithms.comparison.survival import survival_curve
-from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.core.groups import of_design, of_role
+from cyto_kedro.core.survival import risk
 from cyto_kedro.core.units import Duration, Durations
+from cyto_kedro.core.watched import watched
 from cyto_kedro.schemas import TableOf
 
 GROUPS = ("not_touched", "touched")

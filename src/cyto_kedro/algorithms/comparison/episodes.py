@@ -8,10 +8,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import of_role
+from cyto_kedro.core.groups import of_role
 
 Term = Literal["ever_touched", "in_contact", "n_effectors", "n_met"]
-TERMS = ("ever_touched", "in_contact", "n_effectors", "n_met")
 CELL = ["fov", "population", "track_id"]
 
 
@@ -93,7 +92,7 @@ def episodes(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         The columns of `rows` without `entry` and `leave`, with `start`, `stop`, `event` (at
-        `stop`), and as floats `TERMS`: `ever_touched` and `in_contact` (0 or 1), `n_effectors` (in
+        `stop`), and as floats `ever_touched` and `in_contact` (0 or 1), `n_effectors` (in
         contact now), `n_met` (different ones so far).
     """
     entry, leave = rows["entry"].to_numpy(float), rows["leave"].to_numpy(float)

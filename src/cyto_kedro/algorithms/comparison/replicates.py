@@ -15,13 +15,11 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.comparison.design import of_design, watched
 from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
-from cyto_kedro.algorithms.comparison.estimators import at, kaplan_meier, median, restricted_mean
-from cyto_kedro.algorithms.reporting.groups import any_known, of_role
-from cyto_kedro.algorithms.reporting.summary import effector_hours
-from cyto_kedro.algorithms.reporting.survival import contact_intervals
+from cyto_kedro.core.groups import any_known, of_design, of_role
+from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
+from cyto_kedro.core.watched import contact_intervals, effector_hours, watched
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 

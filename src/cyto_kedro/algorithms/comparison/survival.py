@@ -10,8 +10,9 @@ from pydantic import Field, field_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.comparison.design import clocked, of_design, strata, watched
-from cyto_kedro.algorithms.comparison.estimators import (
+from cyto_kedro.algorithms.comparison.design import clocked, strata
+from cyto_kedro.core.groups import of_design
+from cyto_kedro.core.survival import (
     clustered_se,
     hazard_limits,
     joined,
@@ -19,6 +20,7 @@ from cyto_kedro.algorithms.comparison.estimators import (
     nelson_aalen,
     survival_limits,
 )
+from cyto_kedro.core.watched import watched
 from cyto_kedro.errors import unknown
 from cyto_kedro.schemas import END_REASONS, TableOf
 
@@ -49,7 +51,7 @@ class SurvivalCurves(Algorithm):
 
     `low` and `high` take cells to be independent, which cells of one well are not;
     `low_clustered` and `high_clustered` take replicates to be, and are null with fewer than two.
-    Formulas: `comparison.estimators`.
+    Formulas: `core.survival`.
 
     Examples
     --------

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
 from cyto_kedro.algorithms.contacts.attack_model import AttackModel, Histories, Priors, fit
 from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of, rows_of
-from cyto_kedro.algorithms.contacts.kills import finished, per_pair, shares_of
+from cyto_kedro.algorithms.contacts.kills import (
+    Attributed,
+    LearntRule,
+    Watched,
+    finished,
+    per_pair,
+    shares_of,
+)
+from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, divide, run_ids, starts_of
+from cyto_kedro.errors import InputError
 
 _LOG_SD = {
     "lethal_min": 2.0,
@@ -28,15 +36,7 @@ _LEAST_CONTROL_DEATHS = 3
 _MOST_ODDS = 9.0  # that the other conditions lend to one that it kills
 
 
-class Watched(NamedTuple):
-    """One field's exposure, and what the sample sheet says of it."""
-
-    exposure: Exposure
-    condition: str
-    control: bool
-
-
-class KillLikelihood(Algorithm):
+class KillLikelihood(LearntRule):
     """Attribute deaths by the chance that each effector did it, and that none did.
 
     `estimate` fits `attack_model.AttackModel` to all targets of an assay, those that lived
@@ -44,19 +44,15 @@ class KillLikelihood(Algorithm):
     how long a target then takes to die, and how often targets die by themselves. Nothing need be
     tuned; log-normal priors around the given medians decide where there are few deaths.
 
-    Reads ``"deaths"``, ``"fates"``, ``"contacts"`` (`schemas`) and ``"populations"`` (name -> role)
-    of one field, ``"time_min"`` ((T,) times of frames, or None), and optionally ``"models"``
-    (`schemas.AttackModels`, of `estimate`; else fitted to the field alone) and ``"condition"``.
-    Returns ``"kills"`` (`schemas.Kills`) and ``"deaths"`` with n_killers, p_background, verdict.
-
     Notes
     -----
     Given a death in ``(a, b]``, frame m of contact is the fatal one with weight
     ``w_m ~ p_m [G(b - t_m) - G(a - t_m)]`` (notation of `attack_model`). The fatal hit is attributed
     to the effectors in contact in that frame, 1/`hits` of it; the other hits lie evenly on the
     contact time before (as the times of a Poisson process do, given their number), so the rest of it
-    is each effector's part of the contact time up to m. Summed over m this is the posterior share, and
-    ``credit = (1 - p_background) * posterior share``.
+    is each effector's part of the contact time up to m. Summed over m this is the posterior share.
+    Shares below `min_share` are dropped, the others made to sum to 1, and ``credit = (1 -
+    p_background) * posterior share``: credits of a death sum to the chance that an effector did it.
 
     ``credit_by="likeliest"`` puts the part of the fatal hit wholly on the effector most likely to
     have dealt it, which agrees best with the truth in the mean; ``"expected"`` keeps the posterior
@@ -72,7 +68,24 @@ class KillLikelihood(Algorithm):
     The background comes from fields that the sample sheet calls `control` and that hold no contact
     with an effector, if they had at least 3 deaths or as much time at risk as the others; else from
     all time at risk of all fields, as part of the fit.
+
+    Examples
+    --------
+    >>> touching = {"frame": np.arange(3, 9), "population_a": "N", "track_id_a": 1}
+    >>> touching |= {"population_b": "T", "track_id_b": 1}
+    >>> contacts = schemas.filled(schemas.Contacts, touching)
+    >>> cells = {"population": ["N", "T", "T"], "track_id": [1, 1, 2], "last_frame": 20}
+    >>> cells |= {"died": [False, True, False], "death_frame": [None, 10, None]}
+    >>> fates = schemas.filled(schemas.Fates, {**cells, "end_reason": "film_end"})
+    >>> death = {"population": ["T"], "track_id": 1, "frame": 10, "last_alive_frame": 9}
+    >>> deaths = schemas.filled(schemas.Deaths, death)
+    >>> given = {"deaths": deaths, "contacts": contacts, "fates": fates}
+    >>> made = KillLikelihood()(given, populations={"N": "effector", "T": "target"})
+    >>> made["kills"]["effector_track_id"].tolist(), made["deaths"]["verdict"].tolist()
+    ([1], ['kill'])
     """
+
+    version: ClassVar[int] = 2
 
     credit_by: Literal["likeliest", "expected"] = Field(
         default="likeliest", description="how the share of a death is given"
@@ -94,11 +107,20 @@ class KillLikelihood(Algorithm):
         default=2.0, gt=0, description="what a frame lasts, for the priors, where time is unknown"
     )
 
-    def exposure(self, data: Data) -> Exposure:
-        """What `estimate` needs of one field (keys as in the class)."""
-        return exposure_of(data, self.untimed_interval_min)
+    def exposure(
+        self,
+        deaths: TableOf[schemas.Deaths],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        fates: TableOf[schemas.Fates],
+        time_min: Any = None,
+    ) -> Exposure:
+        """See `LearntRule.exposure`."""
+        return exposure_of(
+            fates, deaths, contacts, populations, time_min, self.untimed_interval_min
+        )
 
-    def estimate(self, watched: Sequence[Watched]) -> pd.DataFrame:
+    def estimate(self, watched: Sequence[Watched]) -> TableOf[schemas.AttackModels]:
         """Fit the model to all fields together, then to each condition.
 
         A condition's fit takes the background of all, and the rest with priors around the fit of
@@ -173,19 +195,23 @@ class KillLikelihood(Algorithm):
         found = float(pd.concat(dt).median()) if dt else np.nan
         return self.untimed_interval_min if np.isnan(found) else found
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"kills", "deaths"}``.
-
-        Raises
-        ------
-        InputError
-            If tables of several fields are given, or a population has no role.
-        """
-        exposure = self.exposure(data)
-        deaths = data["deaths"].reset_index(drop=True)
-        role = roles_of(deaths["population"], data["populations"])
-        condition = str(data.get("condition", ""))
-        models = data.get("models")
+    def run(
+        self,
+        deaths: TableOf[schemas.Deaths],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        fates: TableOf[schemas.Fates] | None = None,
+        attack_models: TableOf[schemas.AttackModels] | None = None,
+        condition: str = "",
+        time_min: Any = None,
+    ) -> Attributed:
+        """See `KillRule.run`; without `attack_models` they are fitted to the field alone."""
+        if fates is None:
+            raise InputError("KillLikelihood needs 'fates', a table Fates: who was at risk when")
+        exposure = self.exposure(deaths, contacts, populations, fates, time_min)
+        deaths = schemas.conform(schemas.Deaths, deaths)
+        role = roles_of(deaths["population"], populations)
+        models = attack_models
         if models is None:
             models = self.estimate([Watched(exposure, condition, False)])
         p_background = np.full(len(deaths), np.nan)
@@ -218,10 +244,8 @@ class KillLikelihood(Algorithm):
         verdict = np.where(touched, "background", "no_contact").astype(object)
         verdict[result["deaths"]["n_killers"] > 0] = "kill"
         verdict[role != "target"] = "not_a_target"
-        result["deaths"] = schemas.conform(
-            schemas.Deaths, result["deaths"].assign(p_background=p_background, verdict=verdict)
-        )
-        return result
+        judged = result["deaths"].assign(p_background=p_background, verdict=verdict)
+        return {"kills": result["kills"], "deaths": schemas.conform(schemas.Deaths, judged)}
 
     def _judge(
         self, histories: Histories, model: AttackModel, evidence: float
@@ -238,7 +262,7 @@ class KillLikelihood(Algorithm):
         fatal = weight[of] / moments["n"][of]
         before = attacks["dt"].to_numpy(float) * _later(weight / moments["high"], target)[of]
         rows = histories.died[attacks["target"].to_numpy(np.int64)]
-        base = attacks.assign(death=attacks["target"], time_min=attacks["time"])[rows]
+        base = attacks.assign(death=attacks["target"])[rows]
         table = per_pair(base.assign(weight=fatal[rows]))
         rest = per_pair(base.assign(weight=before[rows]))["weight"].to_numpy()
         death, fatal = table["death"].to_numpy(np.int64), table["weight"].to_numpy()
@@ -252,7 +276,9 @@ class KillLikelihood(Algorithm):
             fatal = np.nan_to_num(divide(fatal, np.bincount(death, fatal, len(best))[death]))
         share = shares_of(death, one * fatal + (1 - one) * rest, self.min_share)
         table["share"] = share
-        table["credit"] = np.clip((1 - p_background[death]) * posterior, 0, 1)
+        kept = np.where(share > 0, posterior, 0.0)
+        kept = np.nan_to_num(divide(kept, np.bincount(death, kept, len(histories))[death]))
+        table["credit"] = np.clip((1 - p_background[death]) * kept, 0, 1)
         return table, p_background
 
 

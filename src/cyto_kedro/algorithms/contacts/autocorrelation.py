@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.motion_fits import (
     exponential,
     interval,
@@ -24,18 +24,30 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     pairs_by_lag,
     trajectories,
 )
-from cyto_kedro.core.keys import divide, fov_of, need, run_ids, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import divide, fov_of, run_ids, starts_of
 
 PER_TIME2 = {"px": "px2_per_frame2", "um": "um2_per_min2"}
+
+
+class Correlated(TypedDict):
+    """`fits`: fov, population and the columns of `schemas.MotionFits` of ``autocorrelation_…``."""
+
+    velocity_autocorrelation: TableOf[schemas.VelocityAutocorrelation]
+    fits: pd.DataFrame
 
 
 class VelocityAutocorrelation(Algorithm):
     """Mean product of a cell's velocities a lag apart, per population, and its persistence time.
 
-    Reads ``"dataframe"``: `schemas.TrackPoints` of one field, one or more populations. Interpolated
-    points are left out; ``z_um`` and ``z_px`` are read where present.
-    Returns ``"velocity_autocorrelation"``: `schemas.VelocityAutocorrelation`, and ``"fits"``: fov,
-    population and the columns of `schemas.MotionFits` that begin with ``autocorrelation_``.
+    Examples
+    --------
+    >>> frames = np.arange(20)
+    >>> rows = {"track_id": 1, "frame": frames, "label": 1, "x_px": 2.0 * frames, "y_px": 0.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> found = VelocityAutocorrelation()(track_points=points)["velocity_autocorrelation"]
+    >>> found["mean_cosine"].head(3).tolist()
+    [1.0, 1.0, 1.0]
 
     Notes
     -----
@@ -61,15 +73,17 @@ class VelocityAutocorrelation(Algorithm):
     n_bootstrap: int = Field(default=200, ge=0, description="samples of tracks for the intervals")
     seed: int = Field(default=0, description="of the bootstrap")
 
-    def __call__(self, data: Data) -> Data:
-        """See the class.
+    def run(self, track_points: TableOf[schemas.TrackPoints]) -> Correlated:
+        """Measure one field, one or more populations.
+
+        Interpolated points are left out; ``z_um`` and ``z_px`` are read where present.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or time does not rise along a track.
         """
-        (points,) = need(data, "dataframe")
+        points = track_points
         fov_of(points)
         table = schemas.VelocityAutocorrelation
         parts = [

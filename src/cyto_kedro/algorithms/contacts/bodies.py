@@ -8,15 +8,20 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.keys import MISSING, starts_of
 
 
 class Bodies(NamedTuple):
-    """How far and how long a body may lie from where its cell was lost."""
+    """How far, in which unit (``um`` or ``px``), and how long a body may lie from its cell's end.
 
-    reach_um: float | None
-    reach_px: float | None
-    max_gap_frames: int
+    The time missing between them is in minutes with a `clock`, else in frames.
+    """
+
+    reach: float
+    unit: str
+    max_gap: float
+    clock: Clock | None
 
 
 def find_bodies(
@@ -38,10 +43,9 @@ def find_bodies(
     begun = np.flatnonzero(dead & (tracks["first_frame"] > 0).to_numpy())
     if not (len(lost) and len(begun)):
         return body
-    calibrated = rule.reach_um is not None and points["x_um"].notna().all()
-    reach, unit = (rule.reach_um, "um") if calibrated else (rule.reach_px, "px")
-    if not reach:
+    if not rule.reach:
         return body
+    reach, unit = rule.reach * (1 + 1e-9), rule.unit
     points = points.sort_values(["population", "track_id", "frame"], ignore_index=True)
     first = starts_of(points["population"].to_numpy(object), points["track_id"].to_numpy())
     last = np.append(first[1:], len(points)) - 1
@@ -52,12 +56,13 @@ def find_bodies(
     near = trees[0].sparse_distance_matrix(trees[1], reach, output_type="ndarray")
     pairs = pd.DataFrame({"lost": lost[near["i"]], "body": begun[near["j"]], "far": near["v"]})
     population = tracks["population"].to_numpy(object)
-    gap = (
-        tracks["first_frame"].to_numpy(np.int64)[pairs["body"]]
-        - tracks["last_frame"].to_numpy(np.int64)[pairs["lost"]]
-        - 1
-    )
-    kept = (gap >= 0) & (gap <= rule.max_gap_frames)
+    begins = tracks["first_frame"].to_numpy(np.int64)[pairs["body"]]
+    ends = tracks["last_frame"].to_numpy(np.int64)[pairs["lost"]]
+    missing = (begins - ends - 1).astype(float)
+    if rule.clock is not None:
+        missing = rule.clock(begins) - rule.clock(ends) - rule.clock.interval_min
+    slack = 1e-9 if rule.clock is None else rule.clock.jitter_min
+    kept = (begins > ends) & (missing <= rule.max_gap + slack)
     pairs = pairs[kept & (population[pairs["lost"]] == population[pairs["body"]])]
     nearest = pairs.sort_values("far", kind="stable")
     one = nearest.drop_duplicates("lost").merge(nearest.drop_duplicates("body"))

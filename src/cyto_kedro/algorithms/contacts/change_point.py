@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from cyto_kedro.algorithms.contacts.deaths import DeathCaller, Judged, Series
+from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.keys import divide, run_ids, starts_of
+from cyto_kedro.core.units import Duration
 
 _LARGEST = 30.0  # logit beyond which alive and dead are certain
 
@@ -14,7 +18,7 @@ _LARGEST = 30.0  # logit beyond which alive and dead are certain
 class ChangePointDeaths(DeathCaller):
     """Find deaths as a step in each cell's signal, judged against that cell's own past.
 
-    Data, results, clocks and bodies: see `DeathCaller`.
+    Inputs, outputs, clocks and bodies: see `DeathCaller`.
 
     Notes
     -----
@@ -30,14 +34,30 @@ class ChangePointDeaths(DeathCaller):
     step is at least `min_step`; if the gain, over twice the noise variance, exceeds ``penalty * log n``
     (a penalised likelihood ratio; Yao 1988, doi:10.1016/0167-7152(88)90118-6, takes 1); if the cell
     was above half of the fall in more than half of the frames before s, and below it in at least
-    `min_dead_share` of those from s on; and if `min_dead_frames` frames follow, or the track ends.
+    `min_dead_share` of those from s on; and if those stand for `min_dead`, or the track ends.
     Noise is the median absolute difference of successive frames of all tracks, at least
     `least_noise`.
 
     It needs no level common to all cells: one that is bright while alive is judged by its own step.
     A track that is dead in at least `min_dead_share` of its frames without a step was dead at first
     sight. Of a track seen in fewer than 4 frames only that can be told.
+
+    Examples
+    --------
+    >>> from cyto_kedro import schemas
+    >>> frames = np.arange(12)
+    >>> cell = {"population": "T", "frame": frames, "label": 1}
+    >>> alive = np.where(frames < 7, 0.999, 0.001)
+    >>> viability = schemas.filled(schemas.Viability, {**cell, "alive_probability": alive})
+    >>> points = schemas.filled(schemas.TrackPoints, {**cell, "track_id": 1, "x_px": 9, "y_px": 9})
+    >>> track = {"population": ["T"], "track_id": 1, "last_frame": 11, "end_reason": "film_end"}
+    >>> tracks = schemas.filled(schemas.Tracks, track)
+    >>> called = ChangePointDeaths()(viability=viability, track_points=points, tracks=tracks)
+    >>> called["deaths"]["frame"].tolist()
+    [7]
     """
+
+    version: ClassVar[int] = 2
 
     min_step: float = Field(
         default=6.0,
@@ -46,14 +66,15 @@ class ChangePointDeaths(DeathCaller):
     )
     penalty: float = Field(default=2.0, ge=0, description="times log n, on the likelihood ratio")
     least_noise: float = Field(default=0.5, gt=0, description="sd of the logit")
-    min_dead_frames: int = Field(
-        default=3, ge=1, description="detections, or up to the track's end"
+    min_dead: Duration = Field(
+        default=Duration(min=5, frames=3),
+        description="what the detections from the death on stand for, or up to the track's end",
     )
     min_dead_share: float = Field(
         default=0.5, ge=0, le=1, description="of the detections from the death on"
     )
 
-    def judge(self, series: Series, n_tracks: int) -> Judged:
+    def judge(self, series: Series, n_tracks: int, clock: Clock) -> Judged:
         """See `DeathCaller.judge`."""
         row, frame, alive = series
         died, first_sight, death, last_alive = judged = Judged.nobody(n_tracks)
@@ -75,10 +96,15 @@ class ChangePointDeaths(DeathCaller):
         level = _mean(y, run, np.arange(len(row)) < at[run])[run] + step[at][run] / 2
         before = np.arange(len(row)) < at[run]
         high, low = _mean(y > level, run, before), _mean(y <= level, run, ~before)
-        left = start + n - at
+        least, timed = self.min_dead.timed(
+            "min_dead", not np.isnan(clock.duration_min(frame)).any()
+        )
+        summed = series.lasting(clock) if timed else np.arange(len(row) + 1)
+        least -= clock.jitter_min if timed else 1e-9
+        left = summed[start + n] - summed[at]
         found = (n >= 4) & (gain[at] / (2 * noise**2) > self.penalty * np.log(n))
         found &= (high > 0.5) & (low >= self.min_dead_share)
-        found &= (left >= self.min_dead_frames) | (low == 1)
+        found &= (left >= least) | (low == 1)
         track = row[start]
         died[track[found]] = True
         death[track[found]] = frame[at[found]]

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypedDict
+
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, need, size
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, size
 
 _ROLES = ("effector", "target")
+
+
+class Conjugates(TypedDict):
+    """`tiles` is empty without a pixel size."""
+
+    conjugation: TableOf[schemas.Conjugation]
+    tiles: TableOf[schemas.ConjugationTiles]
 
 
 class Conjugation(Algorithm):
     """Effector-to-target ratio and share of cells in contact, per frame and per tile of the image.
 
-    Reads ``"contacts"`` (`schemas.Contacts`) and ``"dataframe"`` (`schemas.TrackPoints`, all
-    populations) of one field, ``"fov"``, ``"populations"`` (``{name: role}``), ``"n_frames"``,
-    ``"shape"`` (rows and columns of the image), ``"pixel_size_um"`` (None where unknown); optional
-    ``"viability"`` (`schemas.Viability`), ``"frames"`` (`schemas.Frames`: excluded frames have no
-    row, and the others their times). Returns ``"conjugation"`` (`schemas.Conjugation`) and
-    ``"tiles"`` (`schemas.ConjugationTiles`, empty without a pixel size).
+    Examples
+    --------
+    >>> rows = {"population": ["N", "T", "T"], "track_id": [1, 1, 2], "label": [1, 1, 2], "x_px": 9}
+    >>> points = schemas.filled(schemas.TrackPoints, {**rows, "y_px": 9.0})
+    >>> touching = {"population_a": ["N"], "track_id_a": [1], "population_b": "T", "track_id_b": 1}
+    >>> contacts = schemas.filled(schemas.Contacts, touching)
+    >>> given = {"track_points": points, "contacts": contacts, "n_frames": 1, "shape": (20, 20)}
+    >>> made = Conjugation()(given, populations={"N": "effector", "T": "target"})["conjugation"]
+    >>> made[["n_effectors", "n_targets", "n_conjugates"]].values.tolist()
+    [[1, 2, 1]]
 
     Notes
     -----
@@ -37,35 +52,55 @@ class Conjugation(Algorithm):
         default=50.0, gt=0, description="side of a tile; the image is cut into equal ones near it"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"conjugation", "tiles"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        n_frames: int,
+        shape: tuple[int, int],
+        pixel_size_um: float | None = None,
+        viability: TableOf[schemas.Viability] | None = None,
+        frames: TableOf[schemas.Frames] | None = None,
+        fov: str = "fov1",
+    ) -> Conjugates:
+        """Count the cells of one field.
+
+        Parameters
+        ----------
+        track_points
+            Of all populations.
+        populations
+            Name -> role.
+        shape
+            Rows and columns of the image.
+        frames
+            Excluded ones have no row, and the others their times.
 
         Raises
         ------
         InputError
             If tables of several fields are given.
         """
-        contacts, points, roles = need(data, "contacts", "dataframe", "populations")
-        fov, n_frames, shape, pixel = need(data, "fov", "n_frames", "shape", "pixel_size_um")
+        points, roles, pixel = track_points, populations, pixel_size_um
         fov_of(contacts, points)
-        viability = data.get("viability")
         cells = points[points["label"].notna()]
         cells = cells.assign(role=cells["population"].map(roles))
         cells = cells[cells["role"].isin(_ROLES)].reset_index(drop=True)
         if viability is not None:
             cells = cells[~_dead(cells, viability)].reset_index(drop=True)
         effector, target = _pairs(contacts, cells)
-        kept = _frames(data.get("frames"), int(n_frames))
+        kept = _frames(frames, n_frames)
         clock = Clock(points, contacts)
-        times = _times(data.get("frames"), clock, kept)
+        times = _times(frames, clock, kept)
         base = pd.DataFrame({"fov": fov, "frame": kept, "time_min": times})
         base["dead_left_out"] = viability is not None
-        slot = np.full(int(n_frames), MISSING)
+        slot = np.full(n_frames, MISSING)
         slot[kept] = np.arange(len(kept))
         place = slot[cells["frame"].to_numpy(np.int64)]
         whole = base.assign(**_counts(cells, place, len(kept), effector, target))
         if pixel is None:
-            tiles: pd.DataFrame = schemas.empty(schemas.ConjugationTiles)
+            tiles = schemas.empty(schemas.ConjugationTiles)
         else:
             tiles = self._tiles(base, cells, place, (effector, target), shape, float(pixel))
         return {"conjugation": schemas.conform(schemas.Conjugation, whole), "tiles": tiles}
@@ -78,7 +113,7 @@ class Conjugation(Algorithm):
         pairs: tuple[np.ndarray, np.ndarray],
         shape: tuple[int, int],
         pixel: float,
-    ) -> pd.DataFrame:
+    ) -> TableOf[schemas.ConjugationTiles]:
         rows, columns = (max(1, round(n * pixel / self.tile_um)) for n in shape)
         side = shape[0] / rows, shape[1] / columns
         at = [

@@ -2,58 +2,74 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, TypedDict
+
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, need, size
-from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, size
+from cyto_kedro.core.units import Length
+from cyto_kedro.errors import InputError
+
+
+class Joined(TypedDict):
+    """`n_untracked`: touches dropped because a label has no track."""
+
+    contacts: TableOf[schemas.Contacts]
+    n_untracked: int
 
 
 class ContactJoin(Algorithm):
     """Join touches, read off the masks without tracks, to the tracks of their labels.
 
-    Reads ``"touches"`` (`schemas.Touches`) and ``"dataframe"`` (`schemas.TrackPoints`, all
-    populations) of one field. Returns ``"contacts"`` (`schemas.Contacts`) and ``"n_untracked"``,
-    the number of touches dropped because a label has no track. Within one population side ``a``
-    is the smaller track_id, so that a pair is named alike in every frame.
+    Within one population side ``a`` is the smaller track_id, so that a pair is named alike in every
+    frame.
 
     What counts as a contact is what counted as a touch (``tabulation.touches``), and its distance
     the gap of the masks, edge to edge; `max_distance` narrows it further. The centre distance is
     that of the two track points.
+
+    Examples
+    --------
+    >>> rows = {"population": ["N", "T"], "track_id": [4, 7], "label": 1, "x_px": 9, "y_px": 9}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> touching = {"population_a": ["N"], "label_a": 1, "population_b": "T", "label_b": 1}
+    >>> touches = schemas.filled(schemas.Touches, touching)
+    >>> joined = ContactJoin()(track_points=points, touches=touches)["contacts"]
+    >>> joined[["track_id_a", "track_id_b"]].values.tolist()
+    [[4, 7]]
     """
 
-    version = 2
+    version: ClassVar[int] = 3
 
-    max_distance_um: float | None = Field(
-        default=None, ge=0, description="drop touches further apart, µm; default: keep all"
-    )
-    max_distance_px: float | None = Field(
-        default=None, ge=0, description="the same in pixels; not both"
+    max_distance: Length | None = Field(
+        default=None, description="drop touches further apart; default: keep all"
     )
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> ContactJoin:
-        if self.max_distance_um is not None and self.max_distance_px is not None:
-            raise ValueError("give max_distance_um or max_distance_px, not both")
-        return self
+    def run(
+        self, track_points: TableOf[schemas.TrackPoints], touches: TableOf[schemas.Touches]
+    ) -> Joined:
+        """Join the touches of one field.
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"contacts", "n_untracked"}``.
+        Parameters
+        ----------
+        track_points
+            Of all populations.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or a label belongs to two tracks.
         ConfigError
-            If `max_distance_um` is given for an uncalibrated field.
+            If `max_distance` is in micrometres alone and the field is not calibrated.
         """
-        touches, points = need(data, "touches", "dataframe")
-        fov_of(touches, points)
+        fov_of(touches, track_points)
         touches = self._near(touches)
-        points = points[points["label"].notna()]
+        points = track_points[track_points["label"].notna()]
         label = points["label"].to_numpy(np.int64)
         n_label = size(label, touches["label_a"], touches["label_b"])
         n_frame = size(points["frame"], touches["frame"])
@@ -70,48 +86,48 @@ class ContactJoin(Algorithm):
             code = keys.code(touches[f"population_{side}"])
             rows[side] = find(key, keys.pack(code, frame, touches[f"label_{side}"].to_numpy()))
         kept = (rows["a"] != MISSING) & (rows["b"] != MISSING)
-        touches = touches[kept]
+        near = touches[kept]
         track = points["track_id"].to_numpy(np.int64)[order]
         a, b = (track[rows[side][kept]] for side in "ab")
         points = points.iloc[order]
         kept_rows = {side: rows[side][kept] for side in "ab"}
         contacts = {
-            "fov": touches["fov"].to_numpy(object),
-            "frame": touches["frame"].to_numpy(np.int64),
+            "fov": near["fov"].to_numpy(object),
+            "frame": near["frame"].to_numpy(np.int64),
             "time_min": points["time_min"].to_numpy(float)[kept_rows["a"]],
-            "population_a": touches["population_a"].to_numpy(object),
+            "population_a": near["population_a"].to_numpy(object),
             "track_id_a": a,
-            "population_b": touches["population_b"].to_numpy(object),
+            "population_b": near["population_b"].to_numpy(object),
             "track_id_b": b,
             **centre_distance(points, kept_rows["a"], kept_rows["b"]),
-            **{name: touches[name].to_numpy(float) for name in MEASURES if name in touches},
+            **{name: near[name].to_numpy(float) for name in MEASURES if name in near},
         }
-        if "definition" in touches:
-            contacts["definition"] = self._named(touches["definition"].to_numpy(object))
-        table = in_order(contacts)
-        return {
-            "contacts": table,
-            "n_untracked": int((~kept).sum()),
-        }
+        if "definition" in near:
+            definition = near["definition"].to_numpy(object)
+            if self.max_distance is not None:
+                calibrated = bool(touches["distance_um"].notna().all())
+                definition = (
+                    definition + f", at most {in_words(self.max_distance, calibrated)} apart"
+                )
+            contacts["definition"] = definition
+        return {"contacts": in_order(contacts), "n_untracked": int((~kept).sum())}
 
-    def _named(self, definition: np.ndarray) -> np.ndarray:
-        if self.max_distance_um is not None:
-            return definition + f", at most {self.max_distance_um:g} um apart"
-        if self.max_distance_px is not None:
-            return definition + f", at most {self.max_distance_px:g} px apart"
-        return definition
-
-    def _near(self, touches: pd.DataFrame) -> pd.DataFrame:
-        if self.max_distance_px is not None:
-            return touches[touches["distance_px"] <= self.max_distance_px]
-        if self.max_distance_um is None:
+    def _near(self, touches: TableOf[schemas.Touches]) -> TableOf[schemas.Touches]:
+        if self.max_distance is None or not len(touches):
             return touches
-        if touches["distance_um"].isna().any():
-            raise ConfigError(
-                f"max_distance_um={self.max_distance_um} needs the pixel size, which is unknown "
-                f"for field {fov_of(touches)!r}: give it in the assay, or use max_distance_px"
-            )
-        return touches[touches["distance_um"] <= self.max_distance_um]
+        calibrated = bool(touches["distance_um"].notna().all())
+        if calibrated and self.max_distance.um is not None:
+            column, limit = "distance_um", self.max_distance.um
+        else:
+            column, limit = "distance_px", self.max_distance.in_px("max_distance", None)
+        return TableOf[schemas.Touches](touches[touches[column] <= limit * (1 + 1e-9)])
+
+
+def in_words(length: Length, calibrated: bool) -> str:
+    """A length as it counts in a film that is `calibrated` or not: ``5 um``."""
+    if length.um is not None and (calibrated or length.px is None):
+        return f"{length.um:g} um"
+    return f"{length.px:g} px"
 
 
 MEASURES = (
@@ -134,7 +150,7 @@ def centre_distance(points: pd.DataFrame, a: np.ndarray, b: np.ndarray) -> dict[
     return found
 
 
-def in_order(columns: dict[str, np.ndarray]) -> pd.DataFrame:
+def in_order(columns: dict[str, np.ndarray]) -> TableOf[schemas.Contacts]:
     """`schemas.Contacts`, sides of one population by track_id, sorted by frame and pair."""
     columns = dict(columns)
     same = columns["population_a"] == columns["population_b"]
@@ -145,7 +161,8 @@ def in_order(columns: dict[str, np.ndarray]) -> pd.DataFrame:
             columns[f"{name}_a"] = np.where(swap, b, a)
             columns[f"{name}_b"] = np.where(swap, a, b)
     table = schemas.from_columns(schemas.Contacts, columns)
-    return table.sort_values(["frame", *PAIR], ignore_index=True)
+    table.sort_values(["frame", *PAIR], ignore_index=True, inplace=True)  # noqa: PD002
+    return table
 
 
 def _one_track_per_label(points: pd.DataFrame, order: np.ndarray, key: np.ndarray) -> None:

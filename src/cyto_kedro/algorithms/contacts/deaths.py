@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.bodies import Bodies, find_bodies
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, need, run_ids, size, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, run_ids, size, starts_of
+from cyto_kedro.core.units import Duration, Length
 from cyto_kedro.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class Series(NamedTuple):
@@ -23,6 +28,13 @@ class Series(NamedTuple):
     row: np.ndarray
     frame: np.ndarray
     alive: np.ndarray
+
+    def lasting(self, clock: Clock) -> np.ndarray:
+        """(n + 1,) what the detections before each stand for: minutes, or their number."""
+        each = clock.duration_min(self.frame)
+        if np.isnan(each).any():
+            each = np.ones(len(self.frame))
+        return np.concatenate([[0.0], np.cumsum(each)])
 
 
 class Judged(NamedTuple):
@@ -40,13 +52,17 @@ class Judged(NamedTuple):
         return cls(died, first_sight, np.full(n, -1), np.full(n, -1))
 
 
+class Called(TypedDict):
+    """Deaths, `n_killers` 0, to be filled by attribution, and every track's fate."""
+
+    deaths: TableOf[schemas.Deaths]
+    fates: TableOf[schemas.Fates]
+
+
 class DeathCaller(Algorithm):
     """Find at most one death per track, and every track's fate.
 
-    Reads ``"viability"`` (`schemas.Viability`), ``"dataframe"`` (`schemas.TrackPoints`) and
-    ``"tracks"`` (`schemas.Tracks`) of one field; tracks of populations without viability are left
-    out. Returns ``"deaths"`` (`schemas.Deaths` with `n_killers` 0, to be filled by attribution) and
-    ``"fates"`` (`schemas.Fates`).
+    Tracks of populations without viability are left out.
 
     Notes
     -----
@@ -56,54 +72,64 @@ class DeathCaller(Algorithm):
 
     *Bodies.* A dying cell shrinks and rounds up, so its track may be lost just then and its body be
     found as a new track that is dead at first sight. Where a track that was alive ends ``lost`` and
-    such a body begins within `body_reach` of its last place and at most `body_max_gap_frames` frames are
-    missing between them, each the other's nearest, the track is a death (``evidence = body``) in
+    such a body begins within `body_reach` of its last place, and at most `body_max_gap` is missing
+    between them, each the other's nearest, the track is a death (``evidence = body``) in
     the body's first frame. The body keeps its track and stays `dead_at_first_sight`.
     """
 
-    body_reach_um: float | None = Field(
-        default=6.0, ge=0, description="used where the film is calibrated; 0: off"
+    body_reach: Length | None = Field(
+        default=Length(um=6.0, px=0.0), description="how far a body may lie; 0 or null: off"
     )
-    body_reach_px: float | None = Field(
-        default=0.0, ge=0, description="used where it is not, or body_reach_um is null; 0: off"
+    body_max_gap: Duration = Field(
+        default=Duration(min=5, frames=2), description="time missing at most"
     )
-    body_max_gap_frames: int = Field(default=2, ge=0, description="frames missing at most")
 
     @abstractmethod
-    def judge(self, series: Series, n_tracks: int) -> Judged:
+    def judge(self, series: Series, n_tracks: int, clock: Clock) -> Judged:
         """Judge each of `n_tracks` tracks by its own detections."""
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"deaths", "fates"}``.
+    def run(
+        self,
+        viability: TableOf[schemas.Viability],
+        track_points: TableOf[schemas.TrackPoints],
+        tracks: TableOf[schemas.Tracks],
+        pixel_size_um: float | None = None,
+    ) -> Called:
+        """Find the deaths of one field.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or a track has no points.
         """
-        viability, points, tracks = need(data, "viability", "dataframe", "tracks")
-        fov_of(viability, points, tracks)
+        fov_of(viability, track_points, tracks)
         populations = viability["population"].unique()
-        tracks = tracks[tracks["population"].isin(populations)]
-        tracks = tracks.sort_values(["population", "track_id"], ignore_index=True)
-        clock = Clock(points)
+        kept = tracks[tracks["population"].isin(populations)]
+        kept = kept.sort_values(["population", "track_id"], ignore_index=True)
+        clock = Clock(track_points)
+        points = track_points
         points = points[points["population"].isin(populations) & points["label"].notna()]
-        if not len(tracks):
-            names = schemas.dtypes(schemas.Deaths)
-            late = ["p_background", "verdict"]  # attribution's
+        if not len(kept):
+            none = schemas.empty(schemas.Deaths)
+            late = none.drop(columns=["p_background", "verdict"])  # attribution's
             return {
-                "deaths": schemas.empty(schemas.Deaths)[[n for n in names if n not in late]],
+                "deaths": schemas.conform(schemas.Deaths, late),
                 "fates": schemas.empty(schemas.Fates),
             }
-        series = _series(viability, points, tracks)
-        died, first_sight, death, last_alive = self.judge(series, len(tracks))
+        return self._called(_series(viability, points, kept), points, kept, clock)
+
+    def _called(
+        self, series: Series, points: pd.DataFrame, tracks: pd.DataFrame, clock: Clock
+    ) -> Called:
+        died, first_sight, death, last_alive = self.judge(series, len(tracks), clock)
+        _warn(tracks, first_sight)
         seen_alive = np.bincount(series.row, series.alive > 0.5, minlength=len(tracks)) > 0
         bodies = find_bodies(
             points,
             tracks,
             seen_alive & ~died & ~first_sight,
             first_sight,
-            Bodies(self.body_reach_um, self.body_reach_px, self.body_max_gap_frames),
+            self._bodies(points, clock),
         )
         linked = bodies != MISSING
         died, death = died | linked, death.copy()
@@ -139,27 +165,68 @@ class DeathCaller(Algorithm):
             "fates": schemas.conform(schemas.Fates, fates),
         }
 
+    def _bodies(self, points: pd.DataFrame, clock: Clock) -> Bodies:
+        """Where and how long after its cell was lost a body may begin."""
+        gap, timed = self.body_max_gap.timed("body_max_gap", not np.isnan(clock.interval_min))
+        if self.body_reach is None:
+            return Bodies(0.0, "px", gap, clock if timed else None)
+        calibrated = bool(points["x_um"].notna().all())
+        if calibrated and self.body_reach.um is not None:
+            return Bodies(self.body_reach.um, "um", gap, clock if timed else None)
+        reach = self.body_reach.in_px("body_reach", None)
+        return Bodies(reach, "px", gap, clock if timed else None)
+
+
+def _warn(tracks: pd.DataFrame, first_sight: np.ndarray) -> None:
+    """Say so where most tracks of a population are dead from the first: that is rarely true."""
+    for name, dead in pd.Series(first_sight).groupby(tracks["population"].to_numpy(object)):
+        if dead.mean() > 0.5:
+            log.warning(
+                "field %s, %s: %d of %d tracks are dead at first sight, so nothing is told of them. "
+                "Is this field filmed as the others are, and does the death marker stain none but "
+                "the dead of this population? contacts.viability says what is called dead.",
+                tracks["fov"].iloc[0],
+                name,
+                dead.sum(),
+                len(dead),
+            )
+
 
 class HysteresisDeaths(DeathCaller):
     """Find deaths with two thresholds and a minimum duration.
 
-    Data, results, clocks and bodies: see `DeathCaller`.
+    Inputs, outputs, clocks and bodies: see `DeathCaller`.
 
     Notes
     -----
     A track's state turns dead when alive_probability falls below `dead_below` and alive when it
-    rises above `alive_above`; between, it stays. A run of dead frames is a death if it lasts
-    `min_dead_frames` or is the track's last (the film may end, or the cell be lost, right after),
+    rises above `alive_above`; between, it stays. A run of dead frames is a death if they stand for
+    `min_dead` or it is the track's last (the film may end, or the cell be lost, right after),
     if from its start on at least `min_dead_share` of the frames are dead (the dead do not recover:
     a cell that does was lit by a neighbour), and if at least `min_alive_frames` frames before it
     were alive beyond doubt. Frames are those in which the cell was detected.
+
+    Examples
+    --------
+    >>> frames = np.arange(8)
+    >>> cell = {"population": "T", "frame": frames, "label": 1}
+    >>> alive = np.where(frames < 5, 0.95, 0.02)
+    >>> viability = schemas.filled(schemas.Viability, {**cell, "alive_probability": alive})
+    >>> points = schemas.filled(schemas.TrackPoints, {**cell, "track_id": 1, "x_px": 9, "y_px": 9})
+    >>> track = {"population": ["T"], "track_id": 1, "last_frame": 7, "end_reason": "film_end"}
+    >>> tracks = schemas.filled(schemas.Tracks, track)
+    >>> called = HysteresisDeaths()(viability=viability, track_points=points, tracks=tracks)
+    >>> called["deaths"][["track_id", "last_alive_frame", "frame"]].values.tolist()
+    [[1, 4, 5]]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 4
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")
-    min_dead_frames: int = Field(default=3, ge=1, description="detections in a row")
+    min_dead: Duration = Field(
+        default=Duration(min=5, frames=3), description="what detections in a row stand for"
+    )
     min_alive_frames: int = Field(default=1, ge=1, description="detections before the death")
     min_dead_share: float = Field(
         default=0.5, ge=0, le=1, description="of the detections from the death on"
@@ -174,7 +241,7 @@ class HysteresisDeaths(DeathCaller):
             )
         return self
 
-    def judge(self, series: Series, n_tracks: int) -> Judged:
+    def judge(self, series: Series, n_tracks: int, clock: Clock) -> Judged:
         """See `DeathCaller.judge`."""
         row, frame, alive = series
         n = len(row)
@@ -189,7 +256,12 @@ class HysteresisDeaths(DeathCaller):
         track_start, track_stop = track_first[track], np.append(track_first[1:], n)[track]
         n_dead = np.concatenate([[0], np.cumsum(dead)])
         share = (n_dead[track_stop] - n_dead[start]) / (track_stop - start)
-        lasting = (stop - start >= self.min_dead_frames) | (stop == track_stop)
+        least, timed = self.min_dead.timed(
+            "min_dead", not np.isnan(clock.duration_min(frame)).any()
+        )
+        summed = series.lasting(clock) if timed else np.arange(n + 1)
+        least -= clock.jitter_min if timed else 1e-9
+        lasting = (summed[stop] - summed[start] >= least) | (stop == track_stop)
         candidate = np.flatnonzero(dead[start] & lasting & (share >= self.min_dead_share))
         _, first = np.unique(track[candidate], return_index=True)
         run = candidate[first]

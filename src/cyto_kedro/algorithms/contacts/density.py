@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.kernels import (
     density_at,
     density_map,
@@ -20,24 +20,40 @@ from cyto_kedro.algorithms.contacts.kernels import (
     likelihood_bandwidth,
     scott_bandwidth,
 )
-from cyto_kedro.core.keys import need
-from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.core.contract import Images, TableOf
+from cyto_kedro.core.units import Length, PositiveLength
+from cyto_kedro.errors import InputError
 
 _LEAST_PX = 1.0  # positions are known to about a pixel: no kernel is narrower
+
+
+class Densities(TypedDict):
+    """Maps and values.
+
+    ``image``         ``{population: (T, rows, columns) float32}``, cells per px² of the film;
+    ``cell_density``  the density of every population at every cell;
+    ``bandwidth_px``  ``{population: (T,)}``, null where it cannot be told;
+    ``at_limit``      populations whose likelihood was still rising at the narrowest or widest
+    kernel tried: the points lie on each other, or are spread evenly.
+    """
+
+    image: Images
+    cell_density: TableOf[schemas.CellDensity]
+    bandwidth_px: dict[str, np.ndarray]
+    at_limit: list[str]
 
 
 class DensityMaps(Algorithm):
     """How many cells of a population there are per area, smoothed by a Gaussian kernel.
 
-    Reads ``"dataframe"`` (`schemas.Cells` of one field, all populations; only `population`, `frame`,
-    `label`, `x_px` and `y_px` are read), ``"populations"`` (names), ``"fov"``, ``"shape"`` (rows,
-    columns of the field), ``"n_frames"``, ``"pixel_size_um"``. Returns
-
-    ``"image"``         ``{population: (T, rows, columns) float32}``, cells per px² of the film;
-    ``"dataframe"``     `schemas.CellDensity`: the density of every population at every cell;
-    ``"bandwidth_px"``  ``{population: (T,)}``, null where it cannot be told;
-    ``"at_limit"``      populations whose likelihood was still rising at the narrowest or widest
-    kernel tried: the points lie on each other, or are spread evenly.
+    Examples
+    --------
+    >>> rows = {"population": "T", "label": [1, 2, 3], "x_px": [8.0, 40.0, 44.0], "y_px": 32.0}
+    >>> cells = schemas.filled(schemas.Cells, rows)
+    >>> maps = DensityMaps(box_px=8, bandwidth_px=6)
+    >>> made = maps(cells=cells, populations=["T"], shape=(64, 64), n_frames=1)
+    >>> round(float(made["image"]["T"].sum() * 8 * 8), 3)  # a map adds up to the cells
+    3.0
 
     Notes
     -----
@@ -61,12 +77,10 @@ class DensityMaps(Algorithm):
     At a cell of the same population, the cell itself is not counted.
     """
 
-    box_um: float | None = Field(default=None, gt=0, description="side of a box of the map, µm")
-    box_px: float | None = Field(default=None, gt=0, description="the same in pixels; default 16")
-    bandwidth_um: float | None = Field(
-        default=None, gt=0, description="standard deviation of the kernel, µm; default: by rule"
+    box: PositiveLength = Field(default=Length(px=16), description="side of a box of the map")
+    bandwidth: PositiveLength | None = Field(
+        default=None, description="standard deviation of the kernel; default: by rule"
     )
-    bandwidth_px: float | None = Field(default=None, gt=0, description="the same in pixels")
     rule: Literal["likelihood", "scott", "silverman"] = Field(
         default="likelihood", description="how the bandwidth is chosen where none is given"
     )
@@ -81,15 +95,25 @@ class DensityMaps(Algorithm):
         description="pairs of cells the likelihood is computed from, about",
     )
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> Self:
-        for name in ("box", "bandwidth"):
-            if None not in (getattr(self, f"{name}_um"), getattr(self, f"{name}_px")):
-                raise ConfigError(f"give {name}_um or {name}_px, not both")
-        return self
+    def run(
+        self,
+        cells: TableOf[schemas.Cells],
+        populations: Iterable[str],
+        shape: tuple[int, int],
+        n_frames: int,
+        pixel_size_um: float | None = None,
+        fov: str = "",
+    ) -> Densities:
+        """Map the cells of one field.
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"image", "dataframe", "bandwidth_px", "at_limit"}``.
+        Parameters
+        ----------
+        cells
+            Of all populations; only `population`, `frame`, `label`, `x_px` and `y_px` are read.
+        populations
+            Their names.
+        shape
+            Rows and columns of the field.
 
         Raises
         ------
@@ -98,10 +122,7 @@ class DensityMaps(Algorithm):
         ConfigError
             If a length is in µm and the field is not calibrated.
         """
-        cells, populations, shape, n_frames = need(
-            data, "dataframe", "populations", "shape", "n_frames"
-        )
-        size = data.get("pixel_size_um")
+        size = pixel_size_um
         frames = {name: _by_frame(cells, name, n_frames, shape) for name in populations}
         boxes = self.boxes(shape, size)
         bandwidths, at_limit = {}, []
@@ -118,18 +139,17 @@ class DensityMaps(Algorithm):
             )
             for name, points in frames.items()
         }
-        table = _at_cells(frames, bandwidths, shape, data)
+        table = _at_cells(frames, bandwidths, shape, size, fov)
         return {
             "image": images,
-            "dataframe": table,
+            "cell_density": table,
             "bandwidth_px": bandwidths,
             "at_limit": at_limit,
         }
 
     def boxes(self, shape: tuple[int, int], pixel_size_um: float | None) -> tuple[int, int]:
         """Rows and columns of a map: boxes as near the side asked for as divide the image."""
-        px = 16.0 if self.box_um is None and self.box_px is None else self.box_px
-        side = length_px("box", self.box_um, px, pixel_size_um)
+        side = self.box.in_px("box", pixel_size_um)
         return max(1, round(shape[0] / side)), max(1, round(shape[1] / side))
 
     def _bandwidths(
@@ -137,9 +157,8 @@ class DensityMaps(Algorithm):
     ) -> tuple[np.ndarray, bool]:
         """(T,) standard deviation of the kernel in every frame, px; whether it met a limit."""
         n = len(points)
-        if self.bandwidth_um is not None or self.bandwidth_px is not None:
-            given = length_px("bandwidth", self.bandwidth_um, self.bandwidth_px, size)
-            return np.full(n, given), False
+        if self.bandwidth is not None:
+            return np.full(n, self.bandwidth.in_px("bandwidth", size)), False
         alone = [[each.xy] for each in points]
         film = [[each.xy for each in points]]
         groups = alone if self.bandwidth_over == "frame" else film
@@ -190,10 +209,10 @@ def _at_cells(
     frames: Mapping[str, Sequence[_Points]],
     bandwidths: Mapping[str, np.ndarray],
     shape: tuple[int, int],
-    data: Data,
-) -> pd.DataFrame:
+    size: float | None,
+    fov: str,
+) -> TableOf[schemas.CellDensity]:
     """`schemas.CellDensity` of a field."""
-    size = data.get("pixel_size_um")
     parts: list[dict[str, np.ndarray]] = []
     for of, sources in frames.items():
         for frame, (source, h) in enumerate(zip(sources, bandwidths[of], strict=True)):
@@ -220,7 +239,7 @@ def _at_cells(
         return schemas.empty(schemas.CellDensity)
     columns = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
     scale = np.nan if size is None else float(size)
-    columns["fov"] = np.full(len(columns["label"]), str(data.get("fov", "")), object)
+    columns["fov"] = np.full(len(columns["label"]), fov, object)
     columns["density_per_mm2"] = columns["density_per_px2"] / scale**2 * 1e6
     columns["bandwidth_um"] = columns["bandwidth_px"] * scale
     return schemas.from_columns(schemas.CellDensity, columns)

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.trajectories import UNITS, trajectories
-from cyto_kedro.core.keys import fov_of, need, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import fov_of, starts_of
 from cyto_kedro.errors import ConfigError, unknown
+
+
+class Drifts(TypedDict):
+    """A row for every frame; `subtracted_drift` is the same, without rows unless `subtract`.
+
+    So what is not subtracted makes no motion measure stale.
+    """
+
+    drift: TableOf[schemas.Drift]
+    subtracted_drift: TableOf[schemas.Drift]
 
 
 class CommonDrift(Algorithm):
     """The common displacement of cells from frame to frame, as drift of the stage or of a flow.
 
-    Reads ``"dataframe"``: `schemas.TrackPoints` of one field, all populations, and ``"n_frames"`` and
-    ``"fov"`` where the table may be empty.
-    Returns ``"drift"``: `schemas.Drift`, a row for every frame, and ``"subtracted_drift"``: the same,
-    without rows unless `subtract`. So what is not subtracted makes no motion measure stale.
+    Examples
+    --------
+    >>> rows = {"track_id": [1, 1, 2, 2], "frame": [0, 1, 0, 1], "x_px": [2, 3, 9, 10], "y_px": 5.0}
+    >>> points = schemas.filled(schemas.TrackPoints, {**rows, "label": rows["track_id"]})
+    >>> CommonDrift()(track_points=points)["drift"]["drift_x_px"].tolist()
+    [0.0, 1.0]
 
     Notes
     -----
@@ -43,8 +57,23 @@ class CommonDrift(Algorithm):
     )
     subtract: bool = Field(default=False, description="take it out of the motion measures")
 
-    def __call__(self, data: Data) -> Data:
-        """See the class.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        n_frames: int | None = None,
+        fov: str | None = None,
+        populations: Collection[str] = (),
+    ) -> Drifts:
+        """Measure the drift of one field.
+
+        Parameters
+        ----------
+        track_points
+            Of all populations.
+        n_frames, fov
+            Of the film, where the table may be empty.
+        populations
+            Names that `population` may have beside those in the table.
 
         Raises
         ------
@@ -53,17 +82,17 @@ class CommonDrift(Algorithm):
         ConfigError
             If `population` has no track in any frame but others have.
         """
-        (points,) = need(data, "dataframe")
-        fov = fov_of(points, fov=data.get("fov"))
+        points: pd.DataFrame = track_points
+        fov = fov_of(points, fov=fov)
         if self.population is not None and len(points):
-            names = set(points["population"].unique()) | set(data.get("populations", ()))
+            names = set(points["population"].unique()) | set(populations)
             if self.population not in names:
                 raise ConfigError(
                     f"CommonDrift.population: {unknown('population', self.population, names)}"
                 )
             points = points[points["population"] == self.population]
         tracks = trajectories(points)
-        n = int(data.get("n_frames") or (tracks.frame.max(initial=-1) + 1))
+        n = int(n_frames or (tracks.frame.max(initial=-1) + 1))
         step = np.flatnonzero(tracks.previous(tracks.frame) == 1)
         step = step[np.argsort(tracks.frame[step], kind="stable")]
         first = starts_of(tracks.frame[step])

@@ -2,48 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.joint import Joint
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.keys import PAIR, divide, fov_of, need
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import PAIR, divide, fov_of
+
+
+class Met(TypedDict):
+    """One row per pair that ever met."""
+
+    encounters: TableOf[schemas.Encounters]
 
 
 class Encounters(Algorithm):
     """Sum the bouts of each pair: first contact, how often, how long, how soon again.
 
-    Reads ``"bouts"`` (`schemas.Bouts`) and ``"dataframe"`` (`schemas.TrackPoints`) of one field.
-    Returns ``"encounters"`` (`schemas.Encounters`).
-
     Notes
     -----
-    The two cells are *under joint observation* in the frames in which both were detected; a frame
-    lasts the median interval of the film. ``bouts_per_hour = bouts / hours of joint observation``,
-    so a pair seen together for long weighs like one seen briefly. An interval until contact again
-    runs from the last frame of a bout to the first frame of the next. Pairs that never met have no
-    row: a rate over all pairs needs their joint time too.
+    The two cells are *under joint observation* in the frames in which both were detected, each for
+    the time it stands for (`cyto_kedro.core.clock`). ``bouts_per_hour = bouts / hours of joint
+    observation``, so a pair seen together for long weighs like one seen briefly. An interval until
+    contact again runs from the last frame of a bout to the first frame of the next. Pairs that never
+    met have no row: a rate over all pairs needs their joint time too.
+
+    Examples
+    --------
+    >>> frames = np.arange(8)
+    >>> rows = {"population": np.repeat(["N", "T"], 8), "track_id": 1, "frame": np.tile(frames, 2)}
+    >>> points = schemas.filled(schemas.TrackPoints, rows | {"label": 1, "x_px": 5.0, "y_px": 5.0})
+    >>> met = {"population_a": "N", "track_id_a": 1, "population_b": "T", "track_id_b": 1}
+    >>> met |= {"bout": [1, 2], "start_frame": [1, 6], "end_frame": [2, 6]}
+    >>> met |= {"n_contact_frames": [2, 1], "recontact_frames": [None, 4], "recontact_min": None}
+    >>> bouts = schemas.filled(schemas.Bouts, met)
+    >>> Encounters()(bouts=bouts, track_points=points)["encounters"]["contact_share"].tolist()
+    [0.375]
     """
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"encounters"}``.
+    version: ClassVar[int] = 2
+
+    def run(self, bouts: TableOf[schemas.Bouts], track_points: TableOf[schemas.TrackPoints]) -> Met:
+        """Sum the bouts of one field.
 
         Raises
         ------
         InputError
             If tables of several fields are given.
         """
-        bouts, points = need(data, "bouts", "dataframe")
-        fov_of(bouts, points)
+        fov_of(bouts, track_points)
         if not len(bouts):
             return {"encounters": schemas.empty(schemas.Encounters)}
-        bouts = bouts.sort_values([*PAIR, "bout"])
-        pairs = bouts.groupby(["fov", *PAIR], as_index=False, sort=False)
+        pairs = bouts.sort_values([*PAIR, "bout"]).groupby(
+            ["fov", *PAIR], as_index=False, sort=False
+        )
         table = pairs.agg(
             first_contact_frame=("start_frame", "first"),
             first_contact_censored=("censored_start", "first"),
@@ -53,8 +71,9 @@ class Encounters(Algorithm):
             mean_recontact_frames=("recontact_frames", "mean"),
             mean_recontact_min=("recontact_min", "mean"),
         )
-        clock, joint = Clock(points), Joint(points, table[PAIR])
-        joint_min = joint.frames * clock.interval_min
+        clock, joint = Clock(track_points), Joint(track_points, table[PAIR])
+        rows = np.arange(len(table))
+        joint_min = joint.minutes(clock, rows, joint.first, joint.last + 1)
         table = table.assign(
             first_contact_min=clock(table["first_contact_frame"].to_numpy()),
             contact_min=pairs["duration_min"].sum(min_count=1)["duration_min"],
@@ -66,12 +85,14 @@ class Encounters(Algorithm):
         return {"encounters": schemas.conform(schemas.Encounters, table)}
 
 
+class Dwelt(TypedDict):
+    """Curves of each condition over all its bouts, and of each field apart."""
+
+    dwell: TableOf[schemas.Dwell]
+
+
 class DwellSurvival(Algorithm):
     """How long contacts last: Kaplan-Meier curves of bouts, per pair of populations.
-
-    Reads ``"bouts"`` (`schemas.Bouts`, all fields) and ``"fields"`` (with a column `fov`, and
-    `condition` where the sample sheet names one). Returns ``"dwell"`` (`schemas.Dwell`): the curve
-    of each condition over all its bouts, and of each field apart, by lifelines.
 
     Notes
     -----
@@ -84,7 +105,16 @@ class DwellSurvival(Algorithm):
 
     The limits (Greenwood, log-log) take bouts as independent, which those of one well are not: they
     are too narrow for a comparison of conditions. Look at how the curves of the fields spread.
-    Times are minutes, or frames where any bout of the group has no duration.
+    Times are minutes, or frames where any bout of the group has no duration. By lifelines.
+
+    Examples
+    --------
+    >>> met = {"fov": "A1", "population_a": "N", "population_b": "T", "track_id_a": [1, 2, 3]}
+    >>> met |= {"duration_min": [2.0, 4.0, 6.0], "n_frames": [1, 2, 3]}
+    >>> bouts = schemas.filled(schemas.Bouts, met)
+    >>> dwell = DwellSurvival()(bouts=bouts, fields=pd.DataFrame({"fov": ["A1"]}))["dwell"]
+    >>> dwell["survival"].round(3).tolist()
+    [1.0, 0.667, 0.333, 0.0]
     """
 
     unseen_start: Literal["leave_out", "count_as_new"] = Field(
@@ -92,16 +122,17 @@ class DwellSurvival(Algorithm):
     )
     confidence: float = Field(default=0.95, gt=0, lt=1, description="level of the limits")
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"dwell"}``."""
-        bouts, fields = need(data, "bouts", "fields")
+    def run(self, bouts: TableOf[schemas.Bouts], fields: TableOf[schemas.Fields]) -> Dwelt:
+        """Curves of the bouts of all fields, by the sample sheet's `condition` where it has one."""
         table = bouts.assign(fov=bouts["fov"].astype(str))
         groups = [("fov", table["fov"])]
         if "condition" in fields:
             condition = fields.set_index("fov")["condition"]
             groups.insert(0, ("condition", table["fov"].map(condition)))
         curves = [
-            self._curve(rows).assign(level=level, group=name, population_a=a, population_b=b)
+            self._curve(rows).assign(
+                level=level, group=str(name), population_a=str(a), population_b=str(b)
+            )
             for level, by in groups
             for (name, a, b), rows in table.groupby([by, "population_a", "population_b"])
         ]

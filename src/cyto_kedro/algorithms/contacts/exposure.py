@@ -2,18 +2,22 @@
 
 The two small tables made here hold all that the models of killing need of a field, so that an
 assay of many fields fits in memory at once.
+
+Time is that of the watching clock (`Clock.watched_min`), which stands still in pauses of the film:
+nobody is at risk in them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.base import Data
-from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, need, run_ids, size, starts_of
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, run_ids, size, starts_of
 from cyto_kedro.errors import InputError, unknown
 
 
@@ -29,8 +33,10 @@ class Exposure:
         ``(before, at]``; both are the last time seen where it did not die).
     attacks
         One row per contact frame and effector, while both live, sorted by target, frame,
-        effector: target (row of `targets`), effector_population, effector_track_id, frame, time,
-        dt (the frame stands for ``(time - dt, time]``).
+        effector: target (row of `targets`), effector_population, effector_track_id, frame, time_min
+        (of the film's clock), time (of the watching clock),
+        dt (minutes that the frame stands for: contact seen in a frame was there before it, also in
+        the frame of the death).
     timed
         Whether times are minutes; else frames times the assumed interval.
     """
@@ -40,15 +46,25 @@ class Exposure:
     timed: bool
 
 
-def exposure_of(data: Data, untimed_interval_min: float) -> Exposure:
+def exposure_of(
+    fates: pd.DataFrame,
+    deaths: pd.DataFrame,
+    contacts: pd.DataFrame,
+    roles: Mapping[str, str],
+    time_min: Any,
+    untimed_interval_min: float,
+) -> Exposure:
     """The exposure of one field.
 
     Parameters
     ----------
-    data
-        ``fates`` (`schemas.Fates`, all populations), ``deaths`` (`schemas.Deaths`; the column
-        last_alive_frame is used where there is one), ``contacts`` (`schemas.Contacts`),
-        ``populations`` (name -> role), ``time_min`` ((T,) times of the frames, or None).
+    fates, deaths, contacts
+        `schemas.Fates`, `schemas.Deaths` (the column last_alive_frame is used where there is one),
+        `schemas.Contacts`; all populations.
+    roles
+        Population -> role.
+    time_min
+        (T,) times of the frames, or None.
     untimed_interval_min
         What a frame is taken to last where time is unknown.
 
@@ -57,13 +73,16 @@ def exposure_of(data: Data, untimed_interval_min: float) -> Exposure:
     InputError
         If tables of several fields are given, or a population has no role.
     """
-    fates, deaths, contacts, roles = need(data, "fates", "deaths", "contacts", "populations")
     fov_of(fates, deaths, contacts)
     n_frame = size(fates["last_frame"], deaths["frame"], contacts["frame"])
-    time = data.get("time_min")
-    timed = time is not None
-    clock = np.asarray(time, float) if timed else untimed_interval_min * np.arange(n_frame)
-    targets = _targets(fates, deaths, roles, clock)
+    timed = time_min is not None
+    each = untimed_interval_min * np.arange(n_frame)
+    clock = Clock.of_times(time_min if timed else each)
+    frames = np.arange(len(clock.frames))
+    watched, lasting = clock.watched_min(frames), clock.duration_min(frames)
+    if len(frames) < 2:
+        lasting = np.full(len(frames), untimed_interval_min)
+    targets = _targets(fates, deaths, roles, watched)
     attacks = turned(contacts, roles)
     row = rows_of(targets, attacks["target_population"], attacks["target_track_id"])
     attacks = attacks.assign(target=row)[row != MISSING]
@@ -71,11 +90,9 @@ def exposure_of(data: Data, untimed_interval_min: float) -> Exposure:
     end = targets["last_frame"].to_numpy()[attacks["target"]]
     attacks = attacks[(frame <= end) & _alive(fates, attacks)]
     frame = attacks["frame"].to_numpy(np.int64)
-    interval = float(np.median(np.diff(clock))) if len(clock) > 1 else untimed_interval_min
-    dt = np.diff(clock, prepend=clock[:1] - interval)
-    attacks = attacks.assign(time=clock[frame], dt=dt[frame])
+    attacks = attacks.assign(time_min=clock(frame), time=watched[frame], dt=lasting[frame])
     by = ["target", "frame", "effector_population", "effector_track_id"]
-    columns = [*by, "time", "dt"]
+    columns = [*by, "time_min", "time", "dt"]
     return Exposure(
         targets.drop(columns="last_frame"),
         attacks[columns].sort_values(by, ignore_index=True),
@@ -84,7 +101,7 @@ def exposure_of(data: Data, untimed_interval_min: float) -> Exposure:
 
 
 def _targets(
-    fates: pd.DataFrame, deaths: pd.DataFrame, roles: dict[str, str], clock: np.ndarray
+    fates: pd.DataFrame, deaths: pd.DataFrame, roles: Mapping[str, str], watched: np.ndarray
 ) -> pd.DataFrame:
     role = roles_of(fates["population"], roles)
     table = fates[(role == "target") & ~fates["dead_at_first_sight"].to_numpy(bool)]
@@ -100,7 +117,11 @@ def _targets(
         before[found] = seen[known[found]]
     entry = np.minimum(table["first_frame"].to_numpy(np.int64), before)
     return table[["fov", "population", "track_id"]].assign(
-        entry=clock[entry], died=died, before=clock[before], at=clock[at], last_frame=at
+        entry=watched[entry],
+        died=died,
+        before=watched[before],
+        at=watched[at],
+        last_frame=at,
     )
 
 
@@ -122,7 +143,7 @@ def rows_of(table: pd.DataFrame, population: pd.Series, track_id: pd.Series) -> 
     return np.append(order, MISSING)[at]
 
 
-def roles_of(population: pd.Series, roles: dict[str, str]) -> np.ndarray:
+def roles_of(population: pd.Series, roles: Mapping[str, str]) -> np.ndarray:
     """Role of each row's population.
 
     Raises
@@ -136,10 +157,10 @@ def roles_of(population: pd.Series, roles: dict[str, str]) -> np.ndarray:
                 f"{unknown('population', name, roles)} Its role (effector, target, other) must be "
                 f"known to attribute kills"
             )
-    return population.map(roles).to_numpy(object)
+    return population.map(dict(roles)).to_numpy(object)
 
 
-def turned(contacts: pd.DataFrame, roles: dict[str, str]) -> pd.DataFrame:
+def turned(contacts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
     """Contacts of an effector and a target, each row turned so that it says which is which.
 
     Columns target_population, target_track_id, effector_population, effector_track_id, and the

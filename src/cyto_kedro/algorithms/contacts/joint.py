@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.keys import MISSING, Keys, find, size
 
 
@@ -55,6 +56,7 @@ class Joint:
         other = np.where(fewer, tracks["b"], tracks["a"])[pair] + frame
         both = find(seen, other) != MISSING
         pair, frame = pair[both], frame[both]
+        # of frames counted from 1
         self._joint = pair * n + frame
         rows = np.arange(len(pairs))
         low_, high_ = np.searchsorted(pair, rows), np.searchsorted(pair, rows, side="right")
@@ -65,6 +67,14 @@ class Joint:
         """Joint frames of each pair in ``[start, stop)``."""
         low, high = (np.searchsorted(self._joint, pair * self._n + f + 1) for f in (start, stop))
         return high - low
+
+    def minutes(
+        self, clock: Clock, pair: np.ndarray, start: np.ndarray, stop: np.ndarray
+    ) -> np.ndarray:
+        """What the joint frames of each pair in ``[start, stop)`` stand for; null without times."""
+        summed = np.concatenate([[0.0], np.cumsum(clock.duration_min(self._joint % self._n - 1))])
+        low, high = (np.searchsorted(self._joint, pair * self._n + f + 1) for f in (start, stop))
+        return summed[high] - summed[low]
 
     def cause(self, pair: np.ndarray, frame: np.ndarray, step: int, film: int) -> np.ndarray:
         """What stands before (`step` −1) or after (1) contact at `frame`: `schemas.Bouts`.

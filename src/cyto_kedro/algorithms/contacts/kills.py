@@ -5,33 +5,107 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.contacts.exposure import roles_of, rows_of, turned
-from cyto_kedro.core.keys import MISSING, divide, fov_of, need, starts_of
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.contacts.exposure import Exposure, roles_of, rows_of, turned
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import MISSING, divide, fov_of, starts_of
+from cyto_kedro.core.units import Duration, PositiveDuration
 
 _ROUNDING = 1e-9  # relative: what differs by less is equal
 
 
-class KillShares(Algorithm):
+class Attributed(TypedDict):
+    """Kills, and the deaths with n_killers, p_background and verdict."""
+
+    kills: TableOf[schemas.Kills]
+    deaths: TableOf[schemas.Deaths]
+
+
+class KillRule(Algorithm):
+    """Attributes the deaths of one field to effectors."""
+
+    @abstractmethod
+    def run(
+        self,
+        deaths: TableOf[schemas.Deaths],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        fates: TableOf[schemas.Fates] | None = None,
+        attack_models: TableOf[schemas.AttackModels] | None = None,
+        condition: str = "",
+        time_min: Any = None,
+    ) -> Attributed:
+        """Attribute deaths.
+
+        Parameters
+        ----------
+        deaths, contacts, fates
+            Of all populations of one field.
+        populations
+            Name -> role.
+        attack_models
+            What a rule that learns has learnt of the whole assay (`LearntRule.estimate`).
+        condition
+            Of the field, in the sample sheet.
+        time_min
+            (T,) times of the frames, or None.
+
+        Raises
+        ------
+        InputError
+            If tables of several fields are given, or a population has no role.
+        ConfigError
+            If time is unknown and the rule needs it.
+        """
+
+
+class Watched(NamedTuple):
+    """One field's exposure, and what the sample sheet says of it."""
+
+    exposure: Exposure
+    condition: str
+    control: bool
+
+
+class LearntRule(KillRule):
+    """A rule that learns of all fields first."""
+
+    @abstractmethod
+    def exposure(
+        self,
+        deaths: TableOf[schemas.Deaths],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        fates: TableOf[schemas.Fates],
+        time_min: Any = None,
+    ) -> Exposure:
+        """What `estimate` needs of one field; arguments as those of ``run``."""
+
+    @abstractmethod
+    def estimate(self, watched: Sequence[Watched]) -> TableOf[schemas.AttackModels]:
+        """What is learnt of all fields together."""
+
+
+class KillShares(KillRule):
     """Share each death among the effectors in contact with the target in a window before it.
 
-    Reads ``"deaths"`` (`schemas.Deaths`), ``"contacts"`` (`schemas.Contacts`) of one field and
-    ``"populations"``, ``{name: role}``. Returns ``"kills"`` (`schemas.Kills`) and ``"deaths"``
-    with `n_killers` filled. `p_background` is null: a fixed rule knows nothing of deaths without
-    a killer, and gives every target that was touched in the window to an effector.
+    `p_background` is null: a fixed rule knows nothing of deaths without a killer, and gives every
+    target that was touched in the window to an effector.
 
     Notes
     -----
-    The window is ``[death - window, death]``, both ends in it. A contact frame weighs
-    ``2 ** (-age / half_life)``, its age being the time from it to the death, so long and recent
+    The window is ``[death - window, death]``, both ends in it. A contact frame weighs what it lasts
+    times ``2 ** (-age / half_life)``, its age being the time from it to the death, so long and recent
     contact counts most; `rise_weight` times that from the last frame alive on, while the marker
     rises. `mode` says how weights become shares: **share**: in proportion; **last**,
     **first**: all to the effector whose last contact is the latest, or whose first contact in the
@@ -39,52 +113,64 @@ class KillShares(Algorithm):
     equally. Shares below `min_share` are dropped and the rest made to sum to 1. A death without
     contact in the window has no kills and `n_killers` 0. Only pairs of a population with role
     effector and one with role target count.
+
+    Examples
+    --------
+    >>> touching = {"frame": [5, 6, 8], "population_a": "N", "track_id_a": [1, 1, 2]}
+    >>> touching |= {"population_b": "T", "track_id_b": 1}
+    >>> contacts = schemas.filled(schemas.Contacts, touching)
+    >>> death = {"population": ["T"], "track_id": 1, "frame": 10}
+    >>> deaths = schemas.filled(schemas.Deaths, death)
+    >>> rule = KillShares(window_frames=20, half_life_frames=None, half_life_min=None)
+    >>> kills = rule(deaths=deaths, contacts=contacts, populations={"N": "effector", "T": "target"})
+    >>> kills["kills"][["effector_track_id", "share"]].round(2).values.tolist()
+    [[1.0, 0.67], [2.0, 0.33]]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     mode: Literal["share", "last", "first", "longest"] = Field(
         default="share", description="how the weights of contacts become shares of the death"
     )
-    window_min: float | None = Field(
-        default=60.0, gt=0, description="minutes before death; used where time is known"
-    )
-    window_frames: int | None = Field(
-        default=None, ge=0, description="frames before death; used where time is not known"
-    )
-    half_life_min: float | None = Field(default=20.0, gt=0, description="null: no decay")
-    half_life_frames: float | None = Field(
-        default=10.0, gt=0, description="null: no decay; used where time is not known"
+    window: Duration = Field(default=Duration(min=60.0), description="before death")
+    half_life: PositiveDuration | None = Field(
+        default=Duration(min=20.0, frames=10), description="null: no decay"
     )
     rise_weight: float = Field(
         default=1.0, ge=0, description="of contact while the marker rises, against that before"
     )
     min_share: float = Field(default=0.1, ge=0, le=0.5, description="smaller shares are dropped")
 
-    @model_validator(mode="after")
-    def _some_window(self) -> KillShares:
-        if self.window_min is None and self.window_frames is None:
-            raise ValueError("give window_min or window_frames: without one nothing is attributed")
-        return self
+    def needs(self) -> tuple[str, ...]:
+        """See `Algorithm.needs`."""
+        return ("deaths", "contacts", "populations", "time_min")
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"kills", "deaths"}``.
-
-        Raises
-        ------
-        InputError
-            If tables of several fields are given, or a population has no role.
-        ConfigError
-            If time is unknown and `window_frames` was not given.
-        """
-        deaths, contacts, roles = need(data, "deaths", "contacts", "populations")
+    def run(
+        self,
+        deaths: TableOf[schemas.Deaths],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        fates: TableOf[schemas.Fates] | None = None,
+        attack_models: TableOf[schemas.AttackModels] | None = None,
+        condition: str = "",
+        time_min: Any = None,
+    ) -> Attributed:
+        """See `KillRule.run`."""
+        roles = populations
         fov_of(deaths, contacts)
-        deaths = deaths.reset_index(drop=True)
+        deaths = schemas.conform(schemas.Deaths, deaths)
         attacks = turned(contacts, roles)
         death = rows_of(deaths, attacks["target_population"], attacks["target_track_id"])
         attacks, death = attacks[death != MISSING], death[death != MISSING]
         attacks, age, half_life = self._window(attacks, death, deaths)
         weight = np.ones(len(age)) if half_life is None else np.exp2(-age / half_life)
+        if time_min is not None:
+            clock = Clock.of_times(time_min)
+            lasting = clock.duration_min(attacks["frame"]) / clock.interval_min
+            # times are stored rounded: frames that last as long as the others weigh as much
+            weight = weight * np.where(
+                np.abs(lasting - 1) < 1e-6, 1.0, np.nan_to_num(lasting, nan=1.0)
+            )
         if "last_alive_frame" in deaths:
             alive = deaths["last_alive_frame"].to_numpy(np.int64)[attacks["death"]]
             rising = attacks["frame"].to_numpy() > alive
@@ -94,26 +180,20 @@ class KillShares(Algorithm):
         result = finished(kills.assign(p_background=np.nan, credit=np.nan), deaths)
         verdict = np.where(result["deaths"]["n_killers"] > 0, "kill", "no_contact").astype(object)
         verdict[roles_of(deaths["population"], roles) != "target"] = "not_a_target"
-        result["deaths"] = result["deaths"].assign(p_background=np.nan, verdict=verdict)
-        return result
+        judged = result["deaths"].assign(p_background=np.nan, verdict=verdict)
+        return {"kills": result["kills"], "deaths": schemas.conform(schemas.Deaths, judged)}
 
     def _window(
         self, attacks: pd.DataFrame, death: np.ndarray, deaths: pd.DataFrame
     ) -> tuple[pd.DataFrame, np.ndarray, float | None]:
         """Attacks in the window, their ages before death and the half-life in the same unit."""
         age = deaths["time_min"].to_numpy(float)[death] - attacks["time_min"].to_numpy(float)
-        window: float | None
-        timed = self.window_min is not None and not np.isnan(age).any()
-        if timed:
-            window, half_life = self.window_min, self.half_life_min
-        else:
+        window, timed = self.window.timed("window", not np.isnan(age).any())
+        half_life = None
+        if not timed:
             age = (deaths["frame"].to_numpy()[death] - attacks["frame"].to_numpy()).astype(float)
-            window, half_life = self.window_frames, self.half_life_frames
-        if window is None:
-            raise ConfigError(
-                f"field {fov_of(deaths)!r}: window_min={self.window_min} needs frame times, which "
-                f"are unknown: give frame_interval_s in the assay, or window_frames"
-            )
+        if self.half_life is not None:
+            half_life = self.half_life.min if timed else self.half_life.frames
         inside = (age >= 0) & (age <= window + 1e-9)
         attacks = attacks.assign(death=death)[inside]
         return attacks, age[inside], half_life
@@ -177,7 +257,7 @@ def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Data:
+def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Attributed:
     """``{"kills", "deaths"}`` in their schemas.
 
     Parameters

@@ -9,12 +9,14 @@ line across a gap twice, and results are equal whether or not a tracker filled i
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.trajectories import (
     KEYS,
     UNITS,
@@ -23,19 +25,30 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     length,
     trajectories,
 )
-from cyto_kedro.core.keys import divide, fov_of, need, run_ids, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import divide, fov_of, run_ids, starts_of
 
 STILL = 1e-9  # a shorter step (px or µm) is rounding, which has no direction
 PER_TIME = {"px": "px_per_frame", "um": "um_per_min"}
 
 
+class Motion(TypedDict):
+    """Sorted by population, track and frame; steps with the extra column `interpolated`."""
+
+    steps: TableOf[schemas.Steps]
+    motility: TableOf[schemas.Motility]
+
+
 class Kinematics(Algorithm):
     """Displacements, velocities, turning angles; path, straightness, arrest, shape of whole tracks.
 
-    Reads ``"dataframe"``: `schemas.TrackPoints` of one field, one or more populations; with a column
-    `z_um` (or `z_px`) µm (or pixel) measures are in 3-D.
-    Returns ``"steps"``: `schemas.Steps` with the extra column `interpolated`, and ``"motility"``:
-    `schemas.Motility`, both sorted by population, track and frame.
+    Examples
+    --------
+    >>> rows = {"track_id": 1, "frame": [0, 1, 2], "label": 1, "x_px": [0, 3, 3], "y_px": [0, 4, 8]}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> motility = Kinematics()(track_points=points)["motility"]
+    >>> motility[["path_length_px", "mean_speed_px_per_frame"]].values.tolist()
+    [[9.0, 4.5]]
 
     Notes
     -----
@@ -68,20 +81,22 @@ class Kinematics(Algorithm):
         default=None, gt=0, description="slower is arrested; used where they are unknown"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"steps", "motility"}`` of the tracks in ``data["dataframe"]``.
+    def run(self, track_points: TableOf[schemas.TrackPoints]) -> Motion:
+        """Measure the tracks of one field, one or more populations.
+
+        With a column `z_um` (or `z_px`) µm (or pixel) measures are in 3-D.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or time does not rise along a track.
         """
-        (points,) = need(data, "dataframe")
-        fov_of(points)
-        if not len(points):
-            steps = schemas.empty(schemas.Steps).assign(interpolated=pd.Series(dtype=bool))
+        fov_of(track_points)
+        if not len(track_points):
+            steps = schemas.empty(schemas.Steps)
+            steps["interpolated"] = pd.Series(dtype=bool)
             return {"steps": steps, "motility": schemas.empty(schemas.Motility)}
-        points = points.sort_values([*KEYS, "frame"], ignore_index=True)
+        points = track_points.sort_values([*KEYS, "frame"], ignore_index=True)
         tracks = trajectories(points)
         measures = _steps(tracks)
         return {

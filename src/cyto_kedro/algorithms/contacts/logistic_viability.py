@@ -11,25 +11,24 @@ from pydantic import Field, model_validator
 from scipy.optimize import minimize
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.core.keys import need
-from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.errors import ConfigError, InputError, missing, unknown
 
 _LEAST_CONTROLS = 10
 
 
-class LogisticViability(Algorithm):
+class LogisticViability(ViabilityCaller):
     """The chance that a cell lives as a logistic function of weighted markers.
 
     ``alive_probability = 1 / (1 + exp(-(intercept + sum_m w_m z_m)))``: a marker that enters the dying
     (propidium iodide, caspase substrates) has a negative weight, one that the living hold (calcein, a
     dye or protein they lose) a positive one. A cell is dead below `dead_below`. Works on stills.
 
-    Reads ``"dataframe"`` (`schemas.Cells` with ``<channel>_<stat>`` columns, one population),
-    ``"markers"`` (marker -> channel, as `assay.markers`); ``"state"`` (what `estimate` returned for a
-    larger table); to estimate weights also ``"controls"``, ``{"live": table, "dead": table}``. Returns
-    ``"dataframe"`` (`schemas.Viability`; `marker_signal` is ``-(intercept + sum w z)``, all markers in
-    one number that rises with death, 0 at even odds) and ``"state"``.
+    `marker_signal` is ``-(intercept + sum w z)``, all markers in one number that rises with death, 0 at
+    even odds. Both `controls` are needed to estimate weights. The state has `markers`, `scale` (its
+    kind), `zero` and `unit` of each marker in grey levels, `weights`, `intercept`, `n_live` and `n_dead`
+    (cells of the controls; 0 where weights were stated).
 
     Notes
     -----
@@ -54,6 +53,15 @@ class LogisticViability(Algorithm):
     InputError
         If a marker's column is missing, a signal is not finite, controls are needed and missing or
         fewer than 10 cells, or they contradict a marker's meaning.
+
+    Examples
+    --------
+    >>> grey = {"PI_median": [100.0, 900.0]}
+    >>> cells = schemas.filled(schemas.Cells, {"label": [1, 2], **grey})
+    >>> stated = LogisticViability(scale="grey", weights={"death": -0.01}, intercept=5)
+    >>> made = stated(cells=cells, markers={"death": "PI"})["viability"]
+    >>> made["alive_probability"].round(3).tolist()
+    [0.982, 0.018]
     """
 
     death_markers: tuple[str, ...] = Field(
@@ -112,29 +120,23 @@ class LogisticViability(Algorithm):
     def _sign(self, marker: str) -> int:
         return -1 if marker in self.death_markers else 1
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"dataframe", "state"}``."""
-        (cells,) = need(data, "dataframe")
-        state = data.get("state") or self.estimate(data)
-        z = _scaled(self._signals(cells, data), state)
+    def judge(
+        self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
+    ) -> TableOf[schemas.Viability]:
+        """See `ViabilityCaller.judge`."""
+        z = _scaled(self._signals(cells, dyes), state)
         logit = state["intercept"] + z @ np.asarray(state["weights"])
         alive = 1 / (1 + np.exp(-np.clip(logit, -700, 700)))
         table = cells[["fov", "population", "frame", "label"]].assign(
             marker_signal=-logit, alive_probability=alive, dead=alive < self.dead_below
         )
-        return {"dataframe": schemas.conform(schemas.Viability, table), "state": state}
+        return schemas.conform(schemas.Viability, table)
 
-    def estimate(self, data: Data) -> dict[str, Any]:
-        """Scale and weights from the cells of ``data["dataframe"]`` and its controls.
-
-        Returns
-        -------
-        dict
-            `markers`, `scale` (its kind), `zero` and `unit` of each marker in grey levels, `weights`,
-            `intercept`, `n_live` and `n_dead` (cells of the controls; 0 where weights were stated).
-        """
-        (cells,) = need(data, "dataframe")
-        signals = self._signals(cells, data)
+    def learn(
+        self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
+    ) -> dict[str, Any]:
+        """See `ViabilityCaller.learn`."""
+        signals = self._signals(cells, dyes)
         zero, unit = self._zero_and_unit(signals)
         state: dict[str, Any] = {
             "markers": list(self.markers),
@@ -150,7 +152,6 @@ class LogisticViability(Algorithm):
                 "n_live": 0,
                 "n_dead": 0,
             }
-        controls: Mapping[str, pd.DataFrame] = data.get("controls") or {}
         known = {}
         for kind in ("live", "dead"):
             n = len(controls[kind]) if kind in controls else 0
@@ -161,7 +162,7 @@ class LogisticViability(Algorithm):
                     f"plate) with {kind!r} in the sample sheet's column viability_control, or state "
                     "weights and intercept"
                 )
-            known[kind] = _scaled(self._signals(controls[kind], data), state)
+            known[kind] = _scaled(self._signals(controls[kind], dyes), state)
         weights_, intercept = fit_logistic(known["live"], known["dead"], self.penalty)
         for name, weight in zip(self.markers, weights_, strict=True):
             if self._sign(name) * weight < 0:
@@ -191,9 +192,9 @@ class LogisticViability(Algorithm):
             unit = np.where(unit > 0, unit, signals.std(axis=0))
         return zero, np.where(unit > 0, unit, 1.0)
 
-    def _signals(self, cells: pd.DataFrame, data: Data) -> np.ndarray:
+    def _signals(self, cells: pd.DataFrame, dyes: Dyes) -> np.ndarray:
         """(n, markers) float64, grey levels."""
-        (channels,) = need(data, "markers")
+        channels = dyes.markers
         found = np.empty((len(cells), len(self.markers)))
         for column, marker in enumerate(self.markers):
             if marker not in channels:
@@ -204,7 +205,7 @@ class LogisticViability(Algorithm):
             name = f"{channels[marker]}_{self.stat}"
             if name not in cells:
                 have = [str(each) for each in cells if str(each).endswith(f"_{self.stat}")]
-                raise InputError(f"LogisticViability: {unknown('column', name, have)}")
+                raise InputError(f"LogisticViability: {missing('column', name, have)}")
             found[:, column] = cells[name].to_numpy(float)
             bad = np.flatnonzero(~np.isfinite(found[:, column]))
             if len(bad):

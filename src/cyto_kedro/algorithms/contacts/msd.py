@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.motion_fits import (
     LEAST_TRACKS,
     effective_pairs,
@@ -27,7 +27,8 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     pairs_by_lag,
     trajectories,
 )
-from cyto_kedro.core.keys import divide, fov_of, need
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import divide, fov_of
 
 Z95 = 1.959964
 
@@ -78,13 +79,24 @@ def lag_sums(tracks: Trajectories, max_lag: int) -> LagSums:
     return found
 
 
+class Displaced(TypedDict):
+    """`fits` lacks the columns of velocity autocorrelation."""
+
+    msd: TableOf[schemas.Msd]
+    track_fits: TableOf[schemas.TrackFits]
+    fits: TableOf[schemas.MotionFits]
+
+
 class MeanSquaredDisplacement(Algorithm):
     """Mean squared displacement (MSD) over lags, per track and per population, with fits.
 
-    Reads ``"dataframe"``: `schemas.TrackPoints` of one field, one or more populations. Interpolated
-    points are left out; ``z_um`` and ``z_px`` are read where present.
-    Returns ``"msd"``: `schemas.Msd`, ``"track_fits"``: `schemas.TrackFits`, and ``"fits"``:
-    `schemas.MotionFits`, without its columns of velocity autocorrelation.
+    Examples
+    --------
+    >>> frames = np.arange(20)
+    >>> rows = {"track_id": 1, "frame": frames, "label": 1, "x_px": 2.0 * frames, "y_px": 0.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> MeanSquaredDisplacement()(track_points=points)["msd"]["msd_px2"].head(3).tolist()
+    [4.0, 16.0, 36.0]
 
     Notes
     -----
@@ -113,27 +125,31 @@ class MeanSquaredDisplacement(Algorithm):
     n_bootstrap: int = Field(default=200, ge=0, description="samples of tracks for the intervals")
     seed: int = Field(default=0, description="of the bootstrap")
 
-    def __call__(self, data: Data) -> Data:
-        """See the class.
+    def run(self, track_points: TableOf[schemas.TrackPoints]) -> Displaced:
+        """Measure one field, one or more populations.
+
+        Interpolated points are left out; ``z_um`` and ``z_px`` are read where present.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or time does not rise along a track.
         """
-        (points,) = need(data, "dataframe")
+        points = track_points
         fov_of(points)
         tables = {"msd": schemas.Msd, "track_fits": schemas.TrackFits, "fits": schemas.MotionFits}
         if not len(points):
-            return {name: schemas.empty(table) for name, table in tables.items()}
+            none = {name: schemas.empty(table) for name, table in tables.items()}
+            return cast("Displaced", none)
         parts = [
             self._population(trajectories(of)) for _, of in points.groupby("population", sort=True)
         ]
         whole = (pd.concat(each, ignore_index=True) for each in zip(*parts, strict=True))
-        return {
+        made = {
             name: schemas.conform(table, each)
             for (name, table), each in zip(tables.items(), whole, strict=True)
         }
+        return cast("Displaced", made)
 
     def longest_lag(self, tracks: Trajectories) -> int:
         """The longest lag used, in median frame intervals."""

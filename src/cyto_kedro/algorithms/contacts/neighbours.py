@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.positions import frames_of, nearest
-from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, need, size, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, size, starts_of
 from cyto_kedro.errors import InputError, unknown
+
+
+class Surroundings(TypedDict):
+    """A row for each track point and each population."""
+
+    neighbours: TableOf[schemas.Neighbours]
 
 
 class Neighbours(Algorithm):
     """Count the contacts of each cell, find its nearest neighbours and the density around it.
 
-    Reads ``"contacts"`` (`schemas.Contacts`) and ``"dataframe"`` (`schemas.TrackPoints`, all
-    populations) of one field, ``"populations"`` (``{name: role}``), ``"shape"`` (rows and columns
-    of the image) and ``"pixel_size_um"`` (None where unknown). Returns ``"neighbours"``
-    (`schemas.Neighbours`): a row for each track point and each population.
+    Examples
+    --------
+    >>> rows = {"population": ["N", "T"], "track_id": 1, "label": 1, "x_px": [10.0, 13.0], "y_px": 9.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> contacts = schemas.empty(schemas.Contacts)
+    >>> roles = {"N": "effector", "T": "target"}
+    >>> made = Neighbours()(track_points=points, contacts=contacts, populations=roles, shape=(40, 40))
+    >>> made["neighbours"][["population", "neighbour_population", "nearest_distance_px"]].values.tolist()
+    [['N', 'N', nan], ['N', 'T', 3.0], ['T', 'N', 3.0], ['T', 'T', nan]]
 
     Notes
     -----
@@ -36,16 +49,32 @@ class Neighbours(Algorithm):
 
     radius_um: float = Field(default=30.0, gt=0, description="radius of the surroundings")
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"neighbours"}``.
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        contacts: TableOf[schemas.Contacts],
+        populations: Mapping[str, str],
+        shape: tuple[int, int],
+        pixel_size_um: float | None = None,
+    ) -> Surroundings:
+        """Look around the cells of one field.
+
+        Parameters
+        ----------
+        track_points
+            Of all populations.
+        populations
+            Name -> role.
+        shape
+            Rows and columns of the image.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or a population has no role.
         """
-        contacts, points, roles = need(data, "contacts", "dataframe", "populations")
-        shape, pixel = need(data, "shape", "pixel_size_um")
+        points: pd.DataFrame = track_points
+        roles, pixel = populations, pixel_size_um
         fov_of(contacts, points)
         for name in points["population"].unique():
             if name not in roles:

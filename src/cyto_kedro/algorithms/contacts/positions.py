@@ -12,31 +12,39 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data, length_px
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.contacts import (
     MEASURES,
     ContactJoin,
     centre_distance,
     in_order,
+    in_words,
 )
-from cyto_kedro.core.keys import PAIR, fov_of, need, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import PAIR, fov_of, starts_of
+from cyto_kedro.core.units import PositiveLength
 
 Pairs = tuple[np.ndarray, np.ndarray]
+
+
+class Found(TypedDict):
+    """Pairs of cells in contact."""
+
+    contacts: TableOf[schemas.Contacts]
 
 
 class PositionContacts(Algorithm):
     """Find pairs of cells by their positions; see the module."""
 
-    @property
     @abstractmethod
-    def definition(self) -> str:
+    def definition(self, calibrated: bool) -> str:
         """The definition in words, for the table."""
 
     @abstractmethod
@@ -57,22 +65,31 @@ class PositionContacts(Algorithm):
     def reach_px(self, pixel_size_um: float | None) -> float:
         """Largest distance, centre to centre, in pixels."""
 
-    def __call__(self, data: Data) -> Data:
+    def run(
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        touches: TableOf[schemas.Touches] | None = None,
+        pixel_size_um: float | None = None,
+    ) -> Found:
         """Find the contacts of a field.
 
-        Reads ``"dataframe"`` (`schemas.TrackPoints`, all populations), optional ``"touches"``
-        (`schemas.Touches`) and ``"pixel_size_um"``. Returns ``{"contacts": Contacts}``.
+        Parameters
+        ----------
+        track_points
+            Of all populations.
+        touches
+            Where given, they fill the columns that are measured on masks.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or a label of a touch belongs to two tracks.
         ConfigError
-            If a length is missing, given twice, or in µm for an uncalibrated film.
+            If a length is in µm alone and the film is not calibrated.
         """
-        (points,) = need(data, "dataframe")
+        points = track_points
         fov = fov_of(points)
-        reach = self.reach_px(data.get("pixel_size_um"))
+        reach = self.reach_px(pixel_size_um)
         # populations in the order in which they come: that of the assay, as in touches
         seen = points.assign(code=pd.factorize(points["population"])[0])
         seen = seen[~seen["interpolated"].to_numpy(bool)]
@@ -94,9 +111,9 @@ class PositionContacts(Algorithm):
             "track_id_b": track[b],
             **centre_distance(seen, a, b),
             **{name: np.full(len(a), np.nan) for name in MEASURES},
-            "definition": np.full(len(a), self.definition, object),
+            "definition": np.full(len(a), self.definition(pixel_size_um is not None), object),
         }
-        return {"contacts": _measured(in_order(contacts), points, data.get("touches"))}
+        return {"contacts": _measured(in_order(contacts), points, touches)}
 
 
 class CentroidDistance(PositionContacts):
@@ -104,23 +121,25 @@ class CentroidDistance(PositionContacts):
 
     Centre to centre: large cells can touch without being in contact, and small ones be in contact
     without touching. Use it where masks are poor, or to compare with tools that know no masks.
+
+    Examples
+    --------
+    >>> rows = {"track_id": [1, 2, 3], "label": [1, 2, 3], "x_px": [5.0, 9.0, 30.0], "y_px": 5.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> found = CentroidDistance(max_distance_px=6)(track_points=points)["contacts"]
+    >>> found[["track_id_a", "track_id_b", "centre_distance_px"]].values.tolist()
+    [[1.0, 2.0, 4.0]]
     """
 
-    max_distance_um: float | None = Field(None, gt=0, description="largest distance of centres")
-    max_distance_px: float | None = Field(None, gt=0, description="the same in pixels")
+    max_distance: PositiveLength = Field(description="largest distance of centres")
 
-    @property
-    def definition(self) -> str:
+    def definition(self, calibrated: bool) -> str:
         """See `PositionContacts.definition`."""
-        return "centroid distance <= " + (
-            f"{self.max_distance_um:g} um"
-            if self.max_distance_um is not None
-            else f"{self.max_distance_px or 0:g} px"
-        )
+        return f"centroid distance <= {in_words(self.max_distance, calibrated)}"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
         """See `PositionContacts.reach_px`."""
-        return length_px("max_distance", self.max_distance_um, self.max_distance_px, pixel_size_um)
+        return self.max_distance.in_px("max_distance", pixel_size_um)
 
     def pairs(self, xy: np.ndarray, population: np.ndarray, reach_px: float) -> Pairs:
         """See `PositionContacts.pairs`."""
@@ -136,38 +155,33 @@ class NearestNeighbours(PositionContacts):
 
     The nearest are taken from each population apart, its own among them: with k = 1 a T cell is
     in contact with its nearest T cell and its nearest cancer cell. Where asked, each must be among
-    the nearest of the other, or the distance below a limit.
+    the nearest of the other, or the distance at most a limit.
+
+    Examples
+    --------
+    >>> rows = {"track_id": [1, 2, 3], "label": [1, 2, 3], "x_px": [5.0, 9.0, 30.0], "y_px": 5.0}
+    >>> points = schemas.filled(schemas.TrackPoints, rows)
+    >>> found = NearestNeighbours(mutual=True)(track_points=points)["contacts"]
+    >>> found[["track_id_a", "track_id_b"]].values.tolist()
+    [[1, 2]]
     """
 
     k: int = Field(default=1, ge=1, description="nearest cells of each population")
     mutual: bool = Field(default=False, description="each must be among the nearest of the other")
-    max_distance_um: float | None = Field(None, gt=0, description="none further than this")
-    max_distance_px: float | None = Field(None, gt=0, description="the same in pixels; not both")
+    max_distance: PositiveLength | None = Field(None, description="none further than this")
 
-    @model_validator(mode="after")
-    def _one_unit(self) -> NearestNeighbours:
-        if self.max_distance_um is not None and self.max_distance_px is not None:
-            raise ValueError("give max_distance_um or max_distance_px, not both")
-        return self
-
-    @property
-    def definition(self) -> str:
+    def definition(self, calibrated: bool) -> str:
         """See `PositionContacts.definition`."""
         text = f"{'mutually ' if self.mutual else ''}among the {self.k} nearest"
-        if self.max_distance_um is not None:
-            return f"{text}, centroid distance <= {self.max_distance_um:g} um"
-        if self.max_distance_px is not None:
-            return f"{text}, centroid distance <= {self.max_distance_px:g} px"
-        return text
+        if self.max_distance is None:
+            return text
+        return f"{text}, centroid distance <= {in_words(self.max_distance, calibrated)}"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
         """See `PositionContacts.reach_px`."""
-        um, px = self.max_distance_um, self.max_distance_px
-        return (
-            np.inf
-            if um is None and px is None
-            else length_px("max_distance", um, px, pixel_size_um)
-        )
+        if self.max_distance is None:
+            return np.inf
+        return self.max_distance.in_px("max_distance", pixel_size_um)
 
     def pairs(self, xy: np.ndarray, population: np.ndarray, reach_px: float) -> Pairs:
         """See `PositionContacts.pairs`."""
@@ -230,11 +244,15 @@ def nearest(
             yield rows, distance, index
 
 
-def _measured(contacts: pd.DataFrame, points: pd.DataFrame, touches: Any) -> pd.DataFrame:
+def _measured(
+    contacts: TableOf[schemas.Contacts],
+    points: TableOf[schemas.TrackPoints],
+    touches: TableOf[schemas.Touches] | None,
+) -> TableOf[schemas.Contacts]:
     """Fill what is measured on masks, for the pairs that are among `touches`."""
     if touches is None or not len(touches) or not len(contacts):
         return contacts
-    joined = ContactJoin()({"touches": touches, "dataframe": points})["contacts"]
+    joined = ContactJoin().run(points, touches)["contacts"]
     names = [name for name in MEASURES if name in joined]
     key = ["frame", *PAIR]
     found = contacts[key].merge(joined[[*key, *names]], on=key, how="left")

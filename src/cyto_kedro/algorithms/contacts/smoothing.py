@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.trajectories import KEYS
-from cyto_kedro.core.keys import divide, fov_of, need, run_ids, starts_of
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import divide, fov_of, run_ids, starts_of
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 SIGMAS = 4.0  # a Gaussian window ends here
 
 
+class Smoothed(TypedDict):
+    """A row for every frame of a track, first to last.
+
+    For each column c also ``c_smoothed``, ``c_gradient_per_frame``, ``c_gradient_per_min`` and
+    ``c_interpolated``.
+    """
+
+    smoothed_steps: TableOf[schemas.SmoothedSteps]
+
+
 class TrackSmoothing(Algorithm):
     """Smooth columns along each track, with their gradients; missing frames interpolated and marked.
 
-    Reads ``"dataframe"``: any table with fov, population, track_id, frame, time_min and the columns,
-    one row per track and frame (`schemas.Steps`, with columns of `schemas.Cells` beside them).
-    Returns ``"smoothed_steps"``: `schemas.SmoothedSteps`, a row for every frame of a track, first to
-    last; for each column c also ``c_smoothed``, ``c_gradient_per_frame``, ``c_gradient_per_min`` and
-    ``c_interpolated``.
+    Examples
+    --------
+    >>> rows = {"track_id": 1, "frame": [0, 1, 3], "speed_px_per_frame": [1.0, 2.0, 4.0]}
+    >>> steps = schemas.filled(schemas.Steps, rows)
+    >>> made = TrackSmoothing(columns=("speed_px_per_frame",))(steps=steps)["smoothed_steps"]
+    >>> made["speed_px_per_frame_smoothed"].round(6).tolist()
+    [1.0, 2.0, 3.0, 4.0]
 
     Notes
     -----
@@ -67,8 +80,13 @@ class TrackSmoothing(Algorithm):
             )
         return self
 
-    def __call__(self, data: Data) -> Data:
-        """See the class.
+    def run(self, steps: TableOf[schemas.Steps]) -> Smoothed:
+        """Smooth the tracks of one field.
+
+        Parameters
+        ----------
+        steps
+            One row per track and frame, with the columns, such as those of `schemas.Cells`.
 
         Raises
         ------
@@ -78,7 +96,7 @@ class TrackSmoothing(Algorithm):
         ConfigError
             If a column is not in the table.
         """
-        (table,) = need(data, "dataframe")
+        table: pd.DataFrame = steps
         fov_of(table)
         for column in self.columns:
             if column not in table.columns:
@@ -91,9 +109,9 @@ class TrackSmoothing(Algorithm):
             empty = schemas.empty(schemas.SmoothedSteps)
             names = (name for column in self.columns for name in _names(column))
             flags = {n: bool if n.endswith("_interpolated") else float for n in names}
-            return {
-                "smoothed_steps": empty.assign(**{n: pd.Series(dtype=t) for n, t in flags.items()})
-            }
+            for name, kind in flags.items():
+                empty[name] = pd.Series(dtype=kind)
+            return {"smoothed_steps": empty}
         table = table.sort_values([*KEYS, "frame"], ignore_index=True)
         rows, run, keys = _every_frame(table)
         time = keys["time_min"].to_numpy(float)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypedDict
+
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.exposure import (
     Exposure,
     exposure_of,
@@ -16,53 +19,97 @@ from cyto_kedro.algorithms.contacts.exposure import (
     turned,
 )
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.keys import MISSING, divide, need
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.keys import MISSING, divide
 
 _EFFECTOR = ["effector_population", "effector_track_id"]
 
 
+class Tallies(TypedDict):
+    """One row per cell."""
+
+    effectors: TableOf[schemas.EffectorTallies]
+    targets: TableOf[schemas.TargetTallies]
+
+
 class CellTallies(Algorithm):
     """Count contacts and kills per effector, and hits per target.
-
-    Reads ``"fates"``, ``"deaths"``, ``"kills"``, ``"contacts"``, ``"bouts"`` (`schemas`, one field, all
-    populations), ``"populations"`` (name -> role) and ``"time_min"`` ((T,) or None). Returns
-    ``"effectors"`` (`schemas.EffectorTallies`) and ``"targets"`` (`schemas.TargetTallies`).
 
     Notes
     -----
     Contact counts while both cells live; a bout counts if it began then. `kills` is the sum of an
     effector's shares, so the kills of all effectors sum to the deaths with a killer; a *victim* is a
     death of which it has at least `victim_share`. Cells dead at first sight have no row as effectors.
-    Rates divide by the time that a cell was watched alive: an effector that was seen shortly has an
-    uncertain rate, and one that came late had less time to kill, so compare sums, not means of rates.
+    Rates divide by the time that a cell was watched alive, pauses of the film left out: an effector
+    that was seen shortly has an uncertain rate, and one that came late had less time to kill, so
+    compare sums, not means of rates.
+
+    Examples
+    --------
+    >>> cells = {"population": ["N", "T"], "track_id": 1, "last_frame": 20, "end_reason": "film_end"}
+    >>> cells |= {"died": [False, True], "death_frame": [None, 10]}
+    >>> fates = schemas.filled(schemas.Fates, cells)
+    >>> pair = {"population_a": "N", "track_id_a": 1, "population_b": "T", "track_id_b": 1}
+    >>> contacts = schemas.filled(schemas.Contacts, {"frame": [3, 4, 5], **pair})
+    >>> bouts = schemas.filled(schemas.Bouts, {"start_frame": [3], "end_frame": 5, **pair})
+    >>> death = {"population": ["T"], "track_id": 1, "frame": 10}
+    >>> deaths = schemas.filled(schemas.Deaths, death)
+    >>> kills = schemas.empty(schemas.Kills)
+    >>> given = {"fates": fates, "contacts": contacts, "bouts": bouts, "deaths": deaths, "kills": kills}
+    >>> made = CellTallies()(given, populations={"N": "effector", "T": "target"})
+    >>> made["targets"][["n_effectors", "contact_frames", "fate"]].values.tolist()
+    [[1, 3, 'died']]
     """
+
+    version: ClassVar[int] = 2
 
     victim_share: float = Field(
         default=0.5, gt=0, le=1, description="least share of a death that makes a victim"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"effectors", "targets"}``.
+    def run(
+        self,
+        fates: TableOf[schemas.Fates],
+        deaths: TableOf[schemas.Deaths],
+        kills: TableOf[schemas.Kills],
+        contacts: TableOf[schemas.Contacts],
+        bouts: TableOf[schemas.Bouts],
+        populations: Mapping[str, str],
+        time_min: Any = None,
+    ) -> Tallies:
+        """Count in one field, all populations.
+
+        Parameters
+        ----------
+        populations
+            Name -> role.
+        time_min
+            (T,) times of the frames, or None.
 
         Raises
         ------
         InputError
             If tables of several fields are given, or a population has no role.
         """
-        need(data, "fates", "deaths", "kills", "contacts", "bouts", "populations")
-        exposure = exposure_of(data, 1.0)
-        role = roles_of(data["fates"]["population"], data["populations"])
-        bouts = _begun_alive(turned(data["bouts"], data["populations"]), data["fates"])
+        exposure = exposure_of(fates, deaths, contacts, populations, time_min, 1.0)
+        role = roles_of(fates["population"], populations)
+        begun = _begun_alive(turned(bouts, populations), fates)
+        table: pd.DataFrame = fates.assign(observed_min=_observed_min(fates, time_min))
+        of_effector, clock = role == "effector", Clock(contacts)
         return {
-            "effectors": self._effectors(data, role == "effector", exposure, bouts),
-            "targets": _targets(data, role == "target", exposure, bouts),
+            "effectors": self._effectors(table[of_effector], kills, clock, exposure, begun),
+            "targets": _targets(table[role == "target"], deaths, clock, exposure, begun),
         }
 
     def _effectors(
-        self, data: Data, mine: np.ndarray, exposure: Exposure, bouts: pd.DataFrame
-    ) -> pd.DataFrame:
-        fates = data["fates"]
-        table = fates[mine & ~fates["dead_at_first_sight"].to_numpy(bool)]
+        self,
+        fates: pd.DataFrame,
+        kills: pd.DataFrame,
+        clock: Clock,
+        exposure: Exposure,
+        bouts: pd.DataFrame,
+    ) -> TableOf[schemas.EffectorTallies]:
+        table = fates[~fates["dead_at_first_sight"].to_numpy(bool)]
         table = table.sort_values(["population", "track_id"], ignore_index=True)
         n = len(table)
 
@@ -71,19 +118,21 @@ class CellTallies(Algorithm):
             weights = None if weight is None else np.asarray(weight, float)[at != MISSING]
             return np.bincount(at[at != MISSING], weights, minlength=n)
 
-        attacks, kills = exposure.attacks, data["kills"]
+        attacks = exposure.attacks
         died = table["died"].to_numpy(bool)
         last = table["last_frame"].where(~died, table["death_frame"]).astype(np.int64)
-        observed = (table["exit_min"] - table["entry_min"]).to_numpy(float)
+        observed = table["observed_min"].to_numpy(float)
         contact = count(attacks, attacks["dt"]) * (1.0 if exposure.timed else np.nan)
         shares, n_bouts = count(kills, kills["share"]), count(bouts)
         credit = kills["credit"] if "credit" in kills else pd.Series(np.nan, kills.index)
-        victims = kills[kills["share"] >= self.victim_share]
+        victims = kills[kills["share"] >= self.victim_share - 1e-9]
         n_victims = count(victims)
-        delay = victims["death_min"].to_numpy(float) - _minutes(data, victims, "first")
+        first, last_contact = (
+            clock(victims[f"{end}_contact_frame"].to_numpy(np.int64)) for end in ("first", "last")
+        )
+        delay = victims["death_min"].to_numpy(float) - first
         table = table.assign(
             last_frame=last,
-            observed_min=observed,
             n_targets=count(attacks.drop_duplicates(["target", *_EFFECTOR])),
             n_bouts=n_bouts,
             contact_frames=count(attacks),
@@ -97,23 +146,38 @@ class CellTallies(Algorithm):
             kills_per_h=divide(60 * shares, observed),
             kills_per_contact_h=divide(60 * shares, contact),
         )
-        search = _searches(
-            victims, _minutes(data, victims, "first"), _minutes(data, victims, "last")
-        )
+        search = _searches(victims, first, last_contact)
         table["search_min"] = divide(count(search, search["search_min"]), count(search))
         names = list(schemas.dtypes(schemas.EffectorTallies))
         return schemas.conform(schemas.EffectorTallies, table[names])
 
 
-def _targets(data: Data, mine: np.ndarray, exposure: Exposure, bouts: pd.DataFrame) -> pd.DataFrame:
-    table = data["fates"][mine].sort_values(["population", "track_id"], ignore_index=True)
-    n, deaths = len(table), data["deaths"]
+def _observed_min(fates: pd.DataFrame, time_min: Any) -> np.ndarray:
+    """Minutes that each cell was watched alive, pauses left out; null where times are unknown."""
+    if time_min is None:
+        return (fates["exit_min"] - fates["entry_min"]).to_numpy(float)
+    clock = Clock.of_times(time_min)
+    end = fates["last_frame"].where(~fates["died"].to_numpy(bool), fates["death_frame"])
+    exit_, entry = (
+        clock.watched_min(each.astype(np.int64)) for each in (end, fates["first_frame"])
+    )
+    return exit_ - entry
+
+
+def _targets(
+    fates: pd.DataFrame,
+    deaths: pd.DataFrame,
+    clock: Clock,
+    exposure: Exposure,
+    bouts: pd.DataFrame,
+) -> TableOf[schemas.TargetTallies]:
+    table = fates.sort_values(["population", "track_id"], ignore_index=True)
+    n = len(table)
     row = rows_of(table, exposure.targets["population"], exposure.targets["track_id"])
     attacks = exposure.attacks.assign(row=row[exposure.attacks["target"]])
     hits = rows_of(table, bouts["target_population"], bouts["target_track_id"])
     pairs = attacks.drop_duplicates(["row", *_EFFECTOR])["row"].to_numpy(np.int64)
     ends = attacks.groupby("row")["frame"].agg(["min", "max"]).reindex(range(n))
-    clock = Clock(data["contacts"])
     first, last = (clock(ends[name].fillna(-1).to_numpy(np.int64)) for name in ("min", "max"))
     death = rows_of(deaths, table["population"], table["track_id"])
     died = table["died"].to_numpy(bool)
@@ -128,9 +192,7 @@ def _targets(data: Data, mine: np.ndarray, exposure: Exposure, bouts: pd.DataFra
     contact = np.bincount(attacks["row"], attacks["dt"], minlength=n)
     table = table.assign(
         fate=fate,
-        observed_min=np.where(
-            table["dead_at_first_sight"], np.nan, exit_min - table["entry_min"].to_numpy(float)
-        ),
+        observed_min=table["observed_min"].where(~table["dead_at_first_sight"].to_numpy(bool)),
         n_effectors=np.bincount(pairs, minlength=n),
         n_hits=np.bincount(hits[hits != MISSING], minlength=n),
         contact_frames=np.bincount(attacks["row"], minlength=n),
@@ -156,11 +218,6 @@ def _begun_alive(bouts: pd.DataFrame, fates: pd.DataFrame) -> pd.DataFrame:
         row = rows_of(fates, bouts[f"{side}_population"], bouts[f"{side}_track_id"])
         kept &= bouts["start_frame"].to_numpy(np.int64) < death[row]
     return bouts[kept]
-
-
-def _minutes(data: Data, kills: pd.DataFrame, end: str) -> np.ndarray:
-    """Time of the first or last contact of each kill."""
-    return Clock(data["contacts"])(kills[f"{end}_contact_frame"].to_numpy(np.int64))
 
 
 def _searches(victims: pd.DataFrame, first: np.ndarray, last: np.ndarray) -> pd.DataFrame:

@@ -6,16 +6,19 @@ fields of a population that share an exposure), so no number has to be tuned by 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.core.keys import need
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.core.contract import TableOf
+from cyto_kedro.errors import InputError, missing
 
 # share of variance between the halves of Otsu's split: 0.64 for a normal and 0.75 for a flat
 # distribution, so more than this is not one group
@@ -23,16 +26,112 @@ _SPLIT = 0.8
 # least gain of log likelihood per cell, doubled, to split off a compact low group: below 0 for a
 # normal distribution, 0 for a flat one
 _GAIN = 0.2
+_FEW = 20  # cells of a field from which its background can be told
+_ALIKE = 0.15  # noise over what a background is off by, up to which all cells are off alike
 _AT_BACKGROUND = np.log(999)  # logit of alive_probability 0.999
 
 
-class MarkerThreshold(Algorithm):
+class Assessed(TypedDict):
+    """Viability of each cell, and the estimate that it rests on."""
+
+    viability: TableOf[schemas.Viability]
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Dyes:
+    """Channels by what they tell.
+
+    Attributes
+    ----------
+    marker
+        Channel of the death marker, or None.
+    markers
+        Marker (as `assay.markers`) -> channel.
+    sources
+        Channels that the population is segmented from.
+    """
+
+    marker: str | None = None
+    markers: Mapping[str, str] = field(default_factory=dict)
+    sources: Sequence[str] = ()
+
+
+class ViabilityCaller(Algorithm):
+    """Says of each cell of one population in a frame whether it lives, in two halves.
+
+    `estimate` learns of many cells (a field, or all fields of a plate) what living ones look like;
+    ``run`` judges cells by that ``state``, or by an estimate of their own without one.
+    """
+
+    @abstractmethod
+    def learn(
+        self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
+    ) -> dict[str, Any]:
+        """See `estimate`."""
+
+    @abstractmethod
+    def judge(
+        self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
+    ) -> TableOf[schemas.Viability]:
+        """See ``run``."""
+
+    def estimate(
+        self,
+        cells: TableOf[schemas.Cells],
+        marker: str | None = None,
+        markers: Mapping[str, str] | None = None,
+        sources: Sequence[str] = (),
+        controls: Mapping[str, pd.DataFrame] | None = None,
+    ) -> dict[str, Any]:
+        """What living cells look like; arguments as those of ``run``."""
+        return self.learn(cells, Dyes(marker, markers or {}, sources), controls or {})
+
+    def apart(self, by_field: Mapping[str, pd.DataFrame], dyes: Dyes) -> list[list[str]]:
+        """Fields that can share an estimate, group by group, the largest first."""
+        return [list(by_field)]
+
+    def run(
+        self,
+        cells: TableOf[schemas.Cells],
+        marker: str | None = None,
+        markers: Mapping[str, str] | None = None,
+        sources: Sequence[str] = (),
+        controls: Mapping[str, pd.DataFrame] | None = None,
+        state: dict[str, Any] | None = None,
+    ) -> Assessed:
+        """Judge the cells of one population.
+
+        Parameters
+        ----------
+        cells
+            With columns ``<channel>_<stat>``.
+        marker
+            Channel of the death marker.
+        markers
+            Marker -> channel, as `assay.markers`.
+        sources
+            Channels that the population is segmented from.
+        controls
+            ``{"live": cells, "dead": cells}`` that are known to be so; either may lack.
+        state
+            Of `estimate`, for a larger table.
+
+        Raises
+        ------
+        InputError
+            If a marker's column is missing, or a signal is not finite.
+        """
+        dyes = Dyes(marker, markers or {}, sources)
+        state = state or self.learn(cells, dyes, controls or {})
+        return {"viability": self.judge(cells, dyes, state), "state": state}
+
+
+class MarkerThreshold(ViabilityCaller):
     """Call cells dead whose death-marker signal stands out from that of living cells.
 
-    Reads ``"dataframe"`` (`schemas.Cells` with ``<marker>_<stat>`` columns, one population),
-    ``"marker"`` (the channel's name); optional ``"controls"`` (``{"live": schemas.Cells}``, cells
-    known to live: they alone set the background), ``"state"`` (what `estimate` returned for a larger
-    table). Returns ``"dataframe"`` (`schemas.Viability`) and ``"state"``.
+    ``controls["live"]``, cells known to live, alone set the background. The state has `background`,
+    `unit`, `threshold` (grey levels), `n_cells` and `n_dead`.
 
     Notes
     -----
@@ -56,6 +155,13 @@ class MarkerThreshold(Algorithm):
     The default statistic is the median: dye that spills from a dead neighbour lights one side of
     a living cell, which moves its mean and not its median until half of the cell is lit. Where the
     dye stains less than half of the mask (a nucleus in a whole-cell mask), use ``stat: mean``.
+
+    Examples
+    --------
+    >>> grey = np.append(np.linspace(95, 105, 30), [900.0, 1100.0])
+    >>> cells = schemas.filled(schemas.Cells, {"label": np.arange(1, 33), "PI_median": grey})
+    >>> MarkerThreshold()(cells=cells, marker="PI")["viability"].query("dead")["label"].tolist()
+    [31, 32]
     """
 
     markers: ClassVar[tuple[str, ...]] = ("death",)
@@ -70,17 +176,11 @@ class MarkerThreshold(Algorithm):
         default=6.0, gt=0, description="noise levels above background that no living cell reaches"
     )
 
-    def __call__(self, data: Data) -> Data:
-        """Return ``{"dataframe", "state"}``.
-
-        Raises
-        ------
-        InputError
-            If the marker's column is missing, or a signal is not finite.
-        """
-        (cells,) = need(data, "dataframe")
-        signal = self._signal(cells, data)
-        state = data.get("state") or self.estimate(data)
+    def judge(
+        self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
+    ) -> TableOf[schemas.Viability]:
+        """See `ViabilityCaller.judge`."""
+        signal = self._signal(cells, dyes)
         y = np.arcsinh((signal - state["background"]) / state["unit"])
         at = np.arcsinh((state["threshold"] - state["background"]) / state["unit"])
         logit = np.clip(_AT_BACKGROUND * (1 - y / at), -700, 700)
@@ -89,20 +189,18 @@ class MarkerThreshold(Algorithm):
             alive_probability=1 / (1 + np.exp(-logit)),
             dead=signal > state["threshold"],
         )
-        return {"dataframe": schemas.conform(schemas.Viability, table), "state": state}
+        return schemas.conform(schemas.Viability, table)
 
-    def estimate(self, data: Data) -> dict[str, Any]:
-        """Background, unit and threshold of the cells of ``data["dataframe"]``.
-
-        Returns
-        -------
-        dict
-            `background`, `unit`, `threshold` (grey levels), `n_cells` and `n_dead`.
-        """
-        (cells,) = need(data, "dataframe")
-        signal = self._signal(cells, data)
-        control = data.get("controls", {}).get("live", ())
-        living = self._signal(control, data) if len(control) else _background(signal)
+    def learn(
+        self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
+    ) -> dict[str, Any]:
+        """See `ViabilityCaller.learn`."""
+        signal = self._signal(cells, dyes)
+        control = controls.get("live")
+        if control is not None and len(control):
+            living = self._signal(control, dyes)
+        else:
+            living = _background(signal)
         background = float(np.median(living)) if len(living) else 0.0
         unit = self.k_noise * _noise(living, background)
         level = np.arcsinh((signal - background) / unit)
@@ -123,13 +221,51 @@ class MarkerThreshold(Algorithm):
             "n_dead": int((signal > threshold).sum()),
         }
 
-    def _signal(self, cells: pd.DataFrame, data: Data) -> np.ndarray:
-        (marker,) = need(data, "marker")
-        column = f"{marker}_{self.stat}"
+    def apart(self, by_field: Mapping[str, pd.DataFrame], dyes: Dyes) -> list[list[str]]:
+        """Fields whose living cells are as bright in the marker, the largest group first.
+
+        A field's background and noise are those of its own cells. It stands apart where its
+        background is off by more than `k_noise` times the larger noise, and that is no death: the
+        dead are never darker than the living, nor are they alike. So a darker field stands apart,
+        and a brighter one whose noise is at most 0.15 of the difference.
+        """
+        level = {}
+        for name, cells in by_field.items():
+            living = _background(self._signal(cells, dyes)) if len(cells) >= _FEW else ()
+            if len(living):
+                middle = float(np.median(living))
+                level[name] = middle, _noise(np.asarray(living), middle), len(cells)
+        groups: list[list[str]] = []
+        for name in sorted(level, key=lambda each: (-level[each][2], each)):
+            here, noise, _ = level[name]
+            for group in groups:
+                there, other, _ = level[group[0]]
+                off = here - there
+                brighter = noise if off > 0 else other
+                if abs(off) <= self.k_noise * max(noise, other) or brighter > _ALIKE * abs(off):
+                    group.append(name)
+                    break
+            else:
+                groups.append([name])
+        groups = groups or [[]]
+        groups[0] += [name for name in by_field if name not in level]  # too few cells to tell
+        return sorted(groups, key=lambda group: -sum(len(by_field[name]) for name in group))
+
+    def _signal(self, cells: pd.DataFrame, dyes: Dyes) -> np.ndarray:
+        """(n,) what rises with death."""
+        if dyes.marker is None:
+            raise InputError(
+                f"{type(self).__name__} needs 'marker', the channel of the death marker: name it at "
+                "assay.markers.death, or take an algorithm that needs none (ShapeChange)"
+            )
+        return self._grey(cells, dyes.marker)
+
+    def _grey(self, cells: pd.DataFrame, channel: str) -> np.ndarray:
+        column = f"{channel}_{self.stat}"
         if column not in cells:
             have = [str(name) for name in cells if str(name).endswith(f"_{self.stat}")]
             raise InputError(
-                f"viability: {unknown('column', column, have)} The death marker must be a channel "
+                f"viability: {missing('column', column, have)} The death marker must be a channel "
                 f"that was measured at tabulation"
             )
         signal = cells[column].to_numpy(float)

@@ -11,8 +11,6 @@ import numpy as np
 
 from cyto_kedro.core.keys import divide
 
-CORRECTIONS = ("translation", "isotropic", "border", "none")
-
 
 def translation_weight(shift: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Area of the window over that of its overlap with itself shifted by (P, 2) `shift`.

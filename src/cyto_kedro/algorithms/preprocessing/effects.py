@@ -164,7 +164,7 @@ def shift_table(
 
 def draw_effects(effects: Sequence[Effect], title: str) -> Picture:
     """A row per step and channel, before beside after, each at its own contrast."""
-    from cyto_kedro.algorithms.reporting.style import figure, png, styled
+    from cyto_kedro.core.style import figure, png, styled
 
     rows = list(effects)
     with styled():

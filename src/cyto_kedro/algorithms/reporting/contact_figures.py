@@ -9,17 +9,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.curves import draw_curves
-from cyto_kedro.algorithms.reporting.groups import (
-    between,
-    condition_order,
-    known,
-    of_role,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
+    Drawn,
     Roles,
     Sheet,
     by_parts,
@@ -29,9 +23,10 @@ from cyto_kedro.algorithms.reporting.plots import (
     pictures,
     short,
 )
-from cyto_kedro.algorithms.reporting.style import FAINT, colours, figure, strokes, styled
-from cyto_kedro.algorithms.reporting.summary import table
-from cyto_kedro.algorithms.reporting.survival import contact_intervals
+from cyto_kedro.core.groups import between, condition_order, known, of_role, with_condition
+from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.core.watched import contact_intervals
+from cyto_kedro.schemas import Bouts, Deaths, Fields, Frames, Kills, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,10 +39,15 @@ FEWEST_EVENTS = 3
 class ContactFigures(Algorithm):
     """Contact durations, and speed around contact and death.
 
-    Reads ``bouts``, ``steps`` (the table, or its parts one by one), ``deaths``, ``kills``, ``fields``,
-    ``frames`` (`schemas`; absent: taken as empty), ``sample_sheet`` and ``roles`` (population ->
-    role). Returns ``figures``:
-    ``contact_durations`` and ``speed_around_contact``, each a `Picture`.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import filled
+    >>> bouts = {"population_a": "CancerCell", "track_id_b": 1, "population_b": "TCell"}
+    >>> bouts = bouts | {"fov": "A1", "track_id_a": [1, 2], "duration_min": [4.0, 6.0]}
+    >>> roles = {"TCell": "effector", "CancerCell": "target"}
+    >>> drawn = ContactFigures(dpi=50)(bouts=filled(Bouts, bouts), roles=roles)
+    >>> sorted(drawn["figures"])
+    ['contact_durations', 'speed_around_contact']
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
@@ -55,17 +55,33 @@ class ContactFigures(Algorithm):
         default=15, ge=1, description="frames shown before and after contact or death"
     )
 
-    def __call__(self, data: Data) -> Data:
-        sheet, roles = data.get("sample_sheet"), data["roles"]
-        bouts = table(data, "bouts")
-        events = moments(bouts, table(data, "deaths"), table(data, "kills"), roles)
-        steps = by_parts(data.get("steps"))
-        calibrated = known(table(data, "fields")["pixel_size_um"])
-        frames = table(data, "frames")
-        around, units = speed_around(steps, events, frames, sheet, calibrated, self.window_frames)
+    def run(
+        self,
+        roles: Roles,
+        bouts: TableOf[Bouts] | None = None,
+        deaths: TableOf[Deaths] | None = None,
+        kills: TableOf[Kills] | None = None,
+        fields: TableOf[Fields] | None = None,
+        frames: TableOf[Frames] | None = None,
+        steps: pd.DataFrame | Iterable[pd.DataFrame] | None = None,
+        sample_sheet: Sheet = None,
+    ) -> Drawn:
+        """Draw ``contact_durations`` and ``speed_around_contact``.
+
+        `roles` is population -> role; `steps` is `schemas.Steps`, or its parts one by one; a table that
+        is not given is taken as empty.
+        """
+        bouts = or_empty(bouts, Bouts)
+        events = moments(bouts, or_empty(deaths, Deaths), or_empty(kills, Kills), roles)
+        calibrated = known(or_empty(fields, Fields)["pixel_size_um"])
+        around, units = speed_around(
+            *(by_parts(steps), events, or_empty(frames, Frames), sample_sheet),
+            calibrated=calibrated,
+            window_frames=self.window_frames,
+        )
         made = {
-            "contact_durations": contact_durations(bouts, sheet, roles),
-            "speed_around_contact": draw_speed_around(around, units, sheet),
+            "contact_durations": contact_durations(bouts, sample_sheet, roles),
+            "speed_around_contact": draw_speed_around(around, units, sample_sheet),
         }
         return pictures(made, self.dpi)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import condition_order
 from cyto_kedro.algorithms.reporting.plots import Sheet, short
-from cyto_kedro.algorithms.reporting.style import FAINT, colours, figure, strokes, styled
-from cyto_kedro.algorithms.reporting.survival import at_risk, kaplan_meier, median
+from cyto_kedro.core.groups import condition_order
+from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.core.survival import at_risk, kaplan_meier, median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import of_role
-from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, figure, styled
+from cyto_kedro.core.groups import of_role
+from cyto_kedro.core.style import FILM_COLOURS, figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

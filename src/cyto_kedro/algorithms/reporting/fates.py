@@ -7,12 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import (
-    between,
-    condition_order,
-    of_role,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     Roles,
     Sheet,
@@ -21,7 +15,13 @@ from cyto_kedro.algorithms.reporting.plots import (
     in_words,
     short,
 )
-from cyto_kedro.algorithms.reporting.style import INK, ROLE_COLOURS, figure, styled
+from cyto_kedro.core.groups import (
+    between,
+    condition_order,
+    of_role,
+    with_condition,
+)
+from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

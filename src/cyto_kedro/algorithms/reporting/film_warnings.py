@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.groups import any_known
+from cyto_kedro.core.groups import any_known
 from cyto_kedro.schemas import TABLES, empty
 
 FILM = ["fov", "channel"]

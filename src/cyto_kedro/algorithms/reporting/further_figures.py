@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.reporting.groups import condition_order, known, with_condition
 from cyto_kedro.algorithms.reporting.motion_figures import draw_msd, msd_curves
-from cyto_kedro.algorithms.reporting.plots import Sheet, count, in_words, pictures, short
-from cyto_kedro.algorithms.reporting.style import colours, figure, strokes, styled
+from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, count, in_words, pictures, short
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.images import Picture
-from cyto_kedro.schemas import Fields, Msd
+from cyto_kedro.core.groups import condition_order, known, with_condition
+from cyto_kedro.core.style import colours, figure, strokes, styled
+from cyto_kedro.schemas import Msd
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,17 +25,20 @@ if TYPE_CHECKING:
 ACROSS = 3  # panels beside each other
 
 
-class FurtherPictures(TypedDict):
-    """``msd`` and ``further``."""
-
-    figures: Mapping[str, Picture]
-
-
 class FurtherFigures(Algorithm):
     """What the further analyses found, by condition.
 
     Inputs are `schemas.Msd` and, by name, the tables of `CURVES`, each in parts (a field at a time):
     a part is averaged at once, so that no table of the whole assay is held.
+
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import DeathIndexes, empty, filled
+    >>> dead = filled(DeathIndexes, {"fov": "A1", "frame": [0, 1], "death_index": [0.0, 0.2]})
+    >>> drawn = FurtherFigures(dpi=50)(
+    ...     msd=empty(Msd), further={"death_index": [dead]}, roles={"CancerCell": "target"})
+    >>> sorted(drawn["figures"])
+    ['further', 'msd']
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
@@ -46,8 +48,8 @@ class FurtherFigures(Algorithm):
         msd: TableOf[Msd],
         further: Mapping[str, Iterable[pd.DataFrame]],
         roles: Mapping[str, str],
-        sample_sheet: TableOf[Fields] | None = None,
-    ) -> FurtherPictures:
+        sample_sheet: Sheet = None,
+    ) -> Drawn:
         """Draw `msd` and the curves of the tables in `further`."""
         curves: dict[Curve, list[pd.DataFrame]] = {each: [] for each in CURVES}
         for name, parts in further.items():
@@ -59,7 +61,7 @@ class FurtherFigures(Algorithm):
             "msd": draw_msd(*msd_curves(msd, sample_sheet), sample_sheet, roles),
             "further": draw_curves(curves, sample_sheet),
         }
-        return {"figures": pictures(made, self.dpi)["figures"]}
+        return pictures(made, self.dpi)
 
 
 @dataclass(frozen=True)

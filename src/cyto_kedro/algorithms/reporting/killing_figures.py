@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.curves import draw_curves
 from cyto_kedro.algorithms.reporting.fates import draw_fates, fate_rows
-from cyto_kedro.algorithms.reporting.groups import (
-    condition_order,
-    of_role,
-    with_condition,
-)
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
+    Drawn,
     Roles,
     Sheet,
     count,
@@ -25,15 +21,25 @@ from cyto_kedro.algorithms.reporting.plots import (
     pictures,
     short,
 )
-from cyto_kedro.algorithms.reporting.style import (
+from cyto_kedro.core.groups import condition_order, of_role, with_condition
+from cyto_kedro.core.style import (
     INK,
     colours,
     figure,
     strokes,
     styled,
 )
-from cyto_kedro.algorithms.reporting.summary import table
-from cyto_kedro.algorithms.reporting.survival import target_intervals
+from cyto_kedro.core.watched import target_intervals
+from cyto_kedro.schemas import (
+    Bouts,
+    Deaths,
+    EffectorTallies,
+    Fates,
+    Frames,
+    Kills,
+    TableOf,
+    or_empty,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,25 +52,43 @@ MOST_VICTIMS = 5
 class KillingFigures(Algorithm):
     """Kills over time, victims per effector, a raster of the targets' fates, survival of targets.
 
-    Reads ``fates``, ``deaths``, ``kills``, ``effectors``, ``bouts``, ``frames`` (`schemas`; absent:
-    taken as empty), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
-    ``kills``, ``kills_per_effector``, ``target_fates``, ``survival``, each a `Picture`.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import filled
+    >>> fates = {"track_id": [1, 2], "died": [True, False], "exit_min": [4.0, 6.0]}
+    >>> fates = filled(Fates, fates | {"fov": "A1", "population": "CancerCell", "entry_min": 0.0})
+    >>> frames = filled(Frames, {"fov": "A1", "frame": range(4), "time_s": [0.0, 120, 240, 360]})
+    >>> drawn = KillingFigures(dpi=50)(fates=fates, frames=frames, roles={"CancerCell": "target"})
+    >>> sorted(drawn["figures"])
+    ['kills', 'kills_per_effector', 'survival', 'target_fates']
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
-    def __call__(self, data: Data) -> Data:
-        sheet, roles = data.get("sample_sheet"), data["roles"]
-        fates, frames = table(data, "fates"), table(data, "frames")
-        kills = kill_curves(
-            table(data, "kills"), table(data, "deaths"), fates, frames, sheet, roles
+    def run(
+        self,
+        roles: Roles,
+        fates: TableOf[Fates] | None = None,
+        deaths: TableOf[Deaths] | None = None,
+        kills: TableOf[Kills] | None = None,
+        effectors: TableOf[EffectorTallies] | None = None,
+        bouts: TableOf[Bouts] | None = None,
+        frames: TableOf[Frames] | None = None,
+        sample_sheet: Sheet = None,
+    ) -> Drawn:
+        """Draw ``kills``, ``kills_per_effector``, ``target_fates`` and ``survival``.
+
+        `roles` is population -> role; a table that is not given is taken as empty.
+        """
+        sheet, fates, frames = sample_sheet, or_empty(fates, Fates), or_empty(frames, Frames)
+        curves = kill_curves(
+            or_empty(kills, Kills), or_empty(deaths, Deaths), fates, frames, sheet, roles
         )
-        rows, spells, unit = fate_rows(fates, table(data, "bouts"), frames, sheet, roles)
+        rows, spells, unit = fate_rows(fates, or_empty(bouts, Bouts), frames, sheet, roles)
+        tallies = victims(or_empty(effectors, EffectorTallies), sheet, roles)
         made = {
-            "kills": draw_kills(*kills, sheet),
-            "kills_per_effector": draw_victims(
-                victims(table(data, "effectors"), sheet, roles), sheet
-            ),
+            "kills": draw_kills(*curves, sheet),
+            "kills_per_effector": draw_victims(tallies, sheet),
             "target_fates": draw_fates(rows, spells, unit, sheet),
             "survival": survival(fates, sheet, roles),
         }

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.reporting.groups import condition_order, known, with_condition
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
+    Drawn,
     Roles,
     Sheet,
     by_parts,
@@ -22,8 +22,9 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
     wrap,
 )
-from cyto_kedro.algorithms.reporting.style import FAINT, INK, colours, figure, strokes, styled
-from cyto_kedro.algorithms.reporting.summary import table
+from cyto_kedro.core.groups import condition_order, known, with_condition
+from cyto_kedro.core.style import FAINT, INK, colours, figure, strokes, styled
+from cyto_kedro.schemas import Motility, Msd, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,22 +37,37 @@ JITTER = 0.02
 class MotionFigures(Algorithm):
     """Speeds, mean squared displacement, and directions, by population and condition.
 
-    Reads ``motility``, ``msd``, ``steps`` (`schemas`; absent: taken as empty; steps as a table, or
-    its parts one by one), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``:
-    ``speeds``, ``directions``, and where it is given ``msd``, each a `Picture`.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import filled
+    >>> motility = {"fov": "A1", "population": "TCell", "track_id": [1, 2], "n_points": 9}
+    >>> motility = filled(Motility, motility | {"mean_speed_um_per_min": [4.0, 6.0]})
+    >>> drawn = MotionFigures(dpi=50)(motility=motility, roles={"TCell": "effector"})
+    >>> sorted(drawn["figures"])
+    ['directions', 'speeds']
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
-    def __call__(self, data: Data) -> Data:
-        sheet, roles = data.get("sample_sheet"), data["roles"]
-        shares = directions(by_parts(data.get("steps")), sheet)
+    def run(
+        self,
+        roles: Roles,
+        motility: TableOf[Motility] | None = None,
+        msd: TableOf[Msd] | None = None,
+        steps: pd.DataFrame | Iterable[pd.DataFrame] | None = None,
+        sample_sheet: Sheet = None,
+    ) -> Drawn:
+        """Draw ``speeds``, ``directions``, and ``msd`` where it is given.
+
+        `roles` is population -> role; `steps` is `schemas.Steps`, or its parts one by one.
+        """
+        sheet = sample_sheet
         made = {
-            "speeds": draw_speeds(table(data, "motility"), sheet, roles),
-            "directions": draw_directions(shares, sheet, roles),
+            "speeds": draw_speeds(or_empty(motility, Motility), sheet, roles),
+            "directions": draw_directions(directions(by_parts(steps), sheet), sheet, roles),
         }
-        if data.get("msd") is not None:
-            made["msd"] = draw_msd(*msd_curves(data["msd"], sheet), sheet, roles)
+        if msd is not None:
+            made["msd"] = draw_msd(*msd_curves(msd, sheet), sheet, roles)
         return pictures(made, self.dpi)
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.reporting.groups import of_role, with_condition
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.overlays import time_stamp
-from cyto_kedro.algorithms.reporting.plots import Sheet, in_words, pictures, short
-from cyto_kedro.algorithms.reporting.style import INK, ROLE_COLOURS, figure, styled
-from cyto_kedro.algorithms.reporting.summary import table
+from cyto_kedro.algorithms.reporting.plots import Drawn, Roles, Sheet, in_words, pictures, short
+from cyto_kedro.core.groups import of_role, with_condition
+from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
+from cyto_kedro.schemas import Fields, Frames, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,18 +26,37 @@ MARKERS = {"effector": "o", "target": "s", "other": "^"}
 class NetworkFigures(Algorithm):
     """Snapshots of the cell graphs of one field per condition.
 
-    Reads ``graphs`` {fov: {``delaunay``, ``contact``: {frame: NetworkX graph}}}, ``fields``, ``frames``
-    (`schemas`), ``sample_sheet`` and ``roles`` (population -> role). Returns ``figures``: ``networks``,
-    a `Picture`.
+    Examples
+    --------
+    >>> import networkx as nx
+    >>> from cyto_kedro.schemas import filled
+    >>> touching = nx.Graph()
+    >>> for track_id, x in ((1, 4.0), (2, 8.0)):
+    ...     touching.add_node(track_id, population="TCell", track_id=track_id, x_px=x, y_px=5.0)
+    >>> touching.add_edge(1, 2)
+    >>> fields = filled(Fields, {"fov": ["A1"], "height_px": 20, "width_px": 20})
+    >>> frames = filled(Frames, {"fov": ["A1"], "frame": 0})
+    >>> graphs = {"A1": {"contact": {0: touching}, "delaunay": {}}}
+    >>> drawn = NetworkFigures(dpi=50)(
+    ...     graphs=graphs, fields=fields, frames=frames, roles={"TCell": "effector"})
+    >>> drawn["figures"]["networks"].title
+    'Networks of cells'
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
-    def __call__(self, data: Data) -> Data:
-        fields, frames = table(data, "fields"), table(data, "frames")
+    def run(
+        self,
+        roles: Roles,
+        graphs: Mapping[str, Mapping[str, Mapping[int, Any]]] | None = None,
+        fields: TableOf[Fields] | None = None,
+        frames: TableOf[Frames] | None = None,
+        sample_sheet: Sheet = None,
+    ) -> Drawn:
+        """Draw ``networks`` of `graphs`, {fov: {``delaunay``, ``contact``: {frame: graph}}}."""
+        fields, frames = or_empty(fields, Fields), or_empty(frames, Frames)
         shown: dict[str, list[tuple[str, pd.DataFrame, pd.DataFrame]]] = {}
-        graphs: Mapping[str, Mapping[str, Mapping[int, Any]]] = data.get("graphs") or {}
-        for fov, kinds in graphs.items():
+        for fov, kinds in (graphs or {}).items():
             mine = frames[frames["fov"] == fov]
             numbers = [frame for frame in moments_shown(mine) if frame in kinds["contact"]]
             shown[fov] = [
@@ -47,7 +66,7 @@ class NetworkFigures(Algorithm):
                 )
                 for frame in numbers
             ]
-        fig = draw_snapshots(shown, fields, data.get("sample_sheet"), data["roles"])
+        fig = draw_snapshots(shown, fields, sample_sheet, roles)
         return pictures({"networks": fig}, self.dpi)
 
 

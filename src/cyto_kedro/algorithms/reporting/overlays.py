@@ -7,15 +7,15 @@ hue alone (deaths are crosses, kills dashed lines).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting import captions
 from cyto_kedro.algorithms.reporting.drawing import (
-    Image,
     annotate,
     composite,
     display_limits,
@@ -24,30 +24,29 @@ from cyto_kedro.algorithms.reporting.drawing import (
     segmentation_overlay,
     track_overlay,
 )
-from cyto_kedro.algorithms.reporting.groups import of_role
-from cyto_kedro.algorithms.reporting.style import FILM_COLOURS, rgb_png
+from cyto_kedro.algorithms.reporting.plots import Drawn, Roles
+from cyto_kedro.core.contract import Images, Labels
+from cyto_kedro.core.groups import of_role
+from cyto_kedro.core.style import FILM_COLOURS, rgb_png
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.images import Picture
+from cyto_kedro.schemas import Deaths, Frames, Kills, TableOf, TrackPoints, Viability
 
 
 class Overlays(Algorithm):
     """Montages of one field: segmentation, and tracks with deaths and kills.
 
-    Reads ``image`` {channel: (T, Y, X)}, ``roles`` {population: role}, and, each if there is one,
-    ``label`` {population: (T, Y, X)}, ``channel_roles`` {channel: role, ``death`` or ``grey``} (a
-    channel named like a population has that one's role, any other is grey), ``frames``,
-    ``track_points``, ``deaths``, ``kills``, ``viability`` (of this field), ``pixel_size_um``
-    and ``frame_start``. Arrays may be Dask: only the frames shown are read.
+    Arrays may be Dask: only the frames shown are read.
 
-    Returns ``figures``: {``segmentation``, ``tracks``: `style.Picture`}, the second only where
-    ``track_points`` is given.
-
-    Raises
-    ------
-    InputError
-        If images and labels differ in shape.
-    ConfigError
-        If a channel or population has a role that does not exist.
+    Examples
+    --------
+    >>> film = np.random.default_rng(0).poisson(20, (2, 64, 64))
+    >>> label = np.zeros((2, 64, 64), int)
+    >>> label[:, 20:40, 20:40] = 1
+    >>> drawn = Overlays(side_px=64)(
+    ...     image={"TCell": film}, label={"TCell": label}, roles={"TCell": "effector"})
+    >>> drawn["figures"]["segmentation"].title
+    'Segmentation'
     """
 
     n_frames: int = Field(default=4, ge=1, description="frames shown, evenly spaced, ends included")
@@ -62,42 +61,62 @@ class Overlays(Algorithm):
         default=99.8, gt=0, le=100, description="pixels above this percentile are shown full"
     )
 
-    def __call__(self, data: Data) -> Data:
-        image, label = data["image"], data.get("label") or {}
-        roles, start = data["roles"], int(data.get("frame_start", 0))
+    def run(
+        self,
+        image: Images,
+        roles: Roles,
+        label: Labels | None = None,
+        channel_roles: Mapping[str, str] | None = None,
+        track_points: TableOf[TrackPoints] | None = None,
+        deaths: TableOf[Deaths] | None = None,
+        kills: TableOf[Kills] | None = None,
+        viability: TableOf[Viability] | None = None,
+        frames: TableOf[Frames] | None = None,
+        pixel_size_um: float | None = None,
+        frame_start: int = 0,
+    ) -> Drawn:
+        """Draw ``segmentation``, and ``tracks`` where `track_points` are given; tables of this field.
+
+        `channel_roles` says what a channel shows: a role, ``death`` or ``grey``. One named like a
+        population has that one's role, any other is grey.
+
+        Raises
+        ------
+        InputError
+            If images and labels differ in shape.
+        ConfigError
+            If a channel or population has a role that does not exist.
+        """
+        label = label or {}
         of_role(roles, "target")
         n = check_shapes(image, label)
-        tints = channel_colours(image, roles, data.get("channel_roles") or {})
+        tints = channel_colours(image, roles, channel_roles or {})
         chosen = np.unique(np.linspace(0, n - 1, min(self.n_frames, n)).round().astype(int))
         shown = {c: np.stack([np.asarray(image[c][t]) for t in chosen]) for c in image}
         cut = self.low_percentile, self.high_percentile
         limits = {c: display_limits(stack, *cut) for c, stack in shown.items()}
-        points = data.get("track_points")
         panels: dict[str, list[np.ndarray]] = {"segmentation": [], "tracks": []}
         for i, t in enumerate(chosen):
-            frame = int(t) + start
+            frame = int(t) + frame_start
             rgb = composite({c: shown[c][i] for c in shown}, tints, limits)
             masks = {p: np.asarray(label[p][t]) for p in label}
             big, scale = resize(rgb, self.side_px)
-            outlined = segmentation_overlay(
-                big, masks, roles, scale, dead_labels(data.get("viability"), frame)
-            )
-            stamp = time_stamp(data.get("frames"), frame)
-            um = data.get("pixel_size_um")
-            panels["segmentation"].append(annotate(outlined, scale, um, stamp))
-            if points is not None:
+            outlined = segmentation_overlay(big, masks, roles, scale, dead_labels(viability, frame))
+            stamp = time_stamp(frames, frame)
+            panels["segmentation"].append(annotate(outlined, scale, pixel_size_um, stamp))
+            if track_points is not None:
                 panels["tracks"].append(
                     track_overlay(
                         big,
-                        points,
+                        track_points,
                         frame,
                         roles,
                         scale=scale,
-                        deaths=data.get("deaths"),
-                        kills=data.get("kills"),
+                        deaths=deaths,
+                        kills=kills,
                         trail_frames=self.trail_frames,
                         kill_frames=self.kill_frames,
-                        pixel_size_um=um,
+                        pixel_size_um=pixel_size_um,
                         stamp=stamp,
                     )
                 )
@@ -118,7 +137,7 @@ class Overlays(Algorithm):
         }
 
 
-def check_shapes(image: Image, label: Image) -> int:
+def check_shapes(image: Mapping[str, Any], label: Mapping[str, Any]) -> int:
     """Number of frames of the field.
 
     Raises
@@ -140,7 +159,9 @@ def check_shapes(image: Image, label: Image) -> int:
 
 
 def channel_colours(
-    channels: Sequence[str] | Image, roles: Mapping[str, str], channel_roles: Mapping[str, str]
+    channels: Sequence[str] | Mapping[str, Any],
+    roles: Mapping[str, str],
+    channel_roles: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
     """RGB (0 to 1) of each channel, by its role.
 

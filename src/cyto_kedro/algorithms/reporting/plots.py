@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
-from cyto_kedro.algorithms.reporting.groups import known
-from cyto_kedro.algorithms.reporting.style import figure, png, styled
+from cyto_kedro.core.groups import known
+from cyto_kedro.core.style import figure, png, styled
 from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:
@@ -21,6 +20,12 @@ if TYPE_CHECKING:
 FEW = 4  # conditions that have room for numbers in a panel
 Sheet = pd.DataFrame | None
 Roles = Mapping[str, str]
+
+
+class Drawn(TypedDict):
+    """Finished pictures by name."""
+
+    figures: Mapping[str, Picture]
 
 
 def in_words(title: str, why: str) -> Figure:
@@ -34,8 +39,8 @@ def in_words(title: str, why: str) -> Figure:
     return fig
 
 
-def pictures(figures: Mapping[str, Figure], dpi: int) -> Data:
-    """``{"figures": {name: Picture}}`` with the words of `captions`."""
+def pictures(figures: Mapping[str, Figure], dpi: int) -> Drawn:
+    """Each figure as a picture, with the words of `captions`."""
     return {
         "figures": {name: Picture(png(fig, dpi), *WORDS[name]) for name, fig in figures.items()}
     }

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
-from cyto_kedro.algorithms.reporting.plots import in_words, pictures, wrap
-from cyto_kedro.algorithms.reporting.style import PALETTE, colours, figure, styled
-from cyto_kedro.algorithms.reporting.summary import table
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.reporting.plots import Drawn, in_words, pictures, wrap
+from cyto_kedro.core.style import PALETTE, colours, figure, styled
+from cyto_kedro.schemas import Quality, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 class QualityFigures(Algorithm):
     """Quality of the films, frame by frame.
 
-    Reads ``quality`` (`schemas.Quality`; absent: taken as empty). Returns ``figures``: ``quality``, a
-    `Picture`.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import filled
+    >>> quality = {"fov": "A1", "channel": "TCell", "frame": range(3), "mean": [9.0, 8, 7]}
+    >>> drawn = QualityFigures(dpi=50)(quality=filled(Quality, quality))
+    >>> drawn["figures"]["quality"].title
+    'Quality of the films'
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
-    def __call__(self, data: Data) -> Data:
-        return pictures({"quality": draw_quality(table(data, "quality"))}, self.dpi)
+    def run(self, quality: TableOf[Quality] | None = None) -> Drawn:
+        """Draw ``quality``."""
+        return pictures({"quality": draw_quality(or_empty(quality, Quality))}, self.dpi)
 
 
 def draw_quality(quality: pd.DataFrame) -> Figure:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
@@ -20,76 +21,124 @@ from cyto_kedro.algorithms.reporting.findings import (
     per_replicate,
     related,
 )
-from cyto_kedro.algorithms.reporting.groups import with_condition
-from cyto_kedro.algorithms.reporting.style import colours
-from cyto_kedro.algorithms.reporting.summary import Summary, table
+from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
+from cyto_kedro.core.groups import with_condition
+from cyto_kedro.core.style import colours
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
+from cyto_kedro.schemas import TableOf, or_empty
 
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Written(TypedDict):
+    """The page."""
+
+    html: str
 
 
 class HtmlReport(Algorithm):
     """Put everything known of a run on one page that needs no network and no other file.
 
-    Reads ``fields``, ``roles`` (population -> role) and, each if there is one: ``title``,
-    ``sample_sheet``, ``by_fov``, ``by_condition`` and ``warnings`` as `summary.Summary` returns them
-    (absent: made here from the tables that it reads),
-    ``comparisons``, ``replicate_summaries``, ``hazards`` (`schemas`),
-    ``figures`` {name: `style.Picture` or PNG bytes}, ``overlays`` {name: the same}, ``run`` (the
-    manifest: run_id, command, env, git, packages, parameters, started; ``manifest`` is the path it is
-    cited by). A figure named ``quality`` stands with the quality warnings. Algorithms shown under
-    Methods are all blocks ``{name: ..., args: {...}}`` in the run's ``parameters``.
+    A figure named ``quality`` stands with the quality warnings. Algorithms shown under Methods are all
+    blocks ``{name: ..., args: {...}}`` in the run's ``parameters``.
 
-    Returns ``html`` (str).
-
-    Raises
-    ------
-    InputError
-        If a figure is neither a `Picture` nor PNG bytes, or a field is not in the sample sheet.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import Fates, Fields, filled
+    >>> fates = {"fov": "A1", "population": "CancerCell", "track_id": [1, 2], "died": [True, False]}
+    >>> fields, fates = filled(Fields, {"fov": ["A1"], "n_frames": 5}), filled(Fates, fates)
+    >>> report = HtmlReport(title="Killing")
+    >>> page = report(fields=fields, fates=fates, roles={"CancerCell": "target"})["html"]
+    >>> "<h1>Killing</h1>" in page, "1 of 2 living targets seen died" in page
+    (True, True)
     """
 
     title: str = Field(default="Cytotoxicity assay", description="heading, if data has none")
 
-    def __call__(self, data: Data) -> Data:
+    def run(
+        self,
+        fields: TableOf[schemas.Fields],
+        roles: Mapping[str, str],
+        by_fov: pd.DataFrame | None = None,
+        by_condition: pd.DataFrame | None = None,
+        warnings: pd.DataFrame | None = None,
+        title: str | None = None,
+        sample_sheet: pd.DataFrame | None = None,
+        frames: TableOf[schemas.Frames] | None = None,
+        track_points: TableOf[schemas.TrackPoints] | None = None,
+        motility: TableOf[schemas.Motility] | None = None,
+        bouts: TableOf[schemas.Bouts] | None = None,
+        fates: TableOf[schemas.Fates] | None = None,
+        kills: TableOf[schemas.Kills] | None = None,
+        quality: TableOf[schemas.Quality] | None = None,
+        comparisons: TableOf[schemas.Comparisons] | None = None,
+        replicate_summaries: TableOf[schemas.ReplicateSummaries] | None = None,
+        hazards: TableOf[schemas.Hazards] | None = None,
+        figures: Mapping[str, Picture | bytes] | None = None,
+        overlays: Mapping[str, Picture | bytes] | None = None,
+        run: Mapping[str, Any] | None = None,
+    ) -> Written:
+        """Write the page.
+
+        Parameters
+        ----------
+        roles
+            Population -> role.
+        by_fov, by_condition, warnings
+            As `Summary` makes them; not given: made here, of the tables that it takes.
+        figures, overlays
+            By name: pictures, or the bytes of PNG files.
+        run
+            The manifest: run_id, command, env, git, packages, parameters, started; ``manifest`` is the
+            path it is cited by.
+
+        Raises
+        ------
+        InputError
+            If a figure is neither a `Picture` nor PNG bytes, or a field is not in the sample sheet.
+        """
         from jinja2 import Environment, StrictUndefined
 
-        roles = data["roles"]
-        run: Mapping[str, Any] = data.get("run") or {}
+        if by_fov is None or by_condition is None or warnings is None:
+            made = Summary().run(
+                *(fields, roles, frames, track_points, motility, bouts, fates, kills, quality),
+                sample_sheet=sample_sheet,
+            )
+            by_fov, by_condition, warnings = made["by_fov"], made["by_condition"], made["warnings"]
+        run = run or {}
         params = run.get("parameters")
-        summary = data if "by_fov" in data else Summary()(data)
-        by_fov, by_condition = summary["by_fov"], summary["by_condition"]
-        pictures = {name: _picture(name, one) for name, one in (data.get("figures") or {}).items()}
-        quality = [pictures.pop("quality")] if "quality" in pictures else []
-        overlays = [_picture(name, one) for name, one in (data.get("overlays") or {}).items()]
-        frames = int(table(data, "fields")["n_frames"].sum())
+        pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
+        films = [pictures.pop("quality")] if "quality" in pictures else []
+        drawn = [_picture(name, one) for name, one in (overlays or {}).items()]
+        frames = or_empty(frames, schemas.Frames)
+        tests = or_empty(comparisons, schemas.Comparisons)
+        values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
         page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
         html = page.render(
-            title=data.get("title") or self.title,
+            title=title or self.title,
             style=STYLE,
             subtitle=(
                 f"{_n(len(by_fov), 'field')} in {_n(len(by_condition), 'condition')}, "
-                f"{_n(frames, 'frame')}. Run {run.get('run_id', 'not recorded')}."
+                f"{_n(int(fields['n_frames'].sum()), 'frame')}. Run {run.get('run_id', 'not recorded')}."
             ),
             populations="Populations: "
             + ", ".join(f"{name} ({role})" for name, role in roles.items())
             + ".",
-            fields=grid(_analysed(data)),
+            fields=grid(_analysed(fields, frames, sample_sheet)),
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
-            comparisons=_noted(compared(table(data, "comparisons"))),
-            hazards=_noted(related(table(data, "hazards"))),
-            replicates=grid(per_replicate(table(data, "replicate_summaries"))),
-            beware=len(summary["warnings"]),
+            comparisons=_noted(compared(tests)),
+            hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
+            replicates=grid(per_replicate(values)),
+            beware=len(warnings),
             by_fov=grid(_per_field(by_fov, roles)),
             figures=list(pictures.values()),
-            quality=quality,
-            overlays=overlays,
+            quality=films,
+            overlays=drawn,
             warnings=grid(
-                summary["warnings"].rename(
-                    columns={"n_frames": "frames", "first_frame": "first frame"}
-                )
+                warnings.rename(columns={"n_frames": "frames", "first_frame": "first frame"})
             ),
             methods=grid(pd.DataFrame(specs(params or {}), columns=["for", "algorithm", "with"])),
             origin=grid(_origin(run)),
@@ -176,10 +225,12 @@ def _picture(name: str, given: object) -> dict[str, str]:
     }
 
 
-def _analysed(data: Mapping[str, Any]) -> pd.DataFrame:
+def _analysed(
+    fields: pd.DataFrame, frames: pd.DataFrame, sheet: pd.DataFrame | None
+) -> pd.DataFrame:
     """Field, condition, replicate, what else the sheet says, size and calibration."""
-    fields = with_condition(table(data, "fields"), data.get("sample_sheet"))
-    times = table(data, "frames").dropna(subset=["time_s"]).groupby("fov")["time_s"]
+    fields = with_condition(fields, sheet)
+    times = frames.dropna(subset=["time_s"]).groupby("fov")["time_s"]
     interval = times.agg(lambda t: t.sort_values().diff().dropna().median()) / 60
     out = fields[["fov", "condition", "replicate"]].rename(columns={"fov": "field"})
     out["frames"] = fields["n_frames"].astype(int)
@@ -187,7 +238,6 @@ def _analysed(data: Mapping[str, Any]) -> pd.DataFrame:
     out["µm per px"] = fields["pixel_size_um"].astype(float)
     out["min per frame (median)"] = fields["fov"].map(interval).astype(float)
     out["film (min)"] = fields["fov"].map((times.max() - times.min()) / 60).astype(float)
-    sheet = data.get("sample_sheet")
     if sheet is not None:
         more = [c for c in sheet.columns if c not in ("fov", "condition", "replicate")]
         for column in more:

@@ -9,55 +9,73 @@ populations are one list here, since every id says its population.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.errors import InputError
-from cyto_kedro.schemas import Results, conform, empty
+from cyto_kedro.schemas import Results, TableOf, conform, empty
 
 CELL = ["fov", "population", "frame", "label"]
 POINT = ["fov", "population", "track_id", "frame"]
 
 
+class Tabulated(TypedDict):
+    """The results table."""
+
+    results: TableOf[Results]
+
+
 class PyCytoResults(Algorithm):
     """Join the tables of one field (all its populations) into pyCyto's results table.
 
-    Reads ``cells``, ``track_points``, ``viability``, ``steps`` and ``contacts`` (`schemas`); all
-    but ``cells`` may be absent or empty. Returns ``dataframe``: `schemas.Results`, then
-    ``contact_cell_id`` (list of ``population:track_id``, empty where there is none) and one
-    ``<channel>_<statistic>`` column per channel.
+    Columns of `schemas.Results`, then ``contact_cell_id`` (list of ``population:track_id``, empty
+    where there is none) and one ``<channel>_<statistic>`` column per channel.
 
     Rows are the cells that were seen: `id` is the mask's label, positions interpolated by tracking
     have no mask and are left out. A cell without a track has a null `track_id` and no contacts,
     since contacts are between tracked cells. For a 2-D film z and velocity_z are 0 (null where
     the velocity is unknown).
 
-    Raises
-    ------
-    InputError
-        If ``cells`` is absent, or a track claims the same cell twice.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import Cells, filled
+    >>> cells = {"fov": "A1", "population": "TCell", "frame": 0, "label": [1, 2], "y_px": 5.0}
+    >>> cells = filled(Cells, cells | {"x_px": [2.0, 9.0]}).assign(GFP_mean=[7.0, 8.0])
+    >>> results = PyCytoResults()(cells=cells)["results"]
+    >>> results[["id", "x", "y", "contact", "GFP_mean"]].to_numpy().tolist()
+    [[1, 2.0, 5.0, False, 7.0], [2, 9.0, 5.0, False, 8.0]]
     """
 
     statistic: Literal["sum", "mean", "median", "sd", "min", "max"] = Field(
         default="mean", description="which measurement of each channel is the signal"
     )
 
-    def __call__(self, data: Data) -> Data:
-        if data.get("cells") is None:
-            raise InputError("results: the table 'cells' is missing; its rows are the results'")
-        cells: pd.DataFrame = data["cells"]
+    def run(
+        self,
+        cells: TableOf[schemas.Cells],
+        track_points: TableOf[schemas.TrackPoints] | None = None,
+        viability: TableOf[schemas.Viability] | None = None,
+        steps: TableOf[schemas.Steps] | None = None,
+        contacts: TableOf[schemas.Contacts] | None = None,
+    ) -> Tabulated:
+        """Join what is given to the cells.
+
+        Raises
+        ------
+        InputError
+            If a track claims the same cell twice.
+        """
         signals = [name for name in cells.columns if name.endswith(f"_{self.statistic}")]
-        table = cells[[*CELL, "x_px", "y_px", *signals]]
-        table = _join(table, _tracked(data.get("track_points")), CELL, "track_points")
-        table = _join(
-            table, _read(data, "viability", CELL, ["alive_probability"]), CELL, "viability"
-        )
+        seen = cells[[*CELL, "x_px", "y_px", *signals]]
+        table = _join(seen, _tracked(track_points), CELL, "track_points")
+        table = _join(table, _read(viability, CELL, ["alive_probability"]), CELL, "viability")
         velocity = ["velocity_x_px_per_frame", "velocity_y_px_per_frame"]
-        table = _join(table, _read(data, "steps", POINT, velocity), POINT, "steps")
-        table = _join(table, _partners(data.get("contacts")), POINT, "contacts")
+        table = _join(table, _read(steps, POINT, velocity), POINT, "steps")
+        table = _join(table, _partners(contacts), POINT, "contacts")
         table = table.rename(
             columns={
                 "label": "id",
@@ -76,10 +94,8 @@ class PyCytoResults(Algorithm):
         table["contact"] = table["contact_count"] > 0
         table["z"] = 0.0
         table["velocity_z"] = table["velocity_x"] * 0.0
-        table = conform(Results, table)
-        order = ["contact_cell_id", *signals]
-        table = table[[*empty(Results).columns, *order]]
-        return {"dataframe": table.sort_values(Results.key(), ignore_index=True)}
+        order = [*empty(Results).columns, "contact_cell_id", *signals]
+        return {"results": conform(Results, table[order].sort_values(Results.key()))}
 
 
 def for_csv(results: pd.DataFrame) -> pd.DataFrame:
@@ -87,8 +103,7 @@ def for_csv(results: pd.DataFrame) -> pd.DataFrame:
     return results.assign(contact_cell_id=results["contact_cell_id"].map(";".join).astype(str))
 
 
-def _read(data: Data, name: str, key: list[str], columns: list[str]) -> pd.DataFrame:
-    table = data.get(name)
+def _read(table: pd.DataFrame | None, key: list[str], columns: list[str]) -> pd.DataFrame:
     if table is None:
         return pd.DataFrame(columns=[*key, *columns]).astype(dict.fromkeys(columns, float))
     return table[[*key, *columns]]

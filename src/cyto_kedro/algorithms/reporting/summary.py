@@ -3,51 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
-from cyto_kedro.algorithms.reporting.groups import (
-    any_known,
-    condition_order,
-    of_role,
-    with_condition,
-)
-from cyto_kedro.algorithms.reporting.survival import contact_intervals, kaplan_meier, median
-from cyto_kedro.core.clock import PAUSE
-from cyto_kedro.errors import InputError
-from cyto_kedro.schemas import TABLES, empty
+from cyto_kedro.core.groups import any_known, condition_order, of_role, with_condition
+from cyto_kedro.core.survival import kaplan_meier, median
+from cyto_kedro.core.watched import contact_intervals, effector_hours
+from cyto_kedro.schemas import TableOf, or_empty
 
 COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "unattributed_deaths")
 
 
+class Summed(TypedDict):
+    """Numbers per field and per condition, and what to beware of (`quality_warnings`)."""
+
+    by_fov: pd.DataFrame
+    by_condition: pd.DataFrame
+    warnings: pd.DataFrame
+
+
 class Summary(Algorithm):
-    """Headline numbers.
+    """Headline numbers, one row per field and one per condition.
 
-    Reads ``fields``, ``frames``, ``track_points``, ``motility``, ``bouts``, ``fates``, ``deaths``,
-    ``kills`` (absent: taken as empty, but ``fields``), ``sample_sheet``, ``roles``
-    (population -> role) and optionally ``quality``. Returns ``by_fov``, ``by_condition``
-    (`summarise`) and ``warnings`` (`quality_warnings`).
-    """
-
-    def __call__(self, data: Data) -> Data:
-        by_fov, by_condition = summarise(data, data.get("sample_sheet"), data["roles"])
-        return {"by_fov": by_fov, "by_condition": by_condition, "warnings": quality_warnings(data)}
-
-
-def table(data: Mapping[str, object], name: str) -> pd.DataFrame:
-    """The table `name` of `data`, or an empty one of its schema."""
-    found = data.get(name)
-    return found if isinstance(found, pd.DataFrame) else empty(TABLES[name])
-
-
-def summarise(
-    tables: Mapping[str, object], sample_sheet: pd.DataFrame | None, roles: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """One row per field, and one per condition.
-
+    Notes
+    -----
     Counts are of tracks. `kills` is the sum of the attributed shares of target deaths, one per
     attributed death; `effector_hours` integrates the number of living effectors over the film by
     the trapezoid rule, so that a broken track is not counted twice;
@@ -57,19 +41,65 @@ def summarise(
     speeds are means over its fields, each field counting once, and the median is over all its
     contacts.
 
-    Raises
-    ------
-    InputError
-        If ``fields`` is absent, or a field is not in the sample sheet.
+    Examples
+    --------
+    >>> from cyto_kedro.schemas import Fates, Fields, filled
+    >>> fates = {"fov": "A1", "population": "CancerCell", "track_id": [1, 2], "died": [True, False]}
+    >>> made = Summary()(fields=filled(Fields, {"fov": ["A1"]}), fates=filled(Fates, fates),
+    ...     roles={"CancerCell": "target"})
+    >>> made["by_fov"][["fov", "targets", "deaths", "kills"]].to_numpy().tolist()
+    [['A1', 2, 1, 0.0]]
     """
-    if tables.get("fields") is None:
-        raise InputError("summary: the table 'fields' is missing; its rows are the summary's")
-    fields = table(tables, "fields")
+
+    def run(
+        self,
+        fields: TableOf[schemas.Fields],
+        roles: Mapping[str, str],
+        frames: TableOf[schemas.Frames] | None = None,
+        track_points: TableOf[schemas.TrackPoints] | None = None,
+        motility: TableOf[schemas.Motility] | None = None,
+        bouts: TableOf[schemas.Bouts] | None = None,
+        fates: TableOf[schemas.Fates] | None = None,
+        kills: TableOf[schemas.Kills] | None = None,
+        quality: TableOf[schemas.Quality] | None = None,
+        sample_sheet: pd.DataFrame | None = None,
+    ) -> Summed:
+        """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
+
+        Raises
+        ------
+        InputError
+            If a field is not in the sample sheet.
+        """
+        frames = or_empty(frames, schemas.Frames)
+        by_fov, by_condition = summarise(
+            *(fields, frames, or_empty(track_points, schemas.TrackPoints)),
+            *(or_empty(motility, schemas.Motility), or_empty(bouts, schemas.Bouts)),
+            *(or_empty(fates, schemas.Fates), or_empty(kills, schemas.Kills)),
+            sample_sheet,
+            roles,
+        )
+        films = {"fields": fields, "frames": frames, "quality": quality}
+        found = quality_warnings(films)
+        return {"by_fov": by_fov, "by_condition": by_condition, "warnings": found}
+
+
+def summarise(
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    track_points: pd.DataFrame,
+    motility: pd.DataFrame,
+    bouts: pd.DataFrame,
+    fates: pd.DataFrame,
+    kills: pd.DataFrame,
+    sample_sheet: pd.DataFrame | None,
+    roles: Mapping[str, str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per field, and one per condition: see `Summary`."""
     targets, effectors = of_role(roles, "target"), of_role(roles, "effector")
-    fates, kills = table(tables, "fates"), table(tables, "kills")
     rows = with_condition(fields[["fov", "n_frames"]].reset_index(drop=True), sample_sheet)
     rows = rows[["fov", "condition", "replicate", "n_frames"]].set_index("fov")
-    times = table(tables, "frames").groupby("fov")["time_s"]
+    times = frames.groupby("fov")["time_s"]
     rows["film_min"] = ((times.max() - times.min()) / 60.0).reindex(rows.index).astype(float)
 
     def count(of: pd.DataFrame) -> pd.Series:
@@ -83,17 +113,16 @@ def summarise(
     attributed = kills[kills["target_population"].isin(targets)].groupby("fov")["share"].sum()
     rows["kills"] = attributed.reindex(rows.index, fill_value=0.0).astype(float)
     rows["unattributed_deaths"] = rows["deaths"] - rows["kills"]
-    hours = effector_hours(table(tables, "track_points"), table(tables, "frames"), effectors, fates)
+    hours = effector_hours(track_points, frames, effectors, fates)
     rows["effector_hours"] = rows.index.map(hours).astype(float)
 
-    motility = table(tables, "motility")
-    um = any_known(fields["pixel_size_um"]) and any_known(table(tables, "frames")["time_s"])
+    um = any_known(fields["pixel_size_um"]) and any_known(frames["time_s"])
     speed = "mean_speed_um_per_min" if um else "mean_speed_px_per_frame"
     speeds = [f"speed_{population}" for population in roles]
     for population, name in zip(roles, speeds, strict=True):
         of = motility[motility["population"] == population]
         rows[name] = of.groupby("fov")[speed].mean().reindex(rows.index).astype(float)
-    contacts, unit = contact_intervals(table(tables, "bouts"), roles)
+    contacts, unit = contact_intervals(bouts, roles)
     rows["contacts"] = count(contacts)
     rows["contact_median"] = _medians(contacts, "fov").reindex(rows.index).astype(float)
     rows = rows.reset_index()
@@ -128,55 +157,3 @@ def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:
         },
         dtype=float,
     )
-
-
-def effector_hours(
-    points: pd.DataFrame,
-    frames: pd.DataFrame,
-    effectors: list[str],
-    fates: pd.DataFrame | None = None,
-) -> dict[str, float]:
-    """Hours that effectors were watched alive, by fov; null where frame times are unknown.
-
-    The number of tracked, living effectors in each frame, integrated over time by the trapezoid
-    rule; frames excluded by the sample sheet are skipped, and a pause of the film (`core.clock`)
-    stands for one frame interval.
-
-    Parameters
-    ----------
-    points
-        `schemas.TrackPoints`; where it has a column ``dead``, dead points do not count.
-    frames
-        `schemas.Frames`.
-    effectors
-        Populations that count.
-    fates
-        `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight.
-    """
-    mine = while_alive(points[points["population"].isin(effectors)], fates)
-    seen = mine.groupby(["fov", "frame"]).size()
-    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
-    number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
-    used = used.assign(number=number.to_numpy(dtype=float))
-    before = used.groupby("fov")[["time_s", "number", "frame"]].shift()
-    passed = used["time_s"] - before["time_s"]
-    interval = (passed / (used["frame"] - before["frame"])).groupby(used["fov"])
-    usual = interval.transform("median") * (used["frame"] - before["frame"])
-    passed = passed.where(~(passed > PAUSE * usual), usual)
-    area = passed * (used["number"] + before["number"]) / 2
-    hours = area.groupby(used["fov"]).sum(min_count=1) / 3600.0
-    return {str(fov): float(value) for fov, value in hours.items()}
-
-
-def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:
-    """Track points of cells that live: before their death (`effector_hours`)."""
-    if "dead" in points.columns:
-        points = points[~points["dead"].fillna(False).astype(bool)]
-    if fates is None or not len(fates):
-        return points
-    gone = fates[fates["died"] | fates["dead_at_first_sight"]]
-    end = gone["death_frame"].astype("Float64").where(gone["died"], -1.0)
-    key = ["fov", "population", "track_id"]
-    ends = gone[key].assign(end=end.astype(float))
-    end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
-    return points[~(points["frame"].to_numpy() >= end_frame)]

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.simulation import killing, render, truth
 from cyto_kedro.algorithms.simulation.params import Camera, Effectors, Killing, Targets
 from cyto_kedro.algorithms.simulation.world import World, simulate
+from cyto_kedro.core.contract import Images, Labels
 from cyto_kedro.errors import ConfigError
 
 _MOTION, _LOOK, _TIME, _NOISE = range(4)  # independent random streams
@@ -26,6 +27,15 @@ class Frame(NamedTuple):
     image: dict[str, NDArray]
     label: dict[str, NDArray[np.uint32]]
     track_id: NDArray[np.int64]
+
+
+class Simulated(truth.Truth):
+    """A film, its masks (label = track_id), timestamps from the first frame, and its truth."""
+
+    image: Images
+    label: Labels
+    time_s: NDArray[np.float64]
+    pixel_size_um: float
 
 
 class SimulatedAssay(Algorithm):
@@ -45,36 +55,32 @@ class SimulatedAssay(Algorithm):
     A track is one stay in view: a cell that leaves and comes back is another track (column `cell`
     joins them). A cell is in view while at least `min_visible_px` of its mask are.
 
-    Reads ``"fov"`` (optional name; every name gives another film of the same assay). Returns
-
-    ``"image"``
-        ``{channel: (T, Y, X)}`` uint8 or uint16: effectors, targets, death dye.
-    ``"label"``
-        ``{population: (T, Y, X)}`` uint32, label = track_id.
-    ``"time_s"``, ``"pixel_size_um"``
-        (T,) timestamps in seconds from the first frame, and the pixel size.
-    ``"track_points"``, ``"tracks"``
-        Truth in these schemas. Positions are the outlines' centres, which may lie outside of the
-        view. Extra columns: cell, dead, marker (0 to 1), area_px (whole outline);
-        cell, dead_at_first_sight.
-    ``"touches"``
-        Pairs of cells in view whose outlines are at most `touch_distance_um` apart, measured on
-        the continuous outlines: columns of `schemas.Contacts`, side a the effector, or the
-        smaller track_id within a population. `contact_length`: outline within that reach of the
-        other cell, mean of the two sides.
-    ``"deaths"``
-        `schemas.Deaths` with cause (attack, spontaneous), marker_onset (= frame),
-        marker_onset_min, marker_half_frame, hit_frame (null if spontaneous), cell.
-    ``"kills"``
-        `schemas.Kills` with damage_share. `contact_frames` are true contacts up to the death. A
-        hit while either is outside of the view gives no row.
-
     Equal parameters and fov give equal bytes on one version of numpy and scipy.
 
-    Raises
-    ------
-    ConfigError
-        If the cells do not fit the plane, or two channels have one name.
+    Notes
+    -----
+    What is made, beside image (uint8 or uint16: effectors, targets, death dye), label and times:
+
+    ``track_points``, ``tracks``
+        Positions are the outlines' centres, which may lie outside of the view. Extra columns: cell,
+        dead, marker (0 to 1), area_px (whole outline); cell, dead_at_first_sight.
+    ``touches``
+        Pairs of cells in view whose outlines are at most `touch_distance_um` apart, measured on
+        the continuous outlines; as they join true tracks, they are `schemas.Contacts`: side a the
+        effector, or the smaller track_id within a population. `contact_length`: outline within that
+        reach of the other cell, mean of the two sides.
+    ``deaths``
+        With cause (attack, spontaneous), marker_onset (= frame), marker_onset_min,
+        marker_half_frame, hit_frame (null if spontaneous), cell.
+    ``kills``
+        With damage_share. `contact_frames` are true contacts up to the death. A hit while either is
+        outside of the view gives no row.
+
+    Examples
+    --------
+    >>> film = SimulatedAssay(seed=1, n_frames=2, size_px=96)(fov="A1")
+    >>> sorted(film["image"]), film["label"]["TCell"].shape, film["time_s"].round().tolist()
+    (['CancerCell', 'Dead', 'TCell'], (2, 96, 96), [0.0, 119.0])
     """
 
     seed: int = Field(0, ge=0, description="of all randomness")
@@ -179,7 +185,7 @@ class SimulatedAssay(Algorithm):
                 track.copy(),
             )
 
-    def tables(self, world: World, fov: str, track_id: NDArray[np.int64]) -> Data:
+    def tables(self, world: World, fov: str, track_id: NDArray[np.int64]) -> truth.Truth:
         """Truth tables of `world`, given the tracks (T, n) that `iter_frames` yielded."""
         view = truth.View(
             fov,
@@ -189,11 +195,16 @@ class SimulatedAssay(Algorithm):
             self.size_px,
             self.pixel_size_um,
         )
-        return {**truth.tables(world, view, self.killing.rise_min)}
+        return truth.tables(world, view, self.killing.rise_min)
 
-    def __call__(self, data: Data) -> Data:
-        """Simulate the field ``data["fov"]`` (default ``"sim"``)."""
-        fov = str(data.get("fov", "sim"))
+    def run(self, fov: str = "sim") -> Simulated:
+        """Simulate the field `fov`; every name gives another film of the same assay.
+
+        Raises
+        ------
+        ConfigError
+            If the cells do not fit the plane, or two channels have one name.
+        """
         world = self.world(fov)
         shape = (self.n_frames, self.size_px, self.size_px)
         image: dict[str, NDArray] = {}

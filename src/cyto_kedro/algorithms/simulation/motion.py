@@ -39,12 +39,6 @@ def persistent_step(
     return moved, kept * velocity + sd * root * first
 
 
-def mean_squared_displacement(speed: float, persistence: float, time: Floats) -> Floats:
-    """Fürth's formula for a free cell in the plane."""
-    slow = time - persistence * (1 - np.exp(-time / persistence))
-    return 2 * speed**2 * persistence * slow
-
-
 def deform(
     rng: np.random.Generator, coefs: NDArray[np.complex128], sd: Floats, memory: Floats, dt: float
 ) -> NDArray[np.complex128]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.simulation import killing
 from cyto_kedro.algorithms.simulation.outlines import reach
 from cyto_kedro.algorithms.simulation.world import World
+from cyto_kedro.schemas import TableOf
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,18 @@ class View:
     pixel_size_um: float
 
 
-def tables(world: World, view: View, rise_min: float) -> dict[str, pd.DataFrame]:
-    """All truth tables: track_points, tracks, touches, deaths, kills."""
+class Truth(TypedDict):
+    """What happened in view; touches are between true tracks, so they are contacts."""
+
+    track_points: TableOf[schemas.TrackPoints]
+    tracks: TableOf[schemas.Tracks]
+    touches: TableOf[schemas.Contacts]
+    deaths: TableOf[schemas.Deaths]
+    kills: TableOf[schemas.Kills]
+
+
+def tables(world: World, view: View, rise_min: float) -> Truth:
+    """All truth tables."""
     points = _points(world, view)
     touches = _touches(world, view)
     deaths = _deaths(world, view, rise_min)
@@ -54,7 +65,7 @@ def _population(world: World, view: View, cell: NDArray[np.int64]) -> NDArray[An
     return np.array(view.populations, dtype=object)[world.is_target[cell].astype(int)]
 
 
-def _points(world: World, view: View) -> pd.DataFrame:
+def _points(world: World, view: View) -> TableOf[schemas.TrackPoints]:
     frame, cell = np.nonzero(view.track_id)
     y, x = view.centre_px[frame, cell].T
     track = view.track_id[frame, cell]
@@ -81,7 +92,7 @@ def _points(world: World, view: View) -> pd.DataFrame:
     return schemas.conform(schemas.TrackPoints, table)
 
 
-def _tracks(world: World, view: View, points: pd.DataFrame) -> pd.DataFrame:
+def _tracks(world: World, view: View, points: pd.DataFrame) -> TableOf[schemas.Tracks]:
     keys = ["fov", "population", "track_id"]
     table = points.groupby(keys, as_index=False).agg(
         first_frame=("frame", "min"),
@@ -104,7 +115,7 @@ def _tracks(world: World, view: View, points: pd.DataFrame) -> pd.DataFrame:
     return schemas.conform(schemas.Tracks, table)
 
 
-def _touches(world: World, view: View) -> pd.DataFrame:
+def _touches(world: World, view: View) -> TableOf[schemas.Contacts]:
     pairs = world.contacts
     frame, i, j = (pairs[name].to_numpy(dtype=np.int64) for name in ("frame", "i", "j"))
     same = world.is_target[i] == world.is_target[j]
@@ -132,7 +143,7 @@ def _touches(world: World, view: View) -> pd.DataFrame:
     return schemas.conform(schemas.Contacts, table.sort_values(schemas.Contacts.key()))
 
 
-def _deaths(world: World, view: View, rise_min: float) -> pd.DataFrame:
+def _deaths(world: World, view: View, rise_min: float) -> TableOf[schemas.Deaths]:
     onset = world.fate.onset
     frame = np.searchsorted(world.time_min, onset)  # first frame at or after the break
     cell = np.flatnonzero((frame > 0) & (frame < len(world.time_min)))
@@ -184,7 +195,9 @@ def _hits(world: World, view: View) -> pd.DataFrame:
     )
 
 
-def _kills(world: World, view: View, deaths: pd.DataFrame, touches: pd.DataFrame) -> pd.DataFrame:
+def _kills(
+    world: World, view: View, deaths: pd.DataFrame, touches: pd.DataFrame
+) -> TableOf[schemas.Kills]:
     """One row per death by attack and effector, of the hits with both in view.
 
     `share` is of the damage done in view (it sums to 1 per death); `damage_share` of all damage.

@@ -1,18 +1,16 @@
-"""Algorithms of the tracking stage; YAML names them by class name."""
+"""Algorithms of the tracking stage; YAML names them by class name.
 
-from cyto_kedro.core.lazy import lazily
+``from cyto_kedro.algorithms.tracking import …`` imports a class when it is asked for.
+"""
 
-__getattr__, __dir__, __all__ = lazily(
-    __name__,
-    {
-        "btrack": ("BTrack",),
-        "common": ("Detections", "Linker", "tracks_of"),
-        "divisions": ("CallDivisions",),
-        "lap": ("LAP",),
-        "overlap": ("Overlap",),
-        "quality": ("TrackQuality",),
-        "steps": ("InterpolateGaps", "JoinFragments", "MinimumLength", "RemoveStill", "TrackStep"),
-        "trackastra": ("Trackastra",),
-        "trackpy": ("TrackPy",),
-    },
-)
+from typing import Any
+
+from cyto_kedro.core.exports import public_class, public_classes
+
+
+def __getattr__(name: str) -> Any:
+    return public_class(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *public_classes(__name__)})

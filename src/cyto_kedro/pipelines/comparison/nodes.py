@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from cyto_kedro.algorithms.comparison.design import design, reference_of
+from cyto_kedro.algorithms.comparison.design import reference_of
+from cyto_kedro.core.groups import design
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import Comparison
 from cyto_kedro.partitions import Partitions

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.attribution import Watched
+from cyto_kedro.algorithms.contacts.kills import LearntRule, Watched
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, condition_of, context, join
+from cyto_kedro.pipelines.common import condition_of, context, join
 
 log = logging.getLogger(__name__)
 
@@ -30,23 +29,22 @@ def learn_killing(
     kills: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.AttackModels` of the assay: empty where the attribution has a fixed rule."""
-    algorithm: Any = kills.make()
-    if not hasattr(algorithm, "estimate"):
+    algorithm = kills.make()
+    if not isinstance(algorithm, LearntRule):
         return schemas.empty(schemas.AttackModels)
     sheet = fields.set_index("fov")
     watched = []
     for fov in manifest.fovs:
-        group = {"fov": fov}
+        where = context({"fov": fov}, manifest, frames[frames["fov"] == fov])
         populations = [f"{fov}/{name}" for name in manifest.populations]
-        data = {
-            **context(group, manifest, frames[frames["fov"] == fov]),
-            "deaths": join((observed_deaths[each]() for each in populations), schemas.Deaths),
-            "fates": join((fates[each]() for each in populations), schemas.Fates),
-            "contacts": contacts[fov](),
-            "populations": manifest.roles,
-        }
         row = sheet.loc[fov]
-        exposure = algorithm.exposure(data)
+        exposure = algorithm.exposure(
+            join((observed_deaths[each]() for each in populations), schemas.Deaths),
+            contacts[fov](),
+            manifest.roles,
+            join((fates[each]() for each in populations), schemas.Fates),
+            where["time_min"],
+        )
         watched.append(
             Watched(exposure, condition_of(fields, fov), bool(row.get("control", False)))
         )
@@ -75,28 +73,3 @@ def _warn(models: pd.DataFrame) -> None:
                 row.n_deaths,
                 row.evidence,
             )
-
-
-def tally_cells(
-    group: Group,
-    fates: ByPopulation,
-    deaths: pd.DataFrame,
-    kills: pd.DataFrame,
-    contacts: pd.DataFrame,
-    bouts: pd.DataFrame,
-    frames: pd.DataFrame,
-    manifest: Manifest,
-    tallies: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.EffectorTallies` and `schemas.TargetTallies` of one field."""
-    data = {
-        **context(group, manifest, frames),
-        "fates": join(fates.values(), schemas.Fates),
-        "deaths": deaths,
-        "kills": kills,
-        "contacts": contacts,
-        "bouts": bouts,
-        "populations": manifest.roles,
-    }
-    found = tallies.make()(data)
-    return found["effectors"], found["targets"]

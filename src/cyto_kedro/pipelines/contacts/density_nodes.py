@@ -30,7 +30,7 @@ def map_density(
     found = algorithm(
         {
             **where,
-            "dataframe": join(narrow, schemas.Cells),
+            "cells": join(narrow, schemas.Cells),
             "populations": manifest.populations,
         }
     )
@@ -47,19 +47,4 @@ def map_density(
     size = where["pixel_size_um"]
     # a file holds one pixel size, so boxes that are not square get none
     side = size * sides[0] if size is not None and sides[0] == sides[1] else None
-    return {name: Image(each, side) for name, each in found["image"].items()}, found["dataframe"]
-
-
-def index_deaths(
-    group: Group,
-    viability: Mapping[str, pd.DataFrame],
-    manifest: Manifest,
-    frames: pd.DataFrame,
-    death_index: ContactsSpec,
-) -> pd.DataFrame:
-    """`schemas.DeathIndexes` of one population of one field."""
-    data = {
-        **context(group, manifest, frames),
-        "viability": join(viability.values(), schemas.Viability),
-    }
-    return death_index.make()(data)["dataframe"]
+    return {name: Image(each, side) for name, each in found["image"].items()}, found["cell_density"]

@@ -17,30 +17,10 @@ from cyto_kedro.pipelines.common import Group, context, join
 Tables = Mapping[str, pd.DataFrame]
 
 
-def estimate_drift(
-    group: Group, track_points: Tables, manifest: Manifest, drift: ContactsSpec
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Drift` of one field; the second has rows only where it is to be subtracted."""
-    data = {
-        **context(group, manifest),
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
-        "populations": manifest.populations,
-    }
-    found = drift.make()(data)
-    return found["drift"], found["subtracted_drift"]
-
-
-def measure_motion(
-    group: Group,
-    track_points: pd.DataFrame,
-    subtracted_drift: pd.DataFrame,
-    manifest: Manifest,
-    kinematics: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Steps` and `schemas.Motility` of one population."""
-    data = {**context(group, manifest), "dataframe": without_drift(track_points, subtracted_drift)}
-    found = kinematics.make()(data)
-    return found["steps"], found["motility"]
+def less_drift(data: dict[str, Any]) -> dict[str, Any]:
+    """The data whose track points are less the drift that is to be subtracted."""
+    moved = without_drift(data["track_points"], data["subtracted_drift"])
+    return data | {"track_points": moved}
 
 
 def describe_motion(
@@ -52,7 +32,8 @@ def describe_motion(
     autocorrelation: ContactsSpec,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """`schemas.Msd`, `TrackFits`, `MotionFits` and `VelocityAutocorrelation` of one population."""
-    data = {**context(group, manifest), "dataframe": without_drift(track_points, subtracted_drift)}
+    moved = without_drift(track_points, subtracted_drift)
+    data = {**context(group, manifest), "track_points": moved}
     displaced, turned = msd.make()(data), autocorrelation.make()(data)
     fits = displaced["fits"].drop(columns=turned["fits"].columns[2:], errors="ignore")
     fits = schemas.conform(schemas.MotionFits, fits.merge(turned["fits"], on=["fov", "population"]))
@@ -83,7 +64,7 @@ def smooth_tracks(
         labels = labels.astype({"label": "int64"})
         beside = labels.merge(join(blocks, schemas.Cells), on=keys).drop(columns="label")
         steps = steps.merge(beside, on=["track_id", "frame"], how="left")
-    return algorithm({**context(group, manifest), "dataframe": steps})["smoothed_steps"]
+    return algorithm({**context(group, manifest), "steps": steps})["smoothed_steps"]
 
 
 def _chosen(

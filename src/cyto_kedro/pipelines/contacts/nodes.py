@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.common import Group, condition_of, context, join
+from cyto_kedro.pipelines.common import Group, join
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
+log = logging.getLogger(__name__)
+
 _SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
-
-
-def join_contacts(
-    group: Group,
-    touches: ByBlock,
-    track_points: ByPopulation,
-    manifest: Manifest,
-    contacts: ContactsSpec,
-) -> pd.DataFrame:
-    """`schemas.Contacts` of one field: touches between tracked cells."""
-    data = {
-        **context(group, manifest),
-        "touches": join(touches.values(), schemas.Touches),
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
-    }
-    return contacts.make()(data)["contacts"]
-
-
-def find_bouts(
-    group: Group,
-    contacts: pd.DataFrame,
-    track_points: ByPopulation,
-    tracks: ByPopulation,
-    manifest: Manifest,
-    bouts: ContactsSpec,
-) -> pd.DataFrame:
-    """`schemas.Bouts` of one field."""
-    data = {
-        **context(group, manifest),
-        "contacts": contacts,
-        "dataframe": join(track_points.values(), schemas.TrackPoints),
-        "tracks": join(tracks.values(), schemas.Tracks),
-    }
-    return bouts.make()(data)["bouts"]
 
 
 def estimate_viability(
@@ -59,22 +29,47 @@ def estimate_viability(
     manifest: Manifest,
     viability: ContactsSpec,
 ) -> dict[str, Any]:
-    """What living cells of one population look like in the death marker, per plate.
+    """What living cells of one population look like in the death marker, by field.
 
     One state for all fields of a plate (the sample sheet's column ``plate``; all fields without
     one), so that a control without any death is judged by the same threshold as the others. Fields
-    of another plate may have been filmed with another exposure.
+    of another plate may have been filmed with another exposure, and so may fields of one: those in
+    which all living cells are brighter or darker are estimated apart, and that is said.
     """
     columns = [*_SHAPE, *_measured(manifest, group["population"])]
-    algorithm: Any = viability.make()
+    algorithm = _caller(viability)
     states: dict[str, Any] = {}
     for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
         narrow = [table[[name for name in columns if name in table]] for table in tables]
         pooled = join(narrow, schemas.Cells)
-        given = {"dataframe": pooled, "controls": _controls(pooled, fields)}
-        states[str(plate)] = algorithm.estimate({**given, **_dyes(manifest, group["population"])})
+        dyes = _dyes(manifest, group["population"])
+        by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
+        groups = algorithm.apart(by_field, Dyes(**dyes))
+        for names in groups:
+            own = schemas.conform(schemas.Cells, pooled[pooled["fov"].isin(names)])
+            state = algorithm.estimate(own, controls=_controls(own, fields), **dyes)
+            states |= {fov: state | {"estimated_apart": names != groups[0]} for fov in names}
+        if len(groups) > 1:
+            log.warning(
+                "%s%s: living cells differ in the death marker between fields, by more than noise "
+                "(another exposure, staining or background?). Who is dead is judged apart in %s and "
+                "in the others. Name plates in the sample sheet's column `plate` if that is meant.",
+                group["population"],
+                f", plate {plate!r}" if plate else "",
+                "; ".join(", ".join(names) for names in groups[1:]),
+            )
     return states
+
+
+def _caller(viability: ContactsSpec) -> ViabilityCaller:
+    algorithm = viability.make()
+    if not isinstance(algorithm, ViabilityCaller):
+        raise ConfigError(
+            f"contacts.viability: {viability.name} does not say who lives (it must be a subclass of "
+            "cyto_kedro.algorithms.contacts.viability.ViabilityCaller, such as MarkerThreshold)"
+        )
+    return algorithm
 
 
 def _dyes(manifest: Manifest, population: str) -> dict[str, Any]:
@@ -119,50 +114,6 @@ def assess_viability(
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
-    state = viability_state[plates(fields)["plate"].iloc[0]]
-    data = {"dataframe": cells, "state": state, **_dyes(manifest, group["population"])}
-    return viability.make()(data)["dataframe"]
-
-
-def call_deaths(
-    group: Group,
-    viability: ByBlock,
-    track_points: pd.DataFrame,
-    tracks: pd.DataFrame,
-    manifest: Manifest,
-    deaths: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Observed transitions (`schemas.Deaths`, nobody blamed yet) and `schemas.Fates`."""
-    data = {
-        **context(group, manifest),
-        "viability": join(viability.values(), schemas.Viability),
-        "dataframe": track_points,
-        "tracks": tracks,
-    }
-    found = deaths.make()(data)
-    return found["deaths"], found["fates"]
-
-
-def attribute_kills(
-    group: Group,
-    observed_deaths: ByPopulation,
-    fates: ByPopulation,
-    contacts: pd.DataFrame,
-    attack_models: pd.DataFrame,
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    manifest: Manifest,
-    kills: ContactsSpec,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.Kills` of one field, and its `schemas.Deaths` with the number of killers."""
-    data = {
-        **context(group, manifest, frames),
-        "deaths": join(observed_deaths.values(), schemas.Deaths),
-        "fates": join(fates.values(), schemas.Fates),
-        "contacts": contacts,
-        "models": attack_models,
-        "condition": condition_of(fields, group["fov"]),
-        "populations": manifest.roles,
-    }
-    found = kills.make()(data)
-    return found["kills"], found["deaths"]
+    state = viability_state[group["fov"]]
+    data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
+    return _caller(viability)(data)["viability"]

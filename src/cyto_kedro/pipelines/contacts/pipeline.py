@@ -3,12 +3,19 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.contacts import (
     death_nodes,
     motion_nodes,
     nodes,
 )
+from cyto_kedro.pipelines.generated import generated
+
+
+def slot(name: str) -> tuple[type[ContactsSpec], str]:
+    """Where an algorithm of this stage is named."""
+    return ContactsSpec, f"contacts.{name}"
 
 
 def create_pipeline() -> Pipeline:
@@ -21,17 +28,14 @@ def motion() -> Pipeline:
     return category(
         "contacts.motion",
         [
-            node(
-                lift(motion_nodes.estimate_drift, by="fov", out=["fov"] * 2),
-                ["track_points", "manifest", "params:contacts.drift"],
-                ["drift", "subtracted_drift"],
-                name="estimate_drift",
-            ),
-            node(
-                lift(motion_nodes.measure_motion, by="fov/population", out=["fov/population"] * 2),
-                ["track_points", "subtracted_drift", "manifest", "params:contacts.kinematics"],
+            generated("estimate_drift", slot("drift"), "fov", ["drift", "subtracted_drift"]),
+            generated(
+                "measure_motion",
+                slot("kinematics"),
+                "fov/population",
                 ["steps", "motility"],
-                name="measure_motion",
+                also=["subtracted_drift"],
+                prepare=motion_nodes.less_drift,
             ),
         ],
     )
@@ -42,18 +46,8 @@ def touching() -> Pipeline:
     return category(
         "contacts.touching",
         [
-            node(
-                lift(nodes.join_contacts, by="fov"),
-                ["touches", "track_points", "manifest", "params:contacts.contacts"],
-                "contacts",
-                name="join_contacts",
-            ),
-            node(
-                lift(nodes.find_bouts, by="fov"),
-                ["contacts", "track_points", "tracks", "manifest", "params:contacts.bouts"],
-                "bouts",
-                name="find_bouts",
-            ),
+            generated("join_contacts", slot("contacts"), "fov", ["contacts"]),
+            generated("find_bouts", slot("bouts"), "fov", ["bouts"]),
         ],
     )
 
@@ -75,11 +69,11 @@ def death() -> Pipeline:
                 "viability",
                 name="assess_viability",
             ),
-            node(
-                lift(nodes.call_deaths, by="fov/population", out=["fov/population"] * 2),
-                ["viability", "track_points", "tracks", "manifest", "params:contacts.deaths"],
-                ["observed_deaths", "fates"],
-                name="call_deaths",
+            generated(
+                "call_deaths",
+                slot("deaths"),
+                "fov/population",
+                {"deaths": "observed_deaths", "fates": "fates"},
             ),
         ],
     )
@@ -104,35 +98,13 @@ def killing() -> Pipeline:
                 "attack_models",
                 name="learn_killing",
             ),
-            node(
-                lift(nodes.attribute_kills, by="fov", out=["fov", "fov"]),
-                [
-                    "observed_deaths",
-                    "fates",
-                    "contacts",
-                    "attack_models",
-                    "fields",
-                    "frames",
-                    "manifest",
-                    "params:contacts.kills",
-                ],
+            generated(
+                "attribute_kills",
+                slot("kills"),
+                "fov",
                 ["kills", "deaths"],
-                name="attribute_kills",
+                reads={"deaths": "observed_deaths"},
             ),
-            node(
-                lift(death_nodes.tally_cells, by="fov", out=["fov", "fov"]),
-                [
-                    "fates",
-                    "deaths",
-                    "kills",
-                    "contacts",
-                    "bouts",
-                    "frames",
-                    "manifest",
-                    "params:contacts.tallies",
-                ],
-                ["effectors", "targets"],
-                name="tally_cells",
-            ),
+            generated("tally_cells", slot("tallies"), "fov", ["effectors", "targets"]),
         ],
     )

@@ -1,4 +1,4 @@
-"""The node that draws what the further analyses found; their own are those of contacts and networks."""
+"""Nodes of further analyses that see the whole assay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pandas as pd
 from cyto_kedro.algorithms.reporting.further_figures import FurtherFigures
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
+from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
 
@@ -38,3 +39,11 @@ def draw_further_figures(
         **of_assay({"msd": msd}, manifest),
     )["figures"]
     return figures["msd"], figures["further"]
+
+
+def estimate_dwell(
+    bouts: Partitions, fields: pd.DataFrame, manifest: Manifest, dwell: ContactsSpec
+) -> pd.DataFrame:
+    """`schemas.Dwell`: how long contacts last, by condition and by field."""
+    data = {**of_assay({"bouts": bouts}, manifest), "fields": fields}
+    return dwell.make()(data)["dwell"]

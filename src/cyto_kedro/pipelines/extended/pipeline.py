@@ -3,11 +3,13 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import NetworksSpec
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.contacts import column_nodes, contact_nodes, density_nodes, motion_nodes
+from cyto_kedro.pipelines.contacts import column_nodes, density_nodes, motion_nodes
+from cyto_kedro.pipelines.contacts.pipeline import slot
 from cyto_kedro.pipelines.extended import nodes
-from cyto_kedro.pipelines.networks import nodes as network_nodes
-from cyto_kedro.pipelines.networks import spatial_nodes
+from cyto_kedro.pipelines.generated import generated
+from cyto_kedro.pipelines.networks.nodes import with_dead
 
 
 def create_pipeline() -> Pipeline:
@@ -48,33 +50,16 @@ def encounters() -> Pipeline:
     return category(
         "encounters",
         [
-            node(
-                lift(contact_nodes.sum_encounters, by="fov"),
-                ["bouts", "track_points", "manifest", "params:contacts.encounters"],
-                "encounters",
-                name="sum_encounters",
+            generated("sum_encounters", slot("encounters"), "fov", ["encounters"]),
+            generated("look_around", slot("neighbours"), "fov", ["neighbours"]),
+            generated(
+                "count_conjugates",
+                slot("conjugation"),
+                "fov",
+                {"conjugation": "conjugation", "tiles": "conjugation_tiles"},
             ),
             node(
-                lift(contact_nodes.look_around, by="fov"),
-                ["contacts", "track_points", "manifest", "params:contacts.neighbours"],
-                "neighbours",
-                name="look_around",
-            ),
-            node(
-                lift(contact_nodes.count_conjugates, by="fov", out=["fov"] * 2),
-                [
-                    "contacts",
-                    "track_points",
-                    "viability",
-                    "frames",
-                    "manifest",
-                    "params:contacts.conjugation",
-                ],
-                ["conjugation", "conjugation_tiles"],
-                name="count_conjugates",
-            ),
-            node(
-                contact_nodes.estimate_dwell,
+                nodes.estimate_dwell,
                 ["bouts", "fields", "manifest", "params:contacts.dwell"],
                 "dwell",
                 name="estimate_dwell",
@@ -94,51 +79,35 @@ def space_time() -> Pipeline:
                 ["density_maps", "cell_density"],
                 name="map_density",
             ),
-            node(
-                lift(density_nodes.index_deaths, by="fov/population"),
-                ["viability", "manifest", "frames", "params:contacts.death_index"],
-                "death_index",
-                name="index_deaths",
+            generated("index_deaths", slot("death_index"), "fov/population", ["death_index"]),
+            generated(
+                "follow_clusters",
+                (NetworksSpec, "networks.clusters"),
+                "fov",
+                ["clusters"],
+                reads={"nodes": "contact_nodes"},
             ),
-            node(
-                lift(spatial_nodes.follow_clusters, by="fov"),
-                ["contact_nodes", "track_points", "manifest", "params:networks.clusters"],
-                "clusters",
-                name="follow_clusters",
-            ),
-            node(
-                lift(spatial_nodes.measure_space, by="fov", out=["fov"] * 2),
-                ["track_points", "viability", "manifest", "params:networks.spatial"],
+            generated(
+                "measure_space",
+                (NetworksSpec, "networks.spatial"),
+                "fov",
                 ["spatial_statistics", "nearest_neighbours"],
-                name="measure_space",
+                also=["viability"],
+                prepare=with_dead,
             ),
-            node(
-                lift(spatial_nodes.measure_death_spread, by="fov"),
-                [
-                    "fates",
-                    "contacts",
-                    "track_points",
-                    "manifest",
-                    "params:networks.death_spread",
-                ],
-                "death_spread",
-                name="measure_death_spread",
+            generated(
+                "measure_death_spread",
+                (NetworksSpec, "networks.death_spread"),
+                "fov",
+                ["death_spread"],
             ),
-            node(
-                lift(network_nodes.connect_space_time, by="fov"),
-                [
-                    "contacts",
-                    "bouts",
-                    "deaths",
-                    "kills",
-                    "tracks",
-                    "track_points",
-                    "viability",
-                    "manifest",
-                    "params:networks.space_time",
-                ],
-                "space_time_graph",
-                name="connect_space_time",
+            generated(
+                "connect_space_time",
+                (NetworksSpec, "networks.space_time"),
+                "fov",
+                {"network": "space_time_graph"},
+                also=["viability"],
+                prepare=with_dead,
             ),
         ],
     )

@@ -52,6 +52,8 @@ def plan_assay(
     if sheet.empty:
         raise InputError("the sample sheet excludes every field, so there is nothing to analyse")
     names = {channel: assay.raw.names.get(channel, channel) for channel in assay.channels}
+    controls = sheet.loc[sheet["control"].to_numpy(bool), "fov"]
+    may_lack = {str(fov): optional_channels(assay) for fov in controls}
     raw = raw_folder.scan(
         assay.raw.pattern,
         channels=names if assay.raw.names else list(assay.channels),
@@ -60,6 +62,7 @@ def plan_assay(
         skip_fovs=left_out,
         project_z=assay.raw.project_z,
         z_is_time=assay.raw.z_is_time,
+        may_lack=may_lack,
     )
     by_fov: dict[str, dict[str, RawChannel]] = {}
     for each in raw:
@@ -75,16 +78,28 @@ def plan_assay(
     rows: list[dict[Any, Any]] = sheet.to_dict("records")
     for row in rows:
         fov = str(row["fov"])
-        channels = _complete(fov, by_fov[fov], assay.channels)
+        lacking = [each for each in may_lack.get(fov, ()) if each not in by_fov[fov]]
+        wanted = [each for each in assay.channels if each not in lacking]
+        channels = _complete(fov, by_fov[fov], wanted)
         whole, time_s, said = _agree(fov, channels, assay)
         kept += channels
         table = _frames(fov, whole.n_frames, time_s, row)
         planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
         remarks[fov] = [each for channel in channels for each in channel.remarks]
-        new[fov] = said
-        shape = planned[fov].model_dump(exclude={"excluded", "frame_interval_s"})
+        planned[fov] = planned[fov].model_copy(update={"lacking": tuple(lacking)})
+        new[fov] = said + [
+            f"a control without the channel {channel}: it is analysed for what it has, without "
+            f"{', '.join(name for name, p in assay.populations.items() if channel in p.channels)}"
+            for channel in lacking
+        ]
+        shape = planned[fov].model_dump(exclude={"excluded", "frame_interval_s", "lacking"})
         fields.append({**row, **shape})
         frames.append(used)
+    for channel in assay.channels:
+        if all(channel in each.lacking for each in planned.values()):
+            raise InputError(
+                f"no field has the channel {channel!r}: add its files, or take it out of assay.channels"
+            )
     _one_depth_of_bits(kept)
     for fov, remark in uneven_lengths(frames).items():
         new[fov].append(remark)
@@ -120,6 +135,20 @@ def plan_assay(
         manifest,
         schemas.conform(schemas.Fields, pd.DataFrame(fields)),
         schemas.conform(schemas.Frames, pd.concat(frames, ignore_index=True)),
+    )
+
+
+def optional_channels(assay: Assay) -> tuple[str, ...]:
+    """Channels that show effectors and nothing else: a control without effectors can lack them."""
+    shown: dict[str, list[str]] = {channel: [] for channel in assay.channels}
+    for population in assay.populations.values():
+        for channel in population.channels:
+            shown.setdefault(channel, []).append(population.role)
+    needed = set(assay.markers.values())
+    return tuple(
+        channel
+        for channel in assay.channels
+        if set(shown[channel]) == {"effector"} and channel not in needed
     )
 
 
@@ -282,7 +311,11 @@ def assess_quality(group: Group, raw_images: Mapping[Any, Any], manifest: Manife
     """Intensity, saturation and focus of every raw frame of a field (all pixels are read)."""
     tables: list[pd.DataFrame] = []
     last: dict[str, np.ndarray] = {}
-    for (channel, block), image in raw_images.items():
+    lacking = manifest.fovs[group["fov"]].lacking
+    for channel, block in raw_images:
+        if channel in lacking:
+            continue
+        image = raw_images[channel, block]
         start, before = Block.parse(block).start, last.get(channel)
         tables.append(
             frame_quality(image, frame_start=start, before=before).assign(

@@ -3,8 +3,12 @@
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import NetworksSpec
 from cyto_kedro.pipelines.category import category
+from cyto_kedro.pipelines.generated import generated
 from cyto_kedro.pipelines.networks import nodes
+
+GRAPHS = {"network": "graphs", "measures": "measures", "nodes": "nodes"}
 
 
 def create_pipeline() -> Pipeline:
@@ -12,11 +16,14 @@ def create_pipeline() -> Pipeline:
     return category(
         "networks",
         [
-            node(
-                lift(nodes.triangulate, by="fov", out=["fov"] * 3),
-                ["track_points", "viability", "manifest", "params:networks.delaunay"],
-                ["delaunay_graphs", "delaunay_measures", "delaunay_nodes"],
-                name="triangulate",
+            generated(
+                "triangulate",
+                (NetworksSpec, "networks.delaunay"),
+                "fov",
+                {name: f"delaunay_{dataset}" for name, dataset in GRAPHS.items()},
+                reads={"contacts": None},
+                also=["viability"],
+                prepare=nodes.with_dead,
             ),
             node(
                 lift(nodes.connect_contacts, by="fov", out=["fov"] * 4),

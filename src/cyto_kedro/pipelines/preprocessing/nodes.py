@@ -14,18 +14,21 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.algorithms.preprocessing.chain import (
     apply_chain,
     chain_halo,
     estimate_chain,
     trim,
 )
+from cyto_kedro.algorithms.preprocessing.channels import Combine
 from cyto_kedro.algorithms.preprocessing.effects import (
     draw_effects,
     effect_table,
     shift_table,
     step_effects,
 )
+from cyto_kedro.algorithms.preprocessing.registration import ChannelOffset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.images import Image, Picture
@@ -52,7 +55,7 @@ def estimate_preprocessing(
     InputError
         If a reference image is neither of the film's size nor, viewed as the film is, of it.
     """
-    steps = preprocessing.steps()
+    steps, _ = steps_of(preprocessing, manifest, group["fov"])
     names = {name for step in steps for name in step.references}
     shown = {"reference": _references(names, reference_images, group["fov"], manifest)}
 
@@ -66,6 +69,47 @@ def estimate_preprocessing(
         for warning in state.get("warnings", ()):
             log.warning("field %s, %s: %s", group["fov"], type(step).__name__, warning)
     return {"states": states}
+
+
+def steps_of(preprocessing: Preprocessing, manifest: Manifest, fov: str) -> tuple[list[Step], int]:
+    """The steps for one field, and how many of them serve measurement too.
+
+    Steps leave out the channels that the field was filmed without.
+
+    Raises
+    ------
+    InputError
+        If drift is to be estimated on such a channel.
+    """
+    lacking = set(manifest.fovs[fov].lacking)
+    if not lacking:
+        return preprocessing.steps(), len(preprocessing.measurement)
+    shown = [channel for channel in manifest.channels if channel not in lacking]
+    found: list[Step] = []
+    n_safe = 0
+    for number, step in enumerate(preprocessing.steps()):
+        name = type(step).__name__
+        estimated_on = getattr(step, "channel", None)
+        if estimated_on in lacking:
+            raise InputError(
+                f"field {fov!r} was filmed without the channel {estimated_on!r}, on which {name} is "
+                "estimated: name another channel there, or exclude the field"
+            )
+        if getattr(step, "source", None) in lacking:
+            continue  # no light leaks from a dye that is not there
+        if not isinstance(step, Combine) and not (
+            isinstance(step, ChannelOffset) and not step.channels
+        ):
+            kept = (
+                shown if step.channels is None else [c for c in step.channels if c not in lacking]
+            )
+            if not kept:
+                continue
+            step = step.model_copy(update={"channels": list(kept)})
+        shown += step.makes
+        found.append(step)
+        n_safe += number < len(preprocessing.measurement)
+    return found, n_safe
 
 
 def _references(
@@ -133,8 +177,8 @@ def apply_preprocessing(
         ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from several
         channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them apart.
     """
-    steps, states = preprocessing.steps(), preprocessing_state["states"]
-    n_safe, halo = len(preprocessing.measurement), chain_halo(steps)
+    steps, n_safe = steps_of(preprocessing, manifest, group["fov"])
+    states, halo = preprocessing_state["states"], chain_halo(steps)
     block, n_frames = block_of(group, manifest), manifest.fovs[group["fov"]].n_frames
     measured: dict[str, list[np.ndarray]] = {channel: [] for channel in manifest.channels}
     segmented: dict[str, list[np.ndarray]] = {population: [] for population in manifest.sources}
@@ -195,7 +239,8 @@ def show_preprocessing(
     """
     fov = group["fov"]
     film = manifest.fovs[fov]
-    steps, states = preprocessing.steps(), preprocessing_state["states"]
+    steps, _ = steps_of(preprocessing, manifest, fov)
+    states = preprocessing_state["states"]
 
     def open_frames(start: int, stop: int) -> dict[str, Any]:
         return _frames(raw_images, manifest, fov, start, stop)

@@ -45,7 +45,7 @@ def tabulate_results(
         "steps": join(steps.values(), schemas.Steps),
         "contacts": contacts,
     }
-    results = PyCytoResults()(data)["dataframe"]
+    results = PyCytoResults()(data)["results"]
     return results, for_csv(results)
 
 
@@ -115,7 +115,6 @@ def summarise(
     motility: Partitions,
     bouts: Partitions,
     fates: Partitions,
-    deaths: Partitions,
     kills: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -126,7 +125,6 @@ def summarise(
         "motility": motility,
         "bouts": bouts,
         "fates": fates,
-        "deaths": deaths,
         "kills": kills,
     }
     found = Summary()(assay(fields, frames, parts, manifest))

@@ -53,7 +53,6 @@ def create_pipeline() -> Pipeline:
                     "motility",
                     "bouts",
                     "fates",
-                    "deaths",
                     "kills",
                     "manifest",
                 ],

@@ -38,7 +38,8 @@ def segment(
         image = {name: image[:, number] for number, name in enumerate(names)}
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     used = manifest.fovs[group["fov"]].used_in(block)
-    if not used:
+    lacking = set(manifest.fovs[group["fov"]].lacking)
+    if not used or lacking.intersection(manifest.sources[group["population"]]):
         return np.zeros(shape, np.uint32)
     if len(used) < len(block):
         image = _cut(image, used, slice(None), slice(None))

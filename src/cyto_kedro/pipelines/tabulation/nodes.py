@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.preprocessing.registration import filmed_yx
@@ -33,6 +34,14 @@ def measure_cells(
     filmed = filmed_yx(registration, frames_of, where["shape"])
     data = {**where, "label": labels, "image": image, "filmed_yx": filmed}
     table = features.make()(data)["cells"]
+    for channel in manifest.fovs[group["fov"]].lacking:  # not filmed is not dark
+        others = tuple(f"{name}_" for name in manifest.channels if name.startswith(f"{channel}_"))
+        unknown = [
+            name
+            for name in table.columns
+            if name.startswith(f"{channel}_") and not (others and name.startswith(others))
+        ]
+        table[unknown] = np.nan
     for step in steps.made():
         before = len(table)
         table = step({**data, "cells": table})["cells"]

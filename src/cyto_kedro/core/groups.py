@@ -1,0 +1,166 @@
+"""What tables are grouped by: condition and replicate (sample sheet), role (assay), time unit.
+
+The one join of a field's condition and replicate that every stage uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.schemas import ROLES
+
+NO_CONDITION = "(no condition)"
+
+
+def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd.DataFrame:
+    """Add the columns `condition` and `replicate` (texts) to `table` by its `fov`: see `design`.
+
+    Without a sheet all fields are of ``(no condition)``, each its own replicate.
+
+    Raises
+    ------
+    InputError
+        If a fov of `table` is not in the sheet, or stands in it twice.
+    """
+    if sample_sheet is None or "fov" not in sample_sheet.columns:
+        sample_sheet = pd.DataFrame({"fov": table["fov"].unique()})
+    return of_design(table, design(sample_sheet)).drop(columns="cluster")
+
+
+def design(
+    fields: pd.DataFrame,
+    condition: str = "condition",
+    replicate: str = "replicate",
+    paired: bool | None = None,
+) -> pd.DataFrame:
+    """Condition and replicate of every field, in the order of `fields`.
+
+    Parameters
+    ----------
+    fields
+        `schemas.Fields` with the columns of the sample sheet.
+    condition, replicate
+        Columns of the sample sheet: what is compared (condition, dose, ...), and what was done
+        independently of each other (replicate, donor, plate, ...).
+    paired
+        False: replicates of one name in two conditions have nothing in common. Otherwise they are
+        one cluster, which is right too where the name means nothing (it costs some certainty).
+
+    Returns
+    -------
+    pandas.DataFrame
+        `fov`, `condition`, `replicate`, `cluster` (texts), `control` (bool). A blank condition is
+        ``(no condition)``; a blank replicate is the field itself.
+
+    Raises
+    ------
+    ConfigError
+        If a column that was asked for is not in the sheet.
+    """
+    for key, name, usual in (
+        ("condition", condition, "condition"),
+        ("replicate", replicate, "replicate"),
+    ):
+        if name not in fields.columns and name != usual:
+            columns = [str(each) for each in fields.columns]
+            raise ConfigError(
+                f"comparison.{key}: {unknown('column of the sample sheet', name, columns)} Without "
+                "it fields cannot be put into groups"
+            )
+    fov = fields["fov"].astype(str)
+    table = pd.DataFrame({"fov": fov, "condition": _texts(fields, condition)})
+    table["condition"] = table["condition"].fillna(NO_CONDITION)
+    table["replicate"] = _texts(fields, replicate).fillna(fov)
+    alone = _escaped(table["condition"]) + "/" + _escaped(table["replicate"])
+    table["cluster"] = alone if paired is False else table["replicate"]
+    control = fields["control"] if "control" in fields.columns else False
+    return table.assign(control=np.asarray(control, dtype=bool)).reset_index(drop=True)
+
+
+def _texts(fields: pd.DataFrame, name: str) -> pd.Series:
+    """A column as texts, null where it is blank or not there."""
+    if name not in fields.columns:
+        return pd.Series(None, index=fields.index, dtype=object)
+    value = fields[name]
+    if pd.api.types.is_float_dtype(value):  # a dose is called 5, not 5.0
+        text = value.map("{:.15g}".format).astype(object)
+    else:
+        text = value.astype(str).str.strip().astype(object)
+    return text.where(value.notna() & (text != ""))
+
+
+def _escaped(text: pd.Series) -> pd.Series:
+    """`text` in which no "/" stands alone, so that two texts joined by one are told apart."""
+    return text.str.replace("\\", "\\\\", regex=False).str.replace("/", "\\/", regex=False)
+
+
+def of_design(table: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
+    """Add `condition`, `replicate` and `cluster` to `table` by its `fov`.
+
+    Raises
+    ------
+    InputError
+        If a field of the table is not in `design`.
+    """
+    missing = sorted(set(table["fov"]) - set(design["fov"]))
+    if missing:
+        raise InputError(
+            f"sample sheet: field {missing[0]!r} has no row (listed: "
+            f"{', '.join(map(str, design['fov']))}), so its condition is unknown; add one"
+        )
+    twice = design.loc[design["fov"].duplicated(), "fov"]
+    if len(twice):
+        raise InputError(
+            f"sample sheet: fov {twice.iloc[0]!r} has several rows, so its condition is not "
+            "one; keep one row per fov"
+        )
+    table = table.drop(columns=["condition", "replicate", "cluster"], errors="ignore")
+    return table.merge(design[["fov", "condition", "replicate", "cluster"]], on="fov", how="left")
+
+
+def condition_order(sample_sheet: pd.DataFrame | None, present: pd.Series) -> list[str]:
+    """The conditions in `present`, in the order of the sample sheet."""
+    here = [str(name) for name in pd.unique(present)]
+    if sample_sheet is None or "condition" not in sample_sheet.columns:
+        return sorted(here)
+    listed = [str(name) for name in pd.unique(sample_sheet["condition"].dropna())]
+    return [name for name in listed if name in here] + sorted(set(here) - set(listed))
+
+
+def of_role(roles: Mapping[str, str], role: str) -> list[str]:
+    """The populations with `role`, in the order declared.
+
+    Raises
+    ------
+    ConfigError
+        If any population has a role that does not exist.
+    """
+    for population, given in roles.items():
+        if given not in ROLES:
+            raise ConfigError(f"population {population!r}: {unknown('role', given, ROLES)}")
+    return [population for population, given in roles.items() if given == role]
+
+
+def known(*columns: pd.Series) -> bool:
+    """Whether no value is null: one uncalibrated field puts the whole figure in px or frames."""
+    return all(not bool(column.isna().any()) for column in columns)
+
+
+def any_known(column: pd.Series) -> bool:
+    """Whether any value is there, or none is asked for.
+
+    Where some fields have times (or sizes), those without are left out and said
+    (`summary.quality_warnings`); they do not put the others in frames.
+    """
+    return len(column) == 0 or bool(column.notna().any())
+
+
+def between(bouts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
+    """Rows of a pair table (`Contacts`, `Bouts`) that join an effector and a target."""
+    a, b = bouts["population_a"].map(roles), bouts["population_b"].map(roles)
+    crossed = ((a == "effector") & (b == "target")) | ((a == "target") & (b == "effector"))
+    return bouts[np.asarray(crossed, dtype=bool)]

@@ -1,0 +1,111 @@
+"""Which times a film shows of its cells and contacts: time at risk, time alive, time in contact.
+
+Estimates from them are `core.survival`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from cyto_kedro.core.clock import PAUSE
+from cyto_kedro.core.groups import any_known, between, of_role
+
+
+def target_intervals(fates: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
+    """The time each target was watched alive (`watched`), and the unit (``min``, or ``frames``)."""
+    return watched(fates[fates["population"].isin(of_role(roles, "target"))])
+
+
+def contact_intervals(bouts: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
+    """How long each contact of an effector and a target lasted, and the unit.
+
+    A contact already under way when first seen is left out: how long it had lasted is unknown,
+    and long ones are more often met so. One still going when last seen is censored. Returns
+    columns fov, duration, event.
+    """
+    mine = between(bouts, roles)
+    mine = mine[~mine["censored_start"]]
+    unit = "min" if any_known(mine["duration_min"]) else "frames"
+    if unit == "min":
+        mine = mine[mine["duration_min"].notna()]
+    duration = mine["duration_min"] if unit == "min" else mine["n_frames"]
+    table = mine[["fov"]].assign(
+        duration=duration.astype(float), event=~mine["censored_end"].astype(bool)
+    )
+    return table.reset_index(drop=True), unit
+
+
+def watched(fates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The time each cell was watched alive, and the unit (``min``, or ``frames``).
+
+    Cells dead at first sight are left out (their death was not observed), and so are those seen
+    once, which were never at risk. Fields without times are left out where others have them; where
+    none has, all are in frames. Returns columns fov, population, track_id, entry, leave, event,
+    end_reason.
+    """
+    mine = fates[~fates["dead_at_first_sight"]]
+    if any_known(fates["entry_min"]):
+        mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]
+        unit, entry, leave = "min", mine["entry_min"], mine["exit_min"]
+    else:
+        unit, entry = "frames", mine["first_frame"].astype(float)
+        death = mine["death_frame"].astype("Float64").fillna(mine["last_frame"])
+        leave = death.where(mine["died"], mine["last_frame"]).astype(float)
+    table = mine[["fov", "population", "track_id", "end_reason"]].assign(
+        entry=entry.astype(float), leave=leave.astype(float), event=mine["died"].astype(bool)
+    )
+    return table[table["leave"] > table["entry"]].reset_index(drop=True), unit
+
+
+def effector_hours(
+    points: pd.DataFrame,
+    frames: pd.DataFrame,
+    effectors: list[str],
+    fates: pd.DataFrame | None = None,
+) -> dict[str, float]:
+    """Hours that effectors were watched alive, by fov; null where frame times are unknown.
+
+    The number of tracked, living effectors in each frame, integrated over time by the trapezoid
+    rule; frames excluded by the sample sheet are skipped, and a pause of the film (`core.clock`)
+    stands for one frame interval.
+
+    Parameters
+    ----------
+    points
+        `schemas.TrackPoints`; where it has a column ``dead``, dead points do not count.
+    frames
+        `schemas.Frames`.
+    effectors
+        Populations that count.
+    fates
+        `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight.
+    """
+    mine = while_alive(points[points["population"].isin(effectors)], fates)
+    seen = mine.groupby(["fov", "frame"]).size()
+    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
+    number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
+    used = used.assign(number=number.to_numpy(dtype=float))
+    before = used.groupby("fov")[["time_s", "number", "frame"]].shift()
+    passed = used["time_s"] - before["time_s"]
+    interval = (passed / (used["frame"] - before["frame"])).groupby(used["fov"])
+    usual = interval.transform("median") * (used["frame"] - before["frame"])
+    passed = passed.where(~(passed > PAUSE * usual), usual)
+    area = passed * (used["number"] + before["number"]) / 2
+    hours = area.groupby(used["fov"]).sum(min_count=1) / 3600.0
+    return {str(fov): float(value) for fov, value in hours.items()}
+
+
+def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:
+    """Track points of cells that live: before their death (`effector_hours`)."""
+    if "dead" in points.columns:
+        points = points[~points["dead"].fillna(False).astype(bool)]
+    if fates is None or not len(fates):
+        return points
+    gone = fates[fates["died"] | fates["dead_at_first_sight"]]
+    end = gone["death_frame"].astype("Float64").where(gone["died"], -1.0)
+    key = ["fov", "population", "track_id"]
+    ends = gone[key].assign(end=end.astype(float))
+    end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
+    return points[~(points["frame"].to_numpy() >= end_frame)]
