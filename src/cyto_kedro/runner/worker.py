@@ -31,9 +31,8 @@ from kedro.io import MemoryDataset
 from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
-from cyto_kedro.console import expected
 from cyto_kedro.currency import group_of
-from cyto_kedro.errors import ConfigError, GroupsFailedError
+from cyto_kedro.errors import ConfigError, CytoError, GroupsFailedError
 from cyto_kedro.kedro_private import open_catalog, with_func
 from cyto_kedro.lift import is_lifted, restrict, spec_of
 from cyto_kedro.runner.graph import groups_of
@@ -236,7 +235,7 @@ def run_groups(
                     fail(group, each)
                 error = None
             except Exception as other:
-                log.error("%s: %s", node.name, other, exc_info=expected(other) is None)
+                log.error("%s: %s", node.name, other, exc_info=not isinstance(other, CytoError))
                 error = other
                 if recorder.saving is not None:
                     fail(recorder.saving, other)
