@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.viability import MarkerThreshold
+from cyto_kedro.algorithms.contacts.viability import Dyes, MarkerThreshold
 from cyto_kedro.errors import InputError
 
 
@@ -121,7 +121,7 @@ def test_ordinary_cases_and_bad_input():
         assert len(viability) == len(signal) and not viability["dead"].any()
     with pytest.raises(InputError, match=r"frame 0, label 2: Dead_median is nan"):
         run([1.0, np.nan])
-    with pytest.raises(InputError, match=r"'PI_median'.*Valid: Dead_median"):
+    with pytest.raises(InputError, match=r"'PI_median'.*There: Dead_median"):
         MarkerThreshold()({"dataframe": cells_of([1.0]), "marker": "PI"})
     with pytest.raises(InputError, match="marker"):
         MarkerThreshold()({"dataframe": cells_of([1.0])})
@@ -156,3 +156,36 @@ def test_real_stills_split_where_their_signals_do(shared_data: Path):
         assert clear.sum() >= len(medians) - 3
         viability, _ = run(medians)
         assert viability["dead"][clear].tolist() == (medians >= high)[clear].tolist(), stem
+
+
+def field_of(rng, n_living, n_dead=0, background=100.0, noise=5.0):
+    living = rng.normal(background, noise, n_living)
+    return cells_of(np.append(living, background + 400 * rng.lognormal(0, 0.4, n_dead)))
+
+
+@pytest.mark.parametrize(
+    ("others", "apart"),
+    [
+        ({"background": 400.0}, True),  # another exposure: all of 53 living cells would be dead
+        ({"background": 180.0}, True),
+        ({"background": 104.0}, False),  # within the noise
+        ({"background": 20.0, "noise": 2.0}, True),
+        ({"n_living": 2, "n_dead": 51}, False),  # all dead, as a control is: they are not alike
+        ({"n_living": 8, "n_dead": 45}, False),
+        ({"n_living": 30, "n_dead": 23}, False),
+    ],
+)
+def test_fields_of_another_background_are_judged_apart_and_dead_ones_are_not(others, apart):
+    rng = np.random.default_rng(4)
+    given = {"n_living": 53, **others}
+    fields = {"a": field_of(rng, 60, 6), "b": field_of(rng, **given), "c": field_of(rng, 70)}
+    groups = MarkerThreshold().apart(fields, Dyes(marker="Dead"))
+    expected = [["a", "c"], ["b"]] if apart else [["a", "b", "c"]]
+    assert sorted(sorted(group) for group in groups) == expected
+    for group in groups:
+        pooled = pd.concat([fields[name] for name in group])
+        state = MarkerThreshold().estimate(pooled, marker="Dead")
+        for name in group:
+            dead = MarkerThreshold()(cells=fields[name], marker="Dead", state=state)["viability"]
+            true = given.get("n_dead", 0) if name == "b" else {"a": 6, "c": 0}[name]
+            assert dead["dead"].sum() == true

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple, TypedDict
 
@@ -17,6 +18,8 @@ from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, run_ids, size, starts_of
 from cyto_kedro.core.units import Duration, Length
 from cyto_kedro.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 class Series(NamedTuple):
@@ -119,6 +122,7 @@ class DeathCaller(Algorithm):
         self, series: Series, points: pd.DataFrame, tracks: pd.DataFrame, clock: Clock
     ) -> Called:
         died, first_sight, death, last_alive = self.judge(series, len(tracks), clock)
+        _warn(tracks, first_sight)
         seen_alive = np.bincount(series.row, series.alive > 0.5, minlength=len(tracks)) > 0
         bodies = find_bodies(
             points,
@@ -171,6 +175,21 @@ class DeathCaller(Algorithm):
             return Bodies(self.body_reach.um, "um", gap, clock if timed else None)
         reach = self.body_reach.in_px("body_reach", None)
         return Bodies(reach, "px", gap, clock if timed else None)
+
+
+def _warn(tracks: pd.DataFrame, first_sight: np.ndarray) -> None:
+    """Say so where most tracks of a population are dead from the first: that is rarely true."""
+    for name, dead in pd.Series(first_sight).groupby(tracks["population"].to_numpy(object)):
+        if dead.mean() > 0.5:
+            log.warning(
+                "field %s, %s: %d of %d tracks are dead at first sight, so nothing is told of them. "
+                "Is this field filmed as the others are, and does the death marker stain none but "
+                "the dead of this population? contacts.viability says what is called dead.",
+                tracks["fov"].iloc[0],
+                name,
+                dead.sum(),
+                len(dead),
+            )
 
 
 class HysteresisDeaths(DeathCaller):

@@ -26,6 +26,8 @@ _SPLIT = 0.8
 # least gain of log likelihood per cell, doubled, to split off a compact low group: below 0 for a
 # normal distribution, 0 for a flat one
 _GAIN = 0.2
+_FEW = 20  # cells of a field from which its background can be told
+_ALIKE = 0.15  # noise over what a background is off by, up to which all cells are off alike
 _AT_BACKGROUND = np.log(999)  # logit of alive_probability 0.999
 
 
@@ -84,6 +86,10 @@ class ViabilityCaller(Algorithm):
     ) -> dict[str, Any]:
         """What living cells look like; arguments as those of ``run``."""
         return self.learn(cells, Dyes(marker, markers or {}, sources), controls or {})
+
+    def apart(self, by_field: Mapping[str, pd.DataFrame], dyes: Dyes) -> list[list[str]]:
+        """Fields that can share an estimate, group by group, the largest first."""
+        return [list(by_field)]
 
     def run(
         self,
@@ -214,6 +220,36 @@ class MarkerThreshold(ViabilityCaller):
             "n_cells": len(signal),
             "n_dead": int((signal > threshold).sum()),
         }
+
+    def apart(self, by_field: Mapping[str, pd.DataFrame], dyes: Dyes) -> list[list[str]]:
+        """Fields whose living cells are as bright in the marker, the largest group first.
+
+        A field's background and noise are those of its own cells. It stands apart where its
+        background is off by more than `k_noise` times the larger noise, and that is no death: the
+        dead are never darker than the living, nor are they alike. So a darker field stands apart,
+        and a brighter one whose noise is at most 0.15 of the difference.
+        """
+        level = {}
+        for name, cells in by_field.items():
+            living = _background(self._signal(cells, dyes)) if len(cells) >= _FEW else ()
+            if len(living):
+                middle = float(np.median(living))
+                level[name] = middle, _noise(np.asarray(living), middle), len(cells)
+        groups: list[list[str]] = []
+        for name in sorted(level, key=lambda each: (-level[each][2], each)):
+            here, noise, _ = level[name]
+            for group in groups:
+                there, other, _ = level[group[0]]
+                off = here - there
+                brighter = noise if off > 0 else other
+                if abs(off) <= self.k_noise * max(noise, other) or brighter > _ALIKE * abs(off):
+                    group.append(name)
+                    break
+            else:
+                groups.append([name])
+        groups = groups or [[]]
+        groups[0] += [name for name in by_field if name not in level]  # too few cells to tell
+        return sorted(groups, key=lambda group: -sum(len(by_field[name]) for name in group))
 
     def _signal(self, cells: pd.DataFrame, dyes: Dyes) -> np.ndarray:
         """(n,) what rises with death."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.viability import ViabilityCaller
+from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
@@ -16,6 +17,8 @@ from cyto_kedro.pipelines.common import Group, join
 
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
+log = logging.getLogger(__name__)
+
 _SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
 
 
@@ -26,11 +29,12 @@ def estimate_viability(
     manifest: Manifest,
     viability: ContactsSpec,
 ) -> dict[str, Any]:
-    """What living cells of one population look like in the death marker, per plate.
+    """What living cells of one population look like in the death marker, by field.
 
     One state for all fields of a plate (the sample sheet's column ``plate``; all fields without
     one), so that a control without any death is judged by the same threshold as the others. Fields
-    of another plate may have been filmed with another exposure.
+    of another plate may have been filmed with another exposure, and so may fields of one: those in
+    which all living cells are brighter or darker are estimated apart, and that is said.
     """
     columns = [*_SHAPE, *_measured(manifest, group["population"])]
     algorithm = _caller(viability)
@@ -39,9 +43,22 @@ def estimate_viability(
         tables = (cells[key] for key in cells if key[0] in set(fovs))
         narrow = [table[[name for name in columns if name in table]] for table in tables]
         pooled = join(narrow, schemas.Cells)
-        states[str(plate)] = algorithm.estimate(
-            pooled, controls=_controls(pooled, fields), **_dyes(manifest, group["population"])
-        )
+        dyes = _dyes(manifest, group["population"])
+        by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
+        groups = algorithm.apart(by_field, Dyes(**dyes))
+        for names in groups:
+            own = join([pooled[pooled["fov"].isin(names)]], schemas.Cells)
+            state = algorithm.estimate(own, controls=_controls(own, fields), **dyes)
+            states |= {fov: state | {"estimated_apart": names != groups[0]} for fov in names}
+        if len(groups) > 1:
+            log.warning(
+                "%s%s: living cells differ in the death marker between fields, by more than noise "
+                "(another exposure, staining or background?). Who is dead is judged apart in %s and "
+                "in the others. Name plates in the sample sheet's column `plate` if that is meant.",
+                group["population"],
+                f", plate {plate!r}" if plate else "",
+                "; ".join(", ".join(names) for names in groups[1:]),
+            )
     return states
 
 
@@ -97,6 +114,6 @@ def assess_viability(
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
-    state = viability_state[plates(fields)["plate"].iloc[0]]
+    state = viability_state[group["fov"]]
     data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
     return _caller(viability)(data)["viability"]
