@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ PAGE = (ROOT / "docs" / "own_algorithm.md").read_text(encoding="utf-8")
 MODULE = "cyto_kedro.algorithms.segmentation.bright"
 
 
-def snippet(start: str) -> str:
-    found = re.search(rf"^```\w+[^\n]*\n({start}.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    assert found is not None, f"own_algorithm.md shows no {start}"
+def snippet(start: str, page: str = PAGE) -> str:
+    found = re.search(rf"^```\w+[^\n]*\n({start}.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert found is not None, f"the page shows no {start}"
     return found[1]
 
 
@@ -43,7 +44,7 @@ def test_its_example_and_its_test_pass(bright: ModuleType) -> None:
     assert doctest.testmod(bright).attempted == 3
     assert doctest.testmod(bright).failed == 0
     test: dict[str, object] = {}
-    exec(snippet("import numpy as np\nfrom cyto"), test)
+    exec(snippet("import numpy as np\n\nfrom cyto"), test)
     run = [value for name, value in test.items() if name.startswith("test_")]
     assert len(run) == 1
     run[0]()  # type: ignore[operator]
@@ -68,6 +69,18 @@ def test_it_finds_cells_in_the_sample_by_hand(
     )
     assert made["label"].dtype == np.uint32
     assert made["label"].max() > 5
+
+
+def test_the_algorithms_by_hand_find_what_the_page_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "by_hand.md").read_text(encoding="utf-8")
+    lines = snippet("import pandas", text)
+    assert len(lines.split("film = ")[1].splitlines()) < 15
+    monkeypatch.chdir(ROOT)
+    made: dict[str, Any] = {}
+    exec(lines, made)
+    assert len(made["deaths"]) == 7
+    pairs = made["bouts"].groupby(["population_a", "population_b"]).size()
+    assert f"{pairs['TCell', 'CancerCell']} bouts of T cells with cancer cells" in text
 
 
 def test_columns_that_the_first_page_reads_exist() -> None:

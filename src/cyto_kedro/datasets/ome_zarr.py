@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cyto_kedro.datasets.tiff_header import UNREADABLE, arrange
+from cyto_kedro.datasets.tiff_header import UNREADABLE, arrange, check_kind
 from cyto_kedro.datasets.tiff_info import multiples, square
 from cyto_kedro.datasets.zarr_chunks import check_chunks
 from cyto_kedro.errors import InputError
@@ -156,6 +156,7 @@ def _read_header(
     level = scales["datasets"][0]
     array = group[prefix + level["path"]]
     sizes, dtype = array.shape, np.dtype(array.dtype)
+    check_kind(dtype, location)
     described = [a if isinstance(a, dict) else {"name": a} for a in scales.get("axes", "tczyx")]
     axes = "".join(axis["name"].upper() for axis in described)
     scale = _scale(level, len(axes)) * _scale(scales, len(axes))

@@ -162,6 +162,7 @@ def _header(
     n_t, n_c, n_z = order.shape
     height, width = (sizes[axes.index(axis)] for axis in "YX")
     dtype = np.dtype(series.dtype)
+    check_kind(dtype, location)
     pages = list(series.pages)
     start, plane_bytes = series.dataoffset or 0, height * width * dtype.itemsize
     per_page = sizes[axes.index("S")] if "S" in axes else 1
@@ -201,6 +202,15 @@ def _header(
         segment_rows=first.chunks[0] if pieces else height,
         n_z=n_z,
     )
+
+
+def check_kind(dtype: np.dtype[Any], location: str) -> None:
+    """Raise unless pixels of `dtype` are grey levels."""
+    if dtype.kind not in "uifb":
+        raise InputError(
+            f"{location} has pixels of type {dtype}, which are no grey levels; save it as 8 or 16 bits, "
+            "or as 32-bit float"
+        )
 
 
 def arrange(

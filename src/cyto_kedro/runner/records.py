@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cyto_kedro.errors import ConfigError
+
 Kind = Literal["code", "memory", "storage"]
 
 
@@ -28,6 +30,7 @@ class TaskFile(BaseModel):
     attempt: int
     asked: dict[str, Any]
     batches: tuple[tuple[dict[str, str], ...], ...]
+    places: tuple[str, ...] = ()  # where its node writes
 
 
 class GroupRecord(BaseModel):
@@ -58,6 +61,24 @@ class BatchRecord(BaseModel):
     start_s: float | None = Field(default=None, description="process start to the node's start")
     peak_mb: float | None = None
     groups: tuple[GroupRecord, ...]
+
+
+def read_task(path: Path) -> TaskFile:
+    """The task file at `path`.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is torn.
+    """
+    try:
+        return TaskFile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"the task file {path} cannot be read, so its partitions are not known ({text}): give the "
+            "command of the run again, which makes what is missing"
+        ) from error
 
 
 def write_json(path: Path, text: str) -> None:

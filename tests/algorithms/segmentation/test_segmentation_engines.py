@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 from skimage import measure
 
 from cyto_kedro.algorithms.segmentation import cellpose, stardist
@@ -101,7 +102,9 @@ def test_one_class_serves_both_versions_of_cellpose(
     image = {"Cells": film, "Nuclei": film[:, ::-1]}
 
     def found(length: int, **args: object) -> np.ndarray:
-        algorithm = build("segmentation", "CellPose", {"model": "m", "gpu": False, **args})
+        algorithm = build(
+            "segmentation", "CellPose", {"model": "m", "gpu": False, "min_contrast": 0, **args}
+        )
         parts = []
         for start in range(0, 5, length):
             part = {name: each[start : start + length] for name, each in image.items()}
@@ -172,7 +175,9 @@ def test_noise_is_smoothed_before_a_frame_is_shrunk(
     noise = np.random.default_rng(0).normal(size=(1, 256, 256)).astype(np.float32)
 
     def spread(**more: object) -> float:
-        build("segmentation", name, {"model": "m", **args, **more})({"image": noise})
+        build("segmentation", name, {"model": "m", "min_contrast": 0, **args, **more})(
+            {"image": noise}
+        )
         seen = threshold.seen[-1]
         return float(seen[0, ..., 0].std() if seen.ndim == 4 else seen.std())
 
@@ -182,6 +187,29 @@ def test_noise_is_smoothed_before_a_frame_is_shrunk(
     assert as_it_is / shrunk == pytest.approx(2 * 1.5 * np.sqrt(np.pi), rel=0.05)
     assert spread(diameter_px=17 * 4, antialias=False) == as_it_is
     assert spread(diameter_px=8) == as_it_is  # enlarged
+
+
+@pytest.mark.parametrize("name", ["CellPose", "StarDist"])
+def test_what_does_not_stand_out_of_the_noise_is_no_cell(name: str, threshold: Threshold) -> None:
+    """The network sees cells in noise; true ones, a third as high as it, stand out all the same."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:160, :160]
+    noise = 8 * ndi.gaussian_filter(rng.normal(0, 1, (3, 160, 160)), (0, 2, 2))
+    film = (100 + noise).astype(np.float32)
+    centres = [(40, 40), (40, 120), (120, 40), (120, 120)]
+    cells = np.logical_or.reduce([np.hypot(y - cy, x - cx) < 9 for cy, cx in centres])
+    film[1] += 12 * ndi.gaussian_filter(cells.astype(float), 1)
+    film[2] = 100 + rng.normal(0, 8, (160, 160))
+
+    def found(**args: float) -> np.ndarray:
+        return build("segmentation", name, {"model": "m", **args})({"image": film})["label"]
+
+    invented = found(min_contrast=0)
+    assert invented[0].max() > 8 and invented[2].max() > 8
+    label = found()
+    assert not label[0].any() and not label[2].any()
+    assert {int(label[1][at]) > 0 for at in centres} == {True}
+    assert label[1].max() == 4
 
 
 def test_a_second_look_finds_cells_that_bright_ones_hide(threshold: Threshold) -> None:
@@ -287,6 +315,9 @@ def test_cellpose_on_real_nuclei(
     np.testing.assert_array_equal(dark[0], label[1])
     bright = both({"image": {"C": film[1:2], "N": film[1:2]}})["label"]
     assert not np.array_equal(bright[0], label[1])
+    noise = np.random.default_rng(0).normal(100, 3, (2, 256, 256)).astype(np.float32)
+    noise[1] = ndi.gaussian_filter(noise[1] * 9, 2)
+    assert not algorithm({"image": noise})["label"].any()
     # offline, and a file that is no model
     monkeypatch.setattr(models, "MODEL_DIR", tmp_path)
     monkeypatch.setattr(models, "_MODEL_URL", "http://127.0.0.1:9")
@@ -325,6 +356,9 @@ def test_stardist_on_real_nuclei(
     network = StarDist2D(None, name="stardist_dsb2018_nuclei", basedir=folder)
     theirs = network.predict_instances(normalize(image, 1, 99.8), scale=0.5)[0]
     np.testing.assert_array_equal(ours > 0, theirs > 0)
+    noise = np.random.default_rng(0).normal(100, 3, (2, 256, 256)).astype(np.float32)
+    noise[1] = ndi.gaussian_filter(noise[1] * 9, 2)
+    assert not algorithm({"image": noise})["label"].any()
     # offline
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     model = pretrained._MODELS[StarDist2D]["2D_demo"]

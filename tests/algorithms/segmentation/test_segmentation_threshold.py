@@ -15,9 +15,9 @@ from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
+    blob_diameter,
     block_mean,
     flatten,
-    typical_diameter,
 )
 from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
 from cyto_kedro.errors import ConfigError, InputError
@@ -141,9 +141,9 @@ def test_bad_images_are_refused() -> None:
 
 
 @pytest.mark.parametrize("radius", [6, 12, 24])
-def test_typical_diameter(radius: int) -> None:
+def test_blob_diameter(radius: int) -> None:
     image, _ = scene(300, radius, radius * 3)
-    assert typical_diameter([Part(image.astype(np.float32))]) == pytest.approx(2 * radius, rel=0.3)
+    assert blob_diameter([Part(image.astype(np.float32))]) == pytest.approx(2 * radius, rel=0.3)
 
 
 def test_background_of_noise_and_of_cells() -> None:

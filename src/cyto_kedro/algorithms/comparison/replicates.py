@@ -239,7 +239,9 @@ def _of_kills(
             tracks=design["fov"].map(tracks).fillna(0).astype(int),
         )
         for group, one in rows.groupby(GROUP, sort=False):
-            one = one[one["hours"].notna()]  # fields without times have no rate
+            one = one[one["hours"].notna()]  # stills, and fields without times, have no rate
+            if not len(one):
+                continue
             time = one["hours"].sum()
             shown = "attributed deaths over time watched alive"
             yield {

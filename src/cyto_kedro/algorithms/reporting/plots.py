@@ -69,7 +69,11 @@ def by_parts(given: pd.DataFrame | Iterable[pd.DataFrame] | None) -> Iterable[pd
 
 
 def short(name: str, width: int = 16) -> str:
-    """`name` in at most `width` characters, its middle left out: names often differ at the end."""
+    """`name` in at most `width` characters, its middle left out: names often differ at the end.
+
+    A space is put before a first "_", since matplotlib leaves such names out of legends.
+    """
+    name = f" {name}" if name.startswith("_") else name
     if len(name) <= width:
         return name
     tail = (width - 1) // 2

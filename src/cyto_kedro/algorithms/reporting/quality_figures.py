@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.reporting.plots import Drawn, in_words, pictures, wrap
+from cyto_kedro.algorithms.reporting.plots import Drawn, in_words, pictures, short, wrap
 from cyto_kedro.core.style import PALETTE, colours, figure, styled
 from cyto_kedro.schemas import Quality, TableOf, or_empty
 
@@ -61,7 +61,7 @@ def draw_quality(quality: pd.DataFrame) -> Figure:
                         one["frame"],
                         one[column] * factor,
                         color=hues[fov],
-                        label=fov,
+                        label=short(fov, 28),
                         clip_on=False,
                         **look,
                     )

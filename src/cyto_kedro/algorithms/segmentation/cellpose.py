@@ -23,6 +23,7 @@ from cyto_kedro.algorithms.segmentation.frames import (
     one_channel,
     within_filmed,
 )
+from cyto_kedro.algorithms.segmentation.standing_out import standing_out
 from cyto_kedro.core.contract import Image, Images, Stack
 from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
@@ -108,7 +109,8 @@ class CellPose(Algorithm):
     lets the noise of single pixels through (OpenCV's INTER_LINEAR). `antialias` smooths them before,
     by ``(factor - 1) / 2`` pixels (the sigma of scikit-image's `resize`). One scale for all cells
     hides the dim ones: a further look is at what the earlier ones left, scaled by its own
-    percentiles. With ``antialias=False, looks=1`` labels are those of ``CellposeModel.eval``.
+    percentiles. What does not stand out of the noise is no cell (`min_contrast`, see `standing_out`).
+    With ``antialias=False, looks=1, min_contrast=0`` labels are those of ``CellposeModel.eval``.
 
     Examples
     --------
@@ -116,7 +118,7 @@ class CellPose(Algorithm):
     >>> engine(image=film, pixel_size_um=0.65)["label"]  # doctest: +SKIP
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     model: str = Field(
         description="path of a weights file, its name in CELLPOSE_LOCAL_MODELS_PATH, or an official "
@@ -130,6 +132,11 @@ class CellPose(Algorithm):
     )
     flow_threshold: float = Field(default=0.4, ge=0, description="largest error of the flows")
     cellprob_threshold: float = Field(default=0.0, description="lower: more and larger cells")
+    min_contrast: float = Field(
+        default=3.0,
+        ge=0,
+        description="least height of a cell, in sd of the background's noise; 0: any",
+    )
     min_size_px: int = Field(default=15, ge=0, description="smallest cell, pixels")
     antialias: bool = Field(
         default=True, description="smooth frames before they are shrunk to the network's diameter"
@@ -232,7 +239,8 @@ class CellPose(Algorithm):
                 more = self._masks(network, left, diameter)
                 masks = [_joined(*both) for both in zip(masks, more, strict=True)]
             for (index, seen), mask in zip(frames.items(), masks, strict=True):
-                label[index] = renumber(within_filmed(mask, seen[0].own_filmed))
+                shown = within_filmed(mask, seen[0].own_filmed)
+                label[index] = renumber(standing_out(shown, seen, self.min_contrast))
         return {"label": label}
 
     def _masks(self, network: Any, batch: np.ndarray, diameter: float | None) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from cyto_kedro.algorithms.segmentation.scale import (
     flatten,
     flatten_factor,
     pool,
-    typical_diameter,
     wide_factor,
 )
+from cyto_kedro.algorithms.segmentation.size import CellSize, cell_size
 from cyto_kedro.core.contract import Image
 from cyto_kedro.core.units import Area, PositiveArea, PositiveLength, in_px
+
+log = logging.getLogger(__name__)
 
 _COARSE_DIAMETER = 30  # pixels: larger cells may be sought in block means
 _MARGIN = 4.0  # around a tile, in diameters
@@ -74,8 +77,12 @@ class Classical(Algorithm):
         valid: np.ndarray | None = None,
         frame_start: int = 0,
         pixel_size_um: float | None = None,
+        fov: str = "of no name",
     ) -> Labelled:
         """Segment every frame of `image`.
+
+        Where no diameter is given and cells look different in size as blobs and as whole regions, a
+        warning names the field and what is assumed.
 
         Raises
         ------
@@ -89,8 +96,16 @@ class Classical(Algorithm):
         )
         frames = Frames(image, field, corner, valid, frame_start)
         label = np.zeros(frames.shape, np.uint32)
+        doubts: list[tuple[int, CellSize]] = []
         for index in range(len(label)):
-            label[index] = self._frame(frames[index], diameter, smallest, largest)
+            label[index] = self._frame(frames[index], diameter, smallest, largest, doubts)
+        if doubts:
+            number, size = doubts[len(doubts) // 2]
+            log.warning(
+                "field %s, %s: in %d of %d frames it is not clear how wide the cells are. In frame %d "
+                "%s. Look at the masks, or give diameter_um (or diameter_px)",
+                *(fov, type(self).__name__, len(doubts), len(label), number, size.doubt()),
+            )
         return {"label": label}
 
     def _frame(
@@ -99,15 +114,21 @@ class Classical(Algorithm):
         diameter: float | None,
         smallest: float | None,
         largest: float | None,
+        doubts: list[tuple[int, CellSize]],
     ) -> np.ndarray:
         image = frame.part.image
         nothing = np.zeros(image.shape, np.uint32)
         if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
             return nothing
         parts = frame.windows()
-        size = diameter or typical_diameter(parts)
+        size = diameter
         if size is None:
-            return nothing
+            found = cell_size(parts)
+            if found is None:
+                return nothing
+            size = found.diameter
+            if not found.clear:
+                doubts.append((frame.number, found))
         margin = math.ceil(_MARGIN * size)
         wide, tile = frame.with_margin(margin, _grid(size, margin))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest

@@ -54,7 +54,7 @@ def pool(images: Sequence[np.ndarray]) -> np.ndarray:
     return images[0] if len(images) == 1 else np.concatenate([each.ravel() for each in images])
 
 
-def typical_diameter(windows: Sequence[Part]) -> float | None:
+def blob_diameter(windows: Sequence[Part]) -> float | None:
     """Typical diameter in pixels of the bright blobs of `windows`; None if there are none.
 
     Blobs are maxima over space and scale of the scale-normalised Laplacian of Gaussian (Lindeberg

@@ -15,6 +15,7 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
 from cyto_kedro.algorithms.segmentation.frames import Frames, within_filmed
+from cyto_kedro.algorithms.segmentation.standing_out import standing_out
 from cyto_kedro.core.contract import Image
 from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import InputError, MissingExtraError
@@ -79,7 +80,8 @@ class StarDist(Algorithm):
 
     StarDist shrinks frames by linear interpolation, which lets the noise of single pixels through.
     `antialias` smooths them before, by ``(1 / scale - 1) / 2`` pixels (the sigma of scikit-image's
-    `resize`).
+    `resize`). Networks see cells in noise as well: of what they find, that which does not stand out of
+    it is no cell (`min_contrast`, see `standing_out`), so that empty frames stay empty.
 
     Examples
     --------
@@ -87,7 +89,7 @@ class StarDist(Algorithm):
     >>> engine(image=film)["label"]  # doctest: +SKIP
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     model: str = Field(
         description="folder of a model (config.json, weights), the name of one in Keras' cache, or an "
@@ -112,7 +114,11 @@ class StarDist(Algorithm):
         gt=0,
         description="diameter of the nuclei that the model was trained on, pixels",
     )
-
+    min_contrast: float = Field(
+        default=3.0,
+        ge=0,
+        description="least height of a cell, in sd of the background's noise; 0: any",
+    )
     antialias: bool = Field(
         default=True, description="smooth frames before they are shrunk (a scale below 1)"
     )
@@ -175,5 +181,6 @@ class StarDist(Algorithm):
                 scale=None if scale == 1 else scale,
                 show_tile_progress=False,
             )
-            label[index] = renumber(within_filmed(found, seen.own_filmed))
+            shown = within_filmed(found, seen.own_filmed)
+            label[index] = renumber(standing_out(shown, [seen], self.min_contrast))
         return {"label": label}

@@ -87,6 +87,10 @@ def plan_assay(
         planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
         remarks[fov] = [each for channel in channels for each in channel.remarks]
         planned[fov] = planned[fov].model_copy(update={"lacking": tuple(lacking)})
+        if planned[fov].n_frames == 1:
+            said.append(
+                "a still, one frame: no motion, contact time, death or kill can be seen in it"
+            )
         new[fov] = said + [
             f"a control without the channel {channel}: it is analysed for what it has, without "
             f"{', '.join(name for name, p in assay.populations.items() if channel in p.channels)}"
