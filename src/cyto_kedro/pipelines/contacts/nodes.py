@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
-from cyto_kedro.core.contract import TableOf
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
@@ -20,7 +19,6 @@ ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[str, pd.DataFrame]
 log = logging.getLogger(__name__)
 
-CellTable = TableOf[schemas.Cells]
 _SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
 
 
@@ -56,7 +54,7 @@ def estimate_viability(
         by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
         groups = algorithm.apart(by_field, Dyes(**dyes))
         for names in groups:
-            own = cast("CellTable", pooled[pooled["fov"].isin(names)])
+            own = pooled[pooled["fov"].isin(names)]
             state = algorithm.estimate(own, controls=_controls(own, fields), **dyes)
             states |= {fov: state | {"estimated_apart": names != groups[0]} for fov in names}
         if len(groups) > 1:
