@@ -54,7 +54,7 @@ def estimate_viability(
         by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
         groups = algorithm.apart(by_field, Dyes(**dyes))
         for names in groups:
-            own = pooled[pooled["fov"].isin(names)]
+            own = join([pooled[pooled["fov"].isin(names)]], schemas.Cells)
             state = algorithm.estimate(own, controls=_controls(own, fields), **dyes)
             states |= {fov: state | {"estimated_apart": names != groups[0]} for fov in names}
         if len(groups) > 1:
