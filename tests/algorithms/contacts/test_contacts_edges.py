@@ -71,6 +71,18 @@ def test_a_bout_at_the_last_joint_frame_is_cut_there():
         assert bouts["censored_start"].tolist() == [cut], first
 
 
+def test_contact_at_the_last_frame_in_which_both_were_seen_is_cut_though_both_go_on():
+    """The target is seen in 2 to 9 and in 15, the effector in 0 to 12: after 9 nobody can tell."""
+    seen = {"N": range(13), "T": [*range(2, 10), 15]}
+    parts = [points_of(frames, EVEN, ((name, 1),)) for name, frames in seen.items()]
+    points = pd.concat(parts, ignore_index=True)
+    for last, cut in ((9, True), (8, False)):
+        contacts = contacts_of(range(5, last + 1), EVEN)
+        bouts = Bouts()(contacts=contacts, track_points=points, n_frames=20)["bouts"]
+        assert bouts["censored_end"].tolist() == [cut]
+        assert bouts["end_cause"].tolist() == ["unseen" if cut else "seen"]
+
+
 @pytest.mark.parametrize("mode", ["unknown", "apart", "break"])
 @pytest.mark.parametrize(
     ("limit", "time", "apart", "joined"),
