@@ -27,7 +27,8 @@ summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
  overflow-wrap:break-word;max-width:30rem}
-thead th.n{min-width:4.4rem}td.n{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+thead th.n{min-width:4.4rem}td.n{white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 thead th{border-bottom:2px solid var(--ink)}
 figure{margin:1.2rem 0 2rem;min-width:0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,40rem),1fr));gap:0 2.5rem}
