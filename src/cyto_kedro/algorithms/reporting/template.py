@@ -20,6 +20,8 @@ p,figcaption{max-width:44rem}
 .card dl{display:grid;grid-template-columns:1fr auto;gap:.1rem .8rem;margin:0}
 .card dt{color:var(--soft)}.card dd{margin:0;text-align:right;font-weight:600;
  font-variant-numeric:tabular-nums}
+.card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
+summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
@@ -90,7 +92,8 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 <div class="cards">
 {%- for card in cards %}
 <div class="card" style="--hue:{{ card.hue }}"><h3>{{ card.name }}</h3><dl>
-{%- for name, value in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl></div>
+{%- for name, value in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
+{%- for doubt in card.doubts %}<p class="doubt">{{ doubt }}.</p>{% endfor %}</div>
 {%- endfor %}
 </div>
 <p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
@@ -102,9 +105,15 @@ Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
 </section>
 <section id="compared"><h2>Conditions compared</h2>
 {%- if comparisons.rows %}
+<p>{{ tested }}</p>
+{%- for p in effects %}{{ picture(p) }}{% endfor %}
+{%- if not effects %}<p class="warn">No effect has an interval: each condition needs two replicates at
+least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
+<details><summary>All {{ comparisons.rows|length }} comparisons as a table</summary>
 <p class="note">Replicates are compared, not cells: cells of one well are not independent. Pairs are
 condition / what it is compared with. Where a limit or p is missing, the last column says why.</p>
 {{ noted(comparisons, "Conditions compared by their replicates") }}
+</details>
 {%- else %}<p>There is only one condition, or no measure of any, so nothing was compared.</p>{% endif %}
 {%- if hazards.rows %}
 <h3>What raises the risk of death</h3>
