@@ -109,7 +109,7 @@ def runners(slurm_conf: str | None, batch_size: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = make(Path(folder), batch_size)
         print(f"64 partitions, {batch_size} a task; seconds")
-        wall, _ = kedro_run(project)
+        wall, _ = kedro_run(project, "--runner", "SequentialRunner")
         print(f"  {'SequentialRunner':<28}{wall:>8.1f} wall", flush=True)
         name = "cyto_kedro.runner."
         wall, log = kedro_run(

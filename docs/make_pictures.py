@@ -47,8 +47,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         results = given or Path(made)
         if given is None:
-            words = ("-m", "kedro", "run", "--params", f"data={results}")
-            subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
+            words = ("-m", "kedro", "run", "--pipelines", "__default__,extended")
+            into = ("--params", f"data={results}")
+            subprocess.run([sys.executable, *words, *into], cwd=ROOT, check=True)
         PICTURES.mkdir(exist_ok=True)
         for name, draw in (*_copies().items(), *DRAWN.items()):
             try:

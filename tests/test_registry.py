@@ -145,6 +145,17 @@ def test_another_packages_entry_point_is_found(
     assert build("segmentation", "Acme")({"label": 1}) == {"label": 1}
 
 
+def test_a_package_that_does_not_import_stops_only_what_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
+) -> None:
+    install(tmp_path, "Acme", "acme:Acme", monkeypatch)
+    (tmp_path / "acme.py").write_text("import no_such_library\n")
+    assert "Otsu" in algorithms("segmentation")
+    said = r"'Acme' of another package \(acme:Acme\) cannot be imported.*no_such_library"
+    with pytest.raises(ConfigError, match=said):
+        build("segmentation", "Acme")
+
+
 def test_two_algorithms_of_one_name_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
 ) -> None:

@@ -7,6 +7,7 @@ session, tests copy them (`Project.copy`) before they change anything.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ TABLES = (
     *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
     *("nearest_neighbours", "death_spread", "death_index", "cell_density", "results"),
 )
+
+
+def bootstrap(path: Path) -> None:
+    """Kedro's own, but whoever listens to this package's log goes on hearing it."""
+    logger = logging.getLogger("cyto_kedro")
+    listening = list(logger.handlers)
+    bootstrap_project(path)
+    for each in listening:
+        logger.addHandler(each)
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Project:
         nodes: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """`kedro run` in this process."""
-        bootstrap_project(self.path)
+        bootstrap(self.path)
         session: Any = KedroSession.create(self.path, runtime_params=params or {})
         result: dict[str, Any] = session.run(
             pipeline_names=list(pipelines) or None,
@@ -112,7 +122,7 @@ class Project:
     @property
     def catalog(self) -> Any:
         """The project's catalog."""
-        bootstrap_project(self.path)
+        bootstrap(self.path)
         session: Any = KedroSession.create(self.path)
         return session.load_context().catalog
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -342,6 +343,28 @@ def show_runs(project: Opened, run_id: str | None) -> None:
         click.echo(f"{node:26} {len(seconds):6} saved {sum(seconds):8.1f} s")
     if "tasks" in run:
         show_usage(run["tasks"])
+
+
+@cyto.command(cls=ProjectCommand)
+@click.option(
+    "--keep", default=20, show_default=True, type=click.IntRange(0), help="newest runs kept"
+)
+@click.option("--yes", is_flag=True, help="remove them (else they are listed)")
+@click.pass_obj
+def prune(project: Opened, keep: int, yes: bool) -> None:
+    """Remove what old runs left in runs/: manifests, logs, job scripts; results stay.
+
+    The newest ones are kept, runs that still go on, and killed runs of the last 30 days whose jobs may
+    be in a cluster's queue.
+    """
+    folder = project.path / "runs"
+    old = history.old_runs(folder, keep)
+    for path, size in old:
+        click.echo(f"{path.name}  {size / 1e6:.1f} MB")
+        if yes:
+            shutil.rmtree(path)
+    done = "removed" if yes else "would be removed (--yes removes them)"
+    click.echo(f"{len(old)} runs, {sum(size for _, size in old) / 1e6:.1f} MB {done}")
 
 
 def show_usage(tasks: list[dict[str, Any]]) -> None:

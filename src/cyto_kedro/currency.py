@@ -60,7 +60,7 @@ def input_digests(
     plan = plan_of(inputs)
     worker = spec_of(func).func if is_lifted(func) else func
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
-    used = spec_of(func).needed(inputs) if is_lifted(func) else inputs
+    used = spec_of(func).needed(inputs, group) if is_lifted(func) else inputs
     for name, value in used.items():
         if isinstance(value, Partitions):
             seen = spec_of(func).seen(name, group) if is_lifted(func) else group

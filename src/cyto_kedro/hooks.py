@@ -1,44 +1,25 @@
-"""Hooks that act under every runner: checks before a run, the ledger, the run's manifest."""
+"""Hooks that act under every runner: checks before a run, and what is handed to its nodes."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import platform
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from importlib.metadata import distributions
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import ValidationError
 
 from cyto_kedro.conf_check import Conf, read
-from cyto_kedro.console import plain_errors, write_traceback
-from cyto_kedro.currency import group_of, input_digests, place_of, record, stale_groups
+from cyto_kedro.console import plain_errors
+from cyto_kedro.currency import place_of, stale_groups
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.partitioned import PartitionedDataset
-from cyto_kedro.errors import ConfigError, PartitionError
-from cyto_kedro.ledger import as_json, move_aside, split_home
-from cyto_kedro.lift import is_lifted, spec_of
+from cyto_kedro.errors import ConfigError
 from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
-from cyto_kedro.partitions import Partitions
-from cyto_kedro.runner import history
 from cyto_kedro.runner.base import refused
-from cyto_kedro.runner.graph import output_places
-from cyto_kedro.runner.holding import sign_of_life
-from cyto_kedro.runner.process import whoami
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +83,8 @@ class CheckHooks:
             if "params:contacts.viability" in needed:
                 viability = ContactsSpec.model_validate(blocks["contacts"]["viability"]).make()
                 for marker in getattr(viability, "markers", ("death",)):
-                    if marker not in assay.markers:
+                    # an assay that names none at all is one of contacts and motion alone
+                    if assay.markers and marker not in assay.markers:
                         raise ConfigError(
                             f"assay.markers names no channel for {marker}, so no cell can be called "
                             f"dead: give assay.markers.{marker}, or run only the pipelines up to "
@@ -204,182 +186,6 @@ def _rewritten(manifest: Manifest, assay: Assay) -> list[tuple[str, Any, Any]]:
     ]
 
 
-class LedgerHooks:
-    """Write a ledger entry for everything that is saved, and the run's manifest.
-
-    ``runs/<run_id>/manifest.json`` says what ran with what: command, environment, parameters, git
-    state, package versions, and each partition with its time. ``partitions.jsonl`` beside it grows as
-    partitions are saved, so that a killed run leaves its record too.
-    """
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Keep what the run's manifest cites."""
-        self._context = context
-        self._root = Path(context.project_path)
-
-    @hook_impl
-    def before_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
-    ) -> None:
-        """Start the run's manifest."""
-        self._catalog = catalog
-        self._inputs: dict[str, Mapping[str, Any]] = {}
-        self._hashed: dict[str, dict[tuple[str, ...], str]] = {}
-        self._clock: dict[str, float] = {}
-        self._run_id = str(run_params["run_id"])
-        self._folder = self._root / "runs" / self._run_id
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._partitions = self._folder / "partitions.jsonl"
-        self._where: dict[str, Any] = {}
-        self._manifest = {
-            "run_id": self._run_id,
-            "state": "running",
-            **whoami(),
-            "lease": sign_of_life(output_places(pipeline, catalog), self._root / "runs"),
-            "started": datetime.now(UTC).isoformat(),
-            "command": sys.argv,
-            "runner": str(run_params.get("runner")),
-            "env": run_params.get("env"),
-            "run_params": {
-                key: as_json(value) for key, value in run_params.items() if value is not None
-            },
-            "parameters": as_json(_ordered(self._context.config_loader["parameters"])),
-            "nodes": [node.name for node in pipeline.nodes],
-            "git": _git(self._root),
-            "python": sys.version,
-            "platform": platform.platform(),
-            "cpus": os.cpu_count(),
-            "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
-        }
-        self._write()
-        cited = {**self._manifest, "manifest": f"runs/{self._run_id}/manifest.json"}
-        catalog["run_info"] = MemoryDataset(cited)  # the report cites it
-
-    def join_run(
-        self, run_id: str, catalog: Any, partitions: Path, where: Mapping[str, Any]
-    ) -> None:
-        """Work for a run that another process drives, noting what is saved in a file of its own.
-
-        Parameters
-        ----------
-        partitions
-            The file to note saved partitions in; the driver adds it to the run's manifest.
-        where
-            Host, job and attempt, noted with each partition.
-        """
-        self._catalog, self._inputs, self._hashed, self._clock = catalog, {}, {}, {}
-        self._run_id = run_id
-        self._partitions, self._where = partitions, dict(where)
-        manifest = self._root / "runs" / run_id / "manifest.json"
-        try:
-            cited = json.loads(manifest.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            cited = {"run_id": run_id}
-        catalog["run_info"] = MemoryDataset(cited | {"manifest": f"runs/{run_id}/manifest.json"})
-
-    @hook_impl
-    def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:
-        """Keep the node's inputs: the entries of its partitions hash them."""
-        if not hasattr(self, "_inputs"):  # a node run by itself, without a pipeline around it
-            return
-        self._inputs[node.name] = dict(inputs)
-        self._hashed[node.name] = {}
-        self._clock[node.name] = time.monotonic()
-
-    @hook_impl
-    def before_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Move a file aside that no run made, maybe somebody's work (partitions do so themselves)."""
-        if node.name not in getattr(self, "_inputs", {}):
-            return
-        dataset = self._catalog.get(dataset_name)
-        place = None if isinstance(dataset, PartitionedDataset) else place_of(dataset)
-        if place is not None and place.fs.isfile(place.path) and place.is_stranger():
-            aside = move_aside(place.fs, place.path, split_home(place.path)[0])
-            log.warning(
-                "%s: %s was not made by a run that the ledger knows, so it may be somebody's work: "
-                "moved to %s",
-                *(dataset_name, place.path, aside),
-            )
-
-    @hook_impl
-    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
-        """Write the ledger entries of what was just saved, as made from what was read."""
-        inputs = getattr(self, "_inputs", {}).get(node.name)
-        if inputs is None:
-            return
-        for name, value in inputs.items():
-            if isinstance(value, Partitions) and (late := value.changed()):
-                log.warning(
-                    "%s: %s %s changed while %s was made from it: what is saved counts as stale, and "
-                    "the next run makes it again",
-                    *(node.name, name, ", ".join(late[:3]), dataset_name),
-                )
-        now = time.monotonic()
-        seconds = now - self._clock[node.name]
-        self._clock[node.name] = now  # a group's first output carries its time, others their saving
-        dataset = self._catalog.get(dataset_name)
-        identities = list(data) if isinstance(dataset, PartitionedDataset) else [None]
-        for identity in identities:
-            group: dict[str, str] = {}
-            if is_lifted(node.func) and identity is not None:
-                group = group_of(spec_of(node.func), node.outputs.index(dataset_name), identity)
-            try:
-                digests = input_digests(node.func, inputs, group, self._hashed[node.name])
-            except PartitionError:
-                digests = {}  # never current: its inputs have no content that can be hashed
-            saved = datetime.now(UTC)
-            entry = record(
-                dataset,
-                identity,
-                digests,
-                run_id=self._run_id,
-                saved_at=saved,
-                seconds=round(seconds, 4),
-            )
-            if entry is not None:
-                self._append(
-                    {
-                        "dataset": dataset_name,
-                        "partition": identity,
-                        "node": node.name,
-                        "seconds": entry.seconds,
-                        "saved_at": saved.isoformat(),
-                        "content": entry.content,
-                        **self._where,
-                    }
-                )
-
-    @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Finish the run's manifest."""
-        self._finish("done")
-
-    @hook_impl
-    def on_pipeline_error(self, error: Exception, run_params: dict[str, Any]) -> None:
-        """Finish the run's manifest with the error."""
-        write_traceback(self._folder, error)
-        self._finish("failed", f"{type(error).__name__}: {error}")
-
-    def _append(self, item: dict[str, Any]) -> None:
-        with self._partitions.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(item) + "\n")
-
-    def _finish(self, state: str, error: str | None = None) -> None:
-        finished = {"state": state, "finished": datetime.now(UTC).isoformat()}
-        self._manifest |= finished | history.collect(self._folder)
-        if error is not None:
-            self._manifest["error"] = error
-        self._write()
-        log.info("Run %s: %s", state, self._folder / "manifest.json")
-
-    def _write(self) -> None:
-        path = self._folder / "manifest.json"
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(self._manifest, indent=1, default=str), encoding="utf-8")
-        part.replace(path)
-
-
 class FurtherHooks:
     """Hand a node what the pipeline `extended` made only where it fits the results of today."""
 
@@ -416,25 +222,3 @@ def _outdated(name: str, catalog: Any) -> str | None:
         if stale := stale_groups(maker, inputs, catalog):
             return stale[0].reason
     return None
-
-
-def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Blocks in the order of the analysis: Kedro reads their files in no order of its own."""
-    order = {name: place for place, name in enumerate(MODELS)}
-    return dict(sorted(parameters.items(), key=lambda each: (order.get(each[0], 99), each[0])))
-
-
-def _git(root: Path) -> dict[str, Any]:
-    """The commit that ran, and whether files differed from it."""
-
-    def ask(*words: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=10
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return done.stdout.strip()
-
-    commit = ask("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(ask("status", "--porcelain")) if commit else None}

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 5.0
 
+Used = Callable[[Mapping[str, Any], Mapping[str, str]], Collection[str]]
+
 
 @dataclass(frozen=True)
 class Lifted:
@@ -34,15 +36,15 @@ class Lifted:
     outs: tuple[Grain, ...]
     only: tuple[Mapping[str, str], ...] | None = None
     wide: tuple[str, ...] = ()
-    used: Callable[[Mapping[str, Any]], Collection[str]] | None = None
+    used: Used | None = None
 
     def groups(self, plan: Plan) -> list[dict[str, str]]:
         """The groups that this node runs."""
         return plan.groups(self.by) if self.only is None else [dict(group) for group in self.only]
 
-    def needed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of a node's inputs that its groups use: all, unless the function says less."""
-        names = inputs.keys() if self.used is None else self.used(inputs)
+    def needed(self, inputs: Mapping[str, Any], group: Mapping[str, str]) -> dict[str, Any]:
+        """Those of a node's inputs that a group uses: all, unless `used` says less."""
+        names = inputs.keys() if self.used is None else self.used(inputs, group)
         return {name: value for name, value in inputs.items() if name in names}
 
     def seen(self, name: str, group: Mapping[str, str]) -> dict[str, str]:
@@ -72,7 +74,7 @@ def lift(
     by: str | Sequence[str],
     out: str | Sequence[str] | None = None,
     wide: Sequence[str] = (),
-    used: Callable[[Mapping[str, Any]], Collection[str]] | None = None,
+    used: Used | None = None,
 ) -> Callable[..., Any]:
     """Make a generator node function of `func`, which works on one group.
 
@@ -91,8 +93,8 @@ def lift(
         Inputs of which a group sees all blocks of its field, unopened, because it needs frames of
         its neighbours (a halo). They are named alike in `func` and in the catalog.
     used
-        Which of the inputs, by name, the groups use; others are not opened, and not part of what a
-        result depends on. `func` does not get them.
+        Which of the inputs, by name, a group uses: ``used(inputs, group)``. Others are not opened, and
+        not part of what a result depends on; `func` gets None for them.
 
     Returns
     -------
@@ -141,7 +143,7 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
 
     # A generator function, not a wrapper around one: Kedro tells them by the code's own flag.
     def run(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        inputs = spec.needed(signature.bind(*args, **kwargs).arguments)
+        inputs = signature.bind(*args, **kwargs).arguments
         plan = inputs["manifest"]
         groups = spec.groups(plan)
         failures: list[tuple[dict[str, str], Exception]] = []
@@ -153,9 +155,10 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
             where = "/".join(group.values())
             try:
                 narrowed = {
-                    key: narrow(value, plan, spec.seen(key, group)) for key, value in inputs.items()
+                    key: narrow(value, plan, spec.seen(key, group))
+                    for key, value in spec.needed(inputs, group).items()
                 }
-                result = func(group, **narrowed)
+                result = func(group, **{**dict.fromkeys(inputs), **narrowed})
                 del narrowed
                 chunk = _keyed(spec, group, result)
             except Exception as error:

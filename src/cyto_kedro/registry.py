@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm, construct
-from cyto_kedro.algorithms.listing import STAGES, algorithms
+from cyto_kedro.algorithms.listing import BROKEN, STAGES, algorithms
 from cyto_kedro.errors import ConfigError, unknown
 
 
@@ -18,9 +18,12 @@ def find(stage: str, name: str) -> type[Algorithm]:
     Raises
     ------
     ConfigError
-        If the name is not known: gives the nearest match and all names.
+        If the name is not known: gives the nearest match and all names; or if the package that
+        offers it cannot be imported.
     """
     choices = algorithms(stage)
+    if name not in choices and (stage, name) in BROKEN:
+        raise ConfigError(BROKEN[stage, name])
     if name not in choices:
         raise ConfigError(unknown(f"{stage} algorithm", name, choices))
     return choices[name]

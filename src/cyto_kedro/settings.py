@@ -1,6 +1,7 @@
 """Kedro's settings of this project."""
 
-from cyto_kedro.hooks import CheckHooks, FurtherHooks, LedgerHooks
+from cyto_kedro.hooks import CheckHooks, FurtherHooks
+from cyto_kedro.ledger_hooks import LedgerHooks
 from cyto_kedro.runner.context import ContextHooks
 from cyto_kedro.runner.holding import LeaseHooks
 from cyto_kedro.runner.status import RunStatusHooks

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import networkx
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,13 @@ from kedro_datasets._typing import ImagePreview, TablePreview
 from kedro_datasets.pandas import CSVDataset
 
 from cyto_kedro.currency import record
-from cyto_kedro.datasets import ImageDataset, LabelDataset, PartitionedDataset, TableDataset
+from cyto_kedro.datasets import (
+    GraphDataset,
+    ImageDataset,
+    LabelDataset,
+    PartitionedDataset,
+    TableDataset,
+)
 from cyto_kedro.errors import InputError, PartitionError
 from cyto_kedro.images import Image
 from cyto_kedro.ledger import Correction
@@ -98,7 +105,8 @@ def test_what_killed_writers_left_is_swept_once_it_is_old(tmp_path: Path) -> Non
     made.record("a/T", {})
     kept = {each for each in tmp_path.rglob("*") if each.is_file()}
     folder = Path(made.path_of("a/T")).parent
-    names = ("T.csv.part-0f", ".part-0f-T.csv", "young.csv.part-1a")
+    (folder / ".part-0f").mkdir()
+    names = ("T.csv.part-0f", ".part-0f/T.csv", "young.csv.part-1a")
     litter = [folder / name for name in names]
     litter.append(folder.parent / ".ledger" / "a" / "T.json.part")
     for each in litter:
@@ -186,6 +194,19 @@ def test_a_correction_is_kept_until_it_is_dropped_or_gone(tmp_path: Path) -> Non
     assert made.drop_correction("a/T") == correction and made.drop_correction("a/T") is None
     made.save({"a/T": TABLE + 5})
     assert made.load_one("a/T")["x"].tolist() == [6, 7]
+
+
+def test_what_a_dataset_writes_beside_its_file_is_put_beside_its_place(tmp_path: Path) -> None:
+    made = parts(
+        tmp_path,
+        {"type": GraphDataset, "export": ["tables", "graphml"]},
+        filename_suffix=".pkl",
+    )
+    graph = networkx.path_graph(3)
+    made.save({"a/T": graph})
+    made.save({"a/T": graph})
+    found = {each.name for each in (tmp_path / "a").iterdir()}
+    assert len(found) == 4 and all(name.startswith("T.") for name in found), found
 
 
 ANA = Correction.model_validate(

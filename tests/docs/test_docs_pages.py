@@ -107,7 +107,7 @@ def test_every_meaning_is_of_a_column() -> None:
 def test_yaml_examples_are_valid(name: str, least: int, bright: Any) -> None:
     checked = 0
     for text in fences(name, "yaml"):
-        for key, value in yaml.safe_load(text).items():
+        for key, value in (yaml.safe_load(text) or {}).items():
             if key == "assay" and "raw" not in value:  # an excerpt
                 assert value.keys() <= {"populations", "tiles"}
                 Tiling.model_validate(value.get("tiles", {"side_px": 64}))

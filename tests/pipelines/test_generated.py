@@ -246,3 +246,22 @@ def test_an_edited_track_makes_no_bout_stale(monkeypatch: pytest.MonkeyPatch) ->
     nodes = {node.name: node for node in create_pipeline().nodes}
     assert nodes["find_bouts"].inputs[:2] == ["contacts", "track_points"]
     assert "tracks" not in nodes["find_bouts"].inputs and "tracks" in nodes["call_deaths"].inputs
+
+
+def test_a_linker_of_positions_depends_on_no_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each population by its own linker: the one that compares masks is stale with them."""
+    monkeypatch.undo()
+    from cyto_kedro.parameters import Tracking
+    from cyto_kedro.pipelines.tracking.nodes import used_by_linker
+
+    tracking = Tracking.model_validate(
+        {
+            "p": {"name": "LAP", "args": {"max_distance_px": 5}},
+            "q": {"name": "Overlap", "args": {"min_iou": 0.3}},
+        }
+    )
+    names = ("cells", "labels", "segmentation_images", "manifest", "frames")
+    inputs = dict.fromkeys(names) | {"params:tracking": tracking}
+    of_p, of_q = (used_by_linker(inputs, {"population": each}) for each in "pq")
+    assert of_p == ["cells", "manifest", "frames", "params:tracking"]
+    assert of_q == ["cells", "labels", "manifest", "frames", "params:tracking"]

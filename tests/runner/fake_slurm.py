@@ -2,7 +2,8 @@
 
 Tasks of an array are processes of this machine, at most two at once. ``<state>/faults.json`` says what
 goes wrong: ``{"refuse": 1, "kill": 1}`` refuses the first call of sbatch, and kills the first task,
-which SLURM then calls OUT_OF_MEMORY.
+which SLURM then calls OUT_OF_MEMORY. ``blind`` calls of squeue say nothing of any job, ``silent`` ones
+find no controller. A stranger's job ``cyto:hello`` is always in the queue.
 """
 
 from __future__ import annotations
@@ -90,6 +91,13 @@ def squeue(state: Path, words: list[str]) -> int:
     with (state / "squeue.calls").open("a") as file:
         file.write(" ".join(words) + "\n")
     live = "--me" in words
+    if counted(state, "silent"):
+        sys.stderr.write("slurm_load_jobs error: Unable to contact slurm controller\n")
+        return 1
+    if live:
+        sys.stdout.write("7|7|cyto:hello\n")
+    elif counted(state, "blind"):
+        return 0
     for path in sorted(state.glob("*.job")):
         job = json.loads(path.read_text())
         for task, said in job["tasks"].items():
@@ -101,7 +109,9 @@ def squeue(state: Path, words: list[str]) -> int:
 
 
 def scancel(state: Path, words: list[str]) -> int:
-    """Nothing to cancel is left when these tests end."""
+    """Noted; nothing to cancel is left when these tests end."""
+    with (state / "scancel.calls").open("a") as file:
+        file.write(" ".join(words) + "\n")
     return 0
 
 
@@ -112,7 +122,13 @@ def sacct(state: Path, words: list[str]) -> int:
 
 
 def scontrol(state: Path, words: list[str]) -> int:
-    """The limit of arrays."""
+    """The limit of arrays, and whether a job is known."""
+    if "job" in words:
+        if not (state / f"{words[-1]}.job").exists():
+            sys.stderr.write("slurm_load_jobs error: Invalid job id specified\n")
+            return 1
+        sys.stdout.write(f"JobId={words[-1]} JobState=RUNNING\n")
+        return 0
     sys.stdout.write("MaxArraySize            = 3\n")
     return 0
 

@@ -37,7 +37,8 @@ export DASK_NUM_WORKERS=4
 export TMPDIR=/scratch
 export COLUMNS=160
 export NOTE='it'"'"'s $HOME'
-module load Python/3.11
+{ module load Python/3.11
+} || { echo 'setup failed: module load Python/3.11' >&2; exit 97; }
 exec apptainer exec 'my image.sif' python3 -m cyto_kedro.runner.worker \
 /p/runs/r1/jobs/segment/001/task.json "$SLURM_ARRAY_TASK_ID"
 """

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
 from functools import cache
 from importlib.metadata import entry_points
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.errors import ConfigError, unknown
+
+log = logging.getLogger(__name__)
+
+BROKEN: dict[tuple[str, str], str] = {}  # (stage, name) of a package's class -> why it is not there
 
 STAGES = (
     "preprocessing",
@@ -54,7 +59,16 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
                     )
                 found[name] = cls
     for entry in entry_points(group=f"cyto_kedro.{stage}"):
-        obj = entry.load()
+        try:
+            obj = entry.load()
+        except Exception as error:
+            log.debug("%s", entry, exc_info=True)
+            BROKEN[stage, entry.name] = (
+                f"{stage} algorithm {entry.name!r} of another package ({entry.value}) cannot be "
+                f"imported: {type(error).__name__}: {error}. Mend or update that package, or name "
+                "another algorithm"
+            )
+            continue
         if entry.name in found and found[entry.name] is not obj:
             raise ConfigError(
                 f"two {stage} algorithms are called {entry.name!r}: {found[entry.name].__module__} "

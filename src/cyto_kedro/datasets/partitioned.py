@@ -186,22 +186,22 @@ class PartitionedDataset(KedroPartitionedDataset):
                 found = self.ledger.stranger(identity, path)
                 if found is not None and found != hash_file(self._filesystem, part):
                     self._set_aside(identity)
-                Path(part).replace(path)
+                _put(part, path)
         self.restore(identity)
 
     @contextlib.contextmanager
     def _written(self, path: str, value: Any) -> Iterator[str]:
-        """`value` in a file beside `path`, on disk, to be renamed; removed if it was not."""
+        """`value` in a file of a folder beside `path`, on disk, to be put there; else removed."""
         folder, filename = path.rsplit("/", 1)
-        part = f"{folder}/.part-{uuid.uuid4().hex}-{filename}"
-        self._filesystem.makedirs(folder, exist_ok=True)
+        part = f"{folder}/.part-{uuid.uuid4().hex}"
+        self._filesystem.makedirs(part, exist_ok=True)
         try:
-            self._at(part).save(value)
-            with Path(part).open("rb+") as file:
+            self._at(f"{part}/{filename}").save(value)
+            with Path(part, filename).open("rb+") as file:
                 os.fsync(file.fileno())
-            yield part
+            yield f"{part}/{filename}"
         finally:
-            Path(part).unlink(missing_ok=True)
+            shutil.rmtree(part, ignore_errors=True)
 
     def _set_aside(self, identity: str) -> None:
         path = self.path_of(identity)
@@ -230,12 +230,15 @@ class PartitionedDataset(KedroPartitionedDataset):
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 path = Path(folder, name)
-                if ".part-" not in name and not name.endswith(".json.part"):
+                if ".part-" not in str(path) and not name.endswith(".json.part"):
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     if now - path.stat().st_mtime > older_than_s:  # else its writer may live
                         path.unlink()
                         count += 1
+                with contextlib.suppress(OSError):
+                    if path.parent.name.startswith(".part-"):
+                        path.parent.rmdir()
         return count
 
     def content(self, identity: str) -> str | None:
@@ -302,7 +305,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         fs.makedirs(copy.rsplit("/", 1)[0], exist_ok=True)
         if isinstance(fs, LocalFileSystem):
             with self._written(copy, value) as part:
-                Path(part).replace(copy)
+                _put(part, copy)
         else:
             self._at(copy).save(value)
         self.corrections.record(identity, copy, {}, correction=correction, saved_at=correction.when)
@@ -366,6 +369,14 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "grain": "/".join(self.grain)}
+
+
+def _put(part: str, path: str) -> None:
+    """Rename a file to its place, after what its dataset wrote beside it (exports)."""
+    for other in sorted(Path(part).parent.iterdir()):
+        if other != Path(part):
+            other.replace(Path(path).with_name(other.name))
+    Path(part).replace(path)
 
 
 def _copy(fs: AbstractFileSystem, source: str, target: str) -> None:

@@ -19,7 +19,7 @@ from pydantic import create_model, model_validator
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.core.contract import Port
 from cyto_kedro.errors import ConfigError
-from cyto_kedro.lift import lift
+from cyto_kedro.lift import Used, lift
 from cyto_kedro.pipelines.common import condition_of, context, join
 from cyto_kedro.registry import AlgorithmSpec, algorithms
 from cyto_kedro.schemas import TABLES, Table
@@ -133,10 +133,10 @@ def _kind(
 
 def used_by(
     model: type[AlgorithmSpec], named: Mapping[str, str | None], also: Sequence[str] = ()
-) -> Callable[[Mapping[str, Any]], Collection[str]]:
+) -> Used:
     """Which of a node's inputs, by name, the algorithm that they name needs (`also`: always)."""
 
-    def used(inputs: Mapping[str, Any]) -> Collection[str]:
+    def used(inputs: Mapping[str, Any], group: Mapping[str, str]) -> Collection[str]:
         always = {name for name, value in inputs.items() if isinstance(value, model)}
         if not always:
             return inputs.keys()

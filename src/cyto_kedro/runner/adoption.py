@@ -13,9 +13,16 @@ log = logging.getLogger(__name__)
 
 
 def take_over(
-    backend: Backend, context: RunContext, nodes: Collection[str], resuming: bool
+    backend: Backend,
+    context: RunContext,
+    nodes: Collection[str],
+    resuming: bool,
+    places: Collection[str] = (),
 ) -> list[Submission]:
     """Adopt what still runs of `nodes` if this run resumes with the same session; cancel the rest.
+
+    The caller holds the leases of `places`, where it writes: a driver of a job that writes there is
+    dead. Jobs that write elsewhere (a run on other data) are left alone, as is what their driver does.
 
     Returns
     -------
@@ -24,9 +31,14 @@ def take_over(
     """
     adopted = []
     for submission in backend.live(context.runs):
-        if submission.array.node not in nodes or not submission.open:
+        task = submission.task
+        if task is None or submission.array.node not in nodes or not submission.open:
             continue
-        if resuming and _same_session(submission, context):
+        same = _same_session(task, context)
+        if not (set(task.places) & set(places) if task.places else same):
+            log.info("job %s (%s) writes other data: left alone", submission.job, submission.name)
+            continue
+        if resuming and same:
             log.info("adopted job %s (%s) of an earlier run", submission.job, submission.name)
             submission.adopted = True
             backend.adopt(submission)
@@ -37,12 +49,11 @@ def take_over(
     return adopted
 
 
-def _same_session(submission: Submission, context: RunContext) -> bool:
+def _same_session(task: TaskFile, context: RunContext) -> bool:
     """Whether a live job would compute what this run would: same environment and parameters.
 
     Parameters that changed on disk are seen by the ledger: what the job saves is then stale, and
     redone after it ended.
     """
-    task = TaskFile.model_validate_json(submission.folder.task.read_bytes())
     ours = (str(context.conf_source), context.env, dict(context.runtime_params))
     return ours == (task.conf_source, task.env, task.runtime_params)

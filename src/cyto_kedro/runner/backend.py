@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from cyto_kedro.runner.planning import Array
-from cyto_kedro.runner.records import BatchRecord, GroupRecord, TaskFolder
+from cyto_kedro.runner.records import BatchRecord, GroupRecord, TaskFile, TaskFolder
+from cyto_kedro.runner.resources import Resources
 
 
 class Cause(StrEnum):
@@ -22,6 +23,7 @@ class Cause(StrEnum):
     NODE = "node failure"
     PREEMPTED = "preempted"
     CANCELLED = "cancelled"
+    NEVER = "cannot start"
     LOST = "lost"
 
     @property
@@ -45,6 +47,7 @@ class Submission:
     job: str | None = None
     adopted: bool = False
     open: set[int] = field(default_factory=set)
+    task: TaskFile | None = None  # of an array of an earlier driver
 
     def __post_init__(self) -> None:
         self.open = set(range(len(self.array.batches)))
@@ -83,6 +86,15 @@ def may_retry(array: Array, cause: Cause) -> bool:
     return cause.restart and array.restarts < asked.restarts
 
 
+def beyond(asked: Resources, cause: Cause, limits: tuple[float | None, float | None]) -> str:
+    """Why asking for more does not help, since a task had the most that there is; else empty."""
+    if cause is Cause.MEMORY and limits[0] is not None and asked.mem_mb >= limits[0]:
+        return f"{asked.mem} is all that the largest machine has, so it is not tried again"
+    if cause is Cause.TIME and limits[1] is not None and asked.time_s >= limits[1]:
+        return f"{asked.time} is the longest time that there is, so it is not tried again"
+    return ""
+
+
 class Refused(Exception):
     """A backend cannot take the array now, but may later (a submit limit, a busy controller)."""
 
@@ -95,6 +107,12 @@ class Backend(Protocol):
     @property
     def largest(self) -> int:
         """How many tasks an array may have."""
+
+    def check(self, asked: Sequence[Resources]) -> None:
+        """Refuse, before anything runs, what could never run here; raises `ConfigError`."""
+
+    def limits(self, asked: Resources) -> tuple[float | None, float | None]:
+        """The most memory (MiB) and time (s) that a task like this can get; None: unknown."""
 
     def room(self) -> int:
         """How many more tasks may be handed in."""

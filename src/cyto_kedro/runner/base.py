@@ -95,6 +95,10 @@ class BatchRunner(AbstractRunner):
         if self._dry:
             self._show(pipeline, catalog, file, backend, context, str(run_id))
             return
+        if backend is not None:
+            homes = pipelines_of(pipeline)
+            heavy = [node for node in pipeline.nodes if not is_light(node, file, homes)]
+            backend.check([file.of(n.name, None, n.tags, homes.get(n.name, ())) for n in heavy])
         driver_args = (pipeline, catalog, hook_manager, str(run_id), context, file, backend)
         try:
             if (hold := held_by(hook_manager)) is not None:

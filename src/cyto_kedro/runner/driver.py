@@ -9,22 +9,30 @@ from typing import Any
 
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from kedro.runner.task import Task
 
-from cyto_kedro.errors import GroupsFailedError, RunFailedError, RunStoppedError
+from cyto_kedro.errors import RunFailedError, RunStoppedError
 from cyto_kedro.kedro_private import with_func
 from cyto_kedro.lift import is_lifted, restrict
 from cyto_kedro.runner.adoption import take_over
-from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, may_retry, why
+from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, beyond, may_retry, why
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
 from cyto_kedro.runner.flow import Flow, NodeRun, ready
-from cyto_kedro.runner.graph import find_stale, groups_of, is_light, pipelines_of, sweep
+from cyto_kedro.runner.graph import (
+    find_stale,
+    groups_of,
+    is_light,
+    output_places,
+    pipelines_of,
+    places_of,
+    sweep,
+)
 from cyto_kedro.runner.holding import Hold
 from cyto_kedro.runner.planning import Array, Group, again, key_of, plan_node
 from cyto_kedro.runner.records import GroupRecord
 from cyto_kedro.runner.report import Failure, failure_table, resume_command, task_line
 from cyto_kedro.runner.resources import ResourceFile
+from cyto_kedro.runner.worker import execute
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +81,8 @@ class Driver:
         self._homes = pipelines_of(pipeline) if backend is not None else {}
         self._feed: Feed | None = None
         if backend is not None and context is not None:
-            self._feed = Feed(backend, context, run_id, resources.machine, self._homes)
+            places = {node.name: places_of(catalog, node.outputs) for node in pipeline.nodes}
+            self._feed = Feed(backend, context, run_id, resources.machine, self._homes, places)
         self._progressed = 0.0
         self._left: list[Submission] = []
 
@@ -92,7 +101,10 @@ class Driver:
         try:
             if self._backend is not None and self._context is not None:
                 names = {node.name for node in self._pipeline.nodes}
-                self._left = take_over(self._backend, self._context, names, self._only_stale)
+                places = output_places(self._pipeline, self._catalog)
+                self._left = take_over(
+                    self._backend, self._context, names, self._only_stale, places
+                )
             if self._hold is not None and not self._left:  # nobody else writes here
                 sweep(self._pipeline, self._catalog)
             tick = TICK_S
@@ -264,28 +276,15 @@ class Driver:
                 log.info("%s: %s to run (%s)", node.name, len(stale) if stale else "all", reason)
                 if stale is not None:
                     todo = with_func(node, restrict(node.func, stale))
-            Task(
-                node=todo,
-                catalog=self._catalog,
-                hook_manager=self._hooks,
-                is_async=False,
-                run_id=self._run_id,
-            ).execute()
-        except GroupsFailedError as error:
-            log.error("%s: %s", node.name, error)
-            flow.expect(node, [*cut, *(group for group, _ in error.failures)])
-            flow.end(node, failed=True)
-            self._failures += [
-                Failure(node.name, group, f"{type(e).__name__}: {e}", 1)
-                for group, e in error.failures
-            ]
+            failed = execute(todo, self._catalog, self._hooks, self._run_id)
         except Exception as error:
             log.error("%s: %s", node.name, error, exc_info=log.isEnabledFor(logging.DEBUG))
             flow.end(node, failed=True)
             self._failures.append(Failure(node.name, {}, f"{type(error).__name__}: {error}", 1))
         else:
-            flow.expect(node, cut)
-            flow.end(node, failed=False, cut=bool(cut))
+            flow.expect(node, [*cut, *(each.group for each in failed)])
+            flow.end(node, failed=bool(failed), cut=bool(cut))
+            self._failures += [Failure(node.name, e.group, e.error or "", 1) for e in failed]
 
     # -- batches ----------------------------------------------------------------------------------
 
@@ -319,7 +318,7 @@ class Driver:
             return
         assert state is not None
         state.open -= 1
-        assert self._feed is not None
+        assert self._feed is not None and self._backend is not None
         self._feed.ended(sub.array.node)
         ends = ended.record.groups if ended.record else sub.folder.read_progress(index)
         by_key = {key_of(each.group): each for each in ends}
@@ -333,7 +332,10 @@ class Driver:
                 self._flow.made(state.node, group)
                 continue
             cause, reason = why(ended, found)
-            if may_retry(sub.array, cause):
+            limits = self._backend.limits(sub.array.resources)
+            if said := beyond(sub.array.resources, cause, limits):
+                reason = f"{reason}; {said}"
+            elif may_retry(sub.array, cause):
                 retry.setdefault(cause, []).append(group)
                 continue
             lost.append(GroupRecord(group=dict(group), state="failed", error=reason))
@@ -351,6 +353,7 @@ class Driver:
                 mem=cause is Cause.MEMORY,
                 time=cause is Cause.TIME,
                 restart=cause.restart,
+                limits=self._backend.limits(sub.array.resources),
             )
             log.warning(
                 "%s: %d partitions again (%s): attempt %d with %s, %s",
@@ -391,8 +394,11 @@ class Driver:
     def _note(self, line: str) -> None:
         assert self._context is not None
         path = self._context.runs / self._run_id / "tasks.jsonl"
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:  # what the task saved is saved
+            log.error("%s cannot be written (%s): the run goes on", path, error)
 
     def _stop(self, error: BaseException) -> None:
         if self._hold is not None and self._hold.lost.is_set():

@@ -27,6 +27,8 @@ class Feed:
     ----------
     homes
         For each node the registered pipelines that hold it, the smallest first.
+    places
+        For each node where it writes: a later driver asks whether a job that still runs concerns it.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class Feed:
         run_id: str,
         machine: Machine,
         homes: Mapping[str, Sequence[str]],
+        places: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._backend, self._context, self._run_id = backend, context, run_id
-        self._machine, self._homes = machine, homes
+        self._machine, self._homes, self._places = machine, homes, places or {}
         self._queue: deque[Array] = deque()
         self._live: Counter[str] = Counter()
         self._numbers: Counter[str] = Counter()
@@ -97,6 +100,10 @@ class Feed:
                 self._later(first, error)
                 held.append(array)
                 break
+            except OSError as error:
+                where = self._context.runs
+                self.refused.append((array, f"{where}: its task file cannot be written: {error}"))
+                continue
             except ConfigError as error:
                 self.refused.append((array, str(error)))
                 continue
@@ -143,6 +150,7 @@ class Feed:
             attempt=array.attempt,
             asked=array.resources.model_dump(mode="json"),
             batches=tuple(tuple(dict(group) for group in batch) for batch in array.batches),
+            places=tuple(self._places.get(array.node, ())),
         )
         write_json(folder.task, task.model_dump_json())
         return Submission(array, folder, f"cyto:{self._run_id}:{name}:{number:03d}")

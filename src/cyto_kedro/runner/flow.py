@@ -85,10 +85,16 @@ class NodeRun:
         """How far it is, in a line; `states` counts tasks by node and state."""
         name, failed = self.node.name, len(self.failures)
         running, pending = states.get(f"{name} running", 0), states.get(f"{name} pending", 0)
+        why = [
+            f"{key.partition(' waits: ')[2]} {n}"
+            for key, n in sorted(states.items())
+            if key.startswith(f"{name} waits: ")
+        ]
+        waits = f" ({', '.join(why)})" if why else ""
         rest = left(self.done + failed, self.total, time.monotonic() - self.began)
         return (
             f"{name}: {self.done} of {self.total} partitions done, {failed} failed; "
-            f"{running} tasks running, {pending} pending{rest}"
+            f"{running} tasks running, {pending} pending{waits}{rest}"
         )
 
 

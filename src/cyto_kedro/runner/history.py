@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from cyto_kedro.runner.lease import is_over
 from cyto_kedro.runner.process import alive, is_here
 
 log = logging.getLogger(__name__)
+
+QUEUE_S = 30 * 86400.0  # how long a job may wait
 
 
 def collect(folder: Path) -> dict[str, Any]:
@@ -49,6 +52,22 @@ def read(folder: Path) -> dict[str, Any]:
     if gone:
         run["state"] = "killed"
     return run | collect(folder)
+
+
+def old_runs(runs: Path, keep: int) -> list[tuple[Path, int]]:
+    """Folders of runs that ended, but for the newest `keep`, with their sizes in bytes."""
+    folders = sorted(path.parent for path in runs.glob("*/manifest.json"))
+    found = []
+    for folder in folders[: max(0, len(folders) - keep)]:
+        try:
+            state = read(folder)["state"]
+        except (OSError, ValueError, KeyError):
+            state = "unreadable"
+        waits = state == "killed" and (folder / "jobs").is_dir()  # maybe in a cluster's queue
+        if state != "running" and not (waits and time.time() - folder.stat().st_mtime < QUEUE_S):
+            sizes = (each.stat().st_size for each in folder.rglob("*") if each.is_file())
+            found.append((folder, sum(sizes)))
+    return found
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:

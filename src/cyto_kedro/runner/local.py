@@ -13,16 +13,17 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.errors import ConfigError, RunStoppedError
 from cyto_kedro.runner.backend import Cause, Ended, Submission
 from cyto_kedro.runner.memory import cores, total_mb
-from cyto_kedro.runner.resources import Machine, Resources, megabytes
+from cyto_kedro.runner.resources import SETUP_FAILED, Machine, Resources, megabytes, setup_lines
 
 GRACE_S = 10.0
+WORKER = ("-m", "cyto_kedro.runner.worker")
 
 
 @dataclass(eq=False)
@@ -59,6 +60,13 @@ class LocalBackend:
         self._waiting: deque[tuple[Submission, int]] = deque()
         self._slots: list[Slot] = []
 
+    def check(self, asked: Sequence[Resources]) -> None:
+        """Nothing: what is too large fails by itself, and stops only what depends on it."""
+
+    def limits(self, asked: Resources) -> tuple[float | None, float | None]:
+        """All of the memory that runs may use; as much time as they like."""
+        return self._memory, None
+
     def room(self) -> int:
         """All that there is: tasks wait here."""
         return self.largest
@@ -66,6 +74,12 @@ class LocalBackend:
     def submit(self, submission: Submission) -> None:
         """Take an array; one that could never run is refused for good."""
         asked = submission.array.resources
+        if asked.gres:
+            raise ConfigError(
+                f"{submission.array.node} asks for gres: {asked.gres}, which only a cluster can give: "
+                "take the line out of conf/resources for this machine (a task sees all of its GPUs; "
+                "environment: {CUDA_VISIBLE_DEVICES: ...} chooses, max_parallel: 1 shares one)"
+            )
         if asked.cpus_per_task > self._cores or asked.mem_mb > self._memory:
             raise ConfigError(
                 f"{submission.array.node} asks for {asked.cpus_per_task} cores and {asked.mem}, but "
@@ -93,7 +107,8 @@ class LocalBackend:
                 return slot.end(
                     submission, index, Cause.MEMORY, "killed; most likely out of memory"
                 )
-            return slot.end(submission, index, Cause.CODE, f"the worker ended with code {code}")
+            why = "a line of setup failed" if code == SETUP_FAILED else f"code {code}"
+            return slot.end(submission, index, Cause.CODE, f"the worker ended: {why}")
         assert slot.process.stdout is not None
         if select.select([slot.process.stdout], [], [], 0)[0]:
             slot.heard += os.read(slot.process.stdout.fileno(), 1 << 16)
@@ -117,7 +132,7 @@ class LocalBackend:
             if asked.cpus_per_task > free or asked.mem_mb > memory or full:
                 held.append((submission, index))
                 continue
-            slot = self._idle(asked)
+            slot = self._idle(asked, submission.folder.log(index))
             slot.task, slot.began = (submission, index), time.monotonic()
             assert slot.process.stdin is not None
             line = json.dumps([str(submission.folder.task), index]) + "\n"
@@ -130,22 +145,36 @@ class LocalBackend:
             free, memory = free - asked.cpus_per_task, memory - asked.mem_mb
         self._waiting.extendleft(reversed(held))
 
-    def _idle(self, asked: Resources) -> Slot:
-        kind = json.dumps([asked.cpus_per_task, asked.environment, asked.python, asked.scratch])
+    def _idle(self, asked: Resources, log: Path) -> Slot:
+        """A worker for such tasks; what the setup of a new one says goes to the first task's log."""
+        words = [*asked.container, asked.python or sys.executable, *WORKER, "--serve"]
+        kind = json.dumps(
+            [words, asked.setup, asked.cpus_per_task, asked.environment, asked.scratch]
+        )
         for slot in self._slots:
             if slot.task is None and slot.kind == kind:
                 return slot
         for slot in [each for each in self._slots if each.task is None]:
             self._slots.remove(slot)  # made for other tasks: its memory is needed
             self._kill(slot)
+        if asked.setup:  # what the lines print must not be taken for a worker's answers
+            lines = "\n".join(setup_lines(asked.setup))
+            shell = f'{{\n{lines}\n}} >>"$1" 2>&1\nshift\nexec "$@"'
+            words = ["bash", "-c", shell, "bash", str(log), *words]
         scratch = {"TMPDIR": asked.scratch} if asked.scratch else {}
-        process = subprocess.Popen(
-            [asked.python or sys.executable, "-m", "cyto_kedro.runner.worker", "--serve"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **asked.threads(), **scratch, **asked.environment},
-            start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
-        )
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env={**os.environ, **asked.threads(), **scratch, **asked.environment},
+                start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
+            )
+        except OSError as error:
+            raise RunStoppedError(
+                f"a worker cannot be started: {words[0]} ({error}): check container and python in "
+                "conf/resources"
+            ) from error
         slot = Slot(process, kind)
         self._slots.append(slot)
         return slot

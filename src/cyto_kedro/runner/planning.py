@@ -111,13 +111,19 @@ def _batch_size(asked: Resources, total: int, slots: int) -> int:
 
 
 def again(
-    array: Array, batches: Iterable[Sequence[Group]], *, mem: bool, time: bool, restart: bool
+    array: Array,
+    batches: Iterable[Sequence[Group]],
+    *,
+    mem: bool,
+    time: bool,
+    restart: bool,
+    limits: tuple[float | None, float | None] = (None, None),
 ) -> Array:
     """The array of a further try: `batches` with more memory, with more time, or as they were."""
     return replace(
         array,
         batches=tuple(tuple(batch) for batch in batches),
-        resources=array.resources.more(mem=mem, time=time),
+        resources=array.resources.more(mem=mem, time=time, limits=limits),
         attempt=array.attempt + 1,
         restarts=array.restarts + restart,
     )

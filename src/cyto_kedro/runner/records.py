@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cyto_kedro.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["code", "memory", "storage"]
 
@@ -28,6 +33,7 @@ class TaskFile(BaseModel):
     attempt: int
     asked: dict[str, Any]
     batches: tuple[tuple[dict[str, str], ...], ...]
+    places: tuple[str, ...] = ()  # where its node writes
 
 
 class GroupRecord(BaseModel):
@@ -58,6 +64,24 @@ class BatchRecord(BaseModel):
     start_s: float | None = Field(default=None, description="process start to the node's start")
     peak_mb: float | None = None
     groups: tuple[GroupRecord, ...]
+
+
+def read_task(path: Path) -> TaskFile:
+    """The task file at `path`.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is torn.
+    """
+    try:
+        return TaskFile.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"the task file {path} cannot be read, so its partitions are not known ({text}): give the "
+            "command of the run again, which makes what is missing"
+        ) from error
 
 
 def write_json(path: Path, text: str) -> None:
@@ -101,10 +125,17 @@ class TaskFolder:
         return self.path / f"{index}.log"
 
     def finished(self) -> set[int]:
-        """Batches with a record, by one listing (which also refreshes a network share's cache)."""
-        with os.scandir(self.path) as entries:
-            stems = (entry.name.removesuffix(".json") for entry in entries)
-            return {int(stem) for stem in stems if stem.isdigit()}
+        """Batches with a record, by one listing (which also refreshes a network share's cache).
+
+        Empty where the share cannot say now (a stale handle): the next listing will.
+        """
+        try:
+            with os.scandir(self.path) as entries:
+                stems = [entry.name.removesuffix(".json") for entry in entries]
+        except OSError as error:
+            log.warning("%s cannot be listed now: %s", self.path, error)
+            return set()
+        return {int(stem) for stem in stems if stem.isdigit()}
 
     def read(self, index: int) -> BatchRecord | None:
         """The record of batch `index`, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -148,19 +149,39 @@ class Resources(BaseModel):
         """Time limit in seconds."""
         return seconds(self.time)
 
-    def more(self, *, mem: bool = False, time: bool = False) -> Self:
-        """The same with more memory or more time."""
+    def more(
+        self,
+        *,
+        mem: bool = False,
+        time: bool = False,
+        limits: tuple[float | None, float | None] = (None, None),
+    ) -> Self:
+        """The same with more memory or more time, as far as `limits` (MiB, s) reach."""
         update: dict[str, Any] = {}
         if mem:
-            update["mem"] = f"{math.ceil(self.mem_mb * self.mem_factor)}M"
+            most = math.ceil(self.mem_mb * self.mem_factor)
+            most = most if limits[0] is None else min(most, math.floor(limits[0]))
+            update["mem"] = f"{max(most, math.ceil(self.mem_mb))}M"
         if time:
-            update["time"] = clock(self.time_s * self.time_factor)
+            longest = self.time_s * self.time_factor
+            longest = longest if limits[1] is None else min(longest, limits[1])
+            update["time"] = clock(max(longest, self.time_s))
         return self.model_copy(update=update)
 
     def threads(self) -> dict[str, str]:
         """Variables that hold numerical libraries to the cores that were asked for."""
         return {name: str(self.cpus_per_task) for name in THREAD_VARIABLES}
 
+
+def setup_lines(setup: Iterable[str]) -> list[str]:
+    """Lines of a shell script that run `setup`, and stop at the first one that fails, saying which."""
+    return [
+        f"{{ {line}\n}} || {{ echo {shlex.quote(f'setup failed: {line}')} >&2; exit {SETUP_FAILED}; }}"
+        for line in setup
+    ]
+
+
+SETUP_FAILED = 97  # exit code of a task whose setup failed
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -174,6 +195,27 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
     "DASK_NUM_WORKERS",
 )
+
+
+class Limits(BaseModel):
+    """The most that a task can get, where the cluster cannot be asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mem: str | None = Field(default=None, description="memory of the largest node, such as 120G")
+    time: str | None = Field(default=None, description="longest time limit, in quotes")
+
+    @field_validator("mem")
+    @classmethod
+    def _mem(cls, value: str | None) -> str | None:
+        if value is not None:
+            megabytes(value)
+        return value
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _time(cls, value: Any) -> str | None:
+        return None if value is None else Resources(time=value).time
 
 
 class Machine(BaseModel):
@@ -194,6 +236,9 @@ class Machine(BaseModel):
     )
     submit_wait_s: float = Field(
         default=24 * 3600.0, ge=0, description="how long to go on asking when sbatch is refused"
+    )
+    limits: Limits = Field(
+        default=Limits(), description="the most a task can get (else asked of sinfo)"
     )
     accounting: bool | None = Field(
         default=None, description="whether sacct works (else it is tried once)"

@@ -32,9 +32,10 @@ from kedro.pipeline.node import Node
 from kedro.runner.task import Task
 
 from cyto_kedro.currency import group_of
-from cyto_kedro.errors import ConfigError, GroupsFailedError
+from cyto_kedro.errors import ConfigError, CytoError, GroupsFailedError
 from cyto_kedro.kedro_private import open_catalog, with_func
 from cyto_kedro.lift import is_lifted, restrict, spec_of
+from cyto_kedro.runner.graph import groups_of
 from cyto_kedro.runner.memory import peak_mb, reset_peak
 from cyto_kedro.runner.planning import Key, key_of
 from cyto_kedro.runner.records import (
@@ -43,6 +44,7 @@ from cyto_kedro.runner.records import (
     Kind,
     TaskFile,
     TaskFolder,
+    read_task,
     write_json,
 )
 
@@ -168,7 +170,7 @@ class Worker:
 
     def run(self, path: Path, index: int) -> bool:
         """Run batch `index` of a task file and write its record; whether every group is done."""
-        task = TaskFile.model_validate_json(path.read_bytes())
+        task = read_task(path)
         folder, groups = TaskFolder(path.parent), task.batches[index]
         began = datetime.now(UTC)
         where = {
@@ -233,7 +235,7 @@ def run_groups(
                     fail(group, each)
                 error = None
             except Exception as other:
-                log.exception("%s", node.name)
+                log.error("%s: %s", node.name, other, exc_info=not isinstance(other, CytoError))
                 error = other
                 if recorder.saving is not None:
                     fail(recorder.saving, other)
@@ -256,6 +258,21 @@ def run_groups(
                 catalog.release(name)
     both = recorder.done | failed
     return [both[key_of(group)] for group in groups]
+
+
+def execute(node: Node, catalog: Any, hooks: Any, run_id: str) -> list[GroupRecord]:
+    """Run a node in the driver's process; the groups that failed, even while they were saved."""
+    if not is_lifted(node.func):
+        Task(
+            node=node, catalog=catalog, hook_manager=hooks, is_async=False, run_id=run_id
+        ).execute()
+        return []
+    groups = [dict(group) for group in groups_of(node, catalog)]
+    records = run_groups(Started(catalog, hooks, node), groups, lambda record: None)
+    failed = [each for each in records if each.state == "failed"]
+    if failed:
+        log.error("%s: %d of %d groups failed", node.name, len(failed), len(records))
+    return failed
 
 
 def _join(
@@ -329,11 +346,15 @@ def _stop(number: int, frame: Any) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one batch (``TASK INDEX``), or serve (``--serve``); 0 when every group is done."""
     signal.signal(signal.SIGTERM, _stop)
-    if list(arguments) == ["--serve"]:
-        _serve()
-        return 0
-    path, index = arguments
-    return 0 if Worker().run(Path(path), int(index)) else 1
+    try:
+        if list(arguments) == ["--serve"]:
+            _serve()
+            return 0
+        path, index = arguments
+        return 0 if Worker().run(Path(path), int(index)) else 1
+    except ConfigError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
 
 
 if __name__ == "__main__":

@@ -36,8 +36,15 @@ def estimate_viability(
     of another plate may have been filmed with another exposure, and so may fields of one: those in
     which all living cells are brighter or darker are estimated apart, and that is said.
     """
-    columns = [*_SHAPE, *_measured(manifest, group["population"])]
     algorithm = _caller(viability)
+    if not algorithm.can_tell(manifest.markers):
+        log.warning(
+            "%s: the assay names no death marker (assay.markers), so nobody is called alive or dead: "
+            "contacts, bouts and motion are told, deaths, kills and who did what are empty",
+            group["population"],
+        )
+        return {}
+    columns = [*_SHAPE, *_measured(manifest, group["population"])]
     states: dict[str, Any] = {}
     for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
@@ -47,7 +54,7 @@ def estimate_viability(
         by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
         groups = algorithm.apart(by_field, Dyes(**dyes))
         for names in groups:
-            own = schemas.conform(schemas.Cells, pooled[pooled["fov"].isin(names)])
+            own = join([pooled[pooled["fov"].isin(names)]], schemas.Cells)
             state = algorithm.estimate(own, controls=_controls(own, fields), **dyes)
             states |= {fov: state | {"estimated_apart": names != groups[0]} for fov in names}
         if len(groups) > 1:
@@ -114,6 +121,8 @@ def assess_viability(
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
+    if group["fov"] not in viability_state:  # no death marker
+        return schemas.empty(schemas.Viability)
     state = viability_state[group["fov"]]
     data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
     return _caller(viability)(data)["viability"]

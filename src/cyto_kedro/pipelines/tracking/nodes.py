@@ -13,25 +13,34 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import Tracking, TrackingSpec
 from cyto_kedro.pipelines.common import Group, context, film_of, join
 
+PIXELS = {"labels": "label", "segmentation_images": "image"}
+
+
+def used_by_linker(inputs: Mapping[str, Any], group: Group) -> list[str]:
+    """The inputs of `track` that the population's linker needs: masks and images if it compares them."""
+    tracking = next(value for value in inputs.values() if isinstance(value, Tracking))
+    needs = tracking.root[group["population"]].make().needs()
+    return [name for name in inputs if PIXELS.get(name, needs[0]) in needs]
+
 
 def track(
     group: Group,
     cells: Mapping[str, pd.DataFrame],
-    labels: Mapping[str, Any],
-    segmentation_images: Mapping[str, Any],
+    labels: Mapping[str, Any] | None,
+    segmentation_images: Mapping[str, Any] | None,
     manifest: Manifest,
     frames: pd.DataFrame,
     tracking: Tracking,
 ) -> pd.DataFrame:
     """Link one population of one field through its film: `schemas.TrackPoints`.
 
-    Masks and images are opened, block by block, only by a linker that compares them.
+    Masks and images are opened block by block, see `used_by_linker`.
     """
     spec: TrackingSpec = tracking  # type: ignore[assignment]  # narrowed to the population
     linker, table = spec.make(), join(cells.values(), schemas.Cells)
     data = {**context(group, manifest, frames), "cells": table}
     for name, blocks in (("label", labels), ("image", segmentation_images)):
-        if name in linker.needs():
+        if blocks is not None:
             data[name] = film_of(blocks, (data["n_frames"], *data["shape"]))
     points = linker(data)["track_points"]
     for step in spec.steps:

@@ -4,7 +4,7 @@ from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.tracking.nodes import end_tracks, track
+from cyto_kedro.pipelines.tracking.nodes import end_tracks, track, used_by_linker
 
 
 def create_pipeline() -> Pipeline:
@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
         "tracking",
         [
             node(
-                lift(track, by="fov/population"),
+                lift(track, by="fov/population", used=used_by_linker),
                 [
                     "cells",
                     "labels",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
 import re
@@ -18,10 +19,18 @@ log = logging.getLogger(__name__)
 TIMEOUT_S = 60.0
 ASK_S = 10.0  # records are not read while squeue waits for an absent controller
 KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")
+NAME = re.compile(r"cyto:(?P<run>[^:/]+):(?P<node>[A-Za-z0-9._-]+):(?P<number>\d{3,})")
+# what sbatch says where asking again never helps
+_NEVER = re.compile(
+    r"Requested node configuration is not available|invalid partition|invalid account|invalid qos|"
+    r"Invalid generic resource|Memory specification|More processors requested|Invalid feature|"
+    r"Requested time limit is invalid|User's group not permitted|not permitted to use",
+    re.IGNORECASE,
+)
 # what sbatch says where asking again later helps
 _LATER = re.compile(
     r"submit ?limit|MaxSubmit|MaxJobCount|JobCount|temporarily|Unable to contact|timed out|Socket|"
-    r"Connection refused|try again|Resource busy|not available|Zero Bytes|slurmctld|communication|"
+    r"Connection refused|try again|Resource busy|Zero Bytes|slurmctld|communication|not available|"
     r"Job violates accounting/QOS policy",
     re.IGNORECASE,
 )
@@ -38,6 +47,19 @@ _ENDINGS = {
     "CANCELLED": Cause.CANCELLED,
     "REVOKED": Cause.CANCELLED,
 }
+NEVER_STARTS = frozenset(
+    {
+        *("DependencyNeverSatisfied", "BadConstraints", "PartitionConfig", "PartitionNodeLimit"),
+        *("PartitionTimeLimit", "InvalidAccount", "InvalidQOS", "AccountNotAllowed"),
+        *("QOSNotAllowed", "QOSMaxWallDurationPerJobLimit", "AssocMaxWallDurationPerJobLimit"),
+        *(
+            "QOSMaxMemoryPerJob",
+            "AssocMaxMemPerJob",
+            "QOSMaxCpuPerJobLimit",
+            "AssocMaxCpuPerJobLimit",
+        ),
+    }
+)
 GONE = frozenset({*_ENDINGS, "COMPLETED", "FAILED"})
 
 
@@ -52,6 +74,28 @@ class State:
     def over(self) -> bool:
         """Whether the task will not run any more."""
         return self.name in GONE
+
+    @property
+    def never(self) -> bool:
+        """Whether it waits for what will not come."""
+        return self.name == "PENDING" and self.reason.strip("()") in NEVER_STARTS
+
+    @property
+    def waits(self) -> str:
+        """What it waits for, in SLURM's word; empty where SLURM does not say, or it runs."""
+        reason = self.reason.strip("()")
+        return reason if self.name == "PENDING" and reason not in ("", "None") else ""
+
+
+@dataclass(frozen=True)
+class Room:
+    """What nodes of a partition have: one line of sinfo."""
+
+    partition: str
+    default: bool
+    mem_mb: int
+    cores: int
+    time: str
 
 
 def environment() -> dict[str, str]:
@@ -108,7 +152,7 @@ class Client:
         if done.returncode == 0 and (match := re.match(r"(\d+)", done.stdout.strip())):
             return match[1]
         said = " ".join((done.stderr or done.stdout).split())
-        if _LATER.search(said):
+        if _LATER.search(said) and not _NEVER.search(said):
             raise Refused(said)
         raise ConfigError(f"sbatch refused {script}: {said or f'exit code {done.returncode}'}")
 
@@ -133,7 +177,7 @@ class Client:
         found: dict[str, set[str]] = {}
         for line in done.stdout.splitlines():
             _, job, name = line.split("|", 2)
-            if name.startswith("cyto:"):
+            if NAME.fullmatch(name):
                 found.setdefault(name, set()).add(job)
         return found
 
@@ -150,6 +194,43 @@ class Client:
                 self._accounting = False
             return {}
         return _states(done.stdout)
+
+    def gone(self, job: str) -> bool:
+        """Whether the controller says that it knows no such job; no answer is not "none"."""
+        try:
+            done = self._call(["scontrol", "-o", "show", "job", job], ASK_S)
+        except ConfigError:
+            return True  # no scontrol: squeue's word is all there is
+        return done.returncode != 0 and "Invalid job id" in done.stderr
+
+    def partitions(self) -> list[Room]:
+        """What each partition's nodes have; empty where sinfo cannot say."""
+        try:
+            done = self._call(["sinfo", "-h", "-e", "-o", "%P|%m|%c|%l"], ASK_S)
+        except ConfigError:
+            return []
+        found = []
+        for line in done.stdout.splitlines() if done.returncode == 0 else ():
+            name, mem, cpus, limit = [*line.split("|"), "", "", ""][:4]
+            if name and (numbers := [re.match(r"\d+", each) for each in (mem, cpus)])[0]:
+                mb, cores = (int(each[0]) if each else 0 for each in numbers)
+                found.append(Room(name.rstrip("*"), name.endswith("*"), mb, cores, limit))
+        return found
+
+    def associations(self) -> dict[str, set[str]]:
+        """This user's accounts, each with its QOS; empty where there is no accounting."""
+        try:
+            user = f"user={getpass.getuser()}"
+            words = ["sacctmgr", "-n", "-P", "show", "assoc", user, "format=account,qos"]
+            done = self._call(words, ASK_S)
+        except (ConfigError, OSError, KeyError):
+            return {}
+        found: dict[str, set[str]] = {}
+        for line in done.stdout.splitlines() if done.returncode == 0 else ():
+            account, _, qos = line.partition("|")
+            if account:
+                found.setdefault(account, set()).update(filter(None, qos.split(",")))
+        return found
 
     def cancel(self, jobs: Iterable[str]) -> None:
         """Cancel jobs, in one call."""
@@ -181,6 +262,8 @@ def cause_of(state: State | None, log_text: str) -> tuple[Cause, str]:
     why; a job that nobody remembers, and one that ended well but left no record, is lost.
     """
     detail = "" if state is None else " ".join(filter(None, (state.name, state.reason)))
+    if (failed := re.search(r"^setup failed: .*$", log_text, re.MULTILINE)) is not None:
+        return Cause.CODE, failed[0]
     if state is not None and state.name in _ENDINGS:
         return _ENDINGS[state.name], detail
     if _MEMORY_LOG.search(log_text):

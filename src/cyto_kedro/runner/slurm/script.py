@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from cyto_kedro.runner.resources import Resources
+from cyto_kedro.runner.resources import Resources, setup_lines
 
 
 def directive(text: str) -> str:
@@ -85,7 +85,7 @@ def script(
         variables["TMPDIR"] = asked.scratch
     variables |= {"COLUMNS": "160", **asked.environment}
     lines += [f"export {key}={shlex.quote(value)}" for key, value in variables.items()]
-    lines += asked.setup
+    lines += setup_lines(asked.setup)
     command = [
         *asked.container,
         asked.python or python or sys.executable,

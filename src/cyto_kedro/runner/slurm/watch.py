@@ -6,21 +6,25 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cyto_kedro.errors import RunStoppedError
+from pydantic import ValidationError
+
+from cyto_kedro.errors import ConfigError, RunStoppedError, unknown
 from cyto_kedro.runner.backend import Ended, Refused, Submission
 from cyto_kedro.runner.planning import Array
-from cyto_kedro.runner.records import TaskFile, TaskFolder, write_json
-from cyto_kedro.runner.resources import Machine, Resources
-from cyto_kedro.runner.slurm.client import Cause, Client, State, cause_of
+from cyto_kedro.runner.records import TaskFolder, read_task, write_json
+from cyto_kedro.runner.resources import Machine, Resources, megabytes, seconds
+from cyto_kedro.runner.slurm.client import NAME, Cause, Client, Room, State, cause_of
 from cyto_kedro.runner.slurm.script import script
 
 log = logging.getLogger(__name__)
 
 BACK_OFF = 1.5
 CANCEL_WAIT_S = 60.0
+ASK_AGAIN_S, ASK_AGAIN_MAX_S = 2.0, 60.0  # while the controller is silent
+TOLD_S = 60.0
 NEW_S = 15.0  # a task that squeue does not list this long after sbatch is taken for gone
 
 
@@ -45,7 +49,8 @@ class SlurmBackend:
         self._states: dict[str, State] = {}
         self._missing: dict[tuple[str, int], float] = {}  # task -> since when it is over
         self._submitted: dict[str, float] = {}
-        self._running = 0
+        self._known: list[Room] | None = None
+        self._told = -TOLD_S
 
     @property
     def largest(self) -> int:
@@ -77,7 +82,7 @@ class SlurmBackend:
             submission.job = self._client.submit(path)
         except Refused as refused:
             # a call that timed out may have been heard all the same
-            known = (self._client.ours() or {}).get(submission.name)
+            known = self._ours().get(submission.name)
             if not known:
                 self._note(submission, "refused")
                 raise
@@ -89,6 +94,79 @@ class SlurmBackend:
             *(submission.array.node, submission.job, len(submission.open)),
         )
         self._watch(submission)
+
+    def _ours(self) -> dict[str, set[str]]:
+        """Live jobs of ours; waited for, since no answer does not mean that there are none.
+
+        Raises
+        ------
+        RunStoppedError
+            If there was none for ``submit_wait_s``.
+        """
+        pause, end = ASK_AGAIN_S, time.monotonic() + self._machine.submit_wait_s
+        while (found := self._client.ours()) is None:
+            if time.monotonic() >= end:
+                raise RunStoppedError(
+                    "SLURM does not say whether jobs of an earlier run still go on, which would write "
+                    "what this run writes: start again when `squeue --me` answers"
+                )
+            log.warning(
+                "SLURM does not answer: whether jobs of an earlier run still go on is unknown; asked "
+                "again in %.0f s",
+                pause,
+            )
+            time.sleep(pause)
+            pause = min(2 * pause, ASK_AGAIN_MAX_S)
+        return found
+
+    def check(self, asked: Sequence[Resources]) -> None:
+        """Refuse partitions, accounts and QOS that do not exist, and more than the largest node has.
+
+        Raises
+        ------
+        ConfigError
+            Naming what is asked for, and what there is.
+        """
+        rooms, associations = self._rooms(), self._client.associations()
+        names = sorted({room.partition for room in rooms})
+        qos: set[str] = set().union(*associations.values()) if associations else set()
+        for each in asked:
+            if names and each.partition:
+                for name in each.partition.split(","):
+                    if name not in names:
+                        raise ConfigError(f"resources: {unknown('partition', name, names)}")
+            if associations and each.account and each.account not in associations:
+                raise ConfigError(f"resources: {unknown('account', each.account, associations)}")
+            of_account = associations.get(each.account or "", qos)
+            if of_account and each.qos and each.qos not in of_account:
+                raise ConfigError(f"resources: {unknown('qos', each.qos, of_account)}")
+            largest = self.limits(each)[0]
+            if largest is not None and each.mem_mb > largest:
+                raise ConfigError(
+                    f"resources: mem {each.mem} is more than the largest node of "
+                    f"{each.partition or 'the default partition'} has ({largest:.0f}M): ask for "
+                    "less, or for another partition"
+                )
+
+    def limits(self, asked: Resources) -> tuple[float | None, float | None]:
+        """The largest node's memory and the longest time of the task's partitions."""
+        said, own = self._machine.limits, self._of(asked)
+        mem = megabytes(said.mem) if said.mem else max((room.mem_mb for room in own), default=None)
+        if said.time:
+            return mem, seconds(said.time)
+        try:
+            return mem, max((seconds(room.time) for room in own), default=None)
+        except ValueError:  # infinite
+            return mem, None
+
+    def _of(self, asked: Resources) -> list[Room]:
+        names = asked.partition.split(",") if asked.partition else []
+        return [r for r in self._rooms() if (r.partition in names if names else r.default)]
+
+    def _rooms(self) -> list[Room]:
+        if self._known is None:
+            self._known = self._client.partitions()
+        return self._known
 
     def _watch(self, submission: Submission) -> None:
         self._live.append(submission)
@@ -140,36 +218,58 @@ class SlurmBackend:
         over: list[tuple[Submission, int, State | None]] = []
         for sub in self._live:
             assert sub.job is not None
+            fresh = now - self._submitted[sub.job] < NEW_S
             for index in sorted(sub.open):
                 state = states.get(f"{sub.job}_{index}")
-                fresh = now - self._submitted[sub.job] < NEW_S
-                if (state is None and not fresh) or (state is not None and state.over):
+                if (not fresh) if state is None else (state.over or state.never):
                     over.append((sub, index, state))
                 else:
                     self._missing.pop((sub.job, index), None)
-        return self._resolve(over, now)
+        return self._resolve(over, now, {each.partition("_")[0] for each in states})
 
-    def _resolve(self, over: list[tuple[Submission, int, State | None]], now: float) -> list[Ended]:
-        """What to make of tasks that are over and have no record (yet)."""
-        unknown = {sub.job for sub, _, state in over if state is None and sub.job is not None}
-        accounted = self._client.accounted(unknown) if unknown else {}
+    def _resolve(
+        self, over: list[tuple[Submission, int, State | None]], now: float, listed: set[str]
+    ) -> list[Ended]:
+        """What to make of tasks that are over and have no record (yet), or will never start.
+
+        Of a job that squeue leaves out whole, the controller itself has to say that it is gone.
+        """
+        forgotten = {sub.job for sub, _, state in over if state is None and sub.job is not None}
+        accounted = self._client.accounted(forgotten) if forgotten else {}
+        unsaid = {job for job in forgotten - listed if not self._client.gone(job)}
         ended = []
         for sub, index, state in over:
             assert sub.job is not None
             state = state or accounted.get(f"{sub.job}_{index}")
-            if state is not None and not state.over:  # sacct trails behind
+            if state is not None and not (state.over or state.never):  # sacct trails behind
                 state = None
-            cause, detail = cause_of(state, sub.folder.tail(index, 40))
+            if state is None and sub.job in unsaid:
+                self._say_unknown(sub, now)
+                continue
+            if state is not None and state.never:
+                cause, detail = Cause.NEVER, f"SLURM: {state.reason}"
+            else:
+                cause, detail = cause_of(state, sub.folder.tail(index, 40))
             since = self._missing.setdefault((sub.job, index), now)
             # a shared file system may show the record of a task that ended late
-            sure = cause not in (Cause.LOST, Cause.CODE)
+            sure = cause not in (Cause.LOST, Cause.CODE, Cause.NEVER)
             grace = min(2.0, self._machine.output_wait_s) if sure else self._machine.output_wait_s
             if now - since < grace:
                 self._changed = True  # look again soon
                 continue
+            if cause is Cause.NEVER:
+                self._client.cancel([f"{sub.job}_{index}"])
             record = sub.folder.read(index)
             ended.append(Ended(sub, index, record, None if record else cause, detail))
         return ended
+
+    def _say_unknown(self, sub: Submission, now: float) -> None:
+        if now - self._told >= TOLD_S:
+            self._told = now
+            log.warning(
+                "job %s (%s): squeue does not list it, but nothing says that it has ended: waited for",
+                *(sub.job, sub.name),
+            )
 
     def states(self) -> Mapping[str, int]:
         """Tasks by node and state, as of the last call."""
@@ -179,6 +279,8 @@ class SlurmBackend:
                 state = self._states.get(f"{sub.job}_{index}")
                 name = "pending" if state is None or state.name == "PENDING" else "running"
                 found[f"{sub.array.node} {name}"] += 1
+                if state is not None and state.waits:
+                    found[f"{sub.array.node} waits: {state.waits}"] += 1
         return found
 
     def cancel(self) -> None:
@@ -192,24 +294,36 @@ class SlurmBackend:
         end = time.monotonic() + CANCEL_WAIT_S
         while jobs and time.monotonic() < end:
             states = self._client.queue(jobs)
-            if states is not None and all(each.over for each in states.values()):
+            left = states is None or not all(each.over for each in states.values())
+            if not left and (states or all(self._client.gone(job) for job in jobs)):
                 return True
             time.sleep(0.5)
         return not jobs
 
     def live(self, runs: Path) -> list[Submission]:
-        """Arrays of earlier runs of this project that the cluster still holds."""
+        """Arrays of earlier runs of this project that the cluster still holds.
+
+        Jobs of a copy of this project, or of any other, are not ours.
+        """
         found = []
-        for name, jobs in (self._client.ours() or {}).items():
-            _, run_id, node, number = name.split(":")
-            folder = TaskFolder(runs / run_id / "jobs" / node / number)
+        for name, jobs in self._ours().items():
+            match = NAME.fullmatch(name)
+            if match is None:
+                continue
+            folder = TaskFolder(runs / match["run"] / "jobs" / match["node"] / match["number"])
             if not folder.task.exists():  # another project's
                 continue
-            task = TaskFile.model_validate_json(folder.task.read_bytes())
-            array = Array(
-                task.node, Resources.model_validate(task.asked), task.batches, task.attempt
-            )
-            submission = Submission(array, folder, name, job=min(jobs))
+            try:
+                task = read_task(folder.task)
+                array = Array(
+                    task.node, Resources.model_validate(task.asked), task.batches, task.attempt
+                )
+            except (ConfigError, ValidationError) as error:
+                log.warning("job %s (%s) is left alone: %s", min(jobs), name, error)
+                continue
+            if Path(task.project).resolve() != self._project.resolve():
+                continue
+            submission = Submission(array, folder, name, job=min(jobs), task=task)
             submission.open -= folder.finished()
             found.append(submission)
         return found

@@ -1,0 +1,189 @@
+"""What breaks under a run is said with path and partition, and stops only what depends on it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
+
+from cyto_kedro import ledger
+from cyto_kedro.cli import cli
+from cyto_kedro.errors import ConfigError, RunFailedError
+from cyto_kedro.ledger_hooks import LedgerHooks
+from cyto_kedro.runner import PartitionRunner, worker
+from tiny_project import Project
+
+BAD, GOOD = "treated_1/TCell/t0007-0008", "control_1/TCell/t0007-0008"
+
+
+@pytest.fixture(scope="module")
+def measured(tiny_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has run as far as tabulation."""
+    made = Project.make(tmp_path_factory.mktemp("measured") / "project", tiny_raw)
+    made.run("ingestion", "preprocessing", "segmentation", "tabulation")
+    return made
+
+
+@pytest.fixture
+def project(measured: Project, tmp_path: Path) -> Project:
+    """A copy of it, to change at will."""
+    return measured.copy(tmp_path / "project")
+
+
+def cells(project: Project, identity: str) -> Path:
+    return project.path / "data/04_feature/cells" / f"{identity}.parquet"
+
+
+def entry(project: Project, identity: str) -> Path:
+    return project.path / "data/04_feature/cells/.ledger" / f"{identity}.json"
+
+
+def resume(project: Project, said: str) -> str:
+    with pytest.raises(RunFailedError, match=said) as caught:
+        project.run("tabulation", runner=PartitionRunner(), only_missing=True)
+    return str(caught.value)
+
+
+def test_an_unreadable_ledger_entry_stops_its_own_partition(project: Project) -> None:
+    cells(project, GOOD).unlink()
+    entry(project, BAD).unlink()
+    entry(project, BAD).mkdir()  # as unreadable for root as for anybody
+    before = cells(project, BAD).read_bytes()
+    text = resume(project, rf"{BAD}: the ledger entry .*cannot be read")
+    assert "1 nodes failed: measure_cells" in text and str(entry(project, BAD)) in text
+    assert cells(project, BAD).read_bytes() == before  # it may be somebody's correction
+    assert cells(project, GOOD).exists()
+
+
+def test_a_full_disk_under_the_ledger_stops_its_own_partition(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for identity in (BAD, GOOD):
+        cells(project, identity).unlink()
+    entry(project, BAD).unlink()
+    write = ledger.write_bytes
+
+    def full(fs: Any, path: str, content: bytes) -> None:
+        if path == str(entry(project, BAD)):
+            raise OSError(errno.ENOSPC, "No space left on device", path)
+        write(fs, path, content)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(ledger, "write_bytes", full)
+        text = resume(project, rf"{BAD}: it is saved, but its ledger entry .*No space left")
+    assert "measure_cells  treated_1/TCell/t0007-0008" in text
+    assert cells(project, GOOD).exists()
+    saved = project.resume("tabulation")  # with room again, it is made
+    assert ("cells", BAD) in saved and ("cells", GOOD) not in saved
+
+
+def test_runs_that_cannot_be_written_are_named_before_anything_runs(fresh: Project) -> None:
+    (fresh.path / "runs").write_text("a file")
+    with pytest.raises(ConfigError, match=r"runs/.* cannot be written .*Make the folder writable"):
+        fresh.run("ingestion")
+    assert [path.name for path in (fresh.path / "data").iterdir()] == [".leases"]
+
+
+def test_a_run_goes_on_when_its_own_record_finds_no_room(
+    project: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for identity in (BAD, GOOD):
+        cells(project, identity).unlink()
+    opened = Path.open
+
+    def full(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == "partitions.jsonl" and "a" in args:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    project.run("tabulation", runner=PartitionRunner(), only_missing=True)
+    assert cells(project, BAD).exists() and cells(project, GOOD).exists()
+    told = [line for line in caplog.messages if "its manifest will lack" in line]
+    assert len(told) == 1 and "No space left" in told[0]
+
+
+def test_nothing_of_a_record_is_tried_twice_over(tmp_path: Path) -> None:
+    hooks = LedgerHooks()
+    hooks._partitions, hooks._unwritten = tmp_path / "no_folder" / "partitions.jsonl", False
+    hooks._append({"a": 1})
+    assert hooks._unwritten
+
+
+@pytest.mark.parametrize("text", ['{"run_id": "r", "ba', None])
+def test_a_torn_task_file_is_named(
+    tmp_path: Path, text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "task.json"
+    if text is not None:
+        path.write_text(text)
+    assert worker.main([str(path), "0"]) == 1
+    assert f"the task file {path} cannot be read" in capsys.readouterr().err
+
+
+def local(project: Project, **default: Any) -> None:
+    folder = project.path / "conf/resources"
+    folder.mkdir(exist_ok=True)
+    content = {"machine": {"cores": 1}, "default": {"mem": "300M", "time": "5"} | default}
+    (folder / "local.yml").write_text(yaml.safe_dump(content))
+
+
+def test_container_and_setup_hold_on_this_machine(project: Project) -> None:
+    cells(project, BAD).unlink()
+    seen = project.path / "seen"
+    local(
+        project,
+        setup=["echo loaded", "export LOADED=yes"],
+        container=["sh", "-c", f'echo "$LOADED" > {seen}; exec "$@"', "container"],
+    )
+    project.run("tabulation", runner=PartitionRunner(resources="local"), only_missing=True)
+    assert cells(project, BAD).exists() and seen.read_text() == "yes\n"
+
+
+def test_a_setup_line_that_fails_stops_the_task_and_is_shown(project: Project) -> None:
+    cells(project, BAD).unlink()
+    local(project, setup=["true", "cd /no/such/folder", "touch never"])
+    with pytest.raises(RunFailedError, match="setup failed: cd /no/such/folder"):
+        project.run("tabulation", runner=PartitionRunner(resources="local"), only_missing=True)
+    assert not (project.path / "never").exists()
+
+
+def test_gres_is_refused_on_this_machine(project: Project) -> None:
+    cells(project, BAD).unlink()
+    local(project, gres="gpu:1")
+    with pytest.raises(RunFailedError, match="measure_cells asks for gres: gpu:1, which only a cl"):
+        project.run("tabulation", runner=PartitionRunner(resources="local"), only_missing=True)
+
+
+def test_prune_keeps_the_newest_and_what_still_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.path)
+    metadata = bootstrap_project(project.path)
+
+    def run(name: str, **more: Any) -> Path:
+        folder = project.path / "runs" / name
+        (folder / "jobs").mkdir(parents=True)
+        content = {"run_id": name, "state": "done", "command": ["kedro", "run"], **more}
+        (folder / "manifest.json").write_text(json.dumps(content))
+        return folder
+
+    done, other = run("2020-01-01"), run("2020-01-02", state="failed")
+    live = run("2020-01-03", state="running", pid=os.getpid())
+    queued = run("2020-01-04", state="running", pid=2**22 + 5)
+    newest = max((project.path / "runs").iterdir())
+    listed = CliRunner().invoke(cli, ["cyto", "prune", "--keep", "1"], obj=metadata)
+    assert "2 runs" in listed.output and done.exists(), listed.output
+    CliRunner().invoke(cli, ["cyto", "prune", "--keep", "1", "--yes"], obj=metadata)
+    assert not done.exists() and not other.exists()
+    assert live.exists() and queued.exists() and newest.exists()
+    os.utime(queued, (1, 1))
+    CliRunner().invoke(cli, ["cyto", "prune", "--keep", "1", "--yes"], obj=metadata)
+    assert not queued.exists()
