@@ -83,7 +83,8 @@ class CheckHooks:
             if "params:contacts.viability" in needed:
                 viability = ContactsSpec.model_validate(blocks["contacts"]["viability"]).make()
                 for marker in getattr(viability, "markers", ("death",)):
-                    if marker not in assay.markers:
+                    # an assay that names none at all is one of contacts and motion alone
+                    if assay.markers and marker not in assay.markers:
                         raise ConfigError(
                             f"assay.markers names no channel for {marker}, so no cell can be called "
                             f"dead: give assay.markers.{marker}, or run only the pipelines up to "

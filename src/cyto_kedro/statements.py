@@ -31,7 +31,8 @@ PIXEL_SIZE = Fact("pixel size", "µm", 0.01, 50.0, "assay.pixel_size_um")
 FRAME_INTERVAL = Fact("frame interval", "s", 0.01, 86_400.0, "assay.frame_interval_s")
 FACTS: dict[str, Fact] = {fact.name: fact for fact in (PIXEL_SIZE, FRAME_INTERVAL)}
 
-ASSAY, SIDE_FILE, IMAGE = 0, 1, 2  # who is heard first
+# who is heard first; the interval that was asked for comes after the time stamps of what was done
+ASSAY, SIDE_FILE, IMAGE, NOMINAL = 0, 1, 2, 3
 JITTER = 0.05  # of real time stamps about the interval that was asked for
 
 
@@ -48,7 +49,7 @@ class Statement:
     source
         File and key, as the user would look it up.
     rank
-        `ASSAY`, `SIDE_FILE` or `IMAGE`.
+        `ASSAY`, `SIDE_FILE`, `IMAGE` or `NOMINAL`.
     tolerance
         Relative difference that is none: of rounding, or, of real time stamps, their jitter.
     """

@@ -87,6 +87,17 @@ def test_channels_that_say_different_intervals(tmp_path: Path) -> None:
     assert "f1_B.tif, finterval says 120" in fields["remarks"][0]
 
 
+def test_time_stamps_and_the_interval_that_was_asked_for(tmp_path: Path) -> None:
+    """What was done holds over what was asked for; both are named where they differ."""
+    for increment, told in ((60.0, False), (30.0, True)):
+        plane = {"DeltaT": [0, 61, 122, 183]}
+        options = {"axes": "TYX", "TimeIncrement": increment, "Plane": plane}
+        tifffile.imwrite(tmp_path / "f1.tif", FILM, ome=True, metadata=options)
+        _, fields, frames = plan(tmp_path, assay())
+        assert frames["time_s"].tolist() == [0, 61, 122, 183]
+        assert ("TimeIncrement says 30 s" in fields["remarks"][0]) == told
+
+
 @pytest.mark.parametrize("odd", [{"size": 0.325}, {"finterval": 60.0}])
 def test_frames_of_a_folder_that_disagree(tmp_path: Path, odd: dict[str, float]) -> None:
     for t in range(3):

@@ -53,8 +53,9 @@ def design(
     Returns
     -------
     pandas.DataFrame
-        `fov`, `condition`, `replicate`, `cluster` (texts), `control` (bool). A blank condition is
-        ``(no condition)``; a blank replicate is the field itself.
+        `fov`, `condition`, `replicate`, `cluster` (texts), `control`, `effector_free`, `untreated`
+        (bool; the sheet's `et_ratio` is 0, its `dose` is 0). A blank condition is ``(no condition)``; a
+        blank replicate is the field itself.
 
     Raises
     ------
@@ -78,7 +79,19 @@ def design(
     alone = _escaped(table["condition"]) + "/" + _escaped(table["replicate"])
     table["cluster"] = alone if paired is False else table["replicate"]
     control = fields["control"] if "control" in fields.columns else False
-    return table.assign(control=np.asarray(control, dtype=bool)).reset_index(drop=True)
+    table = table.assign(
+        control=np.asarray(control, dtype=bool),
+        effector_free=_zero(fields, "et_ratio"),
+        untreated=_zero(fields, "dose"),
+    )
+    return table.reset_index(drop=True)
+
+
+def _zero(fields: pd.DataFrame, name: str) -> np.ndarray:
+    """Where a number of the sheet is 0; nowhere without the column."""
+    if name not in fields.columns:
+        return np.zeros(len(fields), dtype=bool)
+    return pd.to_numeric(fields[name], errors="coerce").eq(0).to_numpy(bool)
 
 
 def _texts(fields: pd.DataFrame, name: str) -> pd.Series:

@@ -13,6 +13,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,7 +27,7 @@ from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.tiff_info import number, step_of
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.images import ImageInfo
-from cyto_kedro.statements import SIDE_FILE, Statement, believed, times_of
+from cyto_kedro.statements import NOMINAL, SIDE_FILE, Statement, believed, times_of
 from cyto_kedro.view import Projection
 
 logger = logging.getLogger(__name__)
@@ -357,6 +358,11 @@ class _Scanner:
         said = [each for stack in stacks for each in stack.info.said]
         # kept as they are said: those that cannot be are told of once
         kept, doubted = believed(said)
+        if step is not None:
+            kept = [
+                replace(each, rank=NOMINAL) if each.fact == "frame interval" else each
+                for each in kept
+            ]
         info = ImageInfo(
             pixel_size_um=first.info.pixel_size_um,
             time_s=stamps,

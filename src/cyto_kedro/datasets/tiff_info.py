@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,7 +12,7 @@ import tifffile
 
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
-from cyto_kedro.statements import JITTER, Statement
+from cyto_kedro.statements import JITTER, NOMINAL, Statement
 
 # to micrometres; both Unicode signs for micro are in use
 LENGTHS = {
@@ -69,6 +70,8 @@ def ome_info(
         stamps = None
     step = _measure(pixels, "TimeIncrement", TIMES, "s")
     interval = _interval(step, f"{location}, TimeIncrement")
+    if interval is not None and stamps is not None and n_t > 1:
+        interval = replace(interval, rank=NOMINAL)
     names = [channel.get("Name") for channel in pixels.findall("{*}Channel")]
     return ImageInfo(
         pixel_size_um=side,

@@ -170,8 +170,12 @@ class Comparison(Strict):
     )
     reference: str | None = Field(
         default=None,
-        description="condition that others are compared with; null: the sheet's control, else all "
-        "pairs",
+        description="condition that others are compared with; null: the untreated co-culture where "
+        "the sheet tells one (`control`, or `dose` 0, and effectors), else all pairs",
+    )
+    primary: tuple[str, ...] = Field(
+        default=("survival",),
+        description="measures that the assay was made for; all others are exploratory",
     )
     paired: bool | None = Field(
         default=None,

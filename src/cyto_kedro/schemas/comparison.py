@@ -176,6 +176,10 @@ class Comparisons(Table):
         nullable=True, description="that permutation can reach with so many replicates"
     )
     note: Series[str] = pa.Field(description="why something is empty, or weak")
+    outcome: Series[str] | None = pa.Field(
+        isin=("primary", "exploratory", "control"),
+        description="the assay's question, anything else, or a pair with an effector-free control",
+    )
 
     @classmethod
     def key(cls) -> list[str]:

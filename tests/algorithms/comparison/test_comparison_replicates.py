@@ -134,8 +134,56 @@ def test_no_p_without_replicates_and_why() -> None:
     row = table.iloc[0]
     assert row["difference"] == 1.25 and row[["p", "p_holm", "low"]].isna().all()
     assert row["note"].startswith("1 and 2 replicates where each condition needs two: no p-value")
-    same = compared(summaries({"a": {"1": 1.0, "2": 1.0}, "b": {"1": 1.0, "2": 1.0}})).iloc[0]
+    values = {"a": {"1": 1.0, "2": 1.0}, "b": {"1": 1.0, "2": 1.0}, "c": {"1": 1.0, "2": 2.0}}
+    same = compared(summaries(values)).iloc[0]
     assert np.isnan(same["p"]) and "no spread" in same["note"] and same["paired"]
+
+
+def test_a_measure_that_is_one_value_everywhere_is_no_row() -> None:
+    constant = summaries({"a": {"1": 1.0, "2": 1.0}, "b": {"1": 1.0, "2": 1.0}})
+    assert compared(constant).empty
+    unknown = summaries({"a": {"1": np.nan, "2": 1.0}, "b": {"1": 1.0, "2": 1.0}})
+    assert len(compared(unknown)) == 1  # what is not known may differ
+
+
+def test_the_primary_outcome_is_of_targets_and_controls_stand_apart() -> None:
+    values = {
+        "alone": {"1": 9.0, "2": 9.5, "3": 9.9},
+        "untreated": {"1": 1.0, "2": 2.0, "3": 3.2},
+        "low": {"1": 1.5, "2": 2.4, "3": 3.6},
+        "high": {"1": 4.0, "2": 4.9, "3": 7.0},
+    }
+    parts = [summaries(values, "survival").assign(population=name) for name in ("TCell", "Raji")]
+    table = pd.concat([*parts, summaries(values, "straightness").assign(population="TCell")])
+    sheet = pd.DataFrame({"fov": list("abcd"), "condition": list(values)})
+    sheet = sheet.assign(et_ratio=[0.0, 1, 1, 1], dose=[0.0, 0, 1, 2], control=False)
+    groups = design(sheet)
+    assert reference_of(groups, None) == "untreated"
+    roles = {"TCell": "effector", "Raji": "target"}
+    given = {"design": groups, "populations": roles, "primary": ("survival",)}
+    found = ReplicateTests()(given, replicate_summaries=table)["comparisons"]
+    schemas.check(schemas.Comparisons, found)
+    apart = found["reference"].eq("alone") | found["condition"].eq("alone")
+    asked = found["measure"].eq("survival") & found["population"].eq("Raji") & ~apart
+    assert found["outcome"].eq("control").tolist() == apart.tolist()
+    assert found["outcome"].eq("primary").tolist() == asked.tolist()
+    # three pairs of a measure are one family, those with the control are another
+    mine = found[asked]
+    assert len(mine) == 3 and mine["p_holm"].tolist() == holm(mine["p"].to_numpy()).tolist()
+    with pytest.raises(
+        ConfigError, match=r"comparison.primary: unknown measure 'survivl'.*survival"
+    ):
+        ReplicateTests()({**given, "primary": ("survivl",)}, replicate_summaries=table)
+    # without deaths there is no survival, and nothing to refuse
+    ReplicateTests()(given, replicate_summaries=schemas.empty(schemas.ReplicateSummaries))
+
+
+def test_an_effector_free_control_is_no_reference_for_a_drug() -> None:
+    sheet = pd.DataFrame({"fov": list("abc"), "condition": ["alone", "low", "high"]})
+    sheet = sheet.assign(et_ratio=[0.0, 1, 1], control=[True, False, False])
+    assert reference_of(design(sheet), None) is None
+    assert reference_of(design(sheet[:2]), None) == "alone"  # all there is to compare with
+    assert reference_of(design(sheet), "alone") == "alone"
 
 
 def test_pairs_families_and_the_reference() -> None:
@@ -154,7 +202,9 @@ def test_pairs_families_and_the_reference() -> None:
     assert "1 replicate without a value" in table.loc[1, "note"]
     assert table["p_holm"].tolist() == holm(table["p"].to_numpy()).tolist()
     assert compared(summaries(values), "control", paired=False)["paired"].tolist() == [False] * 2
-    every = compared(pd.concat([summaries(values), summaries(values, "straightness")]))
+    every = compared(
+        pd.concat([summaries(values), summaries(values, "straightness")]), correct_over="all"
+    )
     assert len(every) == 6 and every["reference"].iloc[0] == "control"
     all_, each = (
         every["p_holm"],

@@ -112,3 +112,15 @@ def test_a_margin_and_what_ingestion_found() -> None:
     assert said(table, "never filmed") == [("f", "A", N, 0)]
     assert said(table, "channels taken in order") == [("f", "", N, 0)]
     assert len(table) == 2
+
+
+def test_films_of_different_length_are_told_of() -> None:
+    frames = [
+        pd.DataFrame({"fov": fov, "frame": range(n), "time_s": np.arange(n) * 60.0})
+        for fov, n in (("A", 61), ("B", 41), ("C", 60))
+    ]
+    fields = pd.DataFrame({"fov": ["A", "B", "C"], "pixel_size_um": 0.65})
+    data = {"frames": pd.concat(frames).assign(excluded=False), "fields": fields}
+    found = quality_warnings(data)
+    assert said(found, "film of 40 min, others of up to 60") == [("B", "", 1, 40)]
+    assert len(found) == 1

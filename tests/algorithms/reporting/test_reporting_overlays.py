@@ -17,6 +17,7 @@ from cyto_kedro.algorithms.reporting.drawing import (
     composite,
     display_limits,
     montage,
+    noise_of,
     outlines,
     resize,
     segmentation_overlay,
@@ -150,3 +151,19 @@ def test_what_does_not_fit_is_named(film: dict) -> None:
         channel_colours(["a"], {}, {"a": "deth"})
     with pytest.raises(InputError, match="no channel"):
         Overlays()({"image": {}, "roles": {}})
+
+
+@pytest.mark.parametrize("kind", ["camera", "few photons"])
+def test_a_channel_that_holds_nothing_stays_dark(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    shape = (2, 96, 96)
+    empty = (
+        rng.normal(100, 3, shape) if kind == "camera" else rng.poisson(0.05, shape).astype(float)
+    )
+    low, high = display_limits(empty)
+    shown = np.clip((empty - low) / (high - low), 0, 1)
+    assert np.quantile(shown, 0.999) < 0.7  # percentiles alone stretch its noise to 1
+    stained = empty.copy()
+    stained[:, 40:50, 40:50] += 60 * noise_of(empty)
+    low, high = display_limits(stained)
+    assert np.clip((stained - low) / (high - low), 0, 1)[:, 42:48, 42:48].min() > 0.9

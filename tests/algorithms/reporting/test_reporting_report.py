@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.comparison.testing import ReplicateTests
+from cyto_kedro.algorithms.reporting.contact_figures import ContactFigures
+from cyto_kedro.algorithms.reporting.effect_figures import effect_rows
 from cyto_kedro.algorithms.reporting.findings import (
     compared,
     number,
@@ -189,3 +192,69 @@ def test_values_of_replicates_stand_side_by_side() -> None:
     assert wide.iloc[0].tolist() == ["mean speed (µm/min)", "T", 1.0, 3.0, 5.0]
     assert per_replicate(schemas.empty(schemas.ReplicateSummaries)).empty
     assert related(schemas.empty(schemas.Hazards)).empty
+
+
+def effects(n: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Comparisons of one primary and one exploratory measure, and the values they rest on."""
+    rows = [
+        {"measure": m, "condition": c, "replicate": str(r), "value": v + 0.1 * r + 0.01 * r * r}
+        for m in ("straightness", "survival")
+        for c, v in (("vehicle", 0.8), ("drug", 0.3))
+        for r in range(n)
+    ]
+    values = pd.DataFrame(rows).assign(population="CancerCell", unit="share", n_cells=10, n_fovs=1)
+    values = schemas.filled(schemas.ReplicateSummaries, values.assign(cluster=values["replicate"]))
+    sheet = pd.DataFrame({"condition": ["vehicle", "drug"]})
+    found = ReplicateTests()(
+        replicate_summaries=values,
+        design=sheet,
+        reference="vehicle",
+        paired=False,
+        primary=["survival"],
+        populations={"CancerCell": "target"},
+    )
+    return found["comparisons"], values
+
+
+def test_effects_stand_before_a_table_that_is_folded_away(assay: dict) -> None:
+    tests, values = effects()
+    rows = effect_rows(tests, values)
+    assert rows["outcome"].tolist() == ["primary", "exploratory"]
+    row = tests[tests["measure"] == "survival"].iloc[0]
+    assert (rows.loc[0, "low"], rows.loc[0, "high"]) == (row["effect_low"], row["effect_high"])
+    assert "n = 30 cells of 3 / 30 cells of 3 replicates" in rows.loc[0, "text"]
+    html = HtmlReport()({**assay, "comparisons": tests, "replicate_summaries": values})["html"]
+    text = Page(html).text
+    assert "Primary outcome: cytotoxicity (survival of targets)" in text
+    assert "Welch t" in text and "unpaired" in text and "Holm" in text and "exploratory" in text
+    figure, folded = html.index("Effects of the conditions"), html.index("All 2 comparisons")
+    assert figure < folded and html.rindex("<details>", 0, folded) > figure
+
+
+def test_one_replicate_has_no_effects_and_the_report_says_why(assay: dict) -> None:
+    tests, values = effects(n=1)
+    assert effect_rows(tests, values).empty
+    text = Page(
+        HtmlReport()({**assay, "comparisons": tests, "replicate_summaries": values})["html"]
+    )
+    assert "each condition needs two replicates" in text.text
+
+
+def test_stills_have_a_report(assay: dict) -> None:
+    """One frame: nothing moves, dies or is watched."""
+    cut = {
+        name: table[table["frame"] == 0] if "frame" in getattr(table, "columns", ()) else table
+        for name, table in assay.items()
+        if name not in ("motility", "bouts", "kills", "deaths", "comparisons", "hazards")
+    }
+    cut["fields"] = assay["fields"].assign(n_frames=1)
+    cut["fates"] = assay["fates"].assign(
+        first_frame=0, last_frame=0, died=False, death_frame=pd.NA, entry_min=0.0, exit_min=0.0
+    )
+    cut["fates"] = schemas.conform(schemas.Fates, cut["fates"])
+    figures = {}
+    for topic in (KillingFigures, ContactFigures, MotionFigures, QualityFigures):
+        figures |= topic(dpi=40)(cut)["figures"]
+    text = Page(HtmlReport()({**cut, "figures": figures})["html"]).text
+    assert "4 fields in 2 conditions, 4 frames" in text
+    assert "seen in one frame only" in text and "kills per effector and hour" not in text

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.summary import Summary
+from cyto_kedro.algorithms.reporting.findings import answers, doubts
+from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
 from cyto_kedro.core.watched import effector_hours
 from cyto_kedro.errors import ConfigError, InputError
@@ -128,3 +129,54 @@ def test_sample_sheet_joins_or_says_what_is_wrong() -> None:
         with_condition(table, pd.concat([sheet, sheet]))
     with pytest.raises(ConfigError, match="Did you mean 'target'"):
         of_role({"C": "targets"}, "target")
+
+
+def test_kills_of_a_field_without_times_are_no_part_of_the_rate(assay: dict) -> None:
+    frames = assay["frames"].assign(
+        time_s=assay["frames"]["time_s"].where(assay["frames"]["fov"] != "B1")
+    )
+    out = Summary()({**assay, "frames": frames})["by_condition"].set_index("condition")
+    row = out.loc["CAR-T <high>"]
+    kills = assay["kills"].groupby("fov")["share"].sum()
+    assert row["kills"] == kills["B1"] + kills["B2"]
+    rate = kills["B2"] / row["effector_hours"]
+    assert row["kills_per_effector_per_hour"] == pytest.approx(rate)
+
+
+def test_without_a_death_marker_deaths_are_unknown_and_not_none(assay: dict) -> None:
+    tables = {
+        name: assay[name] for name in ("fields", "frames", "motility", "sample_sheet", "roles")
+    }
+    total = Summary()(tables)["by_condition"]
+    assert total["targets"].tolist() == [30, 30] and total["effectors"].tolist() == [24, 24]
+    assert total[["deaths", "kills", "dead_at_first_sight"]].isna().all(axis=None)
+    assert all("unknown" in text and "0 of" not in text for _, text in answers(total))
+
+
+def test_a_row_says_what_weakens_it(assay: dict) -> None:
+    row = Summary()(assay)["by_condition"].iloc[0].to_dict()
+    sound = {**row, "lost": 0, "contacts": 9, "contacts_unknown": 0, "contacts_cut": 0}
+    assert doubts(sound) == []
+    for change, said in (
+        ({"dead_at_first_sight": 16}, "16 of 30 targets were dead at first sight"),
+        ({"lost": 14}, "14 of 54 tracks were lost"),
+        ({"contacts_unknown": 4}, "4 contacts began before"),
+        ({"contacts_cut": 5}, "5 of 9 contacts still lasted"),
+        ({"touches": 100, "touches_untracked": 6}, "6 of 100 touches"),
+    ):
+        assert len(found := doubts({**sound, **change})) == 1 and said in found[0]
+
+
+def test_touches_of_cells_without_a_track_are_counted() -> None:
+    points = {"population": "T", "frame": [0, 0, 1], "label": [1, 2, 1], "track_id": [1, 2, 1]}
+    touches = {"population_a": "T", "population_b": "T", "label_a": 1, "label_b": 2}
+    touches = schemas.filled(schemas.Touches, touches | {"frame": [0, 1, 2]})
+    points = schemas.filled(schemas.TrackPoints, points)
+    assert count_touches(touches, points) == (3, 1)
+
+
+def test_units_are_those_that_a_track_has(assay: dict) -> None:
+    """One field lacks the size, the others the times: no speed in um/min is known."""
+    motility = assay["motility"].assign(mean_speed_um_per_min=np.nan)
+    out = Summary()({**assay, "motility": motility})["by_condition"]
+    assert set(out["speed_unit"]) == {"px/frame"} and out["speed_TCell"].notna().all()

@@ -11,7 +11,16 @@ from cyto_kedro.core.groups import design, of_design
 from cyto_kedro.core.watched import watched
 from cyto_kedro.errors import ConfigError, unknown
 
-__all__ = ["ALL", "clocked", "design", "of_design", "reference_of", "strata", "watched"]
+__all__ = [
+    "ALL",
+    "clocked",
+    "design",
+    "effector_free",
+    "of_design",
+    "reference_of",
+    "strata",
+    "watched",
+]
 
 ALL = "(all)"
 
@@ -19,7 +28,9 @@ ALL = "(all)"
 def reference_of(design: pd.DataFrame, asked: str | None) -> str | None:
     """The condition that others are compared with; None: every pair of conditions.
 
-    What was asked for, else the one condition whose fields the sample sheet calls control.
+    What was asked for, else the untreated co-culture: the one condition with effectors whose fields
+    the sample sheet calls control, or all have dose 0. An effector-free control is the reference
+    only where one condition stands beside it: it is not what a drug is compared with.
 
     Raises
     ------
@@ -31,9 +42,23 @@ def reference_of(design: pd.DataFrame, asked: str | None) -> str | None:
         if asked not in conditions:
             raise ConfigError(f"comparison.reference: {unknown('condition', asked, conditions)}")
         return asked
-    controls = list(design.loc[design["control"], "condition"].unique())
-    mixed = set(design.loc[~design["control"], "condition"])
-    return controls[0] if len(controls) == 1 and controls[0] not in mixed else None
+    free = [name for name in conditions if effector_free(design, name)]
+    for flag in ("control", "untreated"):
+        if flag in design.columns:
+            every = design.groupby("condition")[flag].all()
+            named = [name for name in conditions if every[name] and name not in free]
+            if len(named) == 1:
+                return str(named[0])
+            if named:
+                return None
+    return str(free[0]) if len(free) == 1 and len(conditions) == 2 else None
+
+
+def effector_free(design: pd.DataFrame, condition: str) -> bool:
+    """Whether no field of `condition` holds effectors, by the sheet's `et_ratio`."""
+    if "effector_free" not in design.columns:
+        return False
+    return bool(design.loc[design["condition"] == condition, "effector_free"].all())
 
 
 def strata(

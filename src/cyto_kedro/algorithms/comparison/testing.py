@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from math import comb
 from typing import Any, Literal, TypedDict
@@ -13,9 +14,16 @@ from scipy import optimize, special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.comparison.design import effector_free
+from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
 LEVEL = 0.95
+# measures that an assay may have beside those of its tracks (`ReplicateValues`)
+MEASURES = (
+    *("survival", "restricted_mean_survival", "death_rate", "first_contact_rate"),
+    *("contact_duration", "kills_per_effector_per_hour"),
+)
 
 
 class Compared(TypedDict):
@@ -30,7 +38,8 @@ class ReplicateTests(Algorithm):
     Notes
     -----
     n is the number of replicates. Where every replicate's name stands in both conditions (or where
-    ``paired`` says so), replicates of one name are one experiment and are compared pair by pair.
+    ``paired`` says so), replicates of one name are one experiment and are compared pair by pair. A
+    measure that has one value in every replicate is left out.
 
     **auto**: Welch's t test, or the paired t test. **student**: equal variances. **wilcoxon**:
     Mann-Whitney's, or the signed-rank test; with few replicates neither can be small.
@@ -42,8 +51,14 @@ class ReplicateTests(Algorithm):
     effect size is Hedges' g, with pooled standard deviation and exact small-sample factor, of
     paired differences with theirs; its limits come from the noncentral t distribution (Hedges
     1981, *J Educ Stat* 6:107; Cumming and Finch 2001, *Educ Psychol Meas* 61:532). `p_holm` is
-    Holm's correction (1979, *Scand J Stat* 6:65) over all comparisons of the table, or over those
-    of one measure. With fewer than two replicates on a side there is no p-value.
+    Holm's correction (1979, *Scand J Stat* 6:65) within a measure of a population, over its pairs of
+    conditions; **all**: over all comparisons, which few assays have the replicates for.
+
+    `outcome` says what a comparison is for. **primary**: the question that the assay was made for,
+    named beforehand in `primary`, of targets where the measure has any. **control**: a pair with an
+    effector-free condition, which says what dies unattacked and not what a treatment does.
+    **exploratory**: all others; a small p among many of them is a hint, not a finding. Pairs with a
+    control are corrected apart. With fewer than two replicates on a side there is no p-value.
 
     Examples
     --------
@@ -54,15 +69,18 @@ class ReplicateTests(Algorithm):
     >>> design = pd.DataFrame({"condition": ["vehicle", "drug"]})
     >>> tests = ReplicateTests()(replicate_summaries=values, design=design, reference="vehicle")
     >>> row = tests["comparisons"].iloc[0]
-    >>> row["test"], float(row["difference"]), round(float(row["p"]), 4)
-    ('Welch t', 4.0, 0.008)
+    >>> row["test"], float(row["difference"]), round(float(row["p"]), 4), row["outcome"]
+    ('Welch t', 4.0, 0.008, 'exploratory')
     """
+
+    version = 2
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
         default="auto", description="that gives `p`"
     )
-    correct_over: Literal["all", "measure"] = Field(
-        default="all", description="Holm's correction over all comparisons, or measure by measure"
+    correct_over: Literal["measure", "all"] = Field(
+        default="measure",
+        description="Holm's correction within a measure over its pairs, or over all comparisons",
     )
     permutations: int = Field(default=9999, ge=99, description="where there are more than these")
 
@@ -72,14 +90,29 @@ class ReplicateTests(Algorithm):
         design: pd.DataFrame,
         reference: str | None = None,
         paired: bool | None = None,
+        primary: Sequence[str] = (),
+        populations: Mapping[str, str] | None = None,
     ) -> Compared:
-        """Compare each condition with `reference` (None: every pair), in the order of `design`."""
+        """Compare each condition with `reference` (None: every pair), in the order of `design`.
+
+        `primary` names measures, `populations` says name -> role.
+
+        Raises
+        ------
+        ConfigError
+            If `primary` names a measure that there is not.
+        """
         table, asked = replicate_summaries, reference
+        for name in primary:
+            if name not in (known := {*MEASURES, *table["measure"]}):
+                raise ConfigError(f"comparison.primary: {unknown('measure', name, sorted(known))}")
         order = list(design["condition"].unique())
         rows = []
         for (measure, population, unit), whole in table.groupby(
             ["measure", "population", "unit"], sort=False
         ):
+            if _constant(whole["value"]):
+                continue
             here = {str(name): one for name, one in whole.groupby("condition")}
             names = [name for name in order if name in here]
             for first, second in combinations(names, 2):
@@ -94,7 +127,10 @@ class ReplicateTests(Algorithm):
         if not rows:
             return {"comparisons": schemas.empty(schemas.Comparisons)}
         found = pd.DataFrame(rows)
-        family = found["measure"] if self.correct_over == "measure" else pd.Series(0, found.index)
+        found["outcome"] = _outcomes(found, design, primary, populations or {})
+        family: Any = [found["outcome"] == "control"]
+        if self.correct_over == "measure":
+            family = ["measure", "population", *family]
         found["p_holm"] = found.groupby(family)["p"].transform(lambda p: holm(p.to_numpy(float)))
         return {"comparisons": schemas.conform(schemas.Comparisons, found)}
 
@@ -116,6 +152,27 @@ class ReplicateTests(Algorithm):
             "paired": paired,
             **two_samples(x.to_numpy(), y.to_numpy(), paired, self.test, self.permutations, notes),
         }
+
+
+def _constant(values: pd.Series) -> bool:
+    """Whether there are several values, all one: nothing can differ, and nothing is tested."""
+    x = values.to_numpy(float)
+    return len(x) > 1 and bool(np.ptp(x) <= 1e-12 * np.abs(x).max())  # false with nulls
+
+
+def _outcomes(
+    found: pd.DataFrame,
+    design: pd.DataFrame,
+    primary: Sequence[str],
+    populations: Mapping[str, str],
+) -> np.ndarray:
+    """What each comparison is for: primary, exploratory or control (`ReplicateTests`)."""
+    target = found["population"].map(dict(populations)).eq("target")
+    of_targets = target.groupby(found["measure"]).transform("any")
+    asked = found["measure"].isin(list(primary)) & (target | ~of_targets)
+    free = [name for name in design["condition"].unique() if effector_free(design, name)]
+    apart = found["reference"].isin(free) | found["condition"].isin(free)
+    return np.select([apart, asked], ["control", "primary"], "exploratory")
 
 
 def two_samples(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -72,11 +72,14 @@ class ShapeChange(MarkerThreshold):
     [5.0, 25.0]
     """
 
-    markers: ClassVar[tuple[str, ...]] = ()
-
     feature: Literal["shrinkage", "roughness"] = Field(
         default="shrinkage", description="what is measured"
     )
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """None is read."""
+        return ()
 
     def _signal(self, cells: pd.DataFrame, dyes: Dyes) -> np.ndarray:
         for name in ("area_px", "perimeter_px"):

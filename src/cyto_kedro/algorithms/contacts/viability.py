@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -86,6 +86,15 @@ class ViabilityCaller(Algorithm):
     ) -> dict[str, Any]:
         """What living cells look like; arguments as those of ``run``."""
         return self.learn(cells, Dyes(marker, markers or {}, sources), controls or {})
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """What `assay.markers` must name."""
+        return ()
+
+    def can_tell(self, markers: Mapping[str, str]) -> bool:
+        """Whether the channels of `markers` are all that it needs."""
+        return set(self.markers) <= set(markers)
 
     def apart(self, by_field: Mapping[str, pd.DataFrame], dyes: Dyes) -> list[list[str]]:
         """Fields that can share an estimate, group by group, the largest first."""
@@ -164,8 +173,6 @@ class MarkerThreshold(ViabilityCaller):
     [31, 32]
     """
 
-    markers: ClassVar[tuple[str, ...]] = ("death",)
-
     stat: Literal["median", "mean", "max", "sum"] = Field(
         default="median", description="statistic of the marker within the mask"
     )
@@ -190,6 +197,11 @@ class MarkerThreshold(ViabilityCaller):
             dead=signal > state["threshold"],
         )
         return schemas.conform(schemas.Viability, table)
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """See `ViabilityCaller.markers`."""
+        return ("death",)
 
     def learn(
         self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]

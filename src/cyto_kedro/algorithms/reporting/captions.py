@@ -16,10 +16,11 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     "kills_per_effector": (
         "Kills per effector",
         "Share of all tracked effectors that killed none, one, two or more targets. A target counts "
-        "for an effector whose share of its death is at least half. The number of effectors stands "
-        "over the bar, up to four conditions; a dot is a replicate. A serial killer has two victims "
-        "or more. An effector that was seen for a short time only had little time to kill, and a "
-        "track that broke counts as two effectors.",
+        "for an effector whose share of its death is at least half; where two share it half and half it "
+        "counts for both, so victims need not sum to the attributed kills, which are sums of shares. "
+        "The number of effectors stands over the bar, up to four conditions; a dot is a replicate. "
+        "A serial killer has two victims or more. An effector that was seen for a short time only had "
+        "little time to kill, and a track that broke counts as two effectors.",
         "Bars of the percentage of effectors by number of targets killed, by condition.",
     ),
     "target_fates": (
@@ -37,7 +38,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "cells of the condition, with the 95 % confidence band (Greenwood, log-log); thin: each "
         "replicate. Cells count as at risk from when they were first seen (delayed entry) until "
         "death, or until they left the view or the film ended (censored); cells dead at first sight "
-        "are left out. The band takes cells to be independent, which cells of one well are not, so "
+        "are left out, and so are cells seen in one frame only: n may be less than the living targets "
+        "of the answer. The band takes cells to be independent, which cells of one well are not, so "
         "it is too narrow: compare replicates. For that reason no p-value over pooled cells is given.",
         "Step curves of the percentage of target cells alive over time, one per condition, with "
         "the number at risk below.",
@@ -114,11 +116,21 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Lines of mean intensity, focus and saturation over the frames, for each channel and field.",
     ),
 }
+EFFECTS = (
+    "Effects of the conditions",
+    "Difference of each pair of conditions over its standard deviation between replicates (Hedges' "
+    "g), with its 95 % interval; right the difference in the measure's unit with its 95 % interval, n "
+    "as cells and replicates, and the corrected p. Bold: the primary outcome; grey: exploratory; pale: "
+    "pairs with an effector-free control. An interval that crosses 0 leaves the direction open. Few "
+    "replicates make long intervals, which may reach beyond the axis.",
+    "Points with intervals: the effect of each pair of conditions on each measure, by replicates.",
+)
 SEGMENTATION = (
     "Segmentation",
     "Chosen frames with the outlines of the segmented cells, in the colour of their population; "
     "cells called dead in the frame are outlined in the colour of death. "
-    "Channels are shown on one scale for all frames, cut at percentiles; display only.",
+    "Channels are shown on one scale for all frames, cut at percentiles, or well above the noise "
+    "where nothing is brighter; display only.",
     "Frames of the film with outlines around the segmented cells.",
 )
 TRACKS = (

@@ -19,16 +19,37 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Limits = tuple[float, float]
+SIGNAL = 12.0  # times the noise: what is brighter is shown as signal
 Image = Mapping[str, np.ndarray]
 
 
 def display_limits(image: np.ndarray, low: float = 25.0, high: float = 99.8) -> Limits:
-    """Values shown as black and as full: percentiles of the finite pixels; (0, 1) without any."""
+    """Values shown as black and as full: percentiles of the finite pixels; (0, 1) without any.
+
+    Where the brighter one is no more than `SIGNAL` times the noise above the background (median), it is
+    put there: a channel that holds nothing stays dark, its noise is not stretched into specks.
+    """
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0
-    black, full = np.percentile(finite, [low, high])
+    black, middle, full = np.percentile(finite, [low, 50, high])
+    full = max(full, middle + SIGNAL * noise_of(image))
     return float(black), float(full) if full > black else float(black) + 1.0
+
+
+def noise_of(image: np.ndarray) -> float:
+    """Standard deviation of what differs from pixel to pixel (..., Y, X), which structure does not.
+
+    Of differences between neighbours, by their median size; where most are 0 (counts of few photons),
+    by the standard deviation of the pixels below the 99th percentile.
+    """
+    step = np.diff(np.asarray(image, dtype=float), axis=-1)
+    step = np.abs(step[np.isfinite(step)])
+    noise = 1.4826 * float(np.median(step)) / np.sqrt(2) if step.size else 0.0
+    if noise > 0:
+        return noise
+    finite = np.asarray(image, dtype=float)[np.isfinite(image)]
+    return float(np.std(finite[finite <= np.percentile(finite, 99)]))
 
 
 def composite(

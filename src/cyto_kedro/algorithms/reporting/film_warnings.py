@@ -85,6 +85,7 @@ def quality_warnings(
         ]
         if "filmed_fraction" in quality
         else quality[:0],
+        **_shorter(frames),
         "frames excluded by the sample sheet": frames[frames["excluded"]],
         f"frame times unknown: {_left_out(frames['time_s'], 'durations are in frames')}": frames[
             frames["time_s"].isna()
@@ -98,6 +99,26 @@ def quality_warnings(
     if not found:
         return pd.DataFrame(columns=COLUMNS)
     return pd.concat(found).sort_values(FILM, kind="stable", ignore_index=True)
+
+
+def _shorter(frames: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Last frames of films that end before others: what was counted in less time is less."""
+    frames = frames.reset_index(drop=True)
+    timed = any_known(frames["time_s"])
+    time, unit = (
+        (frames["time_s"] / 60, "min") if timed else (frames["frame"].astype(float), "frames")
+    )
+    by = time.groupby(frames["fov"])
+    last = by.transform("max")
+    length = last - by.transform("min")
+    most = float(length.max())
+    # a jitter of times is no difference of length
+    rows = frames[(length < 0.95 * most) & (time == last)]
+    return {
+        f"film of {length[at]:.4g} {unit}, others of up to {most:.4g}: it had less time for deaths, so "
+        "counts are not alike; curves and tests go as far as all films do": rows.loc[[at]]
+        for at in rows.index
+    }
 
 
 def _left_out(values: pd.Series, otherwise: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -17,20 +18,92 @@ def answers(by_condition: pd.DataFrame) -> list[tuple[str, str]]:
 
     Targets dead at first sight are no part of those that could be seen to die.
     """
+    return [(row["condition"], _answer(row)) for row in by_condition.to_dict("records")]
+
+
+def _answer(row: Mapping[Any, Any]) -> str:
+    place = f" ({count(row['fovs'], 'field')}, {count(row['replicates'], 'replicate')})."
+    if pd.isna(row["deaths"]):
+        text = (
+            f"{count(row['effectors'], 'effector')} and {count(row['targets'], 'target')} tracked; "
+        )
+        return text + "who died is unknown, since no marker tells" + place
+    at_risk = row["targets"] - row["dead_at_first_sight"]
+    share = f" ({100 * row['deaths'] / at_risk:.0f} %)" if at_risk else ""
+    text = f"{number(row['deaths'])} of {count(at_risk, 'living target')} seen died{share}; "
+    text += f"{number(row['kills'])} of the deaths are attributed to effectors"
+    rate = number(row["kills_per_effector_per_hour"])
+    if rate != BLANK:
+        text += f", {rate} kills per effector and hour"
+    once = at_risk - row["targets_watched"]
+    if once > 0:
+        text += f"; {once} of the living were seen in one frame only, or at no known time, and are "
+        text += "not in survival curves"
+    if row["dead_at_first_sight"]:
+        text += f"; {row['dead_at_first_sight']} more were dead at first sight"
+    return text + place
+
+
+def doubts(row: Mapping[Any, Any]) -> list[str]:
+    """What weakens the numbers of a row of `summary.summarise`, a sentence each."""
     said = []
-    for row in by_condition.to_dict("records"):
-        at_risk = row["targets"] - row["dead_at_first_sight"]
-        share = f" ({100 * row['deaths'] / at_risk:.0f} %)" if at_risk else ""
-        text = f"{number(row['deaths'])} of {count(at_risk, 'living target')} seen died{share}; "
-        text += f"{number(row['kills'])} of the deaths are attributed to effectors"
-        rate = number(row["kills_per_effector_per_hour"])
-        if rate != BLANK:
-            text += f", {rate} kills per effector and hour"
-        if row["dead_at_first_sight"]:
-            text += f"; {row['dead_at_first_sight']} more were dead at first sight"
-        text += f" ({count(row['fovs'], 'field')}, {count(row['replicates'], 'replicate')})."
-        said.append((row["condition"], text))
+    if pd.notna(row["deaths"]) and 2 * row["dead_at_first_sight"] > row["targets"]:
+        said.append(
+            f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "
+            "and kills are of the rest; is the threshold of death right?"
+        )
+    tracked = row["effectors"] + row["targets"]
+    if 4 * row["lost"] > tracked:
+        said.append(
+            f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
+            "once, and deaths, serial kills and long contacts are missed"
+        )
+    if 4 * row["contacts_unknown"] > row["contacts"] + row["contacts_unknown"]:
+        said.append(
+            f"{row['contacts_unknown']} contacts began before they could be seen, {row['contacts']} in "
+            "view: the median is of the latter"
+        )
+    if row["contacts_cut"] * 2 > row["contacts"] > 0:
+        said.append(
+            f"{row['contacts_cut']} of {row['contacts']} contacts still lasted when last seen: the "
+            "median leans on few"
+        )
+    touches, untracked = row["touches"], row["touches_untracked"]
+    if untracked * 20 > touches:
+        said.append(
+            f"{untracked} of {touches} touches between cells belong to cells without a track: contacts "
+            "and kills are too few"
+        )
     return said
+
+
+def tested(comparisons: pd.DataFrame) -> str:
+    """How conditions were compared: outcome, test, pairing, correction, in sentences."""
+    rows = comparisons[comparisons["test"] != ""]
+    outcome = comparisons.get("outcome", pd.Series("exploratory", comparisons.index))
+    primary = [plain(name) for name in comparisons.loc[outcome == "primary", "measure"].unique()]
+    named = ", ".join(
+        "cytotoxicity (survival of targets)" if n == "survival" else n for n in primary
+    )
+    said = [f"Primary outcome: {named}." if primary else "No primary outcome could be measured."]
+    said.append(
+        "All other measures are exploratory: a small p among them is a hint, not a finding."
+    )
+    if len(rows):
+        said.append(f"Test: {', '.join(rows['test'].unique())}, of replicates.")
+        ways = {True: "pair by pair, by the replicate's name", False: "unpaired"}
+        said.append(
+            f"Replicates are compared {', '.join(ways[bool(p)] for p in rows['paired'].unique())}."
+        )
+        said.append(
+            "Correction: Holm's, within a measure over its pairs of conditions unless the parameters "
+            "(comparison.tests) say otherwise."
+        )
+    if (outcome == "control").any():
+        said.append(
+            "Pairs with an effector-free control stand apart: they are no treatment's effect."
+        )
+    return " ".join(said)
 
 
 def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -38,6 +111,7 @@ def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
     units = comparisons["unit"].where(comparisons["unit"] == "", " (" + comparisons["unit"] + ")")
     return pd.DataFrame(
         {
+            "outcome": comparisons.get("outcome", pd.Series("", comparisons.index)),
             "measure": _plain(comparisons["measure"]) + units,
             "population": comparisons["population"],
             "condition": comparisons["condition"],
@@ -99,8 +173,13 @@ def per_replicate(summaries: pd.DataFrame) -> pd.DataFrame:
     return wide.dropna(how="all").reset_index()
 
 
+def plain(name: str) -> str:
+    """A column's name as words."""
+    return name.replace("_", " ")
+
+
 def _plain(names: pd.Series) -> pd.Series:
-    return names.astype(str).str.replace("_", " ")
+    return names.astype(str).map(plain)
 
 
 def _pair(rows: pd.DataFrame, first: str, second: str) -> pd.Series:

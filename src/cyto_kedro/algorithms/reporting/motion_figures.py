@@ -22,7 +22,7 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
     wrap,
 )
-from cyto_kedro.core.groups import condition_order, known, with_condition
+from cyto_kedro.core.groups import any_known, condition_order, known, with_condition
 from cyto_kedro.core.style import FAINT, INK, colours, figure, strokes, styled
 from cyto_kedro.schemas import Motility, Msd, TableOf, or_empty
 
@@ -73,7 +73,7 @@ class MotionFigures(Algorithm):
 
 def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
     """Mean speed of each track (small), mean of each replicate (large), mean of those (bar)."""
-    um = known(motility["mean_speed_um_per_min"][motility["n_points"] > 1])
+    um = any_known(motility["mean_speed_um_per_min"][motility["n_points"] > 1])
     column, unit = (
         ("mean_speed_um_per_min", "µm/min") if um else ("mean_speed_px_per_frame", "px/frame")
     )

@@ -52,14 +52,7 @@ class Overlays(Algorithm):
     n_frames: int = Field(default=4, ge=1, description="frames shown, evenly spaced, ends included")
     columns: int = Field(default=2, ge=1, description="panels side by side")
     side_px: int = Field(default=560, ge=64, description="a panel's shorter side, about, in px")
-    trail_frames: int = Field(default=12, ge=0, description="length of the paths, in frames")
     kill_frames: int = Field(default=6, ge=0, description="frames a kill's line is shown for")
-    low_percentile: float = Field(
-        default=25, ge=0, lt=100, description="this share of each channel's pixels, in %, is black"
-    )
-    high_percentile: float = Field(
-        default=99.8, gt=0, le=100, description="pixels above this percentile are shown full"
-    )
 
     def run(
         self,
@@ -93,8 +86,7 @@ class Overlays(Algorithm):
         tints = channel_colours(image, roles, channel_roles or {})
         chosen = np.unique(np.linspace(0, n - 1, min(self.n_frames, n)).round().astype(int))
         shown = {c: np.stack([np.asarray(image[c][t]) for t in chosen]) for c in image}
-        cut = self.low_percentile, self.high_percentile
-        limits = {c: display_limits(stack, *cut) for c, stack in shown.items()}
+        limits = {c: display_limits(stack) for c, stack in shown.items()}
         panels: dict[str, list[np.ndarray]] = {"segmentation": [], "tracks": []}
         for i, t in enumerate(chosen):
             frame = int(t) + frame_start
@@ -114,7 +106,6 @@ class Overlays(Algorithm):
                         scale=scale,
                         deaths=deaths,
                         kills=kills,
-                        trail_frames=self.trail_frames,
                         kill_frames=self.kill_frames,
                         pixel_size_um=pixel_size_um,
                         stamp=stamp,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
-from cyto_kedro.core.groups import known
+from cyto_kedro.core.groups import any_known
 from cyto_kedro.core.style import figure, png, styled
 from cyto_kedro.images import Picture
 
@@ -47,8 +47,13 @@ def pictures(figures: Mapping[str, Figure], dpi: int) -> Drawn:
 
 
 def film_time(frames: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """fov, frame, time of every frame, and the unit: ``min``, or ``frames`` where any is unknown."""
-    unit = "min" if known(frames["time_s"]) else "frames"
+    """fov, frame, time of every frame, and the unit: ``min``, or ``frames`` where none is known.
+
+    Fields without times are left out where others have them, as in all numbers of the report.
+    """
+    unit = "min" if any_known(frames["time_s"]) else "frames"
+    if unit == "min":
+        frames = frames[frames["time_s"].notna()]
     time = frames["time_s"] / 60 if unit == "min" else frames["frame"]
     table = frames[["fov", "frame"]].assign(time=time.astype(float))
     return table.sort_values(["fov", "frame"], ignore_index=True), unit

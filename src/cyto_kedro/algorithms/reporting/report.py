@@ -12,19 +12,23 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.reporting.captions import EFFECTS
+from cyto_kedro.algorithms.reporting.effect_figures import MOST, draw_effects, effect_rows
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
     compared,
+    doubts,
     number,
     numbered,
     per_replicate,
     related,
+    tested,
 )
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
 from cyto_kedro.core.groups import with_condition
-from cyto_kedro.core.style import colours
+from cyto_kedro.core.style import colours, png
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 from cyto_kedro.schemas import TableOf, or_empty
@@ -129,6 +133,8 @@ class HtmlReport(Algorithm):
             fields=grid(_analysed(fields, frames, sample_sheet)),
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
+            tested=tested(tests) if len(tests) else "",
+            effects=_effects(tests, values),
             comparisons=_noted(compared(tests)),
             hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
             replicates=grid(per_replicate(values)),
@@ -173,12 +179,13 @@ def cards(by_condition: pd.DataFrame, roles: Mapping[str, str]) -> list[dict[str
             ("fields / replicates", f"{row['fovs']} / {row['replicates']}"),
             ("effectors / targets tracked", f"{row['effectors']} / {row['targets']}"),
             ("deaths of targets", number(row["deaths"])),
-            ("kills (attributed)", number(row["kills"])),
+            ("kills (sum of attributed shares)", number(row["kills"])),
             ("kills per effector per hour", number(row["kills_per_effector_per_hour"])),
             *((f"mean speed {name}", _with(row[f"speed_{name}"], unit)) for name in roles),
             ("median contact", _with(row["contact_median"], time)),
         ]
-        made.append({"name": row["condition"], "hue": hues[row["condition"]], "lines": lines})
+        card = {"name": row["condition"], "hue": hues[row["condition"]], "lines": lines}
+        made.append({**card, "doubts": doubts(row)})
     return made
 
 
@@ -198,6 +205,17 @@ def _noted(found: pd.DataFrame) -> dict[str, list[Any]]:
     """`grid` of a table whose warnings stand above it, by number."""
     found, notes = numbered(found)
     return {**grid(found), "notes": notes}
+
+
+def _effects(tests: pd.DataFrame, values: pd.DataFrame) -> list[dict[str, str]]:
+    """The figure of effects, if there is any effect to show."""
+    rows = effect_rows(tests, values)
+    if rows.empty:
+        return []
+    caption = EFFECTS[1]
+    if len(rows) > MOST:
+        caption += f" The first {MOST} of {len(rows)} are shown; the table has all."
+    return [_picture("effects", Picture(png(draw_effects(rows)), EFFECTS[0], caption, EFFECTS[2]))]
 
 
 def _with(value: float, unit: str) -> str:
@@ -259,6 +277,7 @@ def _per_field(by_fov: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
         "dead_at_first_sight": "dead at first sight",
         "deaths": "deaths",
         "kills": "kills",
+        "lost": "tracks lost in view",
         "effector_hours": "effector-hours",
         "kills_per_effector_per_hour": "kills per effector per hour",
         "contact_median": f"median contact ({time})",

@@ -11,12 +11,15 @@ import pandas as pd
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
-from cyto_kedro.core.groups import any_known, condition_order, of_role, with_condition
+from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
 from cyto_kedro.core.survival import kaplan_meier, median
-from cyto_kedro.core.watched import contact_intervals, effector_hours
+from cyto_kedro.core.watched import contact_intervals, effector_hours, target_intervals
 from cyto_kedro.schemas import TableOf, or_empty
 
 COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "unattributed_deaths")
+# what weakens them: see `findings.doubts`
+MARKED = ("dead_at_first_sight", *COUNTS[3:])  # known where a marker tells who is dead
+DOUBTS = ("targets_watched", "lost", "contacts_unknown", "contacts_cut", "touches")
 
 
 class Summed(TypedDict):
@@ -35,10 +38,13 @@ class Summary(Algorithm):
     Counts are of tracks. `kills` is the sum of the attributed shares of target deaths, one per
     attributed death; `effector_hours` integrates the number of living effectors over the film by
     the trapezoid rule, so that a broken track is not counted twice;
-    `kills_per_effector_per_hour` is their ratio. `speed_<population>` is the mean over tracks of
-    the mean speed, in `speed_unit`. `contact_median` (Kaplan-Meier, effector with target) is in
-    `time_unit`. For a condition, counts and hours are sums, the rate is the ratio of the sums,
-    speeds are means over its fields, each field counting once, and the median is over all its
+    `kills_per_effector_per_hour` is their ratio, over the fields whose times are known.
+    `targets_watched` are those of survival curves (`core.watched`); `lost` tracks ended inside the
+    field before the film did. Without a death marker deaths and kills are null.
+    `speed_<population>` is the mean over tracks of the mean speed, in `speed_unit`.
+    `contact_median` (Kaplan-Meier, effector with target) is in `time_unit`. For a condition, counts
+    and hours are sums, the rate is the ratio of the sums, speeds are means over its fields, each
+    field counting once, and the median is over all its
     contacts.
 
     Examples
@@ -63,8 +69,11 @@ class Summary(Algorithm):
         kills: TableOf[schemas.Kills] | None = None,
         quality: TableOf[schemas.Quality] | None = None,
         sample_sheet: pd.DataFrame | None = None,
+        touch_counts: Mapping[str, tuple[int, int]] | None = None,
     ) -> Summed:
         """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
+
+        `touch_counts` says of a field how many touches there are, and how many join two tracks.
 
         Raises
         ------
@@ -78,6 +87,7 @@ class Summary(Algorithm):
             *(or_empty(fates, schemas.Fates), or_empty(kills, schemas.Kills)),
             sample_sheet,
             roles,
+            touch_counts or {},
         )
         films = {"fields": fields, "frames": frames, "quality": quality}
         found = quality_warnings(films)
@@ -94,6 +104,7 @@ def summarise(
     kills: pd.DataFrame,
     sample_sheet: pd.DataFrame | None,
     roles: Mapping[str, str],
+    touches: Mapping[str, tuple[int, int]],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per field, and one per condition: see `Summary`."""
     targets, effectors = of_role(roles, "target"), of_role(roles, "effector")
@@ -105,31 +116,46 @@ def summarise(
     def count(of: pd.DataFrame) -> pd.Series:
         return of.groupby("fov").size().reindex(rows.index, fill_value=0).astype(int)
 
+    unmarked = not len(fates) and len(motility)
+    tracks = motility if unmarked else fates
     mine = fates[fates["population"].isin(targets)]
-    rows["effectors"] = count(fates[fates["population"].isin(effectors)])
-    rows["targets"] = count(mine)
+    rows["effectors"] = count(tracks[tracks["population"].isin(effectors)])
+    rows["targets"] = count(tracks[tracks["population"].isin(targets)])
+    rows["targets_watched"] = count(target_intervals(fates, roles)[0])
+    rows["lost"] = count(fates[fates["population"].isin([*effectors, *targets]) & _lost(fates)])
     rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"]])
     rows["deaths"] = count(mine[mine["died"]])
     attributed = kills[kills["target_population"].isin(targets)].groupby("fov")["share"].sum()
     rows["kills"] = attributed.reindex(rows.index, fill_value=0.0).astype(float)
     rows["unattributed_deaths"] = rows["deaths"] - rows["kills"]
+    if unmarked:
+        rows = rows.astype(dict.fromkeys(MARKED, float)).assign(**dict.fromkeys(MARKED, np.nan))
     hours = effector_hours(track_points, frames, effectors, fates)
     rows["effector_hours"] = rows.index.map(hours).astype(float)
 
     um = any_known(fields["pixel_size_um"]) and any_known(frames["time_s"])
+    if len(moving := motility.loc[motility["n_points"] > 1, "mean_speed_um_per_min"]):
+        um = any_known(moving)
     speed = "mean_speed_um_per_min" if um else "mean_speed_px_per_frame"
     speeds = [f"speed_{population}" for population in roles]
     for population, name in zip(roles, speeds, strict=True):
         of = motility[motility["population"] == population]
         rows[name] = of.groupby("fov")[speed].mean().reindex(rows.index).astype(float)
     contacts, unit = contact_intervals(bouts, roles)
+    met = between(bouts, roles)
     rows["contacts"] = count(contacts)
+    rows["contacts_unknown"] = count(met[met["censored_start"].astype(bool)])
+    rows["contacts_cut"] = count(contacts[~contacts["event"]])
+    pairs = [touches.get(str(fov), (0, 0)) for fov in rows.index]
+    rows["touches"] = [every for every, _ in pairs]
+    rows["touches_untracked"] = [every - tracked for every, tracked in pairs]
     rows["contact_median"] = _medians(contacts, "fov").reindex(rows.index).astype(float)
     rows = rows.reset_index()
 
     groups = rows.groupby("condition", sort=False)
-    summed = [*COUNTS, "contacts"]
-    total = groups[summed].sum()
+    summed = [*COUNTS, "contacts", *DOUBTS, "touches_untracked"]
+    total = groups[summed].sum(min_count=1)
+    total = total.astype({name: rows[name].dtype for name in summed})
     total.insert(0, "fovs", groups.size())
     total.insert(1, "replicates", groups["replicate"].nunique())
     total["effector_hours"] = groups["effector_hours"].sum(min_count=1)
@@ -137,12 +163,35 @@ def summarise(
     by = contacts.merge(rows[["fov", "condition"]], on="fov")
     total["contact_median"] = _medians(by, "condition").reindex(total.index).astype(float)
     total = total.reindex(condition_order(sample_sheet, rows["condition"])).reset_index()
+    # kills of a field without hours are no part of the rate
+    rows["timed_kills"] = rows["kills"].where(rows["effector_hours"] > 0)
+    timed = rows.groupby("condition", sort=False)["timed_kills"].sum(min_count=1)
+    total["timed_kills"] = total["condition"].map(timed).astype(float)
     for out in (rows, total):
         exposure = out["effector_hours"].where(out["effector_hours"] > 0)
-        out["kills_per_effector_per_hour"] = out["kills"] / exposure
+        out["kills_per_effector_per_hour"] = out.pop("timed_kills") / exposure
         out["speed_unit"] = "µm/min" if um else "px/frame"
         out["time_unit"] = unit
     return rows, total
+
+
+def count_touches(touches: pd.DataFrame, track_points: pd.DataFrame) -> tuple[int, int]:
+    """Touches of a field, and how many of them are between two cells that have a track."""
+    cell = ["population", "frame", "label"]
+    points = track_points.loc[track_points["label"].notna(), cell].astype({"label": "int64"})
+    known = pd.MultiIndex.from_frame(points)
+    sides = [
+        pd.MultiIndex.from_arrays(
+            [touches[f"population_{side}"], touches["frame"], touches[f"label_{side}"]]
+        ).isin(known)
+        for side in "ab"
+    ]
+    return len(touches), int((sides[0] & sides[1]).sum())
+
+
+def _lost(fates: pd.DataFrame) -> pd.Series:
+    """Tracks of living cells that ended inside the field before the film did."""
+    return fates["end_reason"].isin(["lost", "merge"]) & ~fates["died"].astype(bool)
 
 
 def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:

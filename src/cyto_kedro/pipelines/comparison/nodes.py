@@ -93,6 +93,7 @@ def _assay(
         "design": groups,
         "reference": reference_of(groups, comparison.reference),
         "paired": comparison.paired,
+        "primary": comparison.primary,
         "populations": manifest.roles,
         **of_assay(parts, manifest),
     }

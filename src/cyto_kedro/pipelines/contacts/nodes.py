@@ -36,8 +36,15 @@ def estimate_viability(
     of another plate may have been filmed with another exposure, and so may fields of one: those in
     which all living cells are brighter or darker are estimated apart, and that is said.
     """
-    columns = [*_SHAPE, *_measured(manifest, group["population"])]
     algorithm = _caller(viability)
+    if not algorithm.can_tell(manifest.markers):
+        log.warning(
+            "%s: the assay names no death marker (assay.markers), so nobody is called alive or dead: "
+            "contacts, bouts and motion are told, deaths, kills and who did what are empty",
+            group["population"],
+        )
+        return {}
+    columns = [*_SHAPE, *_measured(manifest, group["population"])]
     states: dict[str, Any] = {}
     for plate, fovs in plates(fields).groupby("plate")["fov"]:
         tables = (cells[key] for key in cells if key[0] in set(fovs))
@@ -114,6 +121,8 @@ def assess_viability(
     viability: ContactsSpec,
 ) -> pd.DataFrame:
     """`schemas.Viability` of one block: needs no tracks, works on stills."""
+    if group["fov"] not in viability_state:  # no death marker
+        return schemas.empty(schemas.Viability)
     state = viability_state[group["fov"]]
     data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
     return _caller(viability)(data)["viability"]

@@ -299,14 +299,14 @@ def _viewed(
             f"field {fov!r}: exclude_frames leaves nothing of its {len(table)} frames; exclude the "
             "field (exclude = yes)"
         )
-    interval = table["time_s"].diff().median()
+    between = table["time_s"].diff().dropna()
     planned = PlannedFov(
         n_frames=len(used),
         height_px=height,
         width_px=width,
         pixel_size_um=view.pixel_size_um(whole.pixel_size_um),
         excluded=tuple(np.flatnonzero(table["excluded"]).tolist()),
-        frame_interval_s=None if np.isnan(interval) else float(interval),
+        frame_interval_s=float(between.median()) if len(between) else None,
     )
     return planned, table.assign(frame=np.arange(len(used)))
 

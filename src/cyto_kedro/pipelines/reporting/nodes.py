@@ -15,7 +15,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
-from cyto_kedro.algorithms.reporting.summary import Summary
+from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
@@ -116,6 +116,7 @@ def summarise(
     bouts: Partitions,
     fates: Partitions,
     kills: Partitions,
+    touches: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Headline numbers per field and per condition, and what to beware of."""
@@ -127,7 +128,20 @@ def summarise(
         "fates": fates,
         "kills": kills,
     }
-    found = Summary()(assay(fields, frames, parts, manifest))
+    data = assay(fields, frames, parts, manifest)
+    data["touch_counts"] = {
+        fov: count_touches(
+            *(
+                join((part[name]() for name in manifest.ids(part.grain, {"fov": fov})), table)
+                for part, table in (
+                    (touches, schemas.Touches),
+                    (track_points, schemas.TrackPoints),
+                )
+            )
+        )
+        for fov in manifest.fovs
+    }
+    found = Summary()(data)
     return found["by_fov"], found["by_condition"], found["warnings"]
 
 

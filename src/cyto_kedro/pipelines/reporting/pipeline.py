@@ -54,6 +54,7 @@ def create_pipeline() -> Pipeline:
                     "bouts",
                     "fates",
                     "kills",
+                    "touches",
                     "manifest",
                 ],
                 ["summary_by_fov", "summary_by_condition", "warnings"],
