@@ -23,6 +23,20 @@ from tiny_project import Project
 BAD, GOOD = "treated_1/TCell/t0007-0008", "control_1/TCell/t0007-0008"
 
 
+@pytest.fixture(scope="module")
+def measured(tiny_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has run as far as tabulation."""
+    made = Project.make(tmp_path_factory.mktemp("measured") / "project", tiny_raw)
+    made.run("ingestion", "preprocessing", "segmentation", "tabulation")
+    return made
+
+
+@pytest.fixture
+def project(measured: Project, tmp_path: Path) -> Project:
+    """A copy of it, to change at will."""
+    return measured.copy(tmp_path / "project")
+
+
 def cells(project: Project, identity: str) -> Path:
     return project.path / "data/04_feature/cells" / f"{identity}.parquet"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from cyto_kedro.errors import ConfigError, RunStoppedError
 from cyto_kedro.runner.backend import Cause, Ended, Submission
 from cyto_kedro.runner.memory import cores, total_mb
-from cyto_kedro.runner.resources import Machine, Resources, megabytes, setup_lines
+from cyto_kedro.runner.resources import SETUP_FAILED, Machine, Resources, megabytes, setup_lines
 
 GRACE_S = 10.0
 WORKER = ("-m", "cyto_kedro.runner.worker")
@@ -107,7 +107,8 @@ class LocalBackend:
                 return slot.end(
                     submission, index, Cause.MEMORY, "killed; most likely out of memory"
                 )
-            return slot.end(submission, index, Cause.CODE, f"the worker ended with code {code}")
+            why = "a line of setup failed" if code == SETUP_FAILED else f"code {code}"
+            return slot.end(submission, index, Cause.CODE, f"the worker ended: {why}")
         assert slot.process.stdout is not None
         if select.select([slot.process.stdout], [], [], 0)[0]:
             slot.heard += os.read(slot.process.stdout.fileno(), 1 << 16)
@@ -131,7 +132,7 @@ class LocalBackend:
             if asked.cpus_per_task > free or asked.mem_mb > memory or full:
                 held.append((submission, index))
                 continue
-            slot = self._idle(asked)
+            slot = self._idle(asked, submission.folder.log(index))
             slot.task, slot.began = (submission, index), time.monotonic()
             assert slot.process.stdin is not None
             line = json.dumps([str(submission.folder.task), index]) + "\n"
@@ -144,7 +145,8 @@ class LocalBackend:
             free, memory = free - asked.cpus_per_task, memory - asked.mem_mb
         self._waiting.extendleft(reversed(held))
 
-    def _idle(self, asked: Resources) -> Slot:
+    def _idle(self, asked: Resources, log: Path) -> Slot:
+        """A worker for such tasks; what the setup of a new one says goes to the first task's log."""
         words = [*asked.container, asked.python or sys.executable, *WORKER, "--serve"]
         kind = json.dumps(
             [words, asked.setup, asked.cpus_per_task, asked.environment, asked.scratch]
@@ -157,7 +159,8 @@ class LocalBackend:
             self._kill(slot)
         if asked.setup:  # what the lines print must not be taken for a worker's answers
             lines = "\n".join(setup_lines(asked.setup))
-            words = ["bash", "-c", f'{{\n{lines}\n}} >&2\nexec "$@"', "bash", *words]
+            shell = f'{{\n{lines}\n}} >>"$1" 2>&1\nshift\nexec "$@"'
+            words = ["bash", "-c", shell, "bash", str(log), *words]
         scratch = {"TMPDIR": asked.scratch} if asked.scratch else {}
         try:
             process = subprocess.Popen(
