@@ -50,7 +50,7 @@ def effect_rows(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> pd.DataFr
         text = f"{number(row['difference'])}{unit} ({number(row['low'])} to {number(row['high'])})"
         text += f"; n = {n[0]} / {n[1]} replicates; p {number(row['p_holm'])}"
         name = f"{plain(measure)}, {short(population, 20)}: "
-        name += f"{short(str(row['condition']), 22)} - {short(str(row['reference']), 22)}"
+        name += f"{short(str(row['condition']), 22)} vs {short(str(row['reference']), 22)}"
         effect = {
             "effect": row["effect_size"],
             "low": row["effect_low"],
@@ -79,7 +79,7 @@ def draw_effects(rows: pd.DataFrame) -> Figure:
         reach = shown[["effect", "low", "high"]].abs().to_numpy(float)
         far = np.nanquantile(np.nanmax(reach, axis=1), 0.75) if len(shown) else 1.0
         far = float(max(1.2 * far, 1.3 * shown["effect"].abs().max(), 1.0))
-        ax.set(xlim=(-far, far), ylim=(len(shown) - 0.4, -0.6), title="Effects of the conditions")
+        ax.set(xlim=(-far, far), ylim=(len(shown) - 0.4, -0.6))
         ax.set_yticks(range(len(names)), names, fontsize=9)
         ax.set_xlabel(
             "effect: difference over its standard deviation between replicates (Hedges' g)"

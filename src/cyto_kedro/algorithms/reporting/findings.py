@@ -96,8 +96,8 @@ def tested(comparisons: pd.DataFrame) -> str:
             f"Replicates are compared {', '.join(ways[bool(p)] for p in rows['paired'].unique())}."
         )
         said.append(
-            "Correction: Holm's, as `comparison.tests` says; by default within a measure over its "
-            "pairs of conditions."
+            "Correction: Holm's, within a measure over its pairs of conditions unless the parameters "
+            "(comparison.tests) say otherwise."
         )
     if (outcome == "control").any():
         said.append(

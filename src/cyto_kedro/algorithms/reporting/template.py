@@ -6,12 +6,12 @@ Rendered by jinja2 with autoescape on: whatever a field or condition is called i
 STYLE = """
 :root{--ink:#1f2428;--soft:#5b646c;--line:#d9dee2;--wash:#f5f7f8;--accent:#0072b2;--warn:#b34700}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:62rem;padding:1.2rem;color:var(--ink);background:#fff;
+body{margin:0 auto;max-width:min(96vw,96rem);padding:1.2rem;color:var(--ink);background:#fff;
  font:16px/1.5 "Segoe UI",Roboto,"Helvetica Neue",Arial,"Liberation Sans",sans-serif}
 h1{font-size:1.9rem;line-height:1.2;margin:.6rem 0 .2rem}
 h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:2px solid var(--accent)}
 h3{font-size:1.05rem;margin:1.4rem 0 .4rem}
-p,figcaption{max-width:44rem}
+p,figcaption{max-width:44rem}a{color:var(--accent)}
 .sub,figcaption,.note{color:var(--soft)} figcaption,.note{font-size:.88rem}
 .cards{display:flex;flex-wrap:wrap;gap:.8rem;margin:.8rem 0}
 .card{flex:1 1 18rem;background:var(--wash);border-radius:.5rem;padding:.9rem 1rem;
@@ -20,15 +20,18 @@ p,figcaption{max-width:44rem}
 .card dl{display:grid;grid-template-columns:1fr auto;gap:.1rem .8rem;margin:0}
 .card dt{color:var(--soft)}.card dd{margin:0;text-align:right;font-weight:600;
  font-variant-numeric:tabular-nums}
+.effects img{max-width:min(100%,82rem)}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;margin:.4rem 0}
 th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top;
  overflow-wrap:break-word;max-width:30rem}
-td.n{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+thead th.n{min-width:4.4rem}td.n{white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 thead th{border-bottom:2px solid var(--ink)}
-figure{margin:1.2rem 0 2rem}
+figure{margin:1.2rem 0 2rem;min-width:0}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,40rem),1fr));gap:0 2.5rem}
 figure img{max-width:min(100%,50rem);height:auto;display:block;margin-bottom:.5rem}
 .answers{font-size:1.1rem;max-width:50rem;padding-left:1.2rem}.answers li{margin:.4rem 0}
 .warn ol{margin:.3rem 0;padding-left:1.4rem}
@@ -97,8 +100,8 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 {%- endfor %}
 </div>
 <p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
-view. Kills are deaths attributed to effectors. Effector-hours are the number of tracked
-effectors added up over the film's time. Speeds are means over fields. The median contact is a
+view. Kills are deaths attributed to effectors: sums of shares, so two halves are one. Effector-hours
+are the time that effectors were watched alive. Speeds are means over fields. The median contact is a
 Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
 <h3>Per field</h3>
 {{ grid(by_fov, "Numbers per field") }}
@@ -106,7 +109,7 @@ Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
 <section id="compared"><h2>Conditions compared</h2>
 {%- if comparisons.rows %}
 <p>{{ tested }}</p>
-{%- for p in effects %}{{ picture(p) }}{% endfor %}
+<div class="effects">{%- for p in effects %}{{ picture(p) }}{% endfor %}</div>
 {%- if not effects %}<p class="warn">No effect has an interval: each condition needs two replicates at
 least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
 <details><summary>All {{ comparisons.rows|length }} comparisons as a table</summary>
@@ -127,12 +130,12 @@ Limits take replicates, not cells, as independent.</p>
 {%- endif %}
 </section>
 <section id="figures"><h2>Figures</h2>
-{%- for p in figures %}{{ picture(p) }}{% endfor %}
+<div class="figures">{%- for p in figures %}{{ picture(p) }}{% endfor %}</div>
 {%- if not figures %}<p>No figures were given.</p>{% endif %}
 </section>
 {%- if overlays %}
 <section id="overlays"><h2>Overlays</h2>
-{%- for p in overlays %}{{ picture(p) }}{% endfor %}
+<div class="figures">{%- for p in overlays %}{{ picture(p) }}{% endfor %}</div>
 </section>
 {%- endif %}
 <section id="quality"><h2>Quality of the films</h2>
