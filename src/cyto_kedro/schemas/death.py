@@ -46,6 +46,10 @@ class Fates(PerFov):
     start_reason: Series[str] | None = pa.Field(
         isin=START_REASONS, description="when its clock starts: a daughter's at the division"
     )
+    recovered: Series[bool] | None = pa.Field(
+        description="called dead for as long as a death takes, and alive again for longer: two cells "
+        "in one track (an identity switch), or the light of another cell; no death is counted"
+    )
 
     @classmethod
     def key(cls) -> list[str]:
@@ -174,7 +178,14 @@ class EffectorTallies(PerFov):
     n_targets: Series[int] = pa.Field(ge=0, description="different targets touched")
     n_bouts: Series[int] = pa.Field(ge=0, description="bouts with targets")
     contact_frames: Series[int] = pa.Field(ge=0, description="summed over targets")
-    contact_min: Series[float] = pa.Field(nullable=True, description="summed over targets")
+    contact_min: Series[float] = pa.Field(
+        nullable=True,
+        description="summed over targets: two touched at once count twice, so it may be above "
+        "observed_min",
+    )
+    touching_min: Series[float] | None = pa.Field(
+        nullable=True, description="time in contact with any target, each minute once"
+    )
     kills: Series[float] = pa.Field(ge=0, description="sum of its shares")
     expected_kills: Series[float] = pa.Field(nullable=True, ge=0, description="sum of its credits")
     n_victims: Series[int] = pa.Field(

@@ -11,6 +11,7 @@ from cyto_kedro.algorithms.contacts import (
     Bouts,
     CellTallies,
     ChangePointDeaths,
+    ContactJoin,
     Encounters,
     HysteresisDeaths,
     KillLikelihood,
@@ -95,7 +96,7 @@ def test_contact_at_the_last_frame_in_which_both_were_seen_is_cut_though_both_go
         ({"max_gap_min": 3.5}, EVEN, 2, False),
         ({"max_gap_min": 4.0}, SLOW, 1, True),  # the same time at half the rate
         ({"max_gap_min": 4.0}, SLOW, 2, False),
-        ({}, EVEN, 1, True),  # the default: two minutes
+        ({}, EVEN, 1, True),  # the default: three minutes
         ({}, EVEN, 2, False),
         ({}, SLOW, 1, False),
         ({}, np.full(30, np.nan), 1, True),  # times unknown: one frame
@@ -301,12 +302,12 @@ def test_the_last_frame_alive_is_the_last_one_seen():
 @pytest.mark.parametrize(
     ("time", "n_dead", "died"),
     [
-        (EVEN, 3, True),  # six minutes
+        (EVEN, 3, True),
         (EVEN, 2, False),
-        (SLOW, 2, True),  # eight, at half the rate: what three frames of two minutes nearly are
+        (SLOW, 2, True),  # half the rate
         (SLOW, 1, False),
-        (np.arange(30.0), 6, True),
-        (np.arange(30.0), 5, False),
+        (np.arange(30.0), 5, True),
+        (np.arange(30.0), 4, False),
         (np.full(30, np.nan), 3, True),
         (np.full(30, np.nan), 2, False),
     ],
@@ -356,7 +357,7 @@ def test_a_body_is_of_the_same_population():
     ("missing", "time", "found"),
     [(2, EVEN, 1), (3, EVEN, 0), (1, SLOW, 1), (2, SLOW, 0), (2, np.full(30, np.nan), 1)],
 )
-def test_a_body_is_found_within_four_minutes(missing, time, found):
+def test_a_body_is_found_within_five_minutes(missing, time, found):
     assert len(body(0.95, missing=missing, time=time)) == found
 
 
@@ -395,3 +396,38 @@ def test_a_cell_lives_again_above_the_upper_level_and_not_at_it(high, died):
 def test_a_death_needs_a_frame_alive_beyond_doubt(sure, died):
     deaths, fates = lives([sure] * 6 + [0.02] * 6)
     assert len(deaths) == died and fates["dead_at_first_sight"].tolist() == [not died]
+
+
+def test_a_track_that_lives_on_after_a_death_is_flagged_and_said(caplog):
+    """Sixteen dead frames, then 27 living ones: the track went over to another cell."""
+    time = 2.0 * np.arange(60)
+    deaths, fates = lives([0.95] * 5 + [0.02] * 16 + [0.95] * 27, time)
+    assert not len(deaths) and fates["recovered"].tolist() == [True]
+    assert "T 1" in caplog.text and "two cells in one track" in caplog.text
+    for harmless in (
+        [0.95] * 48,
+        [0.95] * 20 + [0.02] * 28,
+        [0.95] * 20 + [0.02] * 2 + [0.95] * 20,
+    ):
+        assert lives(harmless, time)[1]["recovered"].tolist() == [False]
+
+
+def test_most_tracks_dead_at_first_sight_are_said(caplog):
+    lives([0.02] * 9)
+    assert "1 of 1 tracks are dead at first sight" in caplog.text
+
+
+def test_time_with_any_target_counts_each_minute_once():
+    """Two targets touched in frames 3 and 4, one in 5: five contact frames, three of touching."""
+    touching = [(f, 1, t) for f in (3, 4) for t in (1, 2)] + [(5, 1, 1)]
+    made = tallied(field([cell("T", 1), cell("T", 2), cell("N", 1)], touching))["effectors"]
+    assert made[["contact_min", "touching_min"]].values.tolist() == [[10, 6]]
+
+
+def test_touches_without_a_track_are_counted_and_said(caplog):
+    points = points_of([0], EVEN)
+    rows = {"population_a": "N", "label_a": [1, 7], "population_b": "T", "label_b": 1}
+    touches = schemas.filled(schemas.Touches, {"fov": "A", **rows})
+    made = ContactJoin()(track_points=points, touches=touches)
+    assert made["n_untracked"] == 1 and len(made["contacts"]) == 1
+    assert "1 of 2 touches are of cells without a track" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import ClassVar, TypedDict
 
 import numpy as np
@@ -14,6 +15,10 @@ from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, size
 from cyto_kedro.core.units import Length
 from cyto_kedro.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_MANY = 0.05  # share of touches without a track that is said
 
 
 class Joined(TypedDict):
@@ -110,7 +115,16 @@ class ContactJoin(Algorithm):
                     definition + f", at most {in_words(self.max_distance, calibrated)} apart"
                 )
             contacts["definition"] = definition
-        return {"contacts": in_order(contacts), "n_untracked": int((~kept).sum())}
+        n_untracked = int((~kept).sum())
+        if n_untracked > _MANY * len(touches):
+            log.warning(
+                "field %s: %d of %d touches are of cells without a track, so their contacts, bouts and "
+                "kills are not told",
+                touches["fov"].iloc[0],
+                n_untracked,
+                len(touches),
+            )
+        return {"contacts": in_order(contacts), "n_untracked": n_untracked}
 
     def _near(self, touches: TableOf[schemas.Touches]) -> TableOf[schemas.Touches]:
         if self.max_distance is None or not len(touches):

@@ -38,18 +38,22 @@ class Series(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Per track: died, dead at first sight, frame of the death and the last one alive before it."""
+    """Per track: died, dead at first sight, frame of the death and the last one alive before it.
+
+    `recovered`: dead for as long as a death takes and yet no death, as it lived on for longer.
+    """
 
     died: np.ndarray
     first_sight: np.ndarray
     death: np.ndarray
     last_alive: np.ndarray
+    recovered: np.ndarray
 
     @classmethod
     def nobody(cls, n: int) -> Judged:
         """All of `n` tracks alive throughout."""
-        died, first_sight = np.zeros(n, bool), np.zeros(n, bool)
-        return cls(died, first_sight, np.full(n, -1), np.full(n, -1))
+        died, first_sight, recovered = np.zeros((3, n), bool)
+        return cls(died, first_sight, np.full(n, -1), np.full(n, -1), recovered)
 
 
 class Called(TypedDict):
@@ -121,8 +125,8 @@ class DeathCaller(Algorithm):
     def _called(
         self, series: Series, points: pd.DataFrame, tracks: pd.DataFrame, clock: Clock
     ) -> Called:
-        died, first_sight, death, last_alive = self.judge(series, len(tracks), clock)
-        _warn(tracks, first_sight)
+        died, first_sight, death, last_alive, recovered = self.judge(series, len(tracks), clock)
+        _warn(tracks, first_sight, recovered)
         seen_alive = np.bincount(series.row, series.alive > 0.5, minlength=len(tracks)) > 0
         bodies = find_bodies(
             points,
@@ -149,6 +153,7 @@ class DeathCaller(Algorithm):
             exit_min=clock(np.where(died, death, last)),
             end_reason=tracks["end_reason"],
             start_reason=np.where(born, "division", start),
+            recovered=recovered,
         )
         body = pd.array(tracks["track_id"].to_numpy(np.int64)[bodies], dtype="Int64")
         body[~linked] = pd.NA
@@ -177,8 +182,18 @@ class DeathCaller(Algorithm):
         return Bodies(reach, "px", gap, clock if timed else None)
 
 
-def _warn(tracks: pd.DataFrame, first_sight: np.ndarray) -> None:
-    """Say so where most tracks of a population are dead from the first: that is rarely true."""
+def _warn(tracks: pd.DataFrame, first_sight: np.ndarray, recovered: np.ndarray) -> None:
+    """Say so where most tracks of a population are dead from the first, or some live again."""
+    if recovered.any():
+        names = tracks.loc[recovered, ["population", "track_id"]].head(5).astype(str)
+        log.warning(
+            "field %s: %d tracks are dead for as long as a death takes and alive afterwards (%s …): "
+            "two cells in one track, or another cell's light. No death is counted; look at them "
+            "(column `recovered` of fates), and cut the track where it changes cells.",
+            tracks["fov"].iloc[0],
+            recovered.sum(),
+            ", ".join(names["population"] + " " + names["track_id"]),
+        )
     for name, dead in pd.Series(first_sight).groupby(tracks["population"].to_numpy(object)):
         if dead.mean() > 0.5:
             log.warning(
@@ -245,7 +260,7 @@ class HysteresisDeaths(DeathCaller):
         """See `DeathCaller.judge`."""
         row, frame, alive = series
         n = len(row)
-        died, first_sight, death, last_alive = judged = Judged.nobody(n_tracks)
+        died, first_sight, death, last_alive, recovered = judged = Judged.nobody(n_tracks)
         if n == 0:
             return judged
         dead = self._states(row, alive)
@@ -272,6 +287,9 @@ class HysteresisDeaths(DeathCaller):
         died[which], first_sight[which] = seen, ~seen
         death[which] = frame[start[run]]
         last_alive[which] = frame[np.maximum(start[run] - 1, 0)]
+        back = dead[start] & lasting & (stop < track_stop) & (share < self.min_dead_share)
+        recovered[row[start[back]]] = True
+        recovered &= ~died
         return judged
 
     def _states(self, row: np.ndarray, alive: np.ndarray) -> np.ndarray:

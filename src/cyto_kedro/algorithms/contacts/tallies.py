@@ -123,6 +123,8 @@ class CellTallies(Algorithm):
         last = table["last_frame"].where(~died, table["death_frame"]).astype(np.int64)
         observed = table["observed_min"].to_numpy(float)
         contact = count(attacks, attacks["dt"]) * (1.0 if exposure.timed else np.nan)
+        each_once = attacks.drop_duplicates(["frame", *_EFFECTOR])
+        touching = count(each_once, each_once["dt"]) * (1.0 if exposure.timed else np.nan)
         shares, n_bouts = count(kills, kills["share"]), count(bouts)
         credit = kills["credit"] if "credit" in kills else pd.Series(np.nan, kills.index)
         victims = kills[kills["share"] >= self.victim_share - 1e-9]
@@ -137,6 +139,7 @@ class CellTallies(Algorithm):
             n_bouts=n_bouts,
             contact_frames=count(attacks),
             contact_min=contact,
+            touching_min=touching,
             kills=shares,
             expected_kills=count(kills, credit),
             n_victims=n_victims,
