@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -102,6 +103,18 @@ def test_an_empty_answer_is_not_the_end_of_the_jobs(
     assert ask(backend) == []
     client.table, client.is_gone = {}, True  # the controller itself says that it knows no such job
     assert {each.cause for each in ask(backend)} == {Cause.LOST}
+
+
+def test_a_folder_that_cannot_be_listed_for_a_moment_ends_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(path: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    backend, _ = watched(tmp_path, Scripted())
+    with monkeypatch.context() as share:
+        share.setattr("os.scandir", stale)
+        assert ask(backend) == []
 
 
 def test_what_squeue_leaves_out_of_a_job_that_it_lists_is_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cyto_kedro.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["code", "memory", "storage"]
 
@@ -122,10 +125,17 @@ class TaskFolder:
         return self.path / f"{index}.log"
 
     def finished(self) -> set[int]:
-        """Batches with a record, by one listing (which also refreshes a network share's cache)."""
-        with os.scandir(self.path) as entries:
-            stems = (entry.name.removesuffix(".json") for entry in entries)
-            return {int(stem) for stem in stems if stem.isdigit()}
+        """Batches with a record, by one listing (which also refreshes a network share's cache).
+
+        Empty where the share cannot say now (a stale handle): the next listing will.
+        """
+        try:
+            with os.scandir(self.path) as entries:
+                stems = [entry.name.removesuffix(".json") for entry in entries]
+        except OSError as error:
+            log.warning("%s cannot be listed now: %s", self.path, error)
+            return set()
+        return {int(stem) for stem in stems if stem.isdigit()}
 
     def read(self, index: int) -> BatchRecord | None:
         """The record of batch `index`, or None."""
