@@ -236,7 +236,7 @@ def test_turned_renumbered_scaled_or_thinned_films_have_the_same_statistics(seed
 
 
 def test_limits_of_what_can_be_known_belong_to_it():
-    """A nearest neighbour just as far as the edge is surely the nearest; so is half the field a radius."""
+    """A nearest neighbour as far as the edge is surely the nearest; half the field is a radius."""
     size = np.array([100.0, 100.0])
     xy, nearest = np.array([[10.0, 50], [50, 50]]), np.array([10.0, 30])
     # weights 1 / 80² and 1 / 40², of which the first is reached at 10
