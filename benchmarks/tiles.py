@@ -25,8 +25,10 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.labels import Labelled
 from cyto_kedro.algorithms.segmentation.stitching import stitch
+from cyto_kedro.core.contract import Image
 from cyto_kedro.datasets import ImageDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import SegmentationSpec
@@ -50,8 +52,8 @@ ENGINES: dict[str, dict[str, Any]] = {
 class Level(Algorithm):
     """What is brighter than 250, connected."""
 
-    def __call__(self, data: Data) -> Data:
-        return {"label": np.stack([ndi.label(np.asarray(x) > 250)[0] for x in data["image"]])}
+    def run(self, image: Image) -> Labelled:
+        return {"label": np.stack([ndi.label(each > 250)[0] for each in np.asarray(image)])}
 
 
 def field(size: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cyto_kedro import registry
@@ -98,7 +99,9 @@ def test_a_spec_is_hashed_with_defaults_and_version() -> None:
 
 MODULE = """
 from abc import abstractmethod
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.labels import Labelled
+from cyto_kedro.core.contract import Image
 
 class Half(Algorithm):
     @abstractmethod
@@ -106,8 +109,8 @@ class Half(Algorithm):
 
 class {name}(Half):
     def more(self): ...
-    def __call__(self, data: Data) -> Data:
-        return data
+    def run(self, image: Image) -> Labelled:
+        return {{"label": image}}
 """
 
 
@@ -142,7 +145,8 @@ def test_another_packages_entry_point_is_found(
 ) -> None:
     install(tmp_path, "Acme", "acme:Acme", monkeypatch)
     assert algorithms("segmentation")["Acme"].__module__ == "acme"
-    assert build("segmentation", "Acme")({"label": 1}) == {"label": 1}
+    image = np.zeros((1, 2, 2))
+    assert build("segmentation", "Acme")({"image": image})["label"] is image
 
 
 def test_a_package_that_does_not_import_stops_only_what_names_it(

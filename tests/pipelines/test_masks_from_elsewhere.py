@@ -12,7 +12,9 @@ import pytest
 import tifffile
 
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.labels import Labelled
 from cyto_kedro.cli import put_in_place, read_session
+from cyto_kedro.core.contract import Image
 from cyto_kedro.errors import InputError
 from cyto_kedro.pipelines.segmentation.nodes import segment
 from tiny_project import FOVS, N_FRAMES, POPULATIONS, Project, whole_table
@@ -158,9 +160,8 @@ def test_a_session_is_laid_on_the_film_too(viewed: Project, tmp_path: Path, capl
 class Nosy(Algorithm):
     """Labels whatever it is given by its brightest frame: shows what an engine has seen."""
 
-    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        image = np.asarray(data["image"])
-        return {"label": np.full(image.shape, int(image.max()), np.uint32)}
+    def run(self, image: Image) -> Labelled:
+        return {"label": np.full(image.shape, int(np.max(np.asarray(image))), np.uint32)}
 
 
 def test_no_engine_sees_an_excluded_frame(viewed: Project) -> None:

@@ -22,7 +22,9 @@ CLASS = '''
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.labels import Labelled
+from cyto_kedro.core.contract import Image
 
 
 class {name}(Algorithm):
@@ -30,8 +32,8 @@ class {name}(Algorithm):
 
     side_px: int = Field(3, gt=0)
 
-    def __call__(self, data: Data) -> Data:
-        label = np.zeros(np.asarray(data["image"]).shape, np.uint32)
+    def run(self, image: Image) -> Labelled:
+        label = np.zeros(image.shape, np.uint32)
         label[:, : self.side_px, : self.side_px] = 1
         return {{"label": label}}
 '''

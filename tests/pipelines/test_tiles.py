@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.labels import Labelled
+from cyto_kedro.core.contract import Image
 from cyto_kedro.datasets import ImageDataset, tiff
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import SegmentationSpec
@@ -24,11 +26,11 @@ SEEN: list[tuple[int, ...]] = []
 class Level(Algorithm):
     """What is brighter than a level, connected; notes what it was given."""
 
-    def __call__(self, data: Data) -> Data:
+    def run(self, image: Image) -> Labelled:
         from skimage.measure import label
 
-        SEEN.append(data["image"].shape)
-        frames = np.asarray(data["image"])
+        SEEN.append(image.shape)
+        frames = np.asarray(image)
         found = [label(frame > 0.3, connectivity=1) for frame in frames]
         return {"label": np.stack(found).astype(np.uint32)}
 

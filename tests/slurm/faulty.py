@@ -16,7 +16,9 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.base import Algorithm, Data
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.labels import Labelled
+from cyto_kedro.core.contract import Image
 
 
 class Faulty(Algorithm):
@@ -25,16 +27,15 @@ class Faulty(Algorithm):
     folder: str = Field(description="where the faults are read and the calls are noted")
     level: float = Field(0.3, gt=0)
 
-    def __call__(self, data: Data) -> Data:
+    def run(self, image: Image, fov: str, population: str, frame_start: int) -> Labelled:
         """Do what the faults say, then segment."""
-        where = f"{data['fov']}/{data['population']}/{data['frame_start']}"
+        where = f"{fov}/{population}/{frame_start}"
         calls = Path(self.folder) / "calls.jsonl"
         before = calls.read_text(encoding="utf-8") if calls.exists() else ""
         count = sum(json.loads(line)["where"] == where for line in before.splitlines())
         self._note(calls, where)
         self._fail(where, count)
-        image = np.asarray(data["image"])
-        bright = image > self.level
+        bright = np.asarray(image) > self.level
         label = np.stack([ndi.label(frame)[0] for frame in bright]).astype(np.uint32)
         self._note(calls.with_name("ends.jsonl"), where)
         return {"label": label}
