@@ -28,7 +28,7 @@ test: check test-slurm test-all
 # What a slip breaks first, within a minute: no whole runs, no simulated assays, no examples drawn at random.
 STAGES := preprocessing segmentation tabulation tracking contacts networks
 smoke: $(VENV)/.dev
-	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" -k "not memory" \
+	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" -k "not memory and not fuzz" \
 		tests/test_*.py tests/core tests/datasets tests/algorithms/test_*.py $(addprefix tests/algorithms/,$(STAGES))
 
 test-quick: $(VENV)/.dev
@@ -36,7 +36,7 @@ test-quick: $(VENV)/.dev
 
 # All but those that share one SLURM cluster, which run one by one.
 test-all: $(VENV)/.dev
-	$(PYTEST) -q -m "not slurm"
+	$(PYTEST) -m "not slurm"
 
 # Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
 test-slurm: $(VENV)/.dev

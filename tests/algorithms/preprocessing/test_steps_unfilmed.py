@@ -117,3 +117,18 @@ def test_numbers_of_an_effect_leave_the_margin_out() -> None:
     whole, found = measure(frame[40:]), measure(cut)
     for key in ("mean", "sd", "background", "noise"):
         assert found[key] == pytest.approx(whole[key], rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["PercentileNormalisation", "MinMaxNormalisation"])
+@pytest.mark.parametrize("over", ["film", "frame"])
+def test_noise_alone_is_not_stretched_to_full_contrast(name: str, over: str) -> None:
+    rng = np.random.default_rng(3)
+    empty = rng.normal(100, 3, (2, 200, 200)).astype(np.float32)
+    cells = empty.copy()
+    cells[:, 50:80, 50:80] += 300
+    step = build("preprocessing", name, {"over": over})
+    out = step(image={"PI": empty, "Hoechst": cells})["image"]
+    assert out["PI"].max() < 0.35 and out["PI"].std() < 0.05
+    assert out["Hoechst"][:, 55:75, 55:75].min() > 0.8
+    stretched = build("preprocessing", name, {"over": over, "least_span": 0})(image={"PI": empty})
+    assert stretched["image"]["PI"].max() >= 0.99

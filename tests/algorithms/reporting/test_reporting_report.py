@@ -257,4 +257,5 @@ def test_stills_have_a_report(assay: dict) -> None:
         figures |= topic(dpi=40)(cut)["figures"]
     text = Page(HtmlReport()({**cut, "figures": figures})["html"]).text
     assert "4 fields in 2 conditions, 4 frames" in text
-    assert "seen in one frame only" in text and "kills per effector and hour" not in text
+    assert "24 effectors and 30 targets found, 2 targets dead; stills show no dying" in text
+    assert "kills per effector and hour" not in text

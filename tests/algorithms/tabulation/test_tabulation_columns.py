@@ -339,3 +339,15 @@ def test_cross_tables_that_cannot_be() -> None:
         construct(CrossTable, {"other": "C", "by": "label"})
     with pytest.raises(InputError, match="needs 'touches'"):
         cross(table, {"C": table}, other="C", by="contact")
+
+
+@pytest.mark.parametrize("by", ["nearest", "contact"])
+def test_a_cell_at_exactly_the_largest_distance_counts(by: str) -> None:
+    mine, other = cells(1, 1), cells(1, 1, "C")
+    other["x_px"], other["y_px"] = mine["x_px"] + 3, mine["y_px"] + 4
+    pair = {"frame": 0, "population_a": "T", "population_b": "C", "label_a": 1, "label_b": 1}
+    touches = pd.DataFrame([{"fov": "A", **pair, "distance_px": 5.0}])
+    args = {"other": "C", "by": by, "columns": ("area_px",), "touches": touches}
+    column = "C_area_px" + ("_mean" if by == "contact" else "")
+    assert cross(mine, {"C": other}, **args, max_distance_px=5.0)[column].notna().all()
+    assert cross(mine, {"C": other}, **args, max_distance_px=4.9)[column].isna().all()

@@ -106,3 +106,9 @@ def test_radius_in_um_needs_the_pixel_size() -> None:
         PaintPoints(column="value", radius_um=3.0)(data)
     none = points(frame=[], x_px=[], y_px=[], value=[])
     assert np.isnan(PaintPoints(column="value")(none)["image"]).all()
+
+
+def test_a_pixel_at_exactly_the_radius_is_painted() -> None:
+    data = points(frame=[0], x_px=[20.0], y_px=[20.0], value=[3.0])
+    image = PaintPoints(column="value", radius_px=5.0)(data)["image"][0]
+    assert image[20, 25] == image[23, 24] == 3.0 and np.isnan(image[20, 26])

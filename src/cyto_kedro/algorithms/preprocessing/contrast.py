@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step, iter_frames
+from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 
 _KEPT_BITS = 20
@@ -76,17 +77,26 @@ class Normalisation(Step):
         if self.over == "frame":
             return {"range": {}}
         histograms: dict[str, FloatHistogram] = {}
+        noise: dict[str, list[float]] = {}
         for data in blocks:
             for channel in self.chosen(data):
                 histogram = histograms.setdefault(channel, FloatHistogram())
                 for _, frame in iter_frames([data], channel):
                     histogram.add(frame.pixels)
-        return {
-            "range": {
-                channel: list(self._zero_and_unit(histogram.percentile))
-                for channel, histogram in histograms.items()
-            }
-        }
+                    noise.setdefault(channel, []).append(self._noise(frame))
+        found = {}
+        for channel, histogram in histograms.items():
+            zero, unit = self._zero_and_unit(histogram.percentile)
+            found[channel] = [zero, self._floored(unit, float(np.median(noise[channel])))]
+        return {"range": found}
+
+    def _noise(self, frame: Part) -> float:
+        """What the floor of the unit is made of."""
+        return 0.0
+
+    def _floored(self, unit: float, noise: float) -> float:
+        """The difference that becomes 1, where noise alone must not be stretched to it."""
+        return unit
 
     def apply(self, data: Data, state: State) -> Data:
         """Rescale every frame."""
@@ -95,6 +105,7 @@ class Normalisation(Step):
             frame = part.image
             if self.over == "frame":
                 zero, unit = self._zero_and_unit(lambda q: float(np.percentile(part.pixels, q)))
+                unit = self._floored(unit, self._noise(part))
             else:
                 zero, unit = state["range"][channel]
             return self._cut((frame - zero) / unit if unit > 0 else np.zeros_like(frame))
@@ -105,10 +116,28 @@ class Normalisation(Step):
         return frame
 
 
-class PercentileNormalisation(Normalisation):
+class Stretch(Normalisation):
+    """Normalisations that stretch contrast, but not that of noise alone."""
+
+    least_span: float = Field(
+        default=40.0,
+        ge=0,
+        description="least range that becomes 0 to 1, in sd of the noise; 0: any, even noise alone",
+    )
+
+    def _noise(self, frame: Part) -> float:
+        return noise_sd(frame.image, frame.filmed) if self.least_span else 0.0
+
+    def _floored(self, unit: float, noise: float) -> float:
+        return max(unit, self.least_span * noise) if unit > 0 else unit
+
+
+class PercentileNormalisation(Stretch):
     """Stretch contrast: the `low` percentile becomes 0 and the `high` one 1, clipped between.
 
-    A constant channel becomes 0.
+    A channel with nothing in it, of which the range is less than `least_span` times its noise, stays
+    dark: stretched to full contrast, its noise would look like cells, and would drown another channel
+    that it is merged with. A constant channel becomes 0.
 
     Examples
     --------
@@ -118,7 +147,7 @@ class PercentileNormalisation(Normalisation):
     [[[0.0, 0.05], [0.1, 1.0]]]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     low: float = Field(default=1.0, ge=0, lt=100, description="percentile that becomes 0")
     high: float = Field(default=99.8, gt=0, le=100, description="percentile that becomes 1")
@@ -138,7 +167,7 @@ class PercentileNormalisation(Normalisation):
         return np.clip(frame, 0, 1) if self.clip else frame
 
 
-class MinMaxNormalisation(Normalisation):
+class MinMaxNormalisation(Stretch):
     """Stretch contrast: the least value becomes 0 and the greatest 1. One hot pixel spoils it.
 
     A constant channel becomes 0.

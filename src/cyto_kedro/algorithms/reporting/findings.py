@@ -24,10 +24,14 @@ def answers(by_condition: pd.DataFrame) -> list[tuple[str, str]]:
 def _answer(row: Mapping[Any, Any]) -> str:
     place = f" ({count(row['fovs'], 'field')}, {count(row['replicates'], 'replicate')})."
     if pd.isna(row["deaths"]):
-        text = (
-            f"{count(row['effectors'], 'effector')} and {count(row['targets'], 'target')} tracked; "
+        text = f"{count(row['effectors'], 'effector')} and {count(row['targets'], 'target')} found"
+        if pd.isna(row["dead_at_first_sight"]):
+            return text + "; who died is unknown, since no marker tells" + place
+        return (
+            text
+            + f", {number(row['dead_at_first_sight'])} targets dead; stills show no dying"
+            + place
         )
-        return text + "who died is unknown, since no marker tells" + place
     at_risk = row["targets"] - row["dead_at_first_sight"]
     share = f" ({100 * row['deaths'] / at_risk:.0f} %)" if at_risk else ""
     text = f"{number(row['deaths'])} of {count(at_risk, 'living target')} seen died{share}; "
@@ -58,10 +62,10 @@ def doubts(row: Mapping[Any, Any]) -> list[str]:
             f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
             "once, and deaths, serial kills and long contacts are missed"
         )
-    if 4 * row["contacts_unknown"] > row["contacts"] + row["contacts_unknown"]:
+    if 3 * row["contacts_unknown"] > row["contacts"] > 0:
         said.append(
-            f"{row['contacts_unknown']} contacts began before they could be seen, {row['contacts']} in "
-            "view: the median is of the latter"
+            f"{count(row['contacts_unknown'], 'contact')} began before it could be seen, "
+            f"{row['contacts']} in view: the median is of the latter"
         )
     if row["contacts_cut"] * 2 > row["contacts"] > 0:
         said.append(

@@ -175,6 +175,8 @@ def draw_kills(curves: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
     """Attributed kills, and all deaths, side by side on one scale."""
     if curves.empty:
         return in_words("Kills over time", "No living target was seen in the first frame.")
+    if curves["time"].nunique() < 2:
+        return in_words("Kills over time", "Stills show no dying: kills over time take a film.")
     conditions = condition_order(sample_sheet, curves["condition"])
     hues, lines = colours(conditions), strokes(conditions)
     with styled():

@@ -130,6 +130,9 @@ def summarise(
     rows["unattributed_deaths"] = rows["deaths"] - rows["kills"]
     if unmarked:
         rows = rows.astype(dict.fromkeys(MARKED, float)).assign(**dict.fromkeys(MARKED, np.nan))
+    elif (still := rows["n_frames"] < 2).any():  # who is dead can be seen, who dies cannot
+        seen = [*MARKED[1:]]
+        rows[seen] = rows[seen].astype(float).mask(still)
     hours = effector_hours(track_points, frames, effectors, fates)
     rows["effector_hours"] = rows.index.map(hours).astype(float)
 

@@ -13,7 +13,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.tabulation.quality import frame_quality
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.raw import RawChannel, RawFolder
-from cyto_kedro.datasets.raw_scan import tell
+from cyto_kedro.datasets.raw_facts import tell
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Assay
 from cyto_kedro.partitions import Block, PlannedFov, check_names
