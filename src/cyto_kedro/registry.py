@@ -92,7 +92,7 @@ class AlgorithmSpec(BaseModel):
 class Spec(AlgorithmSpec, Generic[Kind]):
     """An algorithm of one kind, ``Spec[Step]``; what else the stage holds is told where it belongs."""
 
-    kind: ClassVar[type[Algorithm]] = Algorithm
+    kind: ClassVar[type[BaseModel]] = BaseModel
     otherwise: ClassVar[str] = "is of another kind"
     elsewhere: ClassVar[tuple[tuple[type[Algorithm], str], ...]] = ()
 

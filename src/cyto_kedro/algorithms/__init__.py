@@ -7,10 +7,10 @@ Nothing here knows of Kedro, files, partitions or schedulers (the import contrac
 import sys
 from types import ModuleType
 
-from cyto_kedro.algorithms.base import Algorithm, length_px
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.listing import Listing, available
 
-__all__ = ["Algorithm", "available", "length_px"]
+__all__ = ["Algorithm", "available"]
 
 
 class _Package(ModuleType):

@@ -31,6 +31,7 @@ Common inputs
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -90,9 +91,9 @@ class Algorithm(BaseModel):
     def _in_either_unit(cls, given: Any) -> Any:
         return fold(cls, given) if isinstance(given, dict) else given
 
+    @abstractmethod
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Return the results for the declared inputs; never change them."""
-        raise NotImplementedError(f"{type(self).__name__} has no run")
 
     @classmethod
     def contract(cls) -> Contract:
@@ -115,26 +116,6 @@ class Algorithm(BaseModel):
         made = self.run(**admit(type(self).__name__, contract, data, inputs))
         tables = contract.tables("outputs")
         return Made(made, tables[0].name if tables else None)
-
-
-def length_px(name: str, um: float | None, px: float | None, pixel_size_um: float | None) -> float:
-    """Resolve a length given as ``<name>_um`` or ``<name>_px`` to pixels.
-
-    Raises
-    ------
-    ConfigError
-        If neither or both are given, or micrometres are given for an uncalibrated film.
-    """
-    if (um is None) == (px is None):
-        raise ConfigError(f"give exactly one of {name}_um and {name}_px (got {um=}, {px=})")
-    if px is not None:
-        return float(px)
-    if pixel_size_um is None:
-        raise ConfigError(
-            f"{name}_um={um} needs the pixel size, which is unknown for this field: give "
-            f"pixel_size_um in the assay's parameters or the file's metadata, or use {name}_px"
-        )
-    return float(um) / float(pixel_size_um)  # type: ignore[arg-type]
 
 
 A = TypeVar("A", bound=Algorithm)

@@ -51,7 +51,7 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         for name, cls in inspect.getmembers(module, inspect.isclass):
             own = cls.__module__ == module.__name__
-            if own and issubclass(cls, Algorithm) and _is_whole(cls):
+            if own and issubclass(cls, Algorithm) and not inspect.isabstract(cls):
                 if name in found:
                     raise ConfigError(
                         f"two {stage} algorithms are called {name!r}: in {found[name].__module__} and "
@@ -81,12 +81,6 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
             )
         found[entry.name] = obj
     return found
-
-
-def _is_whole(cls: type[Algorithm]) -> bool:
-    """Whether a class can be used, and is no mere base of others."""
-    runs = cls.run is not Algorithm.run or cls.__call__ is not Algorithm.__call__
-    return runs and not inspect.isabstract(cls)
 
 
 class Listing(dict[str, str]):

@@ -12,26 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.errors import InputError, missing
+from cyto_kedro.errors import InputError
 
 MISSING = -1
 PAIR = ["population_a", "track_id_a", "population_b", "track_id_b"]
-
-
-def need(data: dict[str, Any], *names: str) -> list[Any]:
-    """The values of `names` in a data dict.
-
-    Raises
-    ------
-    InputError
-        Naming the key that is missing.
-    """
-    for name in names:
-        if name not in data:
-            raise InputError(
-                f"data dict: {missing('key', name, data)} This step cannot run without"
-            )
-    return [data[name] for name in names]
 
 
 def size(*columns: pd.Series | np.ndarray) -> int:

@@ -120,6 +120,8 @@ class Step(Algorithm):
     Pixels that were never filmed take no part in statistics, and hold one value afterwards.
     """
 
+    version: ClassVar[int] = 2  # statistics of filmed pixels and frames that are not excluded
+
     #: may it touch images on which intensities are measured?
     measurement_safe: ClassVar[bool] = False
     #: does `apply` need a state made by `estimate`?

@@ -45,7 +45,7 @@ class FlatField(Step):
     True
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     measurement_safe: ClassVar[bool] = True
     needs_estimate: ClassVar[bool] = True
 

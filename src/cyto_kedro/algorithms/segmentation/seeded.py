@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -42,6 +42,8 @@ class SeededGrowth(Algorithm):
     >>> int(label.max()), bool((label > 0)[at < 100].mean() > 0.9)
     (2, True)
     """
+
+    version: ClassVar[int] = 2
 
     nucleus: str = Field(
         description="channel of the nuclei; the population's other one is the cells'"
