@@ -304,3 +304,13 @@ def test_without_times_everything_is_in_frames() -> None:
     # a frame is a minute in these tables
     assert table["time_frames"].tolist() == timed["time_min"].tolist()
     assert table["estimate"].tolist() == timed["estimate"].tolist()
+
+
+def test_bouts_of_one_effector_that_meet_are_one_spell() -> None:
+    """One ends when the other begins: nothing changes in between."""
+    bouts = {"population_a": "T", "track_id_a": 1, "population_b": "C", "track_id_b": 1}
+    bouts |= {"fov": "A", "start_min": [0.0, 2, 5], "duration_min": 2.0}
+    rows = pd.DataFrame({"fov": ["A"], "population": "C", "track_id": 1})
+    roles = {"T": "effector", "C": "target"}
+    found = spells(rows, schemas.filled(schemas.Bouts, bouts), roles, "min")
+    assert found[["start", "stop", "first"]].values.tolist() == [[0, 4, True], [5, 7, False]]

@@ -51,8 +51,8 @@ class Summary(Algorithm):
     --------
     >>> from cyto_kedro.schemas import Fates, Fields, filled
     >>> fates = {"fov": "A1", "population": "CancerCell", "track_id": [1, 2], "died": [True, False]}
-    >>> made = Summary()(fields=filled(Fields, {"fov": ["A1"]}), fates=filled(Fates, fates),
-    ...     roles={"CancerCell": "target"})
+    >>> fields, fates = filled(Fields, {"fov": ["A1"], "n_frames": 9}), filled(Fates, fates)
+    >>> made = Summary()(fields=fields, fates=fates, roles={"CancerCell": "target"})
     >>> made["by_fov"][["fov", "targets", "deaths", "kills"]].to_numpy().tolist()
     [['A1', 2, 1, 0.0]]
     """
