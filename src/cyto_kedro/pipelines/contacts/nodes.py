@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.contacts.covered import without_covered
 from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
@@ -114,15 +115,32 @@ def plates(fields: pd.DataFrame) -> pd.DataFrame:
 
 def assess_viability(
     group: Group,
-    cells: pd.DataFrame,
-    viability_state: dict[str, Any],
+    cells: ByPopulation,
+    touches: pd.DataFrame,
+    viability_state: Mapping[str, dict[str, Any]],
     fields: pd.DataFrame,
     manifest: Manifest,
     viability: ContactsSpec,
-) -> pd.DataFrame:
-    """`schemas.Viability` of one block: needs no tracks, works on stills."""
-    if group["fov"] not in viability_state:  # no death marker
-        return schemas.empty(schemas.Viability)
-    state = viability_state[group["fov"]]
-    data = {"cells": cells, "state": state, **_dyes(manifest, group["population"])}
-    return _caller(viability)(data)["viability"]
+) -> dict[str, pd.DataFrame]:
+    """`schemas.Viability` of one block by population: needs no tracks, works on stills.
+
+    All populations at once: a cell on a dead one of another population has no row, since whose
+    marker lights it is unknown (`algorithms.contacts.covered`).
+    """
+    judged, algorithm = {}, _caller(viability)
+    for name in manifest.populations:
+        state = viability_state[name].get(group["fov"])
+        if state is None:  # no death marker
+            judged[name] = schemas.empty(schemas.Viability)
+        else:
+            data = {"cells": cells[name], "state": state, **_dyes(manifest, name)}
+            judged[name] = algorithm(data)["viability"]
+    together = join([cells[name] for name in manifest.populations], schemas.Cells)
+    kept, n_unknown = without_covered(judged, together, touches)
+    if n_unknown:
+        log.info(
+            "%s: %d cells lie on a dead cell of another population: alive or dead is unknown",
+            "/".join(group.values()),
+            n_unknown,
+        )
+    return kept

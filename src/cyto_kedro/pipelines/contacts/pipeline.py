@@ -64,8 +64,11 @@ def death() -> Pipeline:
                 name="estimate_viability",
             ),
             node(
-                lift(nodes.assess_viability, by="fov/population/block"),
-                ["cells", "viability_state", "fields", "manifest", "params:contacts.viability"],
+                lift(nodes.assess_viability, by="fov/block", out="fov/population/block"),
+                [
+                    *("cells", "touches", "viability_state", "fields", "manifest"),
+                    "params:contacts.viability",
+                ],
                 "viability",
                 name="assess_viability",
             ),
