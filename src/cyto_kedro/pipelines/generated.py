@@ -162,7 +162,7 @@ def _worker(
         data = context(group, manifest, frames) | {"roles": manifest.roles}
         data["populations"] = manifest.roles
         ports = algorithm.contract().inputs
-        if "condition" in ports:
+        if "condition" in algorithm.needs():
             data["condition"] = condition_of(inputs["fields"], group["fov"])
         for port in (ports[each] for each in algorithm.needs()):
             source = _source(port, named)
