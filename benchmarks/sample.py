@@ -167,7 +167,7 @@ def _effectors(table: pd.DataFrame, track: str, first: str, last: str, named: di
 
 def _touching(contacts: pd.DataFrame, deaths: pd.DataFrame, named: dict) -> pd.DataFrame:
     """Effectors in contact with each dead target in the window of the kill rule before its death."""
-    window = KillShares().window_min or np.inf
+    window = KillShares().window.min or np.inf
     pairs = contacts[contacts["population_a"] != contacts["population_b"]]
     first = pairs["population_a"].to_numpy() == "TCell"
     a, b = pairs["track_id_a"].to_numpy(), pairs["track_id_b"].to_numpy()
