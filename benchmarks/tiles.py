@@ -77,7 +77,7 @@ def plan(size: int, side: int) -> Manifest:
     return Manifest(
         fovs={"a": {"n_frames": 1, "height_px": size, "width_px": size}},
         **{"channels": ("c",), "populations": ("p",), "block_length": 1},
-        **{"roles": {}, "sources": {}, "subtract": {}, "markers": {}},
+        **{"roles": {}, "sources": {"p": ("c",)}, "subtract": {}, "markers": {}},
         tiling=Tiling(side_px=side, overlap_px=OVERLAP_PX) if side else None,
     )
 

@@ -92,7 +92,7 @@ def test_memory_of_a_job_follows_the_tile(
     plan: dict[str, Any] = {
         "fovs": {"a": {"n_frames": 1, "height_px": 2048, "width_px": 2048}},
         **{"channels": ("c",), "populations": ("p",), "block_length": 1},
-        **{"roles": {}, "sources": {}, "subtract": {}, "markers": {}},
+        **{"roles": {}, "sources": {"p": ("c",)}, "subtract": {}, "markers": {}},
     }
 
     def peak(tiling: dict[str, int] | None, tile: str) -> int:

@@ -42,7 +42,7 @@ def test_the_graph_reads_like_the_assay(nodes: list[Node]) -> None:
     assert len(nodes) <= 35
     assert all(each._name for each in nodes) and len({each.name for each in nodes}) == len(nodes)
     pipelines.set_requested(None)
-    assert set(pipelines.keys()) == {"__default__", "simulation", *ANALYSIS}
+    assert set(pipelines.keys()) == {"__default__", "extended", "simulation", *ANALYSIS}
     assert "simulate" not in {each.name for each in nodes}
 
 
@@ -141,10 +141,12 @@ def test_tables_join_on_their_keys(catalog: Any) -> None:
 
 
 def test_the_runs_manifest_says_what_ran(finished: Project, nodes: list[Node]) -> None:
+    """The run of `finished` asks for the further analyses too."""
     run = finished.manifest()
     assert run["state"] == "done" and run["started"] < run["finished"]
     assert run["run_id"] and (finished.path / "runs" / run["run_id"]).is_dir()
-    assert set(run["nodes"]) == {each.name for each in nodes}
+    further = {each.name for each in pipelines["extended"].nodes}
+    assert set(run["nodes"]) == {each.name for each in nodes} | further
     assert run["parameters"]["assay"]["block_length"] == 7
     assert (
         run["packages"]["kedro"].startswith("1.") and run["packages"]["cyto_kedro"] == __version__

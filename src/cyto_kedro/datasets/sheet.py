@@ -19,6 +19,7 @@ from kedro.io import DatasetError
 from cyto_kedro.datasets.delimited import as_typed, decode, split, tabulate
 from cyto_kedro.datasets.table import TableDataset
 from cyto_kedro.errors import InputError
+from cyto_kedro.kedro_private import TablePreview
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +119,8 @@ class SampleSheetDataset(TableDataset):
             log.warning("%s", each)
         return table
 
-    def preview(self, nrows: int = 5) -> Any:
-        """The first rows for kedro-viz."""
-        from cyto_kedro.kedro_private import TablePreview
-
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows for kedro-viz, which goes by the type that is returned."""
         return TablePreview(self.load().head(nrows).to_dict(orient="split"))
 
     def _save(self, data: pd.DataFrame) -> None:

@@ -166,4 +166,4 @@ def test_a_channel_that_holds_nothing_stays_dark(kind: str) -> None:
     stained = empty.copy()
     stained[:, 40:50, 40:50] += 60 * noise_of(empty)
     low, high = display_limits(stained)
-    assert np.clip((stained - low) / (high - low), 0, 1)[:, 42:48, 42:48].min() > 0.9
+    assert np.clip((stained - low) / (high - low), 0, 1)[:, 42:48, 42:48].min() > 0.8
