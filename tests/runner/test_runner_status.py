@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def test_a_run_of_the_whole_analysis_is_told_and_a_partial_one_is_not(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.path)  # kedro-viz looks for its project here
+    shutil.rmtree(project.path / EVENTS_DIR, ignore_errors=True)  # of the run that was copied
     project.run("ingestion", runner=PartitionRunner())
     assert not Path(project.path / EVENTS_DIR / EVENTS_FILE).exists()
     project.run(runner=PartitionRunner(), only_missing=True)
