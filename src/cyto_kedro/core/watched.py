@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cyto_kedro.core.clock import PAUSE
+from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.groups import any_known, between, of_role
 
 
@@ -84,16 +84,17 @@ def effector_hours(
     """
     mine = while_alive(points[points["population"].isin(effectors)], fates)
     seen = mine.groupby(["fov", "frame"]).size()
-    used = frames[~frames["excluded"]].sort_values(["fov", "frame"])
+    used = frames[~frames["excluded"]].sort_values(["fov", "frame"], ignore_index=True)
     number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
     used = used.assign(number=number.to_numpy(dtype=float))
-    before = used.groupby("fov")[["time_s", "number", "frame"]].shift()
-    passed = used["time_s"] - before["time_s"]
-    interval = (passed / (used["frame"] - before["frame"])).groupby(used["fov"])
-    usual = interval.transform("median") * (used["frame"] - before["frame"])
-    passed = passed.where(~(passed > PAUSE * usual), usual)
+    minutes = used["time_s"] / 60
+    for _, one in used.assign(time_min=minutes).groupby("fov"):
+        minutes.loc[one.index] = Clock(one).watched_min(one["frame"])
+    used["watched_min"] = minutes
+    before = used.groupby("fov")[["watched_min", "number"]].shift()
+    passed = used["watched_min"] - before["watched_min"]
     area = passed * (used["number"] + before["number"]) / 2
-    hours = area.groupby(used["fov"]).sum(min_count=1) / 3600.0
+    hours = area.groupby(used["fov"]).sum(min_count=1) / 60.0
     return {str(fov): float(value) for fov, value in hours.items()}
 
 
