@@ -11,7 +11,6 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -20,12 +19,17 @@ from fsspec.core import url_to_fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from cyto_kedro.datasets import ome_zarr, tiff_header
+from cyto_kedro.datasets.frame_order import (
+    in_order,
+    remarks_on_numbers,
+    same_in_all_channels,
+    step_of_numbers,
+)
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
-from cyto_kedro.datasets.raw_facts import calibration, in_order, named_inside, tell
-from cyto_kedro.datasets.tiff_info import step_of
+from cyto_kedro.datasets.raw_facts import calibration, named_inside, tell
+from cyto_kedro.datasets.raw_stack import Stack, joined
 from cyto_kedro.errors import ConfigError, InputError
-from cyto_kedro.images import ImageInfo
-from cyto_kedro.statements import NOMINAL, Statement, believed
+from cyto_kedro.statements import Statement
 from cyto_kedro.view import Projection
 
 logger = logging.getLogger(__name__)
@@ -57,16 +61,8 @@ class RawChannel(BaseModel):
         default=(), description="what files say of pixel size and frame interval, where it can be"
     )
     remarks: tuple[str, ...] = Field(default=(), description="what is not as it should be")
-
-
-class _Stack(BaseModel):
-    """What the header of a stack says, whatever its format."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    shape: tuple[int, int, int, int]
-    dtype: str
-    info: ImageInfo
+    plate: str = Field(default="", description="by the path")
+    well: str = Field(default="", description="by the path")
 
 
 def scan(
@@ -88,7 +84,8 @@ def scan(
     folder
         Path or URL.
     pattern
-        Of paths in it, with {fov}, {channel}, {frame}, each optional.
+        Of paths in it, with {plate}, {well}, {fov}, {channel}, {frame}, {time}, each optional; see
+        `patterns.Pattern`.
     channels
         The channels wanted. A list: their names in the path or in the file's metadata; if the
         metadata has none of these names, names in file order, one for each channel of the file.
@@ -153,10 +150,25 @@ def scan(
         z_is_time,
         may_lack or {},
     )
-    found = [raw for key in sorted(groups, key=str) for raw in reader.read(*key, groups[key])]
+    step = step_of_numbers(groups.values())
+    stacks = {
+        (fov, channel): in_order(groups[fov, channel], _place(fov, channel), step)
+        for fov, channel in sorted(groups, key=str)
+    }
+    same_in_all_channels(stacks)
+    said = remarks_on_numbers(stacks, step)
+    found = [
+        raw.model_copy(update={"remarks": (*raw.remarks, *said.get(raw.fov, ()))})
+        for key, stack in stacks.items()
+        for raw in reader.read(*key, stack)
+    ]
     tell({raw.fov: raw.remarks for raw in found})
     rank = {name: i for i, name in enumerate(names)}
     return sorted(found, key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
+
+
+def _place(fov: str, channel: str | None) -> str:
+    return f"fov {fov}" + (f", channel {channel}" if channel else "")
 
 
 def _wanted(channels: Channels) -> dict[str, str]:
@@ -212,15 +224,15 @@ class _Scanner:
         self._names = _wanted(channels)
 
     def read(self, fov: str, channel: str | None, files: list[RawFile]) -> list[RawChannel]:
-        place = f"fov {fov}" + (f", channel {channel}" if channel else "")
-        files = in_order(files, place)
+        """The channels in `files`, in order of their frames."""
+        place = _place(fov, channel)
         side = self._side(files[0], place)
         side_names = tuple(str(name) for name in side.get("channels", ()))
         expected = 1 if channel else len(side_names) or None
         if expected is None and not isinstance(self._channels, Mapping):
             expected = len(self._names) or None
         stacks = [self._stack(file, expected, place) for file in files]
-        first = self._joined(stacks, files, place)
+        first = joined(stacks, files, place)
         n_frames, n_channels, height, width = first.shape
         remarks = list(first.info.doubts)
         if channel:
@@ -264,6 +276,8 @@ class _Scanner:
                 time_s=times,
                 said=said,
                 remarks=tuple(remarks),
+                plate=files[0].plate,
+                well=files[0].well,
             )
             for name, index in chosen
         ]
@@ -288,14 +302,14 @@ class _Scanner:
             raise InputError(f"{place}: the side file {beside} must hold a JSON object")
         return content
 
-    def _stack(self, file: RawFile, n_channels: int | None, place: str) -> _Stack:
+    def _stack(self, file: RawFile, n_channels: int | None, place: str) -> Stack:
         url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
         try:
             header: Any = (
                 ome_zarr.read_header(
                     url, self._options, self._project is not None, self._z_is_time, chunks=True
                 )
-                if path.endswith(".zarr")
+                if path.lower().endswith(".zarr")
                 else tiff_header.read_header(
                     self._fs,
                     path,
@@ -307,56 +321,7 @@ class _Scanner:
             )
         except InputError as error:
             raise InputError(f"{place}: {error}") from error
-        return _Stack(shape=header.shape, dtype=header.dtype, info=header.info)
-
-    def _joined(self, stacks: list[_Stack], files: list[RawFile], place: str) -> _Stack:
-        """One stack out of one per frame."""
-        first = stacks[0]
-        if files[0].frame is None:
-            return first
-        for stack, file in zip(stacks, files, strict=True):
-            if stack.shape[0] != 1:
-                raise InputError(
-                    f"{place}: {file.path} holds {stack.shape[0]} frames, but the pattern says one "
-                    "file per frame; remove {frame} from the pattern"
-                )
-            if (stack.shape, stack.dtype) != (first.shape, first.dtype):
-                raise InputError(
-                    f"{place}, frame {file.frame}: {file.path} is {stack.shape[2:]} {stack.dtype}, "
-                    f"but {files[0].path} is {first.shape[2:]} {first.dtype}; all frames of a film "
-                    "must agree"
-                )
-        for stack, file in zip(stacks, files, strict=True):
-            if stack.info.channels != first.info.channels:
-                here, there = (
-                    ", ".join(each.info.channels) or "without names" for each in (stack, first)
-                )
-                raise InputError(
-                    f"{place}, frame {file.frame}: {file.path} has channels {here}, but "
-                    f"{files[0].path} has {there}; all frames of a film must agree"
-                )
-        known = [stack.info.time_s[0] for stack in stacks if stack.info.time_s]
-        stamps = tuple(known) if len(known) == len(stacks) and len(set(known)) > 1 else None
-        step = step_of(stamps or (), f"{place}, times of its frames")
-        said = [each for stack in stacks for each in stack.info.said]
-        # kept as they are said: those that cannot be are told of once
-        kept, doubted = believed(said)
-        if step is not None:
-            kept = [
-                replace(each, rank=NOMINAL) if each.fact == "frame interval" else each
-                for each in kept
-            ]
-        info = ImageInfo(
-            pixel_size_um=first.info.pixel_size_um,
-            time_s=stamps,
-            channels=first.info.channels,
-            said=tuple(kept) if step is None else (*kept, step),
-            doubts=(
-                *dict.fromkeys(each for stack in stacks for each in stack.info.doubts),
-                *doubted[:1],
-            ),
-        )
-        return _Stack(shape=(len(stacks), *first.shape[1:]), dtype=first.dtype, info=info)
+        return Stack(shape=header.shape, dtype=header.dtype, info=header.info)
 
     def _choose(
         self,

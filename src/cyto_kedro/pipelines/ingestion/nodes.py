@@ -18,7 +18,7 @@ from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Assay
 from cyto_kedro.partitions import Block, PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
-from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
+from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet, with_place
 from cyto_kedro.statements import FRAME_INTERVAL, PIXEL_SIZE, settle, times_of
 from cyto_kedro.view import View
 
@@ -82,6 +82,8 @@ def plan_assay(
         wanted = [each for each in assay.channels if each not in lacking]
         channels = _complete(fov, by_fov[fov], wanted)
         whole, time_s, said = _agree(fov, channels, assay)
+        row, disagreeing = with_place(row, channels[0].plate, channels[0].well)
+        said += disagreeing
         kept += channels
         table = _frames(fov, whole.n_frames, time_s, row)
         planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
