@@ -158,3 +158,21 @@ def test_two_wells_whose_fields_would_be_called_alike(tmp_path):
     frames(tmp_path, ["p_A1/A2/x.tif", "p/A1_A2/x.tif"])
     with pytest.raises(InputError, match="would be called"):
         scan(str(tmp_path), "{plate}/{fov}/x.tif", ["c"])
+
+
+def test_everything_wrong_in_a_folder_is_told_at_once(tmp_path):
+    for fov in ("a", "b", "c", "d"):
+        frames(
+            tmp_path, [f"{fov}/{c}_{t}.tif" for c in ("T", "D") for t in range(3)], [FILM[0]] * 6
+        )
+    (tmp_path / "a" / "T_1.tif").unlink()
+    for path in (tmp_path / "b").glob("D_*.tif"):
+        path.unlink()
+    (tmp_path / "c" / "D_2.tif").write_bytes((tmp_path / "c" / "T_2.tif").read_bytes()[:300])
+    with pytest.raises(InputError) as caught:
+        scan(str(tmp_path), "{fov}/{channel}_{frame}.tif", ["T", "D"])
+    text = str(caught.value)
+    assert text.startswith("3 things are wrong with the films in")
+    assert "fov a, channel T: frame 1 is missing" in text
+    assert "fov b: channel D is missing" in text
+    assert "c/D_2.tif is" in text and "fov d" not in text

@@ -56,17 +56,15 @@ def _place_in_film(file: RawFile) -> tuple[float, float, str]:
     return number, time, file.path
 
 
-def same_in_all_channels(stacks: Mapping[tuple[str, str | None], Sequence[RawFile]]) -> None:
-    """Raise where channels of a field have files of different frames, in order as they are.
+def uneven_channels(
+    stacks: Mapping[tuple[str, str | None], Sequence[RawFile]],
+) -> list[InputError]:
+    """An error for each channel whose files, in order, are of other frames than the field's first.
 
     Two films of equal length of which one lacks its first frame and the other its last would be laid
     on each other one frame apart.
-
-    Raises
-    ------
-    InputError
-        Naming the field, both channels and the number or time.
     """
+    found: list[InputError] = []
     first: dict[str, tuple[str | None, Sequence[RawFile]]] = {}
     for (fov, channel), files in stacks.items():
         other, theirs = first.setdefault(fov, (channel, files))
@@ -74,11 +72,15 @@ def same_in_all_channels(stacks: Mapping[tuple[str, str | None], Sequence[RawFil
             if mine is None or its is None:
                 break  # of different lengths: said where the field is planned
             if mine.frame != its.frame or _apart(mine, its, files):
-                raise InputError(
-                    f"fov {fov}: {mine.path} of channel {channel} and {its.path} of channel {other} "
-                    "would be one frame, but their names say different ones. Add the files that are "
-                    "missing, or rename them"
+                found.append(
+                    InputError(
+                        f"fov {fov}: {mine.path} of channel {channel} and {its.path} of channel "
+                        f"{other} would be one frame, but their names say different ones. Add the "
+                        "files that are missing, or rename them"
+                    )
                 )
+                break
+    return found
 
 
 def _apart(one: RawFile, other: RawFile, film: Sequence[RawFile]) -> bool:
