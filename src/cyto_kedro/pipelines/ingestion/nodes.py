@@ -172,8 +172,8 @@ def _same_fovs(found: set[str], listed: set[str]) -> None:
         wrong.append(
             InputError(
                 f"field {unlisted[0]!r} has raw files but no row in the sample sheet{more} (fields "
-                f"found: {', '.join(sorted(found))}; listed: {', '.join(sorted(listed))}). Without a row its "
-                "condition is unknown: add one (with exclude = true to leave the field out)"
+                f"found: {', '.join(sorted(found))}; listed: {', '.join(sorted(listed))}). Without a "
+                "row its condition is unknown: add one (with exclude = true to leave the field out)"
             )
         )
     if absent := sorted(listed - found):
