@@ -79,7 +79,7 @@ def without_covered(
     so that a living cell on a dead one is alive.
     """
     if judge is None:
-        touches = touches.drop(columns=[name for name in touches if "_own_" in name])
+        touches = touches.drop(columns=[name for name in touches if "_own_" in str(name)])
     else:
         viability = _by_own_light(viability, cells, touches, judge)
     together = pd.concat(viability.values(), ignore_index=True)
@@ -99,7 +99,7 @@ def _by_own_light(
 ) -> dict[str, pd.DataFrame]:
     """Viability in which cells beside dead ones, with pixels enough, are judged by these."""
     sides = _both_dead(cells, pd.concat(viability.values(), ignore_index=True), touches)
-    channels = [name.removesuffix("_own") for name in sides if name.endswith("_own")]
+    channels = [str(name)[:-4] for name in sides if str(name).endswith("_own")]
     sides = sides[~sides["few"]]
     if not channels or sides.empty:
         return dict(viability)

@@ -106,7 +106,8 @@ class MaskTouches(Algorithm):
         labels, size, start = dict(label), pixel_size_um, frame_start
         self.reach_px(size)  # a length that cannot be resolved is told before pixels are read
         halo = self.halo.in_px("halo", size)
-        dyed = {name: image[name] for name in {*(markers or {}).values()} & {*(image or {})}}
+        images, dyes = dict(image or {}), {*(markers or {}).values()}
+        dyed = {name: stack for name, stack in images.items() if name in dyes}
         shape = _shape(labels, fov)
         reader = Reader(shape[1:], len(labels))
         blocks = []
