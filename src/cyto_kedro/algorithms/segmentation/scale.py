@@ -10,6 +10,8 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.preprocessing.parts import Part
 
 _SMALLEST_DIAMETER_PX = 6.0
+_NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
+_STANDS_OUT = 7.0  # sd of noise: of the 50,000 independent blobs of a frame none reaches it
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
@@ -65,7 +67,7 @@ def blob_diameter(windows: Sequence[Part]) -> float | None:
     found = [_blobs(window) for window in windows]
     if not found:
         return None
-    size, strength = (np.concatenate(each) for each in zip(*found, strict=True))
+    size, strength, _ = (np.concatenate(each) for each in zip(*found, strict=True))
     if not size.size:
         return None
     strong = strength >= 0.25 * np.percentile(strength, 99)
@@ -75,12 +77,31 @@ def blob_diameter(windows: Sequence[Part]) -> float | None:
     return float(size[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
 
 
-def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Diameter (pixels) and response of every maximum over space and scale that was filmed."""
+def stand_out(windows: Sequence[Part]) -> bool:
+    """Whether a blob of `windows` stands out of the noise: a frame without cells has none.
+
+    The scale-normalised Laplacian of white noise has sd ``sqrt(2) s``, where s is what the Gaussian of
+    its own scale leaves of the noise; s is taken at 2 pixels (`smoothed_noise`) and falls with the
+    scale. A slope, and light that falls off to the edges, have no maximum over scale within the image;
+    maxima near its edge, where there is nothing to compare with, do not count.
+    """
+    noise = float(np.median([smoothed_noise(each, _NOISE_PX, np.inf) for each in windows]))
+    for part in windows:
+        size, strength, edge = _blobs(part)
+        sigma = size / 2 / np.sqrt(2)
+        least = _STANDS_OUT * np.sqrt(2) * noise * _NOISE_PX / np.maximum(sigma, _NOISE_PX)
+        if ((strength > least) & (strength > 0) & (edge > sigma)).any():
+            return True
+    return False
+
+
+def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Diameter, response, distance from the image's edge (pixels) of all filmed maxima over space and
+    scale."""
     image = part.image
     largest = min(image.shape) / 3
     if largest < _SMALLEST_DIAMETER_PX:
-        return np.empty(0), np.empty(0, np.float32)
+        return np.empty(0), np.empty(0, np.float32), np.empty(0)
     count = int(np.ceil(2 * np.log2(largest / _SMALLEST_DIAMETER_PX))) + 1
     diameters = np.geomspace(_SMALLEST_DIAMETER_PX, largest, count)
     responses = []
@@ -90,7 +111,7 @@ def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
         small = block_mean(image, factor)
         log = -ndi.gaussian_laplace(small, sigma / factor, mode="nearest") * (sigma / factor) ** 2
         responses.append((factor, log, ndi.maximum_filter(log, 3)))
-    sizes, strengths = [], []
+    sizes, strengths, edges = [], [], []
     for i, (factor, log, local) in enumerate(responses[:-1]):
         y, x = np.nonzero((log == local) & (log > 0))
         value = log[y, x]
@@ -110,7 +131,10 @@ def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
             best &= part.filmed[row, col]
         sizes.append(np.full(int(best.sum()), diameters[i]))
         strengths.append(value[best])
-    return np.concatenate(sizes), np.concatenate(strengths)
+        rows, columns = log.shape
+        inside = np.minimum(np.minimum(y, rows - 1 - y), np.minimum(x, columns - 1 - x))
+        edges.append((inside[best] + 0.5) * factor)
+    return np.concatenate(sizes), np.concatenate(strengths), np.concatenate(edges)
 
 
 def flatten_factor(diameter: float) -> int:

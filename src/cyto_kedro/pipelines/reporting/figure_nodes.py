@@ -59,34 +59,23 @@ def draw_killing_figures(
     return tuple(figures[name] for name in KILLING)
 
 
-def draw_contact_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    bouts: Partitions,
-    steps: Partitions,
-    deaths: Partitions,
-    kills: Partitions,
-    manifest: Manifest,
-) -> tuple[Picture, ...]:
-    """Contact durations, speed around contact and death."""
-    parts = {"bouts": bouts, "deaths": deaths, "kills": kills}
-    data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
-    figures = ContactFigures()(data)["figures"]
-    return tuple(figures[name] for name in CONTACT)
-
-
 def draw_motion_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     motility: Partitions,
     steps: Partitions,
+    bouts: Partitions,
+    deaths: Partitions,
+    kills: Partitions,
     manifest: Manifest,
 ) -> tuple[Picture, ...]:
-    """Speeds, directions."""
-    parts = {"motility": motility}
-    data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
-    figures = MotionFigures()(data)["figures"]
-    return tuple(figures[name] for name in MOTION)
+    """Speeds, directions; contact durations, speed around contact and death."""
+    moving = assay(fields, frames, {"motility": motility}, manifest)
+    drawn = dict(MotionFigures()({**moving, "steps": one_by_one(steps, manifest)})["figures"])
+    parts = {"bouts": bouts, "deaths": deaths, "kills": kills}
+    touching = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
+    drawn |= ContactFigures()(touching)["figures"]
+    return tuple(drawn[name] for name in (*MOTION, *CONTACT))
 
 
 def draw_network_figures(

@@ -97,15 +97,9 @@ def figures() -> Pipeline:
                 name="draw_killing_figures",
             ),
             node(
-                figure_nodes.draw_contact_figures,
-                [*FILMS, "bouts", "steps", "deaths", "kills", "manifest"],
-                pictures(figure_nodes.CONTACT),
-                name="draw_contact_figures",
-            ),
-            node(
                 figure_nodes.draw_motion_figures,
-                [*FILMS, "motility", "steps", "manifest"],
-                pictures(figure_nodes.MOTION),
+                [*FILMS, "motility", "steps", "bouts", "deaths", "kills", "manifest"],
+                pictures((*figure_nodes.MOTION, *figure_nodes.CONTACT)),
                 name="draw_motion_figures",
             ),
             node(
