@@ -151,7 +151,7 @@ def test_a_field_that_is_not_sure_gets_the_size_of_the_others() -> None:
 
 
 def test_doubt_is_said_with_field_and_diameter(caplog: pytest.LogCaptureFixture) -> None:
-    image = nuclei(60, 15, 4, 1)[0]
+    image = nuclei(80, 15, 4, 1)[0]
     data = {"image": np.stack([image, image]), "fov": "B07", "frame_start": 30}
     size = build("segmentation", "Otsu").film_size(data["image"])
     assert size is not None and size.doubt()

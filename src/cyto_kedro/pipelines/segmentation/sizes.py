@@ -69,8 +69,8 @@ def estimate_sizes(
 
 def sizes_used(inputs: Mapping[str, Any], group: Group) -> Collection[str]:
     """The inputs that `estimate_sizes` needs: no images where the engine asks for no size."""
-    engine = inputs["segmentation"].for_group(group).make()
-    needed = getattr(engine, "needs_size", False)
+    blocks = [each for each in inputs.values() if isinstance(each, Segmentation)]
+    needed = any(getattr(each.for_group(group).make(), "needs_size", False) for each in blocks)
     return [name for name in inputs if needed or name != "segmentation_images"]
 
 
