@@ -61,7 +61,7 @@ def test_pipelines_and_previews(viz: str) -> None:
         "segmentation",
         "reporting",
     }
-    assert not main["layers"]  # their bands would part what a box holds, and take a fifth of the screen
+    assert not main["layers"]  # their bands take a fifth of the screen; boxes say it
     data = {node["name"]: node["id"] for node in main["nodes"] if node["type"] == "data"}
     tasks = [node for node in main["nodes"] if node["type"] == "task"]
     assert len(tasks) <= 35
