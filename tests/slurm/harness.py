@@ -81,6 +81,8 @@ class Driver:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # a shell that started the tests in its background has them ignore Ctrl-C
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.started.append(self)
 
