@@ -4,9 +4,10 @@
 
 A tiny simulated project is analysed, all but the report, by whole ``kedro run`` processes. Each is
 killed (SIGKILL) a random time after it saved a random number of partitions, so that the kills meet the
-work on slow machines too; every second one uses worker processes, every third makes all again. Between the kills a person corrects masks by ``kedro
-cyto correct``. At the end a run is let finish. All tables must equal those of a project that was never
-killed and got the same corrections, and every correction must be in place. Exit code 1 where not.
+work on slow machines too; every second one uses worker processes, every third makes all again.
+Between the kills a person corrects masks by ``kedro cyto correct``. At the end a run is let finish.
+All tables must equal those of a project that was never killed and got the same corrections, and every
+correction must be in place. Exit code 1 where not.
 """
 
 from __future__ import annotations
@@ -161,6 +162,7 @@ def campaign(
             found.ended += 1
         if number % 3 == 2 and (made := correct(project, chance, folder)) is not None:
             found.corrected[made[0]] = made[1]
+        print(f"{number + 1}: {found.killed} killed, {len(found.corrected)} corrected", flush=True)
     done(project, kedro(project, "run", *names))
     done(whole, kedro(whole, "run", *names))
     for identity, path in found.corrected.items():
@@ -178,10 +180,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stages", default=",".join(STAGES), help="pipelines that run")
     parser.add_argument("--most", type=int, default=60, help="partitions saved until a kill")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        found = campaign(Path(temporary), args.kills, args.most, args.seed)
+        found = campaign(Path(temporary), args.kills, args.most, args.seed, args.stages.split(","))
     print("\n".join([str(found), *found.faults]))
     return 1 if found.faults else 0
 
