@@ -302,7 +302,7 @@ def test_two_drivers_do_not_write_one_project_at_once(assay: Assay, bench: Bench
     assay.faults({"*": {"do": "wait"}})
     first = assay.slurm()
     assay.wait_for_calls(2)
-    second = assay.slurm().fails(100)  # refused, and it says who holds what
+    second = assay.slurm().fails()  # refused, and it says who holds what
     assert "is being written by run" in second.text, second.text[-3000:]
     (assay.path / "go_on").touch()
     first.ok()
