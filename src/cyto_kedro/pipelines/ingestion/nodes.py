@@ -131,6 +131,7 @@ def plan_assay(
         combine={name: each.combine for name, each in assay.populations.items()},
         subtract={name: each.subtract for name, each in assay.populations.items()},
         markers=assay.markers,
+        unmarked=tuple(name for name, p in assay.populations.items() if not p.death_marker),
         view=assay.raw.view,
         raw=tuple(kept),
     )
