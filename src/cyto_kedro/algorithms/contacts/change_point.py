@@ -57,7 +57,7 @@ class ChangePointDeaths(DeathCaller):
     [7]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     min_step: float = Field(
         default=6.0,
