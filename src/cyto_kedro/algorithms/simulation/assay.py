@@ -53,7 +53,7 @@ class SimulatedAssay(Algorithm):
     half of it. Cells that are dead when first seen have no death.
 
     A track is one stay in view: a cell that leaves and comes back is another track (column `cell`
-    joins them). A cell is in view while at least `min_visible_px` of its mask are. While it is out of
+    joins them). A cell is in view while at least 12 pixels of its mask are. While it is out of
     focus, or in a dropped frame, its track has a gap.
 
     `preset: crowded` is a film as hard as life (see `presets.crowded`); what is given beside it
@@ -97,7 +97,6 @@ class SimulatedAssay(Algorithm):
     n_effectors: int = Field(10, ge=0, description="mean number in view")
     n_targets: int = Field(14, ge=0, description="mean number in view")
     touch_distance_um: float = Field(1.0, gt=0, description="largest gap of a contact")
-    min_visible_px: int = Field(12, ge=1, description="fewest mask pixels of a cell in view")
     effector_channel: str = Field("TCell", description="its name, and the population's")
     target_channel: str = Field("CancerCell", description="its name, and the population's")
     death_channel: str = Field("Dead", description="its name")
@@ -203,9 +202,8 @@ class SimulatedAssay(Algorithm):
             )
             own_dye = killing.own_dye(world.fate.onset, world.time_min[frame], self.killing)
             light, index = render.draw(
-                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px,
-                self.min_visible_px, filmed,
-            )  # fmt: skip
+                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px, filmed
+            )
             seen = np.zeros(len(track) + 1, dtype=bool)
             for marks in index:
                 seen[np.unique(marks)] = True
