@@ -177,10 +177,11 @@ class Comparison(Strict):
         default=("survival",),
         description="measures that the assay was made for; all others are exploratory",
     )
-    paired: bool | None = Field(
+    paired: bool | str | None = Field(
         default=None,
-        description="replicates of one name in two conditions belong together; null: yes where "
-        "each name stands in both",
+        description="column of the sample sheet whose value says which replicates of two conditions "
+        "belong together; true: those of one name; false: none; null: those of one donor, where the "
+        "sheet has the column donor",
     )
     survival: ComparisonSpec = Field(description="curves per condition and replicate")
     bounds: ComparisonSpec = Field(description="what lost tracks could do to them")

@@ -123,7 +123,9 @@ class ReplicateSummaries(Grouped):
     """One number per replicate and measure: what a comparison of conditions rests on."""
 
     replicate: Series[str] = pa.Field(description="from the sample sheet, or the field")
-    cluster: Series[str] = pa.Field(description="replicates of one cluster belong together")
+    cluster: Series[str] = pa.Field(
+        description="replicates of one cluster (donor) are one experiment, in all conditions"
+    )
     measure: Series[str] = pa.Field(description="what is measured")
     unit: Series[str] = pa.Field(description="of the measure; blank without one")
     statistic: Series[str] = pa.Field(description="what `value` is")
@@ -149,9 +151,11 @@ class Comparisons(Table):
     unit: Series[str] = pa.Field(description="of means, difference and its limits")
     reference: Series[str] = pa.Field(description="condition that the other is compared with")
     condition: Series[str] = pa.Field(description="condition that is compared")
-    paired: Series[bool] = pa.Field(description="replicates of one name belong together")
-    n_reference: Series[int] = pa.Field(ge=0, description="replicates")
-    n_condition: Series[int] = pa.Field(ge=0, description="replicates")
+    paired: Series[bool] = pa.Field(
+        description="replicates of one cluster (donor) are compared pair by pair"
+    )
+    n_reference: Series[int] = pa.Field(ge=0, description="independent replicates")
+    n_condition: Series[int] = pa.Field(ge=0, description="independent replicates")
     mean_reference: Series[float] = pa.Field(nullable=True, description="over replicates")
     mean_condition: Series[float] = pa.Field(nullable=True, description="over replicates")
     difference: Series[float] = pa.Field(nullable=True, description="condition less reference")

@@ -95,10 +95,12 @@ def tested(comparisons: pd.DataFrame) -> str:
     )
     if len(rows):
         said.append(f"Test: {', '.join(rows['test'].unique())}, of replicates.")
-        ways = {True: "pair by pair, by the replicate's name", False: "unpaired"}
-        said.append(
-            f"Replicates are compared {', '.join(ways[bool(p)] for p in rows['paired'].unique())}."
-        )
+        ways = {
+            True: "pair by pair, as the sample sheet (donor) or comparison.paired states",
+            False: "unpaired, since no pairs are stated; a column donor in the sample sheet states them",
+        }
+        apart = {bool(p): ways[bool(p)] for p in rows["paired"]}
+        said.append(f"Replicates are compared {'; some '.join(apart.values())}.")
         said.append(
             "Correction: Holm's, within a measure over its pairs of conditions unless the parameters "
             "(comparison.tests) say otherwise."

@@ -92,7 +92,8 @@ def _assay(
         "frames": frames,
         "design": groups,
         "reference": reference_of(groups, comparison.reference),
-        "paired": comparison.paired,
+        # pairs are what the design's clusters say
+        "paired": None,
         "primary": comparison.primary,
         "populations": manifest.roles,
         **of_assay(parts, manifest),
