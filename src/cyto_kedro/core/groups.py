@@ -15,7 +15,7 @@ from cyto_kedro.schemas import ROLES
 
 NO_CONDITION = "(no condition)"
 #: columns of the sample sheet that a comparison may need beside condition and replicate
-CARRIED = ("dose", "dose_unit", "et_ratio", "plate", "well", "donor")
+CARRIED = ("treatment", "dose", "dose_unit", "et_ratio", "plate", "well", "donor")
 
 
 def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd.DataFrame:

@@ -62,7 +62,8 @@ class Cytotoxicity(Algorithm):
     >>> design = design.assign(replicate="1", cluster="D1", effector_free=[True, False])
     >>> curves = Cytotoxicity()(track_points=points, fates=fates, frames=frames, design=design,
     ...     populations={"CancerCell": "target"})["killing_curves"]
-    >>> curves.iloc[-1][["time_min", "live_percent", "specific_killing"]].tolist()
+    >>> columns = ["time_min", "live_percent", "specific_killing"]
+    >>> curves[columns].iloc[-1].tolist()
     [60.0, 50.0, 50.0]
     """
 
@@ -84,7 +85,7 @@ class Cytotoxicity(Algorithm):
         about = design.reindex(columns=[*design.columns, *(c for c in ABOUT if c not in design)])
         curves, ends, values = [], [], []
         for population, mine in counts.groupby("population"):
-            fields = mine.pivot(index="time", columns="fov", values="n_live")
+            fields = mine.set_index(["time", "fov"])["n_live"].unstack()  # noqa: PD010
             rows = about[about["fov"].isin(fields.columns)].assign(population=population)
             groups = [(key, one) for key, one in rows.groupby(GROUP, sort=False)]
             live = {key: summed(fields[list(one["fov"])]) for key, one in groups}
@@ -94,7 +95,7 @@ class Cytotoxicity(Algorithm):
             for key, one in groups:
                 control, basis = _control(one, free, live)
                 table = _against(live[key], None if key in free else control)
-                names = dict(zip(GROUP, key, strict=True))
+                names: dict[str, Any] = dict(zip(GROUP, key, strict=True))
                 curves.append(table.assign(**names, control=basis if key not in free else ""))
                 values += _values(names, one, table, stop, unit)
                 for row in one.to_dict("records"):
@@ -141,11 +142,10 @@ def live_counts(
 
 def summed(fields: pd.DataFrame) -> pd.Series:
     """Count over several fields (columns) by time, while all of them are filmed; a count holds on."""
-    begin = fields.apply(pd.Series.first_valid_index).max()
-    last = fields.apply(pd.Series.last_valid_index).min()
-    return fields.ffill().loc[begin:last].dropna().sum(axis=1)[lambda n: n.index.isin(
-        fields.dropna(how="all").index
-    )]
+    mine = fields.dropna(axis="columns", how="all").dropna(how="all")
+    begin = max((_number(mine[fov].first_valid_index()) for fov in mine), default=np.nan)
+    last = min((_number(mine[fov].last_valid_index()) for fov in mine), default=np.nan)
+    return mine.ffill().loc[begin:last].sum(axis=1)
 
 
 def _free(rows: pd.DataFrame) -> bool:
@@ -228,12 +228,17 @@ def _values(
         return []
     about = {"n_fovs": len(rows), "n_cells": int(end["n_start"])}
     made = [
-        ("live_targets", "%", f"alive at {stop:g} {unit}, of the first frame's", "live_percent"),
-        ("specific_killing", "%", f"at {stop:g} {unit}, against no effectors", "specific_killing"),
+        ("live_targets", "%", f"alive at {stop:.4g} {unit}, of the first frame's", "live_percent"),
+        (
+            "specific_killing",
+            "%",
+            f"at {stop:.4g} {unit}, against no effectors",
+            "specific_killing",
+        ),
         (
             "specific_killing_area",
             "% h" if unit == "min" else "% frames",
-            f"area under specific killing until {stop:g} {unit}",
+            f"area under specific killing until {stop:.4g} {unit}",
             "specific_killing_area",
         ),
     ]
@@ -252,3 +257,7 @@ def _formed(parts: list[pd.DataFrame], table: Any, unit: str, time: str) -> Any:
         if name in whole:
             whole[name] = whole[name].fillna("").astype(str)
     return schemas.conform(table, whole)
+
+
+def _number(label: Any) -> float:
+    return float(label)

@@ -47,16 +47,17 @@ class DoseResponse(Algorithm):
     -----
     The response is the field's specific killing at the end, where the sheet names an effector-free
     control, else its living targets in percent of the start. Fields of one replicate at one dose and E:T
-    ratio are averaged. A curve is of one `treatment` (column of the sheet) and one E:T ratio over `dose`,
-    or of one dose over `et_ratio`; dose 0 belongs to every treatment.
+    ratio are averaged. A curve is of one `treatment` (column of the sheet) and one E:T ratio over
+    `dose`, or of one dose over `et_ratio`; dose 0 belongs to every treatment.
 
     Four-parameter logistic (drc's LL.4; Ritz et al. 2015, *PLoS ONE* 10:e0146021):
     y = at_infinity + (at_zero - at_infinity) / (1 + (x / ec50)^hill), by least squares, with hill > 0;
     x = 0 is as it stands. Limits of one replicate's fit are Student's t with n - 4 degrees (of `ec50`
     and `hill` on the log scale). Of all replicates (``(all)``) they come from the replicates' own
     estimates, since points of one donor are not independent: mean and t limits, of `ec50` and `hill` on
-    the log scale. With fewer than two fits the points of all are fitted together, and `limits_from` is
-    ``points``: too narrow where points of a replicate belong together. No fit with fewer than five doses.
+    the log scale. With fewer than two fits the points of all are fitted together, and `limits_from`
+    is ``points``: too narrow where points of a replicate belong together. No fit with fewer than five
+    doses.
 
     Examples
     --------
@@ -86,7 +87,8 @@ class DoseResponse(Algorithm):
         if design is not None and "dose_unit" in design:
             units = [str(each) for each in design["dose_unit"].dropna().unique()]
             unit = units[0] if len(units) == 1 else ""
-        values, fits = [], []
+        values: list[pd.DataFrame] = []
+        fits: list[dict[str, Any]] = []
         for about, rows in _curves(field_killing.dropna(subset=measure)):
             about |= {"measure": measure, "unit": unit if about["against"] == "dose" else ""}
             key = ["replicate", "cluster", "x"]
@@ -118,15 +120,18 @@ def _curves(fields: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
                 mine = one
                 if named:
                     mine = one[(one["treatment"] == treatment) | (one["dose"] == 0)]
-                for at, rows in mine.groupby("at", dropna=False):
+                for _, rows in mine.groupby("at", dropna=False):  # null: not stated
                     if rows["x"].nunique() < 2:
                         continue
-                    yield {
-                        "against": against,
-                        "population": population,
-                        "treatment": treatment,
-                        "at": float(at),
-                    }, rows
+                    yield (
+                        {
+                            "against": against,
+                            "population": population,
+                            "treatment": treatment,
+                            "at": float(rows["at"].iloc[0]),
+                        },
+                        rows,
+                    )
 
 
 def _fits(points: pd.DataFrame, about: dict[str, Any], note: str) -> Iterator[dict[str, Any]]:
@@ -139,7 +144,9 @@ def _fits(points: pd.DataFrame, about: dict[str, Any], note: str) -> Iterator[di
         yield _row(fit, one, {**about, "replicate": replicate}, "points", note)
     good = [fit.estimate for fit in made if np.isfinite(fit.estimate).all()]
     if len(good) >= 2:
-        yield _row(_mean_fit(np.array(good)), points, {**about, "replicate": ALL}, "replicates", note)
+        yield _row(
+            _mean_fit(np.array(good)), points, {**about, "replicate": ALL}, "replicates", note
+        )
     else:
         fit = fit_logistic(points["x"].to_numpy(float), points["value"].to_numpy(float))
         yield _row(fit, points, {**about, "replicate": ALL}, "points", note)
@@ -179,6 +186,8 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
 
     Without a fit all numbers are null, and `note` says why.
     """
+    import warnings
+
     from scipy import optimize
 
     null = np.full(4, np.nan)
@@ -188,7 +197,9 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
         return LogisticFit(null, null, null, null, 0, note)
     means = np.array([y[x == dose].mean() for dose in doses])
     if np.ptp(means) <= 1e-12 * max(np.abs(means).max(), 1e-300):
-        return LogisticFit(null, null, null, null, 0, "the response is the same at all doses: no fit")
+        return LogisticFit(
+            null, null, null, null, 0, "the response is the same at all doses: no fit"
+        )
     positive = np.log(doses[doses > 0])
     half = (means[0] + means[-1]) / 2
     near = doses[np.argmin(np.abs(means - half) + np.where(doses > 0, 0, np.inf))]
@@ -197,8 +208,10 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
         for steep in (0.0, 1.0):
             start = (means[0], means[-1], middle, steep)
             try:
-                found = optimize.curve_fit(logistic, x, y, start, method="lm", maxfev=5000)
-            except (RuntimeError, ValueError, optimize.OptimizeWarning):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", optimize.OptimizeWarning)  # said in `note`
+                    found = optimize.curve_fit(logistic, x, y, start, method="lm", maxfev=5000)
+            except (RuntimeError, ValueError):
                 continue
             squares = float(np.sum((y - logistic(x, *found[0])) ** 2))
             if best is None or squares < best[0] - 1e-12:
@@ -210,7 +223,9 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
     df = len(x) - 4
     spread = np.sqrt(np.diag(covariance)) if df > 0 else null
     if not np.isfinite(spread).all():
-        note = "too few points for limits" if df <= 0 else "the doses do not tell the parameters apart"
+        note = (
+            "too few points for limits" if df <= 0 else "the doses do not tell the parameters apart"
+        )
         return LogisticFit(estimate, null, null, null, df, note)
     return _limited(raw, spread, df, level)
 

@@ -23,6 +23,7 @@ LEVEL = 0.95
 MEASURES = (
     *("survival", "restricted_mean_survival", "death_rate", "first_contact_rate"),
     *("contact_duration", "kills_per_effector_per_hour"),
+    *("live_targets", "specific_killing", "specific_killing_area"),
 )
 
 
