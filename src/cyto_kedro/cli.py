@@ -24,6 +24,7 @@ from cyto_kedro.datasets.planned import differences, fitted, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.ledger import Correction
+from cyto_kedro.new_assay.command import new
 from cyto_kedro.partitions import Block, parse_id, partition_id
 from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
@@ -47,6 +48,9 @@ cli.add_command(run)
 @cli.group()
 def cyto() -> None:
     """Corrections by hand, what is current, and what a run did."""
+
+
+cyto.add_command(new)
 
 
 @dataclass(frozen=True)

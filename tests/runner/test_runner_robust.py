@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def test_a_full_disk_under_the_ledger_stops_its_own_partition(
     assert cells(project, GOOD).exists()
     saved = project.resume("tabulation")  # with room again, it is made
     assert ("cells", BAD) in saved and ("cells", GOOD) not in saved
+
+
+def test_equal_results_copied_without_their_ledger_are_not_kept_twice(
+    measured: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(measured.path, tmp_path / "copy", ignore=shutil.ignore_patterns(".ledger"))
+    copied = Project(tmp_path / "copy")
+    changed = copied.path / "data/03_primary/engine_labels" / f"{BAD}.tif"
+    changed.write_bytes(changed.read_bytes() + b"a person's")
+    saved = copied.resume("ingestion", "preprocessing", "segmentation", "tabulation")
+    assert ("cells", BAD) in saved
+    aside = [path for path in (copied.path / "data/aside").rglob("*") if path.is_file()]
+    assert [path.read_bytes()[-10:] for path in aside] == [b"a person's"]
+    assert sum("may be somebody's work" in line for line in caplog.messages) == 1
+    assert cells(copied, BAD).read_bytes() == cells(measured, BAD).read_bytes()
+    again = copied.resume("preprocessing", "segmentation", "tabulation")
+    assert again == []
 
 
 def test_runs_that_cannot_be_written_are_named_before_anything_runs(fresh: Project) -> None:

@@ -80,7 +80,8 @@ class Touches(PerFov):
 
     Side ``a`` is the population declared first in the assay; within one population the smaller
     label. `distance_px` is the gap between the masks: the smallest distance between pixel centres
-    minus one, at least 0, so that edge-sharing neighbours are at 0.
+    minus one, at least 0, so that edge-sharing neighbours are at 0. Adds ``<channel>_own_a`` and ``_b``,
+    the lower quartile over these own pixels, for channels of markers.
     """
 
     frame: Series[int] = pa.Field(ge=0)
@@ -99,6 +100,12 @@ class Touches(PerFov):
     )
     perimeter_share_b: Series[float] | None = pa.Field(
         nullable=True, ge=0, le=1, description="share of the outline of b within reach of a"
+    )
+    own_px_a: Series[float] | None = pa.Field(
+        nullable=True, ge=0, description="pixels of a out of the light of b, of another population"
+    )
+    own_px_b: Series[float] | None = pa.Field(
+        nullable=True, ge=0, description="pixels of b out of the light of a"
     )
     definition: Series[str] | None = pa.Field(description="what counts as a touch")
 

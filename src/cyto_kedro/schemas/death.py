@@ -50,6 +50,11 @@ class Fates(PerFov):
         description="called dead for as long as a death takes, and alive again for longer: two cells "
         "in one track (an identity switch), or the light of another cell; no death is counted"
     )
+    past_track_id: Series[pd.Int64Dtype] | None = pa.Field(
+        nullable=True,
+        description="of a track dead at first sight: the ended track that it is the rest of, a cell "
+        "lost alive (its death) or a dead one that was lost again",
+    )
 
     @classmethod
     def key(cls) -> list[str]:

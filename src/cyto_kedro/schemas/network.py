@@ -186,6 +186,9 @@ class DeathSpread(_Pairs):
     )
     max_distance_px: Series[float] = pa.Field(gt=0, description="reach of a death")
     max_distance_um: Series[float] = pa.Field(nullable=True, description="the same")
+    near: Series[str] | None = pa.Field(
+        isin=("distance", "neighbours"), description="within reach, or neighbours within it besides"
+    )
     window_frames: Series[float] = pa.Field(nullable=True, description="how long a death acts")
     window_min: Series[float] = pa.Field(nullable=True, description="the same")
     n_sources: Series[int] = pa.Field(ge=0, description="deaths of a")

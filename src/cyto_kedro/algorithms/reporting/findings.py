@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from scipy import special
 
+from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
 
 BLANK = "–"
@@ -41,6 +42,12 @@ def _answer(row: Mapping[Any, Any]) -> str:
     rate = number(row["kills_per_effector_per_hour"])
     if rate != BLANK:
         text += f", {rate} kills per effector and hour"
+    cells = row["targets_at_once"]
+    if at_risk > 1.2 * cells > 0:
+        text += (
+            f"; these are tracks, of {number(round(cells, 1))} living targets in view at a time in "
+        )
+        text += "the mean: a cell whose track broke, and one that came and went, are counted anew"
     once = at_risk - row["targets_watched"]
     if once > 0:
         text += f"; {once} of the living were seen in one frame only, or at no known time, and are "
@@ -117,6 +124,8 @@ def doubts(row: Mapping[Any, Any]) -> list[str]:
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "
             "and kills are of the rest; is the threshold of death right?"
         )
+    if fast := effectors_die_fast(row):
+        said.append(fast)
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
         said.append(

@@ -53,7 +53,7 @@ class SimulatedAssay(Algorithm):
     half of it. Cells that are dead when first seen have no death.
 
     A track is one stay in view: a cell that leaves and comes back is another track (column `cell`
-    joins them). A cell is in view while at least `min_visible_px` of its mask are.
+    joins them). A cell is in view while at least 12 pixels of its mask are.
 
     Equal parameters and fov give equal bytes on one version of numpy and scipy.
 
@@ -92,7 +92,6 @@ class SimulatedAssay(Algorithm):
     n_effectors: int = Field(10, ge=0, description="mean number in view")
     n_targets: int = Field(14, ge=0, description="mean number in view")
     touch_distance_um: float = Field(1.0, gt=0, description="largest gap of a contact")
-    min_visible_px: int = Field(12, ge=1, description="fewest mask pixels of a cell in view")
     effector_channel: str = Field("TCell", description="its name, and the population's")
     target_channel: str = Field("CancerCell", description="its name, and the population's")
     death_channel: str = Field("Dead", description="its name")
@@ -162,9 +161,8 @@ class SimulatedAssay(Algorithm):
             )
             own_dye = killing.own_dye(world.fate.onset, world.time_min[frame], self.killing)
             light, index = render.draw(
-                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px,
-                self.min_visible_px,
-            )  # fmt: skip
+                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px
+            )
             seen = np.zeros(len(track) + 1, dtype=bool)
             for marks in index:
                 seen[np.unique(marks)] = True

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cyto_kedro.algorithms.simulation import outlines
 from cyto_kedro.algorithms.simulation.params import Camera
 
+MIN_VISIBLE_PX = 12  # fewest mask pixels of a cell in view
 _N_WAVES = 8
 _MARKER_CV = 0.2  # sd of the log of how much death dye a cell takes up
 
@@ -69,7 +70,6 @@ def draw(
     marker: NDArray[np.float64],
     is_target: NDArray[np.bool_],
     size: int,
-    min_visible_px: int,
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
     """Draw the cells of a frame, sharp and without noise.
 
@@ -86,7 +86,7 @@ def draw(
         Effectors, targets: two (Y, X) holding 1 + the cell's index, 0 for background. A pixel
         belongs to a cell if its centre lies within the outline; where two outlines of one
         population overlap, to the one that is relatively nearer. Cells with fewer than
-        `min_visible_px` pixels left in the view are not marked.
+        `MIN_VISIBLE_PX` left in the view are not marked.
     """
     light = [np.zeros((size, size), np.float32) for _ in range(3)]
     index = [np.zeros((size, size), np.int64) for _ in range(2)]
@@ -116,7 +116,7 @@ def draw(
         index[kind][box][mine] = cell + 1
     for marks in index:
         count = np.bincount(marks.ravel(), minlength=len(far) + 1)
-        small = count < min_visible_px
+        small = count < MIN_VISIBLE_PX
         marks[small[marks]] = 0
     return light, index
 

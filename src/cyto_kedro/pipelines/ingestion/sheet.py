@@ -6,11 +6,13 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.datasets.name_parts import well_name
 from cyto_kedro.errors import InputError, missing, nearest
 
 log = logging.getLogger(__name__)
@@ -92,6 +94,23 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
             )
     _warn_of_twins(sheet)
     return sheet
+
+
+def with_place(row: Mapping[Any, Any], plate: str, well: str) -> tuple[dict[Any, Any], list[str]]:
+    """A field's row with plate and well of its path, where the sheet is silent; and what disagrees.
+
+    The well is written as people do, ``B7`` of ``B07``; where sheet and path differ the sheet holds.
+    """
+    placed, said = dict(row), []
+    for column, by_path in (("plate", plate), ("well", well_name(well))):
+        listed = str(row.get(column, ""))
+        if not listed and by_path:
+            placed[column] = by_path
+        elif by_path and well_name(listed) != well_name(by_path):
+            said.append(
+                f"the sample sheet says {column} {listed!r}, the path {by_path!r}: the sheet's is used"
+            )
+    return placed, said
 
 
 def tidy(text: object) -> str:

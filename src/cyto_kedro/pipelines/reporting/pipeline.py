@@ -55,6 +55,7 @@ def create_pipeline() -> Pipeline:
                     "fates",
                     "kills",
                     "touches",
+                    "viability_state",
                     "manifest",
                 ],
                 ["summary_by_fov", "summary_by_condition", "warnings"],
