@@ -129,8 +129,8 @@ least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
 condition / what it is compared with. Where a limit or p is missing, the last column says why.</p>
 {{ noted(comparisons, "Conditions compared by their replicates") }}
 </details>
-{%- elif not controls.rows %}<p>There is only one condition, or no measure of any, so nothing was
-compared.</p>{% endif %}
+{%- elif not controls.rows %}
+<p>There is only one condition, or no measure of any, so nothing was compared.</p>{% endif %}
 {%- if controls.rows %}
 <details><summary>{{ controls.rows|length }} comparisons with an effector-free control</summary>
 <p class="note">What dies without effectors, apart: no treatment's effect.</p>
