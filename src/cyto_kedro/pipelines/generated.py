@@ -26,8 +26,8 @@ from cyto_kedro.schemas import TABLES, Table
 
 #: Plain inputs that the plan gives, and the table that it takes beside the manifest.
 VALUES: Mapping[str, str | None] = {
-    **dict.fromkeys(("fov", "population", "frame_start", "n_frames", "shape", "pixel_size_um")),
-    **dict.fromkeys(("roles", "populations", "markers")),
+    **dict.fromkeys(("fov", "population", "frame_start", "n_frames", "shape", "excluded")),
+    **dict.fromkeys(("pixel_size_um", "roles", "populations", "markers")),
     "time_min": "frames",
     "condition": "fields",
 }

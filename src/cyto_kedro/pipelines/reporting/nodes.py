@@ -117,6 +117,7 @@ def summarise(
     fates: Partitions,
     kills: Partitions,
     touches: Partitions,
+    viability_state: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Headline numbers per field and per condition, and what to beware of."""
@@ -141,6 +142,7 @@ def summarise(
         )
         for fov in manifest.fovs
     }
+    data["viability_state"] = {name: viability_state[name]() for name in manifest.populations}
     found = Summary()(data)
     return found["by_fov"], found["by_condition"], found["warnings"]
 

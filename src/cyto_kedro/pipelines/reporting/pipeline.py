@@ -55,6 +55,7 @@ def create_pipeline() -> Pipeline:
                     "fates",
                     "kills",
                     "touches",
+                    "viability_state",
                     "manifest",
                 ],
                 ["summary_by_fov", "summary_by_condition", "warnings"],
@@ -90,6 +91,15 @@ def figures() -> Pipeline:
     return category(
         "reporting.figures",
         [
+            node(
+                figure_nodes.draw_answer_figures,
+                [
+                    *("fields", "killing_curves", "field_killing", "dose_values", "dose_fits"),
+                    *("comparisons", "replicate_summaries"),
+                ],
+                pictures(figure_nodes.ANSWER),
+                name="draw_answer_figures",
+            ),
             node(
                 figure_nodes.draw_killing_figures,
                 [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
