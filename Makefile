@@ -64,7 +64,7 @@ smoke: $(VENV)/.dev
 test-quick: $(VENV)/.dev
 	$(PYTEST) -q -m "not slow and not slurm"
 
-# All but those that share one SLURM cluster, which run one by one.
+# All but those against SLURM, which start clusters of their own.
 test-all: $(VENV)/.dev
 	$(PYTEST) -m "not slurm"
 
@@ -72,9 +72,9 @@ test-all: $(VENV)/.dev
 test-rest: $(VENV)/.dev
 	$(PYTEST) -m "not slurm and not smoke"
 
-# Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
+# Against a real SLURM (Debian's packages, as root): a cluster a worker on this machine. They wait most of their time.
 test-slurm: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m slurm tests/slurm
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m slurm tests/slurm
 
 # Style alone needs ruff alone: a slip is told within seconds, before anything else is installed.
 style: $(VENV)/.ruff

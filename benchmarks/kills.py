@@ -143,9 +143,18 @@ def compare(project: Project, whole: Project, found: Outcome) -> None:
 
 
 def campaign(
-    folder: Path, kills: int, most: int, seed: int = 1, stages: Sequence[str] = STAGES
+    folder: Path,
+    kills: int,
+    most: int,
+    seed: int = 1,
+    stages: Sequence[str] = STAGES,
+    minutes: float = float("inf"),
 ) -> Outcome:
-    """Run it in an empty folder; a run saves fewer than `most` partitions until it is killed."""
+    """Run it in an empty folder, no further kill after `minutes`.
+
+    A run saves fewer than `most` partitions until it is killed.
+    """
+    end = time.monotonic() + 60 * minutes
     chance, found, raw = random.Random(seed), Outcome(), simulate_raw(folder)
     project, whole = (Project.make(folder / name, raw) for name in ("killed", "whole"))
     resources = project.path / "conf" / "resources" / "local.yml"
@@ -153,6 +162,8 @@ def campaign(
     resources.write_text(yaml.safe_dump(content), encoding="utf-8")
     names = ("--pipelines", ",".join(stages))
     for number in range(kills):
+        if time.monotonic() > end:
+            break
         local = ("--runner-params", "resources=local") if number % 2 else ()
         again = ("--all",) if number % 3 == 1 else ()
         moment = chance.randrange(most), chance.uniform(0.0, 1.0)
@@ -181,6 +192,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--stages", default=",".join(STAGES), help="pipelines that run")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no kill after them")
     parser.add_argument("--most", type=int, default=60, help="partitions saved until a kill")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,43 @@ def test_runs_that_cannot_be_written_are_named_before_anything_runs(fresh: Proje
     with pytest.raises(ConfigError, match=r"runs/.* cannot be written .*Make the folder writable"):
         fresh.run("ingestion")
     assert [path.name for path in (fresh.path / "data").iterdir()] == [".leases"]
+
+
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[None]:
+    """A small file system of its own at `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("file systems may not be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [("ro", "Read-only file system"), ("size=4k", "No space left")]
+)
+def test_a_real_disk_of_runs_that_cannot_be_written(
+    project: Project, options: str, said: str
+) -> None:
+    shutil.rmtree(project.path / "runs")
+    before = project.files()
+    with disk(project.path / "runs", options):
+        with pytest.raises(ConfigError, match=rf"runs/.* cannot be written .*{said}"):
+            project.run("tabulation", runner=PartitionRunner())
+        assert project.files() == before
+
+
+def test_a_real_full_disk_under_the_ledger(project: Project) -> None:
+    folder = project.path / "data/04_feature/cells"
+    shutil.rmtree(folder)
+    with disk(folder / ".ledger", "size=1M,nr_inodes=1"):
+        text = resume(project, r"its ledger entry .*No space left")
+    assert f"measure_cells  {GOOD}" in text and not entry(project, GOOD).exists()
+    saved = project.resume("tabulation")  # with room again, all of it is made
+    assert ("cells", BAD) in saved and ("cells", GOOD) in saved
 
 
 def test_a_run_goes_on_when_its_own_record_finds_no_room(

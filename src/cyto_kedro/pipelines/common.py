@@ -9,10 +9,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.blocks import Block, Tile
 from cyto_kedro.core.groups import NO_CONDITION, design
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.partitions import Block, Partitions, Tile
+from cyto_kedro.partitions import Partitions
 from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 
 Group = Mapping[str, str]
