@@ -14,7 +14,7 @@ from scipy import optimize, special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.comparison.design import effector_free
+from cyto_kedro.algorithms.comparison.design import effector_free, matched_references
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -23,6 +23,7 @@ LEVEL = 0.95
 MEASURES = (
     *("survival", "restricted_mean_survival", "death_rate", "first_contact_rate"),
     *("contact_duration", "kills_per_effector_per_hour"),
+    *("live_targets", "specific_killing", "specific_killing_area"),
 )
 
 
@@ -37,9 +38,11 @@ class ReplicateTests(Algorithm):
 
     Notes
     -----
-    n is the number of replicates. Where every replicate's name stands in both conditions (or where
-    ``paired`` says so), replicates of one name are one experiment and are compared pair by pair. A
-    measure that has one value in every replicate is left out.
+    n is the number of independent experiments. Replicates of one `cluster` (a donor that the sample
+    sheet names) are one experiment: several of them in a condition are averaged, and conditions that
+    share experiments are compared pair by pair, which for equal numbers of wells is what a mixed model
+    with a random donor comes to (``paired`` True: those of one name; False: none). Equal names of
+    replicates alone pair nothing. A measure that has one value in every replicate is left out.
 
     **auto**: Welch's t test, or the paired t test. **student**: equal variances. **wilcoxon**:
     Mann-Whitney's, or the signed-rank test; with few replicates neither can be small.
@@ -73,7 +76,7 @@ class ReplicateTests(Algorithm):
     ('Welch t', 4.0, 0.008, 'exploratory')
     """
 
-    version = 2
+    version = 3
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
         default="auto", description="that gives `p`"
@@ -93,7 +96,10 @@ class ReplicateTests(Algorithm):
         primary: Sequence[str] = (),
         populations: Mapping[str, str] | None = None,
     ) -> Compared:
-        """Compare each condition with `reference` (None: every pair), in the order of `design`.
+        """Compare each condition with `reference`, in the order of `design`.
+
+        None: with the untreated co-culture of its own E:T ratio, and those with each other, where the
+        sheet tells several (`matched_references`); else every pair.
 
         `primary` names measures, `populations` says name -> role.
 
@@ -107,6 +113,8 @@ class ReplicateTests(Algorithm):
             if name not in (known := {*MEASURES, *table["measure"]}):
                 raise ConfigError(f"comparison.primary: {unknown('measure', name, sorted(known))}")
         order = list(design["condition"].unique())
+        matched = {} if asked is not None else matched_references(design)
+        free = {name for name in order if effector_free(design, name)}
         rows = []
         for (measure, population, unit), whole in table.groupby(
             ["measure", "population", "unit"], sort=False
@@ -116,9 +124,10 @@ class ReplicateTests(Algorithm):
             here = {str(name): one for name, one in whole.groupby("condition")}
             names = [name for name in order if name in here]
             for first, second in combinations(names, 2):
-                if asked is not None and asked not in (first, second):
+                if not _asked_for(first, second, asked, matched, free):
                     continue
-                a, b = (second, first) if second == asked else (first, second)
+                turn = second == asked or matched.get(first) == second
+                a, b = (second, first) if turn else (first, second)
                 rows.append(
                     {"measure": measure, "population": population, "unit": unit}
                     | {"reference": a, "condition": b}
@@ -136,15 +145,19 @@ class ReplicateTests(Algorithm):
 
     def _compare(self, a: pd.DataFrame, b: pd.DataFrame, given: bool | None) -> dict[str, Any]:
         """One row's numbers."""
-        names = set(a["replicate"]), set(b["replicate"])
-        paired = names[0] == names[1] if given is None else given
+        by = "cluster" if given is None else "replicate"
+        known = [each.dropna(subset="value") for each in (a, b)]
+        x, y = (each.groupby(by, sort=False)["value"].mean().astype(float) for each in known)
         notes = []
-        x, y = (each.set_index("replicate")["value"].dropna().astype(float) for each in (a, b))
-        missing = len(a) + len(b) - len(x) - len(y)
-        if missing:
+        if missing := len(a) + len(b) - sum(map(len, known)):
             notes.append(f"{missing} replicate{'s' * (missing > 1)} without a value")
+        if sum(map(len, known)) > len(x) + len(y):
+            notes.append("replicates of one experiment (donor) were averaged")
+        both = x.index.intersection(y.index)
+        paired = bool(given) or (
+            given is None and len(both) > 0 and len(both) >= min(2, len(x), len(y))
+        )
         if paired:
-            both = x.index.intersection(y.index)
             if len(both) < max(len(x), len(y)):
                 notes.append("replicates without a partner were left out")
             x, y = x[both], y[both]
@@ -152,6 +165,19 @@ class ReplicateTests(Algorithm):
             "paired": paired,
             **two_samples(x.to_numpy(), y.to_numpy(), paired, self.test, self.permutations, notes),
         }
+
+
+def _asked_for(
+    first: str, second: str, asked: str | None, matched: Mapping[str, str], free: set[str]
+) -> bool:
+    """Whether a pair of conditions is a question of this assay."""
+    if asked is not None:
+        return asked in (first, second)
+    if not matched or free & {first, second}:
+        return True
+    references = set(matched.values())
+    own = matched.get(first) == second or matched.get(second) == first
+    return own or {first, second} <= references or not {first, second} <= {*matched, *references}
 
 
 def _constant(values: pd.Series) -> bool:

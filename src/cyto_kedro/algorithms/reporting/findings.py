@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from scipy import special
 
 from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
 
 BLANK = "–"
+MOST_SAID = 3
 
 
 def answers(by_condition: pd.DataFrame) -> list[tuple[str, str]]:
@@ -42,10 +44,8 @@ def _answer(row: Mapping[Any, Any]) -> str:
         text += f", {rate} kills per effector and hour"
     cells = row["targets_at_once"]
     if at_risk > 1.2 * cells > 0:
-        text += (
-            f"; these are tracks, of {number(round(cells, 1))} living targets in view at a time in "
-        )
-        text += "the mean: a cell whose track broke, and one that came and went, are counted anew"
+        text += f"; these are tracks, of {number(cells)} living targets in view at once at most: a cell "
+        text += "whose track broke, and one that came and went, are counted anew"
     once = at_risk - row["targets_watched"]
     if once > 0:
         text += f"; {once} of the living were seen in one frame only, or at no known time, and are "
@@ -55,38 +55,111 @@ def _answer(row: Mapping[Any, Any]) -> str:
     return text + place
 
 
+def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
+    """What kills most against no effectors, by independent replicates: nothing, or one sentence."""
+    rows = summaries[summaries["measure"] == "specific_killing"].dropna(subset="value")
+    said: list[tuple[float, str]] = []
+    for condition, one in rows.groupby("condition", sort=False):
+        each = one.groupby("cluster")["value"].mean()
+        mean, n = float(each.mean()), len(each)
+        text = f"{condition} {number(mean)} % ("
+        if n > 1:
+            half = special.stdtrit(n - 1, 0.975) * each.sem()
+            text += f"95 % interval {number(float(mean - half))} to {number(float(mean + half))}; "
+        said.append((mean, f"{text}{int(one['n_cells'].sum())} targets, {count(n, 'replicate')})"))
+    if not said:
+        return []
+    ranked = [text for _, text in sorted(said, reverse=True)]
+    more = f"; {len(ranked) - MOST_SAID} more in the figure" if len(ranked) > MOST_SAID else ""
+    when = str(rows["statistic"].iloc[0]).split(",")[0]
+    return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.")]
+
+
+def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[str, str]]:
+    """How much the primary outcome differs, a sentence per pair of conditions, the largest first.
+
+    Parameters
+    ----------
+    comparisons, summaries
+        `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that they rest on.
+
+    Returns
+    -------
+    list of (pair, sentence)
+        At most `MOST_SAID`; what follows is in the figure.
+    """
+    outcome = comparisons.get("outcome", pd.Series("", comparisons.index))
+    rows = comparisons[(outcome == "primary") & comparisons["difference"].notna()]
+    rows = rows.reindex(rows["difference"].abs().sort_values(ascending=False, kind="stable").index)
+    cells = summaries.groupby(["measure", "population", "condition"])["n_cells"].sum()
+    said = []
+    for row in rows.head(MOST_SAID).to_dict("records"):
+        unit = "" if row["unit"] in ("", "share") else f" {row['unit']}"
+        about = f"{plain(row['measure'])} of {row['population']}"
+        text = (
+            f"{about} {number(row['mean_condition'])} against {number(row['mean_reference'])}{unit}"
+        )
+        text += f", a difference of {number(row['difference'])}"
+        if pd.notna(row["low"]):
+            text += f" (95 % interval {number(row['low'])} to {number(row['high'])})"
+        if pd.notna(row["p_holm"]):
+            text += f"; {row['test']}, p = {number(row['p_holm'])} after Holm's correction"
+        else:
+            text += "; no p-value: each condition needs two independent replicates"
+        key = (row["measure"], row["population"])
+        n = [int(cells.get((*key, row[side]), 0)) for side in ("condition", "reference")]
+        text += f"; n = {n[0]} and {n[1]} cells of {row['n_condition']} and {row['n_reference']}"
+        text += " replicates."
+        said.append((f"{row['condition']} against {row['reference']}", text))
+    return said
+
+
 def doubts(row: Mapping[Any, Any]) -> list[str]:
     """What weakens the numbers of a row of `summary.summarise`, a sentence each."""
-    said = []
+    return [sentence for _, sentence in weakened(row)]
+
+
+def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Numbers of a row of `summary.summarise` (its columns) that something weakens, and what.
+
+    Speeds are named `speed` together.
+    """
+    deaths, rate = ("deaths", "kills"), "kills_per_effector_per_hour"
+    said: list[tuple[tuple[str, ...], str]] = []
     if pd.notna(row["deaths"]) and 2 * row["dead_at_first_sight"] > row["targets"]:
-        said.append(
+        sentence = (
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "
             "and kills are of the rest; is the threshold of death right?"
         )
+        said.append(((*deaths, rate), sentence))
     if fast := effectors_die_fast(row):
-        said.append(fast)
+        said.append((("kills", rate), fast))
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
-        said.append(
+        sentence = (
             f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
             "once, and deaths, serial kills and long contacts are missed"
         )
+        said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if 3 * row["contacts_unknown"] > row["contacts"] > 0:
-        said.append(
+        sentence = (
             f"{count(row['contacts_unknown'], 'contact')} began before it could be seen, "
             f"{row['contacts']} in view: the median is of the latter"
         )
+        said.append((("contact_median",), sentence))
     if row["contacts_cut"] * 2 > row["contacts"] > 0:
-        said.append(
+        sentence = (
             f"{row['contacts_cut']} of {row['contacts']} contacts still lasted when last seen: the "
             "median leans on few"
         )
+        said.append((("contact_median",), sentence))
     touches, untracked = row["touches"], row["touches_untracked"]
     if untracked * 20 > touches:
-        said.append(
+        sentence = (
             f"{untracked} of {touches} touches between cells belong to cells without a track: contacts "
             "and kills are too few"
         )
+        said.append((("kills", rate, "contact_median"), sentence))
     return said
 
 
@@ -104,10 +177,12 @@ def tested(comparisons: pd.DataFrame) -> str:
     )
     if len(rows):
         said.append(f"Test: {', '.join(rows['test'].unique())}, of replicates.")
-        ways = {True: "pair by pair, by the replicate's name", False: "unpaired"}
-        said.append(
-            f"Replicates are compared {', '.join(ways[bool(p)] for p in rows['paired'].unique())}."
-        )
+        ways = {
+            True: "pair by pair, as the sample sheet (donor) or comparison.paired states",
+            False: "unpaired, since no pairs are stated; a column donor in the sample sheet states them",
+        }
+        apart = {bool(p): ways[bool(p)] for p in rows["paired"]}
+        said.append(f"Replicates are compared {'; some '.join(apart.values())}.")
         said.append(
             "Correction: Holm's, within a measure over its pairs of conditions unless the parameters "
             "(comparison.tests) say otherwise."
@@ -214,6 +289,8 @@ def number(value: Any) -> str:
         return BLANK
     if isinstance(value, bool | str):
         return str(value)
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     if isinstance(value, float):
         whole = value == round(value) or abs(value) >= 1000
         return f"{value:.0f}" if whole else f"{value:.3g}"

@@ -12,18 +12,21 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
 from cyto_kedro.algorithms.reporting.captions import EFFECTS
 from cyto_kedro.algorithms.reporting.effect_figures import MOST, draw_effects, effect_rows
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
     compared,
-    doubts,
+    headline,
+    killed,
     number,
     numbered,
     per_replicate,
     related,
     tested,
+    weakened,
 )
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
@@ -115,10 +118,13 @@ class HtmlReport(Algorithm):
         params = run.get("parameters")
         pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
         films = [pictures.pop("quality")] if "quality" in pictures else []
+        first = [pictures.pop(name) for name in ANSWER if name in pictures]
+        first = [one for one in first if one["alt"]]  # of the others there is nothing to see
         drawn = [_picture(name, one) for name, one in (overlays or {}).items()]
         frames = or_empty(frames, schemas.Frames)
         tests = or_empty(comparisons, schemas.Comparisons)
         values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
+        apart = tests.get("outcome", pd.Series("", tests.index)) == "control"
         page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
         html = page.render(
             title=title or self.title,
@@ -131,11 +137,14 @@ class HtmlReport(Algorithm):
             + ", ".join(f"{name} ({role})" for name, role in roles.items())
             + ".",
             fields=grid(_analysed(fields, frames, sample_sheet)),
+            headline=[*killed(values), *headline(tests, values)],
+            first=first,
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
             tested=tested(tests) if len(tests) else "",
             effects=_effects(tests, values),
-            comparisons=_noted(compared(tests)),
+            comparisons=_noted(compared(tests[~apart])),
+            controls=_noted(compared(tests[apart])),
             hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
             replicates=grid(per_replicate(values)),
             beware=len(warnings),
@@ -170,22 +179,34 @@ def specs(params: object, path: str = "") -> Iterator[tuple[str, str, str]]:
 
 
 def cards(by_condition: pd.DataFrame, roles: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The headline numbers of each condition as lines of text."""
+    """The headline numbers of each condition as lines of text, each with the doubts that weaken it.
+
+    A line is name, value and the numbers of its doubts (``1, 3``; empty: none).
+    """
     hues = colours(by_condition["condition"])
     made = []
     for row in by_condition.to_dict("records"):
         unit, time = row["speed_unit"], row["time_unit"]
+        weak = weakened(row)
         lines = [
-            ("fields / replicates", f"{row['fovs']} / {row['replicates']}"),
-            ("effectors / targets tracked", f"{row['effectors']} / {row['targets']}"),
-            ("deaths of targets", number(row["deaths"])),
-            ("kills (sum of attributed shares)", number(row["kills"])),
-            ("kills per effector per hour", number(row["kills_per_effector_per_hour"])),
-            *((f"mean speed {name}", _with(row[f"speed_{name}"], unit)) for name in roles),
-            ("median contact", _with(row["contact_median"], time)),
+            ("", "fields / replicates", f"{row['fovs']} / {row['replicates']}"),
+            ("tracked", "effectors / targets tracked", f"{row['effectors']} / {row['targets']}"),
+            ("deaths", "deaths of targets", number(row["deaths"])),
+            ("kills", "kills (sum of attributed shares)", number(row["kills"])),
+            (
+                "kills_per_effector_per_hour",
+                "kills per effector per hour",
+                number(row["kills_per_effector_per_hour"]),
+            ),
+            *(("speed", f"mean speed {name}", _with(row[f"speed_{name}"], unit)) for name in roles),
+            ("contact_median", "median contact", _with(row["contact_median"], time)),
         ]
-        card = {"name": row["condition"], "hue": hues[row["condition"]], "lines": lines}
-        made.append({**card, "doubts": doubts(row)})
+        marked = [
+            (name, value, ", ".join(str(n) for n, (of, _) in enumerate(weak, 1) if column in of))
+            for column, name, value in lines
+        ]
+        card = {"name": row["condition"], "hue": hues[row["condition"]], "lines": marked}
+        made.append({**card, "doubts": [sentence for _, sentence in weak]})
     return made
 
 
@@ -239,7 +260,8 @@ def _picture(name: str, given: object) -> dict[str, str]:
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
-        "data": base64.b64encode(given.png).decode("ascii"),
+        "data": "" if given.svg and name in ANSWER else base64.b64encode(given.png).decode("ascii"),
+        "svg": given.svg if name in ANSWER else "",
     }
 
 
@@ -278,6 +300,9 @@ def _per_field(by_fov: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
         "deaths": "deaths",
         "kills": "kills",
         "lost": "tracks lost in view",
+        "contacts_unknown": "contacts begun unseen",
+        "contacts_cut": "contacts still on when last seen",
+        "touches_untracked": "touches of untracked cells",
         "effector_hours": "effector-hours",
         "kills_per_effector_per_hour": "kills per effector per hour",
         "contact_median": f"median contact ({time})",

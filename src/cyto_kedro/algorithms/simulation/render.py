@@ -24,7 +24,8 @@ class Look:
     """What stays with a cell: brightness (n,) in grey levels, and waves that make its texture.
 
     `waves` (n, K, 2) are wave vectors in units of 1 / radius, `phases` (n, K); `texture` (n,) is
-    the relative sd; `uptake` (n,) scales the death dye, mean about 1.
+    the relative sd; `uptake` (n,) scales the death dye, mean about 1; `clumps` (n,) is the sd of the
+    log of bright clumps.
     """
 
     brightness: NDArray[np.float64]
@@ -32,6 +33,7 @@ class Look:
     phases: NDArray[np.float64]
     texture: NDArray[np.float64]
     uptake: NDArray[np.float64]
+    clumps: NDArray[np.float64]
 
 
 def draw_look(
@@ -39,6 +41,7 @@ def draw_look(
     brightness: NDArray[np.float64],
     cv: NDArray[np.float64],
     texture: NDArray[np.float64],
+    clumps: NDArray[np.float64],
 ) -> Look:
     """Draw every cell's brightness and texture."""
     n = len(brightness)
@@ -51,6 +54,7 @@ def draw_look(
         rng.random((n, _N_WAVES)) * 2 * np.pi,
         texture,
         np.exp(_MARKER_CV * rng.standard_normal(n)),
+        clumps,
     )
 
 
@@ -70,6 +74,7 @@ def draw(
     marker: NDArray[np.float64],
     is_target: NDArray[np.bool_],
     size: int,
+    filmed: NDArray[np.bool_] | None = None,
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
     """Draw the cells of a frame, sharp and without noise.
 
@@ -77,6 +82,8 @@ def draw(
     ----------
     own_dye, marker
         (n,) what is left of the cell's own dye, and the death dye taken up, 0 to 1.
+    filmed
+        (Y, X), False where no cell can be seen; None: nowhere.
 
     Returns
     -------
@@ -115,6 +122,8 @@ def draw(
         depth[kind][box][mine] = relative[mine]
         index[kind][box][mine] = cell + 1
     for marks in index:
+        if filmed is not None:
+            marks[~filmed] = 0
         count = np.bincount(marks.ravel(), minlength=len(far) + 1)
         small = count < MIN_VISIBLE_PX
         marks[small[marks]] = 0
@@ -130,7 +139,9 @@ def _texture(
         wave[:, 0, None, None] * dy + wave[:, 1, None, None] * dx + look.phases[cell, :, None, None]
     )
     total = np.cos(phase).sum(axis=0) * np.sqrt(2 / _N_WAVES)
-    return np.clip(1 + look.texture[cell] * total, 0.1, None)
+    inner = np.clip(1 + look.texture[cell] * total, 0.1, None)
+    clumps = look.clumps[cell]
+    return inner * np.exp(clumps * (total - clumps / 2)) if clumps else inner
 
 
 def illumination(size: int, unevenness: float) -> NDArray[np.float32]:
@@ -146,23 +157,31 @@ def expose(
     camera: Camera,
     pixel_size_um: float,
     field: NDArray[np.float32],
+    psf_sigma_um: float | None = None,
+    besides: list[NDArray[np.float32]] | None = None,
 ) -> list[NDArray[np.float32]]:
     """Expected grey levels above the offset: effectors, targets, death (Y, X each).
 
-    Bleaching scales the dyes, not the medium's background:
+    `psf_sigma_um` is the frame's, where the focus drifts; `besides` the light of what is no cell, in
+    the three channels. Bleaching scales the dyes, not the medium's background:
     ``field * (background + exp(-rate * frame) * optics(light))``.
     """
     death = light[2] * np.float32(camera.death_brightness)
     halo = _blur(death, camera.spill_um / pixel_size_um) * np.float32(camera.spill)
+    psf_sigma_um = camera.psf_sigma_um if psf_sigma_um is None else psf_sigma_um
     images = []
-    for signal, rate in (
-        (light[0], camera.bleach_effector),
-        (light[1], camera.bleach_target),
-        (death + halo, camera.bleach_death),
+    for kind, (signal, rate) in enumerate(
+        (
+            (light[0], camera.bleach_effector),
+            (light[1], camera.bleach_target),
+            (death + halo, camera.bleach_death),
+        )
     ):
-        sharp = _blur(signal, camera.psf_sigma_um / pixel_size_um)
+        sharp = _blur(signal, psf_sigma_um / pixel_size_um)
         haze = _blur(signal, camera.haze_um / pixel_size_um) if camera.haze else sharp
         seen = (1 - camera.haze) * sharp + camera.haze * haze
+        if besides is not None:
+            seen = seen + besides[kind]
         images.append(seen * np.float32(np.exp(-rate * frame)))
     images[2] = images[2] + np.float32(camera.bleed_target_to_death) * images[1]
     return [field * (np.float32(camera.background) + image) for image in images]

@@ -31,7 +31,10 @@ NUMBERS = ("time_offset_min", "dose", "et_ratio")
 FLAGS = ("control", "exclude")
 # what tables and figures call all replicates, their mean, and fields without a condition
 RESERVED = ("(all)", "(mean)", "(no condition)")
-KNOWN = ("fov", *DEFAULTS, "plate", "well", "dose", "donor", "et_ratio", "viability_control")
+KNOWN = (
+    *("fov", *DEFAULTS, "plate", "well", "treatment", "dose", "dose_unit", "donor", "et_ratio"),
+    "viability_control",
+)
 _TRUE = {"true", "yes", "1", "x", "y"}
 _FALSE = {"false", "no", "0", "", "n"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -42,9 +45,9 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``fov`` (required, unique), ``condition``, ``replicate`` (default: the field itself),
     ``control`` (effector-free or untreated), ``exclude`` with ``exclude_reason``, ``exclude_frames``
-    (``3-5; 10``), ``time_offset_min`` (added to the field's times), ``plate``, ``well``, ``dose``,
-    ``donor``, ``et_ratio``, and any other. All are texts as they were typed, but for the flags
-    `FLAGS` and the numbers `NUMBERS` (null where blank).
+    (``3-5; 10``), ``time_offset_min`` (added to the field's times), ``plate``, ``well``,
+    ``treatment``, ``dose``, ``dose_unit``, ``donor``, ``et_ratio``, and any other. All are texts as
+    they were typed, but for the flags `FLAGS` and the numbers `NUMBERS` (null where blank).
 
     Raises
     ------

@@ -92,6 +92,15 @@ def figures() -> Pipeline:
         "reporting.figures",
         [
             node(
+                figure_nodes.draw_answer_figures,
+                [
+                    *("fields", "killing_curves", "field_killing", "dose_values", "dose_fits"),
+                    *("comparisons", "replicate_summaries"),
+                ],
+                pictures(figure_nodes.ANSWER),
+                name="draw_answer_figures",
+            ),
+            node(
                 figure_nodes.draw_killing_figures,
                 [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
                 pictures(figure_nodes.KILLING),
