@@ -53,7 +53,7 @@ def estimate_sizes(
         for name in manifest.fovs:
             measured[name] = _film_size(engine, segmentation_images, name, population, manifest)
         assumed = over_assay(measured, pixel_sizes)
-    tables = {}
+    tables: dict[str, pd.DataFrame] = {}
     for name, size in assumed.items():
         if size.doubt:
             log.warning(
