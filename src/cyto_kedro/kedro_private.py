@@ -1,10 +1,11 @@
-"""Every name of Kedro that is not public and that we cannot do without: here, and nowhere else.
+"""Every name of Kedro and kedro-viz that is not public and that we need: here, and nowhere else.
 
 ``tests/test_kedro_private.py`` fails where a new version of Kedro has moved one of them.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ __all__ = [
     "ImagePreview",
     "JSONPreview",
     "TablePreview",
+    "forget_last_run",
     "given_names",
     "open_catalog",
     "with_func",
@@ -55,3 +57,14 @@ def with_func(node: Any, func: Callable[..., Any]) -> Any:
 def given_names(node: Any) -> tuple[Any, Any]:
     """Inputs and outputs of `node` in the form they were given in (text, list or dict)."""
     return node._inputs, node._outputs
+
+
+def forget_last_run() -> None:
+    """Let kedro-viz's hook, one for all sessions of a process, begin anew.
+
+    It records a run of the whole analysis, and would go on with whichever runs come after it (in a
+    notebook): a part of the analysis, or one of a runner that it cannot follow.
+    """
+    module = sys.modules.get("kedro_viz.integrations.kedro.run_hooks")
+    if module is not None:  # its plugin is at work
+        module.pipeline_run_hook.__init__()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from uuid import uuid4
 import fsspec
 import numpy as np
 import pandas as pd
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from cyto_kedro.datasets.atomic import write_bytes
@@ -175,13 +177,23 @@ def split_home(path: str) -> tuple[str, str]:
     return str(PurePosixPath(path).parent), parts[-1]
 
 
-def move_aside(fs: fsspec.AbstractFileSystem, path: str, home: str) -> str:
-    """Move a file of the data folder `home`, maybe somebody's work, to ``<home>/aside``; its place."""
+def move_aside(fs: fsspec.AbstractFileSystem, path: str, home: str, replaced: bool = False) -> str:
+    """Move a file of the data folder `home`, maybe somebody's work, to ``<home>/aside``; its place.
+
+    One that is about to be `replaced` in one rename stays where it is till then (local disks), so
+    that whoever reads it meanwhile finds it.
+    """
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     place = path.removeprefix(home.rstrip("/")).lstrip("/")
     aside = f"{home.rstrip('/')}/aside/{place}.{now}-{uuid4().hex[:6]}{PurePosixPath(path).suffix}"
     fs.makedirs(aside.rsplit("/", 1)[0], exist_ok=True)
-    fs.mv(path, aside)
+    if replaced and isinstance(fs, LocalFileSystem):
+        try:
+            os.link(path, aside)
+        except OSError:  # a file system without links
+            fs.copy(path, aside)
+    else:
+        fs.mv(path, aside)
     return aside
 
 

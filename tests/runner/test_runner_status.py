@@ -12,6 +12,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro_viz.api.rest.responses.run_events import transform_events_to_structured_format
 from kedro_viz.integrations.kedro.hooks_utils import EVENTS_DIR, EVENTS_FILE, hash_node
+from kedro_viz.integrations.kedro.run_hooks import pipeline_run_hook
 
 from cyto_kedro.errors import RunFailedError
 from cyto_kedro.runner import PartitionRunner
@@ -73,6 +74,7 @@ def test_a_run_of_the_whole_analysis_is_told_and_a_partial_one_is_not(
 ) -> None:
     monkeypatch.chdir(project.path)  # kedro-viz looks for its project here
     shutil.rmtree(project.path / EVENTS_DIR, ignore_errors=True)  # of the run that was copied
+    pipeline_run_hook._should_collect_events = True  # as a run of the same process leaves it
     project.run("ingestion", runner=PartitionRunner())
     assert not Path(project.path / EVENTS_DIR / EVENTS_FILE).exists()
     project.run(runner=PartitionRunner(), only_missing=True)

@@ -91,7 +91,27 @@ class Clock:
         A second clock, which stands still in pauses: time at risk is told by it. Null where no
         table tells.
         """
-        return self._told(np.concatenate([[0.0], np.cumsum(self._durations())])[:-1], frame)
+        if not len(self.frames):
+            return np.full(np.shape(frame), np.nan)
+        return self._told(self.without_pauses(self.minutes) - self.minutes[0], frame)
+
+    def without_pauses(self, minutes: Any) -> np.ndarray:
+        """What a clock that stands still in pauses shows at `minutes` of the film's time.
+
+        It stands where the frame before a pause has lasted one interval. Without a pause times are
+        what they were, to the last digit.
+
+        Examples
+        --------
+        >>> Clock.of_times([5, 6, 7, 67, 68]).without_pauses([5, 7, 30, 67, 68]).tolist()
+        [5.0, 7.0, 8.0, 8.0, 9.0]
+        """
+        shown = np.array(minutes, float)
+        paused = self._pauses()
+        begin, end = self.minutes[:-1][paused] + self.interval_min, self.minutes[1:][paused]
+        for stand, go in zip(begin, end, strict=True):
+            shown -= np.clip(np.asarray(minutes, float) - stand, 0, go - stand)
+        return shown
 
     def paused(self, before: Any, after: Any) -> Any:
         """Whether the film pauses anywhere between frames `before` and `after`."""

@@ -13,9 +13,11 @@ from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.groups import any_known, between, of_role
 
 
-def target_intervals(fates: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
+def target_intervals(
+    fates: pd.DataFrame, roles: Mapping[str, str], frames: pd.DataFrame | None = None
+) -> tuple[pd.DataFrame, str]:
     """The time each target was watched alive (`watched`), and the unit (``min``, or ``frames``)."""
-    return watched(fates[fates["population"].isin(of_role(roles, "target"))])
+    return watched(fates[fates["population"].isin(of_role(roles, "target"))], frames)
 
 
 def contact_intervals(bouts: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd.DataFrame, str]:
@@ -37,8 +39,32 @@ def contact_intervals(bouts: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd
     return table.reset_index(drop=True), unit
 
 
-def watched(fates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def without_pauses(fov: pd.Series, minutes: pd.Series, frames: pd.DataFrame | None) -> pd.Series:
+    """Film times of several fields by clocks that stand still in pauses: `Clock.without_pauses`.
+
+    Parameters
+    ----------
+    fov, minutes
+        Of each row, its field and a time.
+    frames
+        `schemas.Frames`; a field that is not in it, or has no times, is taken to have no pause.
+    """
+    if frames is None or not len(frames):
+        return minutes
+    shown = minutes.astype(float).copy()
+    timed = frames.assign(time_min=frames["time_s"] / 60)
+    for name, film in timed.groupby("fov"):
+        mine = (fov == name).to_numpy()
+        if mine.any():
+            shown[mine] = Clock(film).without_pauses(minutes[mine])
+    return shown
+
+
+def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd.DataFrame, str]:
     """The time each cell was watched alive, and the unit (``min``, or ``frames``).
+
+    Nobody is at risk in a pause of the film: minutes are those of a clock that stands still in it,
+    where `frames` (`schemas.Frames`) tells of one.
 
     Cells dead at first sight are left out (their death was not observed), and so are those seen
     once, which were never at risk. Fields without times are left out where others have them; where
@@ -48,7 +74,10 @@ def watched(fates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     mine = fates[~fates["dead_at_first_sight"]]
     if any_known(fates["entry_min"]):
         mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]
-        unit, entry, leave = "min", mine["entry_min"], mine["exit_min"]
+        unit = "min"
+        entry, leave = (
+            without_pauses(mine["fov"], mine[name], frames) for name in ("entry_min", "exit_min")
+        )
     else:
         unit, entry = "frames", mine["first_frame"].astype(float)
         death = mine["death_frame"].astype("Float64").fillna(mine["last_frame"])
@@ -57,6 +86,14 @@ def watched(fates: pd.DataFrame) -> tuple[pd.DataFrame, str]:
         entry=entry.astype(float), leave=leave.astype(float), event=mine["died"].astype(bool)
     )
     return table[table["leave"] > table["entry"]].reset_index(drop=True), unit
+
+
+def film_ends(frames: pd.DataFrame, unit: str) -> pd.Series:
+    """When each film ends, by the clock of `watched`: fov -> time in `unit`."""
+    end = frames["frame"].astype(float)
+    if unit == "min":
+        end = without_pauses(frames["fov"], frames["time_s"] / 60, frames)
+    return end.groupby(frames["fov"]).max()
 
 
 def effector_hours(

@@ -205,7 +205,7 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _set_aside(self, identity: str) -> None:
         path = self.path_of(identity)
-        aside = move_aside(self._filesystem, path, self._home[0])
+        aside = move_aside(self._filesystem, path, self._home[0], replaced=True)
         told = log.info if self._aside else log.warning
         told(
             "%s: %s was not made by a run that the ledger knows, so it may be somebody's work (or "

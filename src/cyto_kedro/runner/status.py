@@ -17,6 +17,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from cyto_kedro.kedro_private import forget_last_run
 from cyto_kedro.runner import history
 
 _PARTIAL = (
@@ -47,6 +48,7 @@ class RunStatusHooks:
     ) -> None:
         """Note when the run began, if its status is to be told."""
         self._pipeline = None
+        forget_last_run()
         # else it says at every run of a part, and under our runners, that it records nothing
         logging.getLogger("kedro_viz.integrations.kedro.run_hooks").setLevel(logging.ERROR)
         names = run_params.get("pipeline_names") or ["__default__"]

@@ -90,6 +90,8 @@ class ContactSurvival(Algorithm):
     {'not_touched': 1.0, 'touched': 0.0}
     """
 
+    version = 2
+
     min_at_risk: int = Field(default=10, ge=1, description="cells in each group, see above")
     landmarks: Durations | None = Field(
         default=None,
@@ -102,10 +104,12 @@ class ContactSurvival(Algorithm):
         bouts: TableOf[schemas.Bouts],
         design: pd.DataFrame,
         populations: Mapping[str, str],
+        frames: TableOf[schemas.Frames] | None = None,
     ) -> ByContact:
         """Curves of the targets of all fields; `design` is `comparison.design`'s."""
-        rows, unit = _targets(fates, design, populations)
-        rows["contact"] = first_contact(rows, spells(rows, bouts, populations, unit))
+        rows, unit = _targets(fates, frames, design, populations)
+        found = spells(rows, bouts, populations, unit, frames=frames)
+        rows["contact"] = first_contact(rows, found)
         marks = tuple(rows["leave"].max() * np.array([0.25, 0.5]))
         if self.landmarks is not None:
             marks = self.landmarks.in_unit("landmarks", unit)
@@ -181,6 +185,8 @@ class ContactHazards(Algorithm):
     (True, '1 replicate where 2 are needed: ')
     """
 
+    version = 2
+
     terms: tuple[Term, ...] = Field(
         default=("ever_touched",),
         min_length=1,
@@ -197,12 +203,13 @@ class ContactHazards(Algorithm):
         design: pd.DataFrame,
         populations: Mapping[str, str],
         reference: str | None = None,
+        frames: TableOf[schemas.Frames] | None = None,
     ) -> HazardRatios:
         """Fit the models to the cells of all fields; `reference` None: the first condition."""
         terms, asked = list[str](self.terms), reference
-        rows, unit = _targets(fates, design, populations)
+        rows, unit = _targets(fates, frames, design, populations)
         lasting = self.lasting.in_unit("lasting", unit) if self.lasting else 0.0
-        found = episodes(rows, spells(rows, bouts, populations, unit, lasting))
+        found = episodes(rows, spells(rows, bouts, populations, unit, lasting, frames))
         parts = []
         for names, one in _conditions(found, design):
             parts.append(_report(names, "contact", one.assign(stratum=""), terms))
@@ -210,7 +217,7 @@ class ContactHazards(Algorithm):
             if len(one["condition"].unique()) > 1:
                 names = {"condition": ALL, "population": str(population)}
                 parts.append(_report(names, "contact", one.assign(stratum=one["condition"]), terms))
-        everyone = of_design(watched(fates)[0], design)
+        everyone = of_design(watched(fates, frames)[0], design)
         everyone = everyone.rename(columns={"entry": "start", "leave": "stop"})
         for model, table, more in (
             ("condition", everyone, []),
@@ -295,10 +302,13 @@ def _named(text: str, columns: Mapping[str, str]) -> str:
 
 
 def _targets(
-    fates: pd.DataFrame, design: pd.DataFrame, roles: Mapping[str, str]
+    fates: pd.DataFrame,
+    frames: pd.DataFrame | None,
+    design: pd.DataFrame,
+    roles: Mapping[str, str],
 ) -> tuple[pd.DataFrame, str]:
     """Targets under observation with their condition and replicate, and the unit of time."""
-    rows, unit = watched(fates)
+    rows, unit = watched(fates, frames)
     rows = rows[rows["population"].isin(of_role(roles, "target"))]
     return of_design(rows.reset_index(drop=True), design), unit
 

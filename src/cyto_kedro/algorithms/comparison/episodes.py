@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.groups import of_role
+from cyto_kedro.core.watched import without_pauses
 
 Term = Literal["ever_touched", "in_contact", "n_effectors", "n_met"]
 CELL = ["fov", "population", "track_id"]
@@ -20,6 +21,7 @@ def spells(
     roles: Mapping[str, str],
     unit: str,
     lasting: float = 0.0,
+    frames: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Bouts of targets with effectors, one row each, joined where one effector's overlap.
 
@@ -33,6 +35,8 @@ def spells(
         ``min`` or ``frames``, as of `rows`.
     lasting
         How long after its end a bout still counts, in `unit`.
+    frames
+        `schemas.Frames`: times are told by the clock of `core.watched`, which stands still in pauses.
 
     Returns
     -------
@@ -41,7 +45,9 @@ def spells(
         as in its duration), `first` (the first with that effector).
     """
     effectors, targets = of_role(roles, "effector"), of_role(roles, "target")
-    start = bouts["start_min"] if unit == "min" else bouts["start_frame"].astype(float)
+    start = bouts["start_frame"].astype(float)
+    if unit == "min":
+        start = without_pauses(bouts["fov"], bouts["start_min"], frames)
     longer = bouts["duration_min"] if unit == "min" else bouts["n_frames"].astype(float)
     timed = bouts.assign(start=start.astype(float), stop=(start + longer + lasting).astype(float))
     parts = []

@@ -19,7 +19,7 @@ from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
 from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
-from cyto_kedro.core.watched import contact_intervals, effector_hours, watched
+from cyto_kedro.core.watched import contact_intervals, effector_hours, film_ends, watched
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -57,7 +57,7 @@ class ReplicateValues(Algorithm):
     **contact_duration**, Kaplan-Meier's median. Of effectors: **kills_per_effector_per_hour**,
     attributed deaths over the time that effectors were watched alive.
     The horizon is the last time that every replicate reaches, unless given; one in which all have
-    died reaches the end of its film.
+    died reaches the end of its film. Pauses of a film are nobody's time (`core.watched`).
 
     Examples
     --------
@@ -75,6 +75,8 @@ class ReplicateValues(Algorithm):
     >>> made.set_index("measure")["value"].round(3).to_dict()["survival"]
     0.5
     """
+
+    version = 2
 
     motility: tuple[str, ...] = Field(
         default=("mean_speed_um_per_min", "straightness", "arrest_coefficient"),
@@ -108,7 +110,7 @@ class ReplicateValues(Algorithm):
         rows = [
             *self._of_tracks(of_design(motility, design)),
             *self._of_survival(fates, frames, design),
-            *_of_contact(fates, bouts, design, populations),
+            *_of_contact(fates, bouts, frames, design, populations),
             *_of_kills(kills, motility, track_points, frames, fates, design, populations),
         ]
         if not rows:
@@ -147,9 +149,8 @@ class ReplicateValues(Algorithm):
                 }
 
     def _of_survival(self, fates: pd.DataFrame, frames: pd.DataFrame, design: pd.DataFrame) -> Rows:
-        rows, unit = watched(fates)
-        clock = frames["time_s"] / 60 if unit == "min" else frames["frame"].astype(float)
-        film_end = clock.groupby(frames["fov"]).max()
+        rows, unit = watched(fates, frames)
+        film_end = film_ends(frames, unit)
         rows = of_design(rows, design)
         given = self.horizon.in_unit("horizon", unit) if self.horizon else None
         hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
@@ -189,12 +190,16 @@ class ReplicateValues(Algorithm):
 
 
 def _of_contact(
-    fates: pd.DataFrame, bouts: pd.DataFrame, design: pd.DataFrame, roles: Mapping[str, str]
+    fates: pd.DataFrame,
+    bouts: pd.DataFrame,
+    frames: pd.DataFrame,
+    design: pd.DataFrame,
+    roles: Mapping[str, str],
 ) -> Rows:
     targets = of_role(roles, "target")
-    rows, unit = watched(fates)
+    rows, unit = watched(fates, frames)
     rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
-    rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit))
+    rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit, frames=frames))
     hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
     for group, one in of_design(rows, design).groupby(GROUP, sort=False):
         free = one[one["contact"] > one["entry"]]

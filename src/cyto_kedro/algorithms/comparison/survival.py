@@ -20,7 +20,7 @@ from cyto_kedro.core.survival import (
     nelson_aalen,
     survival_limits,
 )
-from cyto_kedro.core.watched import watched
+from cyto_kedro.core.watched import film_ends, watched
 from cyto_kedro.errors import unknown
 from cyto_kedro.schemas import END_REASONS, TableOf
 
@@ -44,10 +44,11 @@ class SurvivalCurves(Algorithm):
 
     Notes
     -----
-    Time runs from the start of the film (with the sample sheet's ``time_offset_min``); a cell that
-    is first seen later enters later. Cells dead at first sight, and those seen once, were never at
-    risk. Tracks that end otherwise than in death are censored, as if what ended them told nothing
-    of the cell's fate: see `LostBounds` for how far that could be wrong.
+    Time runs from the start of the film (with the sample sheet's ``time_offset_min``) and stands still
+    in its pauses (`core.watched`); a cell that is first seen later enters later. Cells dead at first
+    sight, and those seen once, were never at risk. Tracks that end otherwise than in death are
+    censored, as if what ended them told nothing of the cell's fate: see `LostBounds` for how far that
+    could be wrong.
 
     `low` and `high` take cells to be independent, which cells of one well are not;
     `low_clustered` and `high_clustered` take replicates to be, and are null with fewer than two.
@@ -66,13 +67,20 @@ class SurvivalCurves(Algorithm):
     [[0.0, 3.0, 0.0, 1.0], [2.0, 3.0, 1.0, 0.67], [4.0, 2.0, 1.0, 0.33], [6.0, 1.0, 1.0, 0.0]]
     """
 
+    version = 2
+
     min_at_risk: int = Field(
         default=10, ge=1, description="cells; a curve is marked where fewer are under observation"
     )
 
-    def run(self, fates: TableOf[schemas.Fates], design: pd.DataFrame) -> Curves:
+    def run(
+        self,
+        fates: TableOf[schemas.Fates],
+        design: pd.DataFrame,
+        frames: TableOf[schemas.Frames] | None = None,
+    ) -> Curves:
         """Curves of the cells of all fields; `design` is `comparison.design`'s."""
-        rows, unit = watched(fates)
+        rows, unit = watched(fates, frames)
         rows = of_design(rows, design)
         parts = [
             both_kinds(one, self.min_at_risk).assign(**names) for names, one in strata(rows, design)
@@ -147,6 +155,8 @@ class LostBounds(Algorithm):
     [0.0, 0.67]
     """
 
+    version = 2
+
     lost: tuple[str, ...] = Field(
         default=("lost", "merge"), description="end reasons that may hide a death"
     )
@@ -163,11 +173,10 @@ class LostBounds(Algorithm):
         self, fates: TableOf[schemas.Fates], frames: TableOf[schemas.Frames], design: pd.DataFrame
     ) -> Bounds:
         """The two extremes for the cells of all fields; `design` is `comparison.design`'s."""
-        rows, unit = watched(fates)
+        rows, unit = watched(fates, frames)
         rows = of_design(rows, design)
         rows["lost"] = ~rows["event"] & rows["end_reason"].isin(self.lost)
-        ends = (frames["time_s"] / 60 if unit == "min" else frames["frame"]).groupby(frames["fov"])
-        rows["film_end"] = rows["fov"].map(ends.max()).astype(float)
+        rows["film_end"] = rows["fov"].map(film_ends(frames, unit)).astype(float)
         parts = [_bounds(one).assign(**names) for names, one in strata(rows, design)]
         table = clocked(pd.concat(parts), unit) if parts else schemas.empty(schemas.SurvivalBounds)
         return {"survival_bounds": schemas.conform(schemas.SurvivalBounds, table)}

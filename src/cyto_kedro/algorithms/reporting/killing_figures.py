@@ -90,14 +90,16 @@ class KillingFigures(Algorithm):
             "kills": draw_kills(*curves, sheet),
             "kills_per_effector": draw_victims(tallies, sheet),
             "target_fates": draw_fates(rows, spells, unit, sheet),
-            "survival": survival(fates, sheet, roles),
+            "survival": survival(fates, sheet, roles, frames),
         }
         return pictures(made, self.dpi)
 
 
-def survival(fates: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
-    """Share of targets alive over film time, per condition, with 95 % band and number at risk."""
-    rows, unit = target_intervals(fates, roles)
+def survival(
+    fates: pd.DataFrame, sample_sheet: Sheet, roles: Roles, frames: pd.DataFrame | None = None
+) -> Figure:
+    """Share of targets alive over time without pauses, by condition, with 95 % band and risk set."""
+    rows, unit = target_intervals(fates, roles, frames)
     rows = with_condition(rows, sample_sheet)
     title = "Survival of targets"
     if rows.empty:

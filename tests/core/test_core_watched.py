@@ -1,0 +1,118 @@
+"""Time at risk: a pause of the film is nobody's. Truth: the same film with the pause cut out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.comparison.contact import ContactHazards, ContactSurvival
+from cyto_kedro.algorithms.comparison.replicates import ReplicateValues
+from cyto_kedro.algorithms.comparison.survival import LostBounds, SurvivalCurves
+from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.groups import design
+from cyto_kedro.core.watched import film_ends, watched, without_pauses
+
+ROLES = {"N": "effector", "T": "target"}
+DT, PAUSE = 2.0, 60.0
+BEFORE = 10  # the film pauses after this frame
+
+
+def film(paused: bool, fov: str, n: int = 40, offset: float = 3.0) -> pd.DataFrame:
+    time = offset + DT * np.arange(n)
+    time[BEFORE + 1 :] += PAUSE if paused else 0.0
+    rows = {"fov": fov, "frame": np.arange(n), "time_s": 60 * time, "excluded": False}
+    return pd.DataFrame(rows)
+
+
+def assay(paused: bool) -> dict[str, Any]:
+    """Two conditions of three wells; only the wells of one condition pause."""
+    rng = np.random.default_rng(3)
+    fields, frames, fates, bouts = [], [], [], []
+    for condition in ("calm", "paused"):
+        for replicate in range(3):
+            fov = f"{condition}{replicate}"
+            film_of = film(paused and condition == "paused", fov)
+            minute = film_of["time_s"].to_numpy() / 60
+            n = 30
+            entry = rng.integers(0, 6, n)
+            leave = np.minimum(entry + 1 + rng.geometric(0.05, n), 39)
+            died = leave < 39
+            start = entry + rng.integers(1, 12, n)
+            table = pd.DataFrame({"fov": fov, "population": "T", "track_id": np.arange(1, n + 1)})
+            table = table.assign(
+                first_frame=entry,
+                last_frame=leave,
+                died=died,
+                dead_at_first_sight=False,
+                entry_min=minute[entry],
+                exit_min=minute[leave],
+                end_reason="lost",
+                death_frame=pd.array(leave, dtype="Int64"),
+            )
+            table.loc[~died, "death_frame"] = pd.NA
+            met = start < leave
+            touched = {"population_a": "N", "track_id_a": 1, "population_b": "T"}
+            touched |= {"track_id_b": table["track_id"][met], "start_frame": start[met]}
+            touched |= {"end_frame": start[met], "n_frames": 1, "start_min": minute[start[met]]}
+            bouts.append(schemas.filled(schemas.Bouts, touched | {"duration_min": DT, "fov": fov}))
+            fates.append(schemas.conform(schemas.Fates, table))
+            frames.append(film_of)
+            fields.append({"fov": fov, "condition": condition, "replicate": fov})
+    motility, kills, points = (
+        schemas.empty(schemas.TABLES[name]) for name in ("motility", "kills", "track_points")
+    )
+    return {
+        "frames": pd.concat(frames, ignore_index=True),
+        "fates": pd.concat(fates, ignore_index=True),
+        "bouts": pd.concat(bouts, ignore_index=True),
+        "design": design(pd.DataFrame(fields)),
+        "populations": ROLES, "motility": motility, "kills": kills, "track_points": points,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "maker, name",
+    [
+        (SurvivalCurves(), "survival_curves"),
+        (LostBounds(), "survival_bounds"),
+        (ContactSurvival(min_at_risk=3), "contact_survival"),
+        (ContactHazards(terms=("in_contact",), lasting_min=6.0), "hazards"),
+        (ReplicateValues(), "replicate_summaries"),
+    ],
+)
+def test_every_estimate_is_that_of_the_film_with_the_pause_cut_out(maker: Any, name: str) -> None:
+    found, cut_out = (maker(assay(paused))[name] for paused in (True, False))
+    assert len(found)
+    pd.testing.assert_frame_equal(found, cut_out, rtol=1e-9)
+
+
+def test_the_rate_of_death_divides_by_the_minutes_of_frames_that_were_filmed() -> None:
+    data = assay(True)
+    made = ReplicateValues()(data)["replicate_summaries"]
+    rate = made[made["measure"] == "death_rate"].set_index("replicate")["value"]
+    for fov, mine in data["fates"].groupby("fov"):
+        hours = DT * (mine["last_frame"] - mine["first_frame"]).sum() / 60
+        assert rate[fov] == pytest.approx(mine["died"].sum() / hours, rel=1e-12)
+
+
+def test_a_pause_stands_for_one_interval_and_fields_without_times_keep_theirs() -> None:
+    frames = pd.concat([film(True, "A"), film(False, "B"), film(True, "C").assign(time_s=np.nan)])
+    minutes = pd.Series([23.0, 24.0, 30.0, 85.0, 87.0])
+    for fov, shown in (("A", [23.0, 24.0, 25.0, 25.0, 27.0]), ("B", minutes), ("C", minutes)):
+        found = without_pauses(pd.Series(fov, minutes.index), minutes, frames)
+        assert found.tolist() == pytest.approx(list(shown))
+    assert film_ends(frames, "min").dropna().to_dict() == {"A": 81.0, "B": 81.0}
+    clock = Clock.of_times(film(True, "A")["time_s"] / 60)
+    assert clock.watched_min(np.arange(40)) == pytest.approx(DT * np.arange(40))
+
+
+def test_a_film_without_a_pause_keeps_its_times_to_the_last_digit() -> None:
+    rng = np.random.default_rng(0)
+    data = assay(False)
+    jitter = np.sort(rng.normal(0, 5, len(data["frames"])))
+    frames = data["frames"].assign(time_s=data["frames"]["time_s"] + jitter)
+    pd.testing.assert_frame_equal(watched(data["fates"], frames)[0], watched(data["fates"])[0])
