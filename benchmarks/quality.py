@@ -1,301 +1,326 @@
-"""How well the expected F1 of masks (docs/quality.md) follows their true F1.
+"""How well the expected F1 of masks follows their true F1: docs/quality.md.
 
-    python benchmarks/quality.py make          # degraded masks, their evidence and true F1
-    python benchmarks/quality.py fit           # the table of curves, from the films chosen on
-    python benchmarks/quality.py               # rank correlation and flags, both halves; the picture
+    python benchmarks/quality.py make     # spoilt masks of films with truth (15 minutes of one core)
+    python benchmarks/quality.py fit      # curves, from the experiments of CHOSEN: mask_curves.py
+    python benchmarks/quality.py          # rank correlation and flags, both halves; --picture FILE
 
-Every film is masked by engines with right and wrong settings, blurred, with noise, with a black margin,
-from a wrong channel, and by its truth spoilt in known ways. F1 is at IoU 0.5. Measures, weights and
-limits are chosen on one half of the experiments (`CHOSEN`) and reported on the other.
+Masks are made by engines with right and wrong settings, of blurred and noisy images, with a black
+margin, of a wrong channel, and from the truth, spoilt in known ways (`quality_masks`). F1 is at IoU 0.5.
+A field is a film's frames together, or one still.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import hashlib
+import logging
+import runpy
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import tifffile
-import yaml
-from scipy import ndimage as ndi
+from scipy.optimize import minimize
+from scipy.stats import spearmanr
 
 import metrics as m
-from cyto_kedro.algorithms.preprocessing.contrast import PercentileNormalisation
+import quality_masks
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
-from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
-from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
-from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
-from cyto_kedro.algorithms.tabulation.mask_evidence import evidence
+from cyto_kedro.algorithms.tabulation.expected_f1 import chance
+from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
+from cyto_kedro.algorithms.tabulation.mask_quality import MaskQuality
 from run_folder import ROOT
-from tracking import DENSITIES
 
-SHARED = ROOT / "../shared/data"
-import sys
-PART = int(sys.argv[1])
 CACHE = ROOT / "data/benchmarks/quality"
-#: experiments that measures, weights and limits are chosen on; all others are only reported
-CHOSEN = {
+EVIDENCE = ROOT / "src/cyto_kedro/algorithms/tabulation/mask_evidence.py"
+TABLE = EVIDENCE.with_name("mask_curves.py")
+#: experiments that measures, curves and limits are chosen on; the others are only reported
+CHOSEN = (
     *("simulated 1", "simulated 3", "simulated large", "SIM+"),
     *("adcc 110", "adcc Aligned", "adcc feb", "adcc june25"),
     *("dsb 256x256", "dsb 360x360"),
+)
+KEY = ["experiment", "field", "frame", "variant"]
+LEAST, GOOD = 0.7, 0.9  # below: must be flagged; above: must not
+KNOTS, RIDGE = 4, 1e-4
+#: measure -> whether more of it is better (1) or worse (-1)
+CELL = {
+    **dict.fromkeys(("contrast", "edge", "aligned", "half_height", "steepest", "fill"), 1),
+    **dict.fromkeys(("offset", "spread", "raised", "inner_slope", "seam", "joint"), -1),
+    **dict.fromkeys(("small", "large", "peaks", "lobes"), -1),
 }
+FRAME = {
+    **dict.fromkeys(("mean_chance", "agreement", "separation", "signal"), 1),
+    **dict.fromkeys(
+        ("doubtful_share", "missed_area", "missed", "missed_faint", "missed_bright"), -1
+    ),
+    **dict.fromkeys(("size_spread", "small_share", "large_share"), -1),
+}
+Fitted = tuple[float, dict[str, tuple[np.ndarray, np.ndarray]]]
 
 
-@dataclass(frozen=True)
-class Still:
-    """One frame: raw channels (Y, X), those that are segmented, and true masks."""
-
-    experiment: str
-    name: str
-    channels: dict[str, np.ndarray]
-    used: tuple[str, ...]
-    truth: np.ndarray
-    engine: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def image(self) -> np.ndarray:
-        """What an engine sees: the mean of its channels, each between its percentiles."""
-        step = PercentileNormalisation(low=1.0, high=99.8)
-        images = {name: self.channels[name][None] for name in self.used}
-        made = step(image=images)["image"]
-        return np.mean([np.asarray(each[0]) for each in made.values()], 0).astype(np.float32)
-
-    @property
-    def diameter(self) -> float:
-        """Median of the true cells', in pixels."""
-        sizes = np.bincount(self.truth.ravel())[1:]
-        return float(2 * np.sqrt(np.median(sizes[sizes > 0]) / np.pi))
-
-
-def conf(env: str, name: str) -> Any:
-    return yaml.safe_load((ROOT / "conf" / env / f"{name}.yml").read_text(encoding="utf-8"))
-
-
-def engine_of(env: str, population: str) -> dict[str, Any]:
-    return conf(env, "parameters_segmentation")["segmentation"][population]
-
-
-def stills() -> Iterator[Still]:
-    for density, (n_effectors, n_targets) in DENSITIES.items():
-        for seed in (300,):
-            assay = SimulatedAssay(
-                seed=seed + 10 * int(density), size_px=256, n_frames=25, n_effectors=n_effectors,
-                n_targets=n_targets,
-            )
-            yield from simulated(assay, f"simulated {density}", f"{density} {seed}")
-    for seed in (400,):
-        assay = SimulatedAssay(
-            seed=seed, size_px=320, n_frames=15, n_effectors=6, n_targets=14,
-            targets={"diameter_um": 26.0, "texture": 0.4, "irregularity": 0.15, "brightness_cv": 0.6},
-            effectors={"diameter_um": 10.0, "texture": 0.4},
-            camera={"read_noise": 4.0, "photons_per_level": 1.0},
-        )
-        yield from simulated(assay, "simulated large", f"large {seed}")
-    place = SHARED / "ctc_Fluo-N2DH-SIM+_seq01"
-    for t in (5, 30, 60):
-        raw, truth = ctc_frame(place, t)
-        yield Still("SIM+", f"SIM+ {t}", {"c": raw}, ("c",), truth, engine_of("simplus", "Nucleus"))
-    place = SHARED / "ctc_Fluo-N2DH-GOWT1_seq01_f40"
-    for t in (21, 31, 39):  # the frames whose masks hold every cell
-        raw, truth = ctc_frame(place, t)
-        yield Still("GOWT1", f"GOWT1 {t}", {"c": raw}, ("c",), truth, engine_of("gowt1", "Nucleus"))
-    named = conf("adcc", "parameters")["assay"]
-    used = tuple(named["populations"]["Target"]["channels"])
-    for path in sorted((SHARED / "celldetective_adcc_dev").glob("*_labelled.tif")):
-        stem = path.name.removesuffix("_labelled.tif")
-        side = json.loads((path.parent / f"{stem}.json").read_text())
-        order = side["channels"]
-        stack = tifffile.imread(path.parent / f"{stem}.tif")
-        channels = {
-            name: stack[order.index(written)] for name, written in named["raw"]["names"].items()
-        }
-        experiment = next(
-            key for key in ("110", "401", "Aligned", "december", "feb", "jan", "june25", "nkratio")
-            if stem.startswith(key)
-        )
-        truth = tifffile.imread(path)
-        yield Still(f"adcc {experiment}", stem, channels, used, truth, engine_of("adcc", "Target"))
-    index = pd.read_csv(SHARED / "dsb2018_fluo_dev/index.csv")
-    for row in index[index["width"] < 1000].itertuples():
-        raw = tifffile.imread(SHARED / f"dsb2018_fluo_dev/images/{row.file}.tif")
-        truth = tifffile.imread(SHARED / f"dsb2018_fluo_dev/masks/{row.file}.tif")
-        name = f"dsb {row.height}x{row.width}"
-        yield Still(name, row.file, {"c": raw}, ("c",), truth, engine_of("dsb", "Nucleus"))
-    place = SHARED / "small_timelapse_nuclei"
-    for name in ("mitocheck_incenp_t1", "mitocheck_incenp_t70"):
-        raw, truth = (tifffile.imread(place / f"{name}{end}.tif") for end in ("", "_labels"))
-        yield Still("mitocheck", name, {"c": raw}, ("c",), truth)
-    films = (tifffile.imread(place / f"laptrack_homeostasis_nuclei_{what}_TYX.tif") for what in ("images", "label"))
-    for t, (raw, truth) in enumerate(zip(*films, strict=True)):
-        if t in (0, 3, 5):
-            yield Still("epithelium", f"epithelium {t}", {"c": raw}, ("c",), truth)
-
-
-def ctc_frame(place: Path, t: int) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        tifffile.imread(place / f"01/t{t:03}.tif"),
-        tifffile.imread(place / f"01_GT/SEG/man_seg{t:03}.tif"),
-    )
-
-
-def simulated(assay: SimulatedAssay, experiment: str, name: str) -> Iterator[Still]:
-    made = assay(fov=name)
-    channels = {each: stack[-1] for each, stack in made["image"].items()}
-    for population in ("TCell", "CancerCell"):
-        truth = made["label"][population][-1].astype(np.int32)
-        yield Still(experiment, f"{name} {population}", channels, (population,), truth)
-
-
-ENGINES = {"Nuclei": Nuclei, "Otsu": Otsu, "Li": Li, "LocalThreshold": LocalThreshold}
-
-
-def run(engine: Any, image: np.ndarray, **data: Any) -> np.ndarray:
-    return np.asarray(engine(image=image[None], pixel_size_um=0.3112, **data)["label"][0])
-
-
-def variants(still: Still, other: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """(name, image, masks, truth) of every way to mask a still; `other` has another field's masks."""
-    image, truth, d = still.image, still.truth, still.diameter
-    rng = np.random.default_rng(abs(hash(still.name)) % 2**32 if False else len(still.name) * 7919)
-    by_engine = {name: run(cls(), image) for name, cls in ENGINES.items()}
-    for name, label in by_engine.items():
-        yield name, image, label, truth
-    if still.engine:
-        cls = ENGINES[still.engine["name"]]
-        yield "configured", image, run(cls(**still.engine.get("args", {})), image), truth
-    for name in ("Nuclei", "Otsu"):
-        for factor in (0.4, 0.63, 1.0, 1.6, 2.5):
-            label = run(ENGINES[name](diameter_px=factor * d), image)
-            yield f"{name} diameter x{factor:g}", image, label, truth
-    level, top = np.percentile(image, 20), np.percentile(image, 99)
-    smooth = ndi.gaussian_filter(image, max(0.05 * d, 0.7))
-    for share in (0.1, 0.3, 0.8):
-        label, _ = ndi.label(smooth > level + share * (top - level))
-        sizes = np.bincount(label.ravel())
-        yield f"threshold at {share:g}", image, np.where(sizes[label] > 0.05 * d * d, label, 0), truth
-    yield "not split", image, run(Otsu(split=False, diameter_px=d), image), truth
-    for edge in (0.1, 0.85):
-        yield f"edge height {edge:g}", image, run(Li(edge_height=edge, diameter_px=d), image), truth
-    for width in (0.2, 0.5):
-        blurred = spoilt(still, lambda raw: ndi.gaussian_filter(raw, width * d))
-        yield f"blur {width:g} d", blurred, run(Otsu(), blurred), truth
-    for share in (0.5, 2.0):
-        noisy = spoilt(still, lambda raw: raw + rng.normal(0, share * height_of(raw, truth), raw.shape))
-        yield f"noise {share:g} heights", noisy, run(LocalThreshold(), noisy), truth
-        yield f"noise {share:g} heights, Nuclei", noisy, run(Nuclei(), noisy), truth
-    cut = truth.shape[0] // 3
-    margin = spoilt(still, lambda raw: np.where(np.arange(raw.shape[0])[:, None] < cut, 0, raw))
-    whole = np.ones(truth.shape, bool)
-    part = truth.copy()
-    part[:cut] = 0
-    yield "black margin", margin, run(Otsu(), margin, valid=whole), part
-    yield "black margin, Nuclei", margin, run(Nuclei(), margin, valid=whole), part
-    for name in still.channels:
-        if name not in still.used:
-            wrong = replace(still, used=(name,)).image
-            yield f"channel {name}", image, run(Nuclei(), wrong), truth
-    yield "another field", image, other, truth
-    yield from spoilt_truth(image, truth, d, rng)
-
-
-def height_of(raw: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.median(raw[truth > 0]) - np.median(raw[truth == 0]))
-
-
-def spoilt(still: Still, change: Any) -> np.ndarray:
-    channels = {name: change(each.astype(np.float64)) for name, each in still.channels.items() if name in still.used}
-    return replace(still, channels=channels).image
-
-
-def spoilt_truth(image: np.ndarray, truth: np.ndarray, d: float, rng: Any) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    _, flat = np.unique(truth, return_inverse=True)
-    truth = flat.reshape(truth.shape).astype(np.int32)
-    n = int(truth.max())
-    yield "truth", image, truth, truth
-    away, at = ndi.distance_transform_edt(truth == 0, return_indices=True)
-    for share in (0.1, 0.2, 0.35):
-        yield f"dilated {share:g} d", image, np.where(away <= share * d, truth[tuple(at)], 0), truth
-    edge = (ndi.maximum_filter(truth, 3) != truth) | (ndi.minimum_filter(truth, 3) != truth)
-    deep = ndi.distance_transform_edt(~edge)
-    for share in (0.08, 0.16, 0.25):
-        yield f"eroded {share:g} d", image, np.where(deep > share * d, truth, 0), truth
-    for share in (0.12, 0.3, 0.6):
-        step = int(round(share * d))
-        moved = np.zeros_like(truth)
-        moved[step:] = truth[:-step] if step else truth
-        yield f"shifted {share:g} d", image, moved, truth
-    centre = np.array(ndi.center_of_mass(truth > 0, truth, np.arange(1, n + 1))).reshape(-1, 2)
-    for share in (0.25, 0.5, 0.9):
-        yield f"dropped {share:g}", image, np.where(np.r_[0, rng.random(n) > share].astype(bool)[truth], truth, 0), truth
-        cut = np.r_[False, rng.random(n) < share]
-        angle = rng.uniform(0, np.pi, n + 1)
-        y, x = np.nonzero(truth)
-        k = truth[y, x]
-        side = (y - centre[k - 1, 0]) * np.sin(angle[k]) + (x - centre[k - 1, 1]) * np.cos(angle[k]) > 0
-        halves = truth.copy()
-        halves[y, x] = np.where(side & cut[k], k + n, k)
-        yield f"split {share:g}", image, halves, truth
-        if n > 1:
-            name = np.arange(n + 1)
-            for i in rng.permutation(n):
-                gap = np.hypot(*(centre - centre[i]).T)
-                gap[i] = np.inf
-                j = int(gap.argmin())
-                if name[i + 1] == i + 1 and name[j + 1] == j + 1 and rng.random() < share:
-                    name[i + 1] = j + 1
-            joined = name[truth]
-            near = np.where((away <= 0.25 * d), joined[tuple(at)], 0)
-            bridge = ndi.grey_closing(near, size=max(3, int(0.3 * d)))
-            merged = np.where(joined > 0, joined, np.where((bridge > 0) & (np.bincount(joined.ravel(), minlength=n + 1)[bridge] > 1.3 * np.median(np.bincount(truth.ravel())[1:])), near, 0))
-            yield f"merged {share:g}", image, merged, truth
-    for share in (0.3, 1.0):
-        label = truth.copy()
-        for k in range(max(1, int(share * n))):
-            y0, x0 = rng.uniform(0, truth.shape[0]), rng.uniform(0, truth.shape[1])
-            yy, xx = np.ogrid[: truth.shape[0], : truth.shape[1]]
-            label[((yy - y0) ** 2 + (xx - x0) ** 2 < (d / 2) ** 2) & (label == 0)] = n + 1 + k
-        yield f"invented {share:g}", image, label, truth
-
-
-def make() -> None:
-    """Degraded masks of every still: tables of cells and of frames, in the cache."""
+def make(part: int, parts: int) -> None:
+    """Masks of every still, with their images, into the cache."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    every = list(stills())
-    all_stills = every
-    every = every[PART::2]
-    cells, frames = [], []
     start = time.process_time()
-    for still in every:
-        mates = [e for e in all_stills if e.truth.shape == still.truth.shape and e.name != still.name]
-        other = mates[0].truth if mates else still.truth[::-1, ::-1]
-        if mates and np.array_equal(mates[0].truth > 0, still.truth > 0):
-            other = still.truth[::-1, ::-1]
-        found_alone: tuple[Any, np.ndarray] | None = None
-        for name, image, label, truth in variants(still, np.ascontiguousarray(other)):
-            if found_alone is None or image is not found_alone[0]:
-                found_alone = image, run(LocalThreshold(), image)
-            if len(np.unique(label)) > 3000:
-                continue
-            found, row = evidence(image, label, shown_in(image))
-            same = m.match(truth, label)
-            hit = np.isin(np.setdiff1d(label, 0), same["found"])
-            score = m.Score(len(same), m.n_labels(label), m.n_labels(truth))
-            key = {"experiment": still.experiment, "still": still.name, "variant": name}
-            alone = found_alone[1]
-            agreed = {"agree": m.Score(len(m.match(alone, label)), m.n_labels(label), m.n_labels(alone)).f1}
-            frames.append({**key, **row, **agreed, "f1": score.f1, "hits": score.hits, "found": score.found, "true": score.true})
-            if found and len(hit) == len(found["cnr"]):
-                cells.append(pd.DataFrame(found).assign(hit=hit, **key))
-        pd.DataFrame(frames).to_parquet(CACHE / f"frames{PART}.parquet")
-        pd.concat(cells).to_parquet(CACHE / f"cells{PART}.parquet")
-        print(f"{still.experiment:18}{still.name:40}{time.process_time() - start:8.0f} s", flush=True)
+    every = list(quality_masks.stills())
+    for still in every[part::parts]:
+        path = CACHE / f"{still.experiment}_{still.name}.npz"
+        if path.exists():
+            continue
+        held: dict[str, np.ndarray] = {}
+        images: list[np.ndarray] = []
+        for name, image, label, truth in quality_masks.variants(still, every):
+            if not any(image is each for each in images):
+                images.append(image)
+                held[f"image {len(images) - 1}"] = image
+                held[f"truth {len(images) - 1}"] = truth.astype(np.uint16)
+            at = next(i for i, each in enumerate(images) if each is image)
+            held[f"label {at} {name}"] = label.astype(np.uint16)
+        meta = np.array([still.experiment, still.field, str(still.frame)])
+        np.savez_compressed(path, meta=meta, **held)  # type: ignore[arg-type]
+        print(f"{path.stem:48}{time.process_time() - start:8.0f} s", flush=True)
+
+
+@cache
+def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Evidence and truth of all cached masks, cells and frames; kept as long as its code stays."""
+    code = hashlib.sha256(EVIDENCE.read_bytes()).hexdigest()[:12]
+    stored = CACHE / f"measured_{code}.pkl"
+    known = pd.read_pickle(stored) if stored.exists() else {}
+    for path in sorted(CACHE.glob("*.npz")):
+        if path.stem not in known:
+            known[path.stem] = _measured(path)
+            pd.to_pickle(known, stored)
+    cells, frames = (
+        pd.concat(each, ignore_index=True) for each in zip(*known.values(), strict=True)
+    )
+    return cells, frames
+
+
+def _measured(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    held = np.load(path)
+    experiment, name, frame = held["meta"]
+    cells, frames = [], []
+    for what in held.files:
+        if not what.startswith("label "):
+            continue
+        _, at, variant = what.split(" ", 2)
+        image, truth, label = held[f"image {at}"], held[f"truth {at}"], held[what]
+        scene = Scene.of(image, label, shown_in(image))
+        found = cell_evidence(scene) if scene.count else {}
+        same = m.match(truth, label)
+        key = dict(zip(KEY, (experiment, name, int(frame), variant), strict=True))
+        score = m.Score(len(same), m.n_labels(label), m.n_labels(truth))
+        row = {"hits": score.hits, "found": score.found, "true": score.true}
+        frames.append({**key, **row, **frame_evidence(scene, found)})
+        hit = np.isin(np.setdiff1d(label, 0), same["found"])
+        if found and len(hit) == scene.count:  # specks may be lost in block means
+            cells.append(pd.DataFrame(found).assign(hit=hit, **key))
+    return pd.concat(cells), pd.DataFrame(frames)
+
+
+def fitted(table: pd.DataFrame, target: np.ndarray, signs: dict[str, int]) -> Fitted:
+    """Curves that never turn, of which the sum is the log-odds of `target`; experiments count alike."""
+    weight = 1 / table.groupby("experiment")["experiment"].transform("size").to_numpy(float)
+    weight /= weight.sum()
+    knots, basis, bounds = {}, [], [(None, None)]
+    for name, sign in signs.items():
+        values = table[name].to_numpy(float)
+        at = np.unique(np.round(np.quantile(values, np.linspace(0.01, 0.99, KNOTS)), 3))
+        knots[name] = at if len(at) > 1 else np.array([at[0], at[0] + 1])
+        for low, high in zip(knots[name][:-1], knots[name][1:], strict=True):
+            basis.append(np.clip((values - low) / (high - low), 0, 1))
+            bounds.append((0, None) if sign > 0 else (None, 0))  # type: ignore[arg-type]
+    columns = np.stack([np.ones(len(table)), *basis], 1)
+
+    def loss(odds: np.ndarray) -> tuple[float, np.ndarray]:
+        p = np.clip(1 / (1 + np.exp(-columns @ odds)), 1e-9, 1 - 1e-9)
+        entropy = -(weight * (target * np.log(p) + (1 - target) * np.log(1 - p))).sum()
+        slope = columns.T @ (weight * (p - target))
+        shrunk = np.r_[0, odds[1:]]
+        return float(entropy + RIDGE * (shrunk**2).sum()), slope + 2 * RIDGE * shrunk
+
+    start = np.zeros(columns.shape[1])
+    odds = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    curves, first = {}, 1
+    for name, at in knots.items():
+        steps = odds[first : first + len(at) - 1]
+        first += len(steps)
+        if np.abs(steps).sum() > 0.05:  # the others say nothing beside these
+            curves[name] = (at, np.r_[0, np.cumsum(steps)])
+    return float(odds[0]), curves
+
+
+def aggregated(cells: pd.DataFrame, frames: pd.DataFrame, cell: Fitted) -> pd.DataFrame:
+    """`frames` with the mean chance of their cells and the share of doubtful ones."""
+    p = chance(cell[0], cell[1], cells)  # type: ignore[arg-type]
+    by = cells[KEY].assign(mean_chance=p, doubtful_share=p < 0.5).groupby(KEY, sort=False)
+    joined = frames.merge(by.mean().reset_index(), on=KEY, how="left")
+    filled = joined.fillna({"mean_chance": 0.0, "doubtful_share": 1.0})
+    total = filled["found"] + filled["true"]
+    return filled.assign(f1=2 * filled["hits"] / total)[total > 0]
+
+
+def predicted(
+    cells: pd.DataFrame, frames: pd.DataFrame, cell: Fitted, frame: Fitted
+) -> pd.DataFrame:
+    """True and expected F1 of each field and variant; a film's hits are pooled, its F1 averaged."""
+    table = aggregated(cells, frames, cell)
+    table["expected"] = chance(frame[0], frame[1], table)  # type: ignore[arg-type]
+    by = table.groupby(["experiment", "field", "variant"], sort=False)
+    made = by.agg(
+        hits=("hits", "sum"),
+        found=("found", "sum"),
+        true=("true", "sum"),
+        expected=("expected", "mean"),
+    ).reset_index()
+    return made.assign(f1=2 * made["hits"] / (made["found"] + made["true"]))
+
+
+def fit(chosen: Collection[str] = CHOSEN) -> tuple[Fitted, Fitted]:
+    """Curves of cells and of frames, from the experiments `chosen`."""
+    cells, frames = (each[each["experiment"].isin(chosen)] for each in measured())
+    cell = fitted(cells, cells["hit"].to_numpy(float), CELL)
+    table = aggregated(cells, frames, cell)
+    return cell, fitted(table, table["f1"].to_numpy(float), FRAME)
+
+
+def unseen() -> pd.DataFrame:
+    """The half chosen on, each source (SIM+, adcc, …) by curves of the other sources."""
+    cells, frames = measured()
+    tables = []
+    for source in sorted({name.split()[0] for name in CHOSEN}):
+        left = [name for name in CHOSEN if name.split()[0] == source]
+        curves = fit([name for name in CHOSEN if name not in left])
+        of = (each[each["experiment"].isin(left)] for each in (cells, frames))
+        tables.append(predicted(*of, *curves))
+    return pd.concat(tables, ignore_index=True)
+
+
+def summary(table: pd.DataFrame, limit: float) -> dict[str, Any]:
+    """Rank correlation, and how many fields pass that should not, and are flagged that should not."""
+    bad, good = table[table["f1"] < LEAST], table[table["f1"] > GOOD]
+    return {
+        "n": len(table),
+        "Spearman": spearmanr(table["expected"], table["f1"]).statistic,
+        "mean error": (table["expected"] - table["f1"]).abs().mean(),
+        f"F1 < {LEAST}": len(bad),
+        "pass": int((bad["expected"] >= limit).sum()),
+        f"F1 > {GOOD}": len(good),
+        "flagged": int((good["expected"] < limit).sum()),
+        "flagged %": 100 * float((good["expected"] < limit).mean()) if len(good) else np.nan,
+    }
+
+
+def _parts(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    mine = table["experiment"].isin(CHOSEN)
+    real = ~table["experiment"].str.startswith("simulated")
+    drawn = _drawn(table)
+    yield "chosen on", table[mine]
+    yield "left out", table[~mine]
+    yield "left out, real", table[~mine & real]
+    yield "chosen on, engines", table[mine & ~drawn]
+    yield "left out, engines", table[~mine & ~drawn]
+    yield "left out, real, engines", table[~mine & real & ~drawn]
+    for name, rows in table.groupby("experiment", sort=False):
+        yield f"  {name}{' *' if name in CHOSEN else ''}", rows
+
+
+def _drawn(table: pd.DataFrame) -> pd.Series:
+    """Masks made of the truth, by no engine."""
+    return table["variant"].str.split().str[0].isin(quality_masks.DRAWN)
+
+
+def limit_of(table: pd.DataFrame) -> float:
+    """The highest limit that flags one in twenty of an engine's good fields, to two digits."""
+    good = np.sort(table.loc[(table["f1"] > GOOD) & ~_drawn(table), "expected"])
+    return float(np.floor(100 * good[int(0.05 * len(good))]) / 100)
+
+
+def written(cell: Fitted, frame: Fitted) -> str:
+    """The module `mask_curves`."""
+    lines = [
+        '"""Curves of `expected_f1`: measures, and the log-odds at each; between them straight lines.',
+        "",
+        "Made by ``benchmarks/quality.py fit``; not edited by hand.",
+        '"""',
+        "",
+    ]
+    for name, (intercept, curves) in (("CELL", cell), ("FRAME", frame)):
+        lines += [f"{name}_INTERCEPT = {intercept:.3f}", f"{name} = {{"]
+        for measure, (at, odds) in curves.items():
+            both = (", ".join(f"{each:.3f}" for each in row) for row in (at, odds))
+            lines.append(f'    "{measure}": ({", ".join(f"({row})" for row in both)}),')
+        lines += ["}", ""]
+    return "\n".join(lines)
+
+
+def draw(table: pd.DataFrame, limit: float, path: Path) -> None:
+    """True against expected F1, a point for each field and way to mask it."""
+    import matplotlib.pyplot as plt
+
+    from cyto_kedro.core.style import PALETTE, styled
+
+    halves = [part for part in _parts(table) if part[0] in ("chosen on", "left out")]
+    with styled():
+        fig, axes = plt.subplots(1, 2, figsize=(8.4, 4.2), sharex=True, sharey=True)
+        for ax, (name, rows) in zip(axes, halves, strict=True):
+            for hue, (kind, prefix) in zip(
+                PALETTE, (("simulated", "simulated"), ("real", "")), strict=False
+            ):
+                of = rows["experiment"].str.startswith("simulated") == (prefix == "simulated")
+                ax.plot(
+                    rows.loc[of, "expected"], rows.loc[of, "f1"], ".", ms=4, alpha=0.5,
+                    color=hue, label=kind, mec="none",
+                )  # fmt: skip
+            ax.axvline(limit, color="0.3", lw=0.8)
+            ax.axhspan(LEAST, GOOD, color="0.92", lw=0)
+            rank = spearmanr(rows["expected"], rows["f1"]).statistic
+            ax.set_title(f"{name}: Spearman {rank:.2f}, n = {len(rows)}")
+            ax.set_xlabel("expected F1, without truth")
+        axes[0].set_ylabel("true F1 (IoU 0.5)")
+        axes[0].legend(loc="upper left")
+        fig.tight_layout()
+        fig.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])  # type: ignore[union-attr]
+    parser.add_argument("what", nargs="?", choices=("make", "fit", "report"), default="report")
+    parser.add_argument("--part", default="0/1", help="of make: which part of how many")
+    parser.add_argument("--picture", type=Path, help="of report: where the plot goes")
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    if args.what == "make":
+        part, parts = (int(each) for each in args.part.split("/"))
+        return make(part, parts)
+    limit = MaskQuality().least_f1
+    if args.what == "fit":
+        others = unseen()
+        limit = limit_of(others)
+        print("the half chosen on, each source by curves of the others:")
+        drawn = _drawn(others)
+        both = {"all": summary(others, limit), "engines": summary(others[~drawn], limit)}
+        print(pd.DataFrame(both).T.to_string(float_format="%.3g"))
+        TABLE.write_text(written(*fit()), encoding="utf-8")
+    curves = runpy.run_path(str(TABLE))
+    cell, frame = ((curves[f"{each}_INTERCEPT"], curves[each]) for each in ("CELL", "FRAME"))
+    table = predicted(*measured(), cell, frame)
+    print(f"\nflagged under {limit}")
+    rows = {name: summary(part, limit) for name, part in _parts(table)}
+    print(pd.DataFrame(rows).T.to_string(float_format="%.3g"))
+    by = table.groupby("variant", sort=False)[["f1", "expected"]].mean()
+    print("\n" + by.to_string(float_format="%.2f"))
+    missed = table[(table["f1"] < LEAST) & (table["expected"] >= limit)]
+    print("\npass:\n" + missed[["experiment", "field", "variant", "f1", "expected"]].to_string())
+    if args.picture:
+        draw(table, limit, args.picture)
+    return None
 
 
 if __name__ == "__main__":
-    make()
+    main()

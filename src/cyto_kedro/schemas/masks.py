@@ -46,7 +46,10 @@ class MaskQuality(MaskEvidence):
         "that jump at once"
     )
     area_jumps: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="share of links across which the area changes 1.7-fold"
+        nullable=True,
+        ge=0,
+        le=1,
+        description="share of links across which the area changes 1.7-fold",
     )
     links_unsure: Series[float] = pa.Field(
         nullable=True,

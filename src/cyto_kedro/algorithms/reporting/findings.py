@@ -51,6 +51,11 @@ def _answer(row: Mapping[Any, Any]) -> str:
 def doubts(row: Mapping[Any, Any]) -> list[str]:
     """What weakens the numbers of a row of `summary.summarise`, a sentence each."""
     said = []
+    if row.get("fields_flagged"):
+        said.append(
+            f"The masks of {row['fields_flagged']} of {count(row['fovs'], 'field')} are flagged "
+            "(expected F1 too low): no number of these fields is sure"
+        )
     if pd.notna(row["deaths"]) and 2 * row["dead_at_first_sight"] > row["targets"]:
         said.append(
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "

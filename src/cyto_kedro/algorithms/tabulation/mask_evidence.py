@@ -1,7 +1,20 @@
-"""What an image says of its masks: measures of every cell and frame, without any truth.
+"""What an image says of the masks that were made from it: measures of cells and frames, without truth.
 
-All lengths are in cell diameters, all brightnesses in heights of cells or in noise, so that one set of
-limits serves every magnification and camera.
+Lengths are in diameters of the cell, brightness in heights of the cell over its surroundings or in
+noise: so one table of curves (`mask_curves`) serves all magnifications and cameras.
+
+Of each cell: how far it stands out of the noise (``contrast``); how steep its outline is (``edge``),
+whether the image falls along the outline's normal (``aligned``), whether what is above half of its
+height is the mask (``half_height``), how far around the outline the fall lies (``spread``, ``offset``),
+and how sharp it is (``steepest``);
+how bright its surroundings are (``raised``); slopes inside against the outline (``inner_slope``);
+seams to neighbours without a valley (``seam``), and whether both together are more of an ellipse
+(``joint``); its area over that of the ellipse with its second moments (``fill``), its size among the
+others (``small``, ``large``), and peaks of light and lobes of its shape (``peaks``, ``lobes``).
+
+Of each frame: the mean chance of its cells; light outside of all masks (``missed…``); the agreement of
+masks with the plainest threshold (``agreement``), and how much of the image's variance they explain
+(``separation``); how sizes spread.
 """
 
 from __future__ import annotations
@@ -11,270 +24,328 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.preprocessing.parts import Part
-from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill
-from cyto_kedro.algorithms.segmentation.scale import (
-    background_level,
-    blob_diameter,
-    block_mean,
-    smoothed_noise,
-)
+from cyto_kedro.algorithms.preprocessing.parts import Part, repeated
+from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
+from cyto_kedro.algorithms.segmentation.scale import background_level, block_mean, smoothed_noise
 
-_FINE_PX = 20  # diameter of a cell in the image that is measured in
+_FINE_PX = 20  # diameter of cells in the image that is measured in, up to twice that
+_GUESS_PX = 20.0  # where there is no mask
 _SMOOTH = 0.05  # sigma of the Gaussian, in diameters
-_BINS = np.arange(-0.5, 0.55, 0.05)  # distance from the outline, in diameters of the cell
+_BINS = np.arange(-0.5, 0.55, 0.05)  # distance from the outline, in diameters
+_LEAST_NOISE = 0.003  # of the range of the image: 8 bits, or a background cut to one value
+_SEEN = 5.0  # sd of the noise
+_PIECE = 0.15  # of a typical cell's area: less is no missed cell
+
+Columns = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A frame as it is measured: block means, so that a cell is 20 to 40 pixels wide."""
+    """A frame and its masks as they are measured, in block means; lengths in blocks."""
 
-    smooth: np.ndarray
-    number: np.ndarray  # 0: background; cells from 1
-    count: int
-    shown: np.ndarray
-    noise: float
-    level: float
-    threshold: float
-    diameter: float
-    area: np.ndarray
+    smooth: np.ndarray  # (Y, X)
+    number: np.ndarray  # (Y, X) int32: 0 for background, cells from 1
+    shown: np.ndarray  # (Y, X) bool: was filmed
+    noise: float  # its sd in `smooth`
+    level: float  # of the background
+    threshold: float  # Otsu's
+    diameter: float  # of the cells, half of their area in larger ones
+    area: np.ndarray  # (n + 1,) of the numbers
 
+    @property
+    def count(self) -> int:
+        """Cells."""
+        return len(self.area) - 1
 
-def scene_of(image: np.ndarray, label: np.ndarray, shown: np.ndarray | None) -> Scene:
-    from skimage.filters import threshold_otsu
+    @property
+    def floor(self) -> float:
+        """Least light that stands out of the noise."""
+        return self.level + _SEEN * self.noise
 
-    sizes = np.bincount(label.ravel())[1:]
-    sizes = np.sort(sizes[sizes > 0])
-    if sizes.size:
-        middle = sizes[np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)]
-        diameter = 2 * np.sqrt(middle / np.pi)
-    else:
-        diameter = blob_diameter([Part(image, shown)]) or 20.0
-    factor = max(1, int(diameter / _FINE_PX))
-    height, width = (n // factor * factor for n in image.shape)
-    fine = block_mean(image[:height, :width], factor)
-    half = factor // 2
-    _, number = np.unique(label[half:height:factor, half:width:factor], return_inverse=True)
-    number = number.reshape(fine.shape)
-    if number.size and (label[half:height:factor, half:width:factor] > 0).all():
-        number = number + 1
-    number = number.astype(np.int32)
-    seen = (
-        np.ones(fine.shape, bool)
-        if shown is None
-        else block_mean(shown[:height, :width].astype(np.float32), factor) == 1
-    )
-    number[~seen] = 0
-    diameter /= factor
-    sigma = max(_SMOOTH * diameter, 0.7)
-    smooth = ndi.gaussian_filter(fine, sigma)
-    values = smooth[seen]
-    spread = float(np.ptp(np.percentile(values, (1, 99.8)))) if values.size else 0.0
-    threshold = float(threshold_otsu(values)) if spread > 0 else float(values.max(initial=0))
-    level, _ = background_level(values, threshold) if values.size else (0.0, 0.0)
-    noise = smoothed_noise(Part(fine, seen), sigma, threshold)
-    noise = max(noise, 0.003 * spread, 1e-9)
-    count = int(number.max(initial=0))
-    area = np.bincount(number.ravel(), minlength=count + 1).astype(float)
-    return Scene(smooth, number, count, seen, noise, level, threshold, diameter, area)
+    @classmethod
+    def of(cls, image: np.ndarray, label: np.ndarray, shown: np.ndarray | None = None) -> Scene:
+        """Of an image and its labels (Y, X); `shown` says which pixels were filmed (None: all)."""
+        from skimage.filters import threshold_otsu
 
-
-def evidence(
-    image: np.ndarray, label: np.ndarray, shown: np.ndarray | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    scene = scene_of(np.asarray(image, np.float32), label, shown)
-    cells = cell_evidence(scene) if scene.count else {}
-    return cells, frame_evidence(scene, cells)
+        diameter = _typical(label)
+        factor = max(1, int(diameter / _FINE_PX))
+        if min(label.shape) < 4 * factor:
+            factor = 1
+        diameter /= factor
+        height, width = (n // factor * factor for n in image.shape)
+        fine = block_mean(repeated(image, shown)[:height, :width], factor)
+        inner = label[factor // 2 : height : factor, factor // 2 : width : factor]
+        if shown is None:
+            seen = np.ones(fine.shape, bool)
+        else:
+            seen = block_mean(shown[:height, :width].astype(np.float32), factor) == 1
+        labels, index = np.unique(np.where(seen, inner, 0), return_inverse=True)
+        number = np.asarray(index.reshape(fine.shape) + int(labels[0] > 0), np.int32)
+        sigma = max(_SMOOTH * diameter, 0.7)
+        smooth = ndi.gaussian_filter(fine, sigma)
+        pixels = smooth[seen] if seen.any() else np.zeros(1, np.float32)
+        low, high = np.percentile(pixels, (1, 99.8))
+        flat = pixels.min() == pixels.max()
+        threshold = float(pixels[0]) if flat else float(threshold_otsu(pixels))
+        level, _ = background_level(pixels, threshold)
+        noise = smoothed_noise(Part(fine, seen), sigma, threshold)
+        noise = max(noise, _LEAST_NOISE * float(high - low), 1e-9)
+        area = np.bincount(number.ravel(), minlength=1).astype(float)
+        return cls(smooth, number, seen, noise, level, threshold, diameter, area)
 
 
-def _mean(number: np.ndarray, value: np.ndarray, count: int) -> np.ndarray:
-    """Mean of `value` over the pixels of each number; NaN for those without any."""
-    n = np.bincount(number, minlength=count)
-    total = np.bincount(number, value, count)
-    return np.divide(total, n, out=np.full(count, np.nan), where=n > 0)
+def _typical(label: np.ndarray) -> float:
+    """Diameter such that half of the masks' area is in larger ones."""
+    sizes = np.unique(label[label > 0], return_counts=True)[1]
+    if not sizes.size:
+        return _GUESS_PX
+    sizes.sort()
+    middle = sizes[np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)]
+    return float(2 * np.sqrt(middle / np.pi))
 
 
-def cell_evidence(scene: Scene) -> dict[str, np.ndarray]:
+def cell_evidence(scene: Scene) -> Columns:
+    """Measures of each cell, (n,) float64; see the module."""
     number, smooth, n = scene.number, scene.smooth, scene.count + 1
-    height, width = number.shape
     own = 2 * np.sqrt(np.maximum(scene.area, 1) / np.pi)
-    # pixels beside another number
-    padded = np.pad(number, 1, mode="edge")
-    beside = [padded[1:-1, :-2], padded[1:-1, 2:], padded[:-2, 1:-1], padded[2:, 1:-1]]
-    free = np.zeros(number.shape, bool)
-    seam = np.zeros(number.shape, bool)
-    for other in beside:
-        free |= (number > 0) & (other == 0)
-        seam |= (number > 0) & (other > 0) & (other != number)
-    line = free | seam
-    depth = ndi.distance_transform_edt((number > 0) & ~line) + 0.5
-    outside, (row, column) = ndi.distance_transform_edt(number == 0, return_indices=True)
-    nearest = number[row, column]
-    away = np.where(number > 0, -depth, outside - 0.5) / own[nearest]
+    within = number > 0
+    outline = _Outline.of(number)
+    line = outline.free | outline.seam
+    depth = ndi.distance_transform_edt(within & ~line) + 0.5
+    outside, place = ndi.distance_transform_edt(~within, return_indices=True)
+    nearest = number[tuple(place)]
+    away = np.where(within, -depth, outside - 0.5) / own[nearest]
     near = scene.shown & (np.abs(away) < 0.5)
-    at, s, v = nearest[near], away[near], smooth[near]
-    out: dict[str, np.ndarray] = {}
+    cell, at, light = nearest[near], away[near], smooth[near]
 
     def zone(low: float, high: float) -> np.ndarray:
-        inside = (s > low) & (s <= high)
-        return _mean(at[inside], v[inside], n)
+        chosen = (at > low) & (at <= high)
+        return _mean(cell[chosen], light[chosen], n)
 
-    inner, outer, far = zone(-0.12, 0), zone(0, 0.12), zone(0.15, 0.4)
-    within = number > 0
     mean = _mean(number[within], smooth[within], n)
     deep = within & (away < -0.15)
     core = _mean(number[deep], smooth[deep], n)
-    core = np.where(np.isnan(core), mean, core)
-    outer = np.where(np.isnan(outer), mean, outer)
+    far = zone(0.15, 0.4)
     far = np.where(np.isnan(far), scene.level, far)
     top = np.fmax(core, mean)
     rise = np.maximum(top - far, scene.noise)
-    out["cnr"] = np.log1p(np.maximum(mean - far, 0) / scene.noise)
-    out["edge"] = np.clip((inner - outer) / rise, -1, 1)
-    out["raised"] = np.clip((far - scene.level) / np.maximum(top - scene.level, scene.noise), 0, 1)
-    # profile
-    b = np.digitize(s, _BINS) - 1
-    nb = len(_BINS) - 1
-    profile = _mean(at * nb + b, v, n * nb).reshape(n, nb)
-    drop = np.maximum(profile[:, :-1] - profile[:, 1:], 0)
-    drop = np.nan_to_num(drop)
+    inner, outer = zone(-0.12, 0), zone(0, 0.12)
+    outer = np.where(np.isnan(outer), mean, outer)
+    offset, spread, steepest = _fall(cell, at, light, n)
+    gy, gx = np.gradient(smooth)
+    slope = np.hypot(gy, gx)
+    edge = outline.free & scene.shown
+    steep = _mean(number[edge], slope[edge], n)
+    inner_slope = _mean(number[deep], slope[deep], n) / np.maximum(steep, scene.noise / 2)
+    found = {
+        "contrast": np.log1p(np.maximum(mean - far, 0) / scene.noise),
+        "edge": np.clip((inner - outer) / rise, -1, 1),
+        "aligned": _aligned(within, number, edge, gy, gx, n),
+        "half_height": _half_height(cell, at, light, far, top, within & ~near, number, n),
+        "offset": np.abs(offset),
+        "spread": spread,
+        "steepest": np.clip(steepest / rise, 0, 1),
+        "raised": np.clip((far - scene.level) / np.maximum(top - scene.level, scene.noise), 0, 1),
+        "inner_slope": np.where(np.isnan(inner_slope), 0.5, np.clip(inner_slope, 0, 3)),
+        **_seams(scene, outline, mean, rise),
+        **_shapes(scene, deep, depth),
+        "height": top - far,
+    }
+    return {name: np.nan_to_num(each[1:]) for name, each in found.items()}
+
+
+@dataclass(frozen=True)
+class _Outline:
+    """Pixels of masks beside background (`free`) and beside another mask (`seam`), and the pairs."""
+
+    free: np.ndarray
+    seam: np.ndarray
+    pairs: np.ndarray  # (k, 2) numbers, a row for each pair of pixels side by side
+
+    @classmethod
+    def of(cls, number: np.ndarray) -> _Outline:
+        padded = np.pad(number, 1, mode="edge")
+        free = np.zeros(number.shape, bool)
+        seam = np.zeros(number.shape, bool)
+        pairs = []
+        for rows, columns in ((slice(1, -1), slice(2, None)), (slice(2, None), slice(1, -1))):
+            pairs.append((number, padded[rows, columns]))
+        for rows, columns in ((slice(1, -1), slice(None, -2)), (slice(None, -2), slice(1, -1))):
+            pairs.append((number, padded[rows, columns]))
+        touching = []
+        for at, (mine, other) in enumerate(pairs):
+            free |= (mine > 0) & (other == 0)
+            meets = (mine > 0) & (other > 0) & (other != mine)
+            seam |= meets
+            if at < 2:
+                touching.append(np.stack([mine[meets], other[meets]], 1))
+        return cls(free, seam, np.sort(np.concatenate(touching), 1))
+
+
+def _mean(number: np.ndarray, value: np.ndarray, n: int) -> np.ndarray:
+    """Mean of `value` by number, (n,); NaN for those without any."""
+    count = np.bincount(number, minlength=n)
+    total = np.bincount(number, value, n)
+    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+
+
+def _fall(
+    cell: np.ndarray, at: np.ndarray, light: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where the profile across the outline falls, (n,) each.
+
+    Mean and root mean square of the distance, weighted by the fall, and the most that it falls within a
+    tenth of a diameter.
+    """
+    bins = len(_BINS) - 1
+    step = np.clip(np.digitize(at, _BINS) - 1, 0, bins - 1)
+    profile = _mean(cell * bins + step, light, n * bins).reshape(n, bins)
+    drop = np.nan_to_num(np.maximum(profile[:, :-1] - profile[:, 1:], 0))
     total = drop.sum(1)
     middle = _BINS[1:-1]
-    offset = np.divide(drop @ middle, total, out=np.zeros(n), where=total > 0)
-    out["offset"] = offset
-    out["spread"] = np.sqrt(np.divide(drop @ middle**2, total, out=np.zeros(n), where=total > 0))
-    # own half level set within reach
-    half = (far + 0.5 * (top - far))[at]
-    above = v > half
-    mine = s <= 0
-    both = np.bincount(at[mine & above], minlength=n)
-    either = np.bincount(at[mine | above], minlength=n)
-    deepest = np.bincount(number[within & ~near], minlength=n)
-    out["half_iou"] = (both + deepest) / np.maximum(either + deepest, 1)
-    # gradient
-    gy, gx = np.gradient(smooth)
-    strength = np.hypot(gy, gx)
-    sheet = ndi.gaussian_filter(within.astype(np.float32), 1.5)
-    ny, nx = np.gradient(sheet)
-    norm = np.maximum(np.hypot(ny, nx), 1e-6)
-    along = (gy * ny + gx * nx) / norm
-    edge = free & scene.shown
-    aligned = np.bincount(number[edge], along[edge], n)
-    whole = np.bincount(number[edge], strength[edge], n)
-    out["aligned"] = np.divide(aligned, whole, out=np.zeros(n), where=whole > 0)
-    inner_slope = _mean(number[deep], strength[deep], n)
-    edge_slope = _mean(number[edge], strength[edge], n)
-    out["inner_slope"] = np.nan_to_num(
-        np.clip(inner_slope / np.maximum(edge_slope, scene.noise / 2), 0, 3), nan=0.5
+    first, second = (
+        np.divide(drop @ each, total, out=np.zeros(n), where=total > 0)
+        for each in (middle, middle**2)
     )
-    # seams
-    outline = np.maximum(np.bincount(number[line], minlength=n), 1)
-    out["contact"] = np.bincount(number[seam], minlength=n) / outline
-    seam_level = _mean(number[seam], smooth[seam], n)
-    dip = np.nan_to_num((mean - seam_level) / rise, nan=0.5)
-    out["seam_flat"] = out["contact"] * np.clip(1 - dip / 0.3, 0, 1)
-    sums = _moments(number, n)
-    fill = ellipse_fill(sums[0], *sums[1:])
-    out["fill"] = np.clip(fill, 0, 1)
-    out["union_gain"] = _union_gain(number, beside, sums, fill, n)
-    typical = np.median(scene.area[1:])
-    out["log_size"] = np.log2(np.maximum(scene.area, 1) / typical)
-    wide = ndi.gaussian_filter(smooth, 0.15 * scene.diameter)
+    return first, np.sqrt(second), (drop[:, 1:] + drop[:, :-1]).max(1)
+
+
+def _half_height(
+    cell: np.ndarray,
+    at: np.ndarray,
+    light: np.ndarray,
+    far: np.ndarray,
+    top: np.ndarray,
+    deepest: np.ndarray,
+    number: np.ndarray,
+    n: int,
+) -> np.ndarray:
+    """IoU of each mask and what is above half of its height within half a diameter of it."""
+    above = light > ((far + top) / 2)[cell]
+    mine = at <= 0
+    sure = np.bincount(number[deepest], minlength=n)
+    both = np.bincount(cell[mine & above], minlength=n) + sure
+    either = np.bincount(cell[mine | above], minlength=n) + sure
+    return both / np.maximum(either, 1)
+
+
+def _aligned(
+    within: np.ndarray, number: np.ndarray, edge: np.ndarray, gy: np.ndarray, gx: np.ndarray, n: int
+) -> np.ndarray:
+    """Share of the slope on the free outline that points inwards, -1 to 1."""
+    ny, nx = np.gradient(ndi.gaussian_filter(within.astype(np.float32), 1.5))
+    along = (gy * ny + gx * nx) / np.maximum(np.hypot(ny, nx), 1e-6)
+    inwards = np.bincount(number[edge], along[edge], n)
+    slope = np.bincount(number[edge], np.hypot(gy, gx)[edge], n)
+    return np.divide(inwards, slope, out=np.zeros(n), where=slope > 0)
+
+
+def _seams(scene: Scene, outline: _Outline, mean: np.ndarray, rise: np.ndarray) -> Columns:
+    """Outline shared with neighbours without a valley there; gain in shape if they were one."""
+    number, n = scene.number, scene.count + 1
+    line = outline.free | outline.seam
+    shared = np.bincount(number[outline.seam], minlength=n) / np.maximum(
+        np.bincount(number[line], minlength=n), 1
+    )
+    valley = (mean - _mean(number[outline.seam], scene.smooth[outline.seam], n)) / rise
+    flat = np.clip(1 - np.where(np.isnan(valley), 0.5, valley) / 0.3, 0, 1)
+    joint = np.zeros(n)
+    if len(outline.pairs):
+        sums = _sums(number, n)
+        code, length = np.unique(
+            outline.pairs[:, 0].astype(np.int64) * n + outline.pairs[:, 1], return_counts=True
+        )
+        a, b = np.divmod(code, n)
+        union = ellipse_fill(*(each[a] + each[b] for each in sums))
+        long = length / np.sqrt(np.minimum(sums[0][a], sums[0][b]) * 4 / np.pi)
+        gain = np.clip(union - 0.9, 0, 0.1) * 10 * np.clip(long / 0.7, 0, 1)
+        np.maximum.at(joint, a, gain)
+        np.maximum.at(joint, b, gain)
+    return {"seam": shared * flat, "joint": joint}
+
+
+def _shapes(scene: Scene, deep: np.ndarray, depth: np.ndarray) -> Columns:
+    """Fill of the ellipse, size among the others (in doublings), peaks of light, lobes of shape."""
+    number, n = scene.number, scene.count + 1
+    size = np.log2(np.maximum(scene.area, 1) / np.median(scene.area[1:]))
+    wide = ndi.gaussian_filter(scene.smooth, 0.15 * scene.diameter)
     reach = max(3, int(0.35 * scene.diameter) | 1)
-    peak = (wide == ndi.maximum_filter(wide, reach)) & deep
-    out["peaks"] = np.bincount(number[peak], minlength=n).astype(float)
-    tops = top - far
-    out["height"] = np.clip(tops / max(np.percentile(tops[1:], 75), scene.noise), 0, 2)
-    border = np.zeros(n)
-    for rim in (number[0], number[-1], number[:, 0], number[:, -1]):
-        border[rim] = 1
-    out["border"] = border
-    inside_ref = within & (smooth > scene.threshold)
-    out["in_ref"] = np.bincount(number[inside_ref], minlength=n) / np.maximum(scene.area, 1)
-    out["area"] = scene.area
-    return {k: np.nan_to_num(np.asarray(x, float)[1:]) for k, x in out.items()} | {
-        "top": top[1:], "far": far[1:]
+    peak = deep & (wide == ndi.maximum_filter(wide, reach))
+    round_ = ndi.gaussian_filter(depth, 0.07 * scene.diameter)
+    deepest = np.zeros(n)
+    np.maximum.at(deepest, number.ravel(), round_.ravel())
+    lobe = (round_ == ndi.maximum_filter(round_, reach)) & (round_ > 0.6 * deepest[number])
+    return {
+        "fill": np.clip(ellipse_fill(*_sums(number, n)), 0, 1),
+        "small": np.clip(-size, 0, 4),
+        "large": np.clip(size, 0, 4),
+        "peaks": np.maximum(np.bincount(number[peak], minlength=n) - 1.0, 0),
+        "lobes": np.maximum(np.bincount(number[lobe], minlength=n) - 1.0, 0),
     }
 
 
-def _moments(number: np.ndarray, n: int) -> list[np.ndarray]:
-    y, x = np.nonzero(number)
-    k = number[y, x]
-    y, x = y - number.shape[0] / 2, x - number.shape[1] / 2
-    return [
-        np.bincount(k, w, n) for w in (np.ones(len(k)), y, x, y * y, x * x, y * x)
-    ]
+def _sums(number: np.ndarray, n: int) -> list[np.ndarray]:
+    """Area and moments of each number, (n,) each, as `ellipse_fill` takes them."""
+    mask = number > 0
+    which = number[mask]
+    area = np.bincount(which, minlength=n).astype(float)
+    return [area, *(np.bincount(which, each, n) for each in moments(mask))]
 
 
-def _union_gain(number, beside, sums, fill, n) -> np.ndarray:
-    """How much more an ellipse the union with a neighbour is than the two parts, over long seams."""
-    pairs = []
-    for other in beside[1::2]:
-        seam = (number > 0) & (other > 0) & (other != number)
-        pairs.append(np.sort(np.stack([number[seam], other[seam]], 1), 1))
-    pair = np.concatenate(pairs)
-    gain = np.zeros(n)
-    if not len(pair):
-        return gain
-    code, length = np.unique(pair[:, 0].astype(np.int64) * n + pair[:, 1], return_counts=True)
-    a, b = np.divmod(code, n)
-    union = ellipse_fill(*(each[a] + each[b] for each in sums))
-    smaller = np.minimum(sums[0][a], sums[0][b])
-    long = length / np.sqrt(smaller * 4 / np.pi)
-    # two discs with a neck: union below parts; a cut disc: union above
-    better = np.clip(union - 0.9, -0.1, 0.1) * 10 * np.clip(long / 0.7, 0, 1)
-    np.maximum.at(gain, a, better)
-    np.maximum.at(gain, b, better)
-    return gain
-
-
-def frame_evidence(scene: Scene, cells: dict[str, np.ndarray]) -> dict[str, float]:
-    number, smooth = scene.number, scene.smooth
-    masked = number > 0
-    out: dict[str, float] = {"n": scene.count}
-    out["cover"] = float(masked[scene.shown].mean()) if scene.shown.any() else 0.0
-    area = float(masked.sum())
+def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
+    """Measures of the frame beside those of its `cells`; see the module."""
+    smooth, masked = scene.smooth, scene.number > 0
+    covered = float(masked.sum())
     typical = float(np.median(scene.area[1:])) if scene.count else np.pi / 4 * scene.diameter**2
-    clear = scene.shown & (
-        ndi.distance_transform_edt(~masked) > max(1.5, 0.1 * scene.diameter)
-        if area else True
-    )
-    height = (
-        float(np.median(cells["top"] - cells["far"])) if scene.count else scene.threshold - scene.level
-    )
-    for name, level in (
-        ("half", scene.level + max(0.5 * height, 5 * scene.noise)),
-        ("quarter", scene.level + max(0.25 * height, 5 * scene.noise)),
-        ("noise", scene.level + 5 * scene.noise),
-        ("otsu", max(scene.threshold, scene.level + 5 * scene.noise)),
-    ):
-        pieces, k = ndi.label((smooth > level) & clear)
+    clear = scene.shown
+    if scene.count:
+        beyond = ndi.distance_transform_edt(~masked) > max(1.5, 0.1 * scene.diameter)
+        clear = clear & beyond
+    height = float(np.median(cells["height"])) if scene.count else scene.threshold - scene.level
+
+    def missed(level: float) -> tuple[float, float]:
+        """Share of area and of pieces above `level` that no mask holds."""
+        pieces, k = ndi.label(clear & (smooth > max(level, scene.floor)))
         sizes = np.bincount(pieces.ravel(), minlength=k + 1)[1:]
-        sizes = sizes[sizes >= 0.15 * typical]
-        left = float(sizes.sum())
-        out[f"missed_{name}"] = left / max(left + area, 1)
-        out[f"missed_n_{name}"] = len(sizes) / max(len(sizes) + scene.count, 1)
-    ref = scene.shown & (smooth > max(scene.threshold, scene.level + 5 * scene.noise))
-    out["ref_dice"] = 2 * float((ref & masked).sum()) / max(float(ref.sum()) + area, 1)
-    v = smooth[scene.shown]
-    m = masked[scene.shown]
-    total = float(v.var())
+        sizes = sizes[sizes >= _PIECE * typical]
+        area = float(sizes.sum())
+        return area / max(area + covered, 1), len(sizes) / max(len(sizes) + scene.count, 1)
+
+    bright = scene.shown & (smooth > max(scene.threshold, scene.floor))
+    area, pieces = missed(scene.level + 0.5 * height)
+    found = {
+        "missed_area": area,
+        "missed": pieces,
+        "missed_faint": missed(scene.floor)[1],
+        "missed_bright": missed(scene.threshold)[1],
+        "agreement": 2 * float((bright & masked).sum()) / max(float(bright.sum()) + covered, 1),
+        "separation": _separation(scene),
+        "signal": _signal(scene),
+        "size_spread": 0.0,
+    }
+    if scene.count:
+        size = np.log2(np.maximum(scene.area[1:], 1) / typical)
+        found["size_spread"] = float(np.median(np.abs(size)))
+        found["small_share"] = float((size < -2).mean())
+        found["large_share"] = float((size > 1).mean())
+    return {"small_share": 0.0, "large_share": 0.0} | found
+
+
+def _signal(scene: Scene) -> float:
+    """Log of how far the brightest hundredth of the frame is above its background, in noise."""
+    bright = float(np.percentile(scene.smooth[scene.shown], 99)) if scene.shown.any() else 0.0
+    return float(np.log1p(max(bright - scene.level, 0) / scene.noise))
+
+
+def _separation(scene: Scene) -> float:
+    """Variance between masks and the rest over the most that a threshold reaches (Otsu), 0 to 1.2."""
+    light, masked = scene.smooth[scene.shown], scene.number[scene.shown] > 0
 
     def between(mask: np.ndarray) -> float:
-        p = float(mask.mean())
-        if p in (0.0, 1.0) or total == 0:
+        share = float(mask.mean()) if mask.size else 0.0
+        if share in (0.0, 1.0):
             return 0.0
-        return p * (1 - p) * float(v[mask].mean() - v[~mask].mean()) ** 2 / total
+        return share * (1 - share) * float(light[mask].mean() - light[~mask].mean()) ** 2
 
-    best = between(v > scene.threshold)
-    out["eta"] = between(m)
-    out["eta_ratio"] = min(between(m) / max(best, 1e-9), 1.2) if best else 0.0
-    out["signal"] = float(np.log1p(max(np.percentile(v, 99) - scene.level, 0) / scene.noise))
-    if scene.count:
-        size = np.log2(scene.area[1:] / typical)
-        out["size_mad"] = float(np.median(np.abs(size)))
-        out["small"] = float((size < -2).mean())
-        out["large"] = float((size > 1).mean())
-        blob = blob_diameter([Part(smooth, scene.shown)])
-        out["blob"] = float(np.log2(scene.diameter / blob)) if blob else 0.0
-    return out
+    best = between(light > scene.threshold)
+    return min(between(masked) / best, 1.2) if best else 0.0

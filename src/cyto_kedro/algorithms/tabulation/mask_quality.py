@@ -14,8 +14,7 @@ from scipy import spatial
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
-from cyto_kedro.algorithms.tabulation.expected_f1 import expected_f1, main_reason
-from cyto_kedro.algorithms.tabulation.mask_evidence import frame_evidence
+from cyto_kedro.algorithms.tabulation.expected_f1 import expected
 from cyto_kedro.core.contract import Image, Label
 from cyto_kedro.core.stack import read_frame
 from cyto_kedro.errors import InputError
@@ -96,11 +95,10 @@ class MaskEvidence(Algorithm):
                 continue
             masks = read_frame(label, index, f"field {fov!r}, {population!r}, frame {frame}")
             pixels = np.asarray(image[index], np.float32)
-            rows.append({"frame": frame, **frame_evidence(pixels, masks, shown_in(pixels))})
+            rows.append({"frame": frame, **expected(pixels, masks, shown_in(pixels))})
         if not rows:
             return {"mask_evidence": schemas.empty(schemas.MaskEvidence)}
         table = pd.DataFrame(rows).assign(fov=fov, population=population)
-        table["expected_f1"] = expected_f1(table)
         return {"mask_evidence": schemas.conform(schemas.MaskEvidence, table)}
 
 
@@ -122,7 +120,7 @@ class MaskQuality(Algorithm):
     """
 
     least_f1: float = Field(
-        default=0.75, ge=0, le=1, description="a field of a lower expected F1 is flagged"
+        default=0.79, ge=0, le=1, description="a field of a lower expected F1 is flagged"
     )
     stop: bool = Field(default=False, description="stop a flagged field, instead of a warning")
 
@@ -149,7 +147,6 @@ class MaskQuality(Algorithm):
         table = table.join(steps, on="frame")
         table["field_f1"] = table["expected_f1"].mean()
         table["flagged"] = (table["field_f1"] < self.least_f1).to_numpy(bool)
-        table["reason"] = main_reason(table)
         table["jumps"] = _jumps(table)
         judged = schemas.conform(schemas.MaskQuality, table)
         if table["flagged"].any():
