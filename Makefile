@@ -15,7 +15,37 @@ SAY := | awk '/^Collecting/ {n += 1; printf "  %3d  %s\n", n, $$2; fflush()} /^I
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test smoke test-quick test-all test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
+.PHONY: demo test smoke test-quick test-all test-rest test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
+.PHONY: engines test-engines clean
+
+demo: $(VENV)/.core
+	@echo "Analysing the sample assay: two films, about half a minute."
+	$(BIN)/kedro run
+	@echo "Report: data/08_reporting/report.html"
+
+test: check test-slurm test-all
+
+# What a slip breaks first, within two minutes (tests/conftest.py says which); the folders spare collecting all.
+SMOKE := core datasets algorithms
+smoke: $(VENV)/.dev
+	$(PYTEST) -q -x -m smoke tests/test_*.py $(addprefix tests/,$(SMOKE))
+
+test-quick: all but the slow ones.
+# make docs: the site, into site/.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+# one line per package while pip works, so that a first install does not look like a standstill; bytecode is
+# written as modules are first imported (`--no-compile`), since most never are
+SAY := | awk '/^Collecting/ {n += 1; printf "  %3d  %s\n", n, $$2; fflush()} /^Installing collected/ {print "  unpacking them"; fflush()}'
+# processes for the tests; a file's tests stay together, since they share what they simulate
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+.PHONY: demo test smoke test-quick test-all test-rest test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
 .PHONY: engines test-engines clean
 
 demo: $(VENV)/.core
@@ -34,13 +64,17 @@ smoke: $(VENV)/.dev
 test-quick: $(VENV)/.dev
 	$(PYTEST) -q -m "not slow and not slurm"
 
-# All but those that share one SLURM cluster, which run one by one.
+# All but those against SLURM, which start clusters of their own.
 test-all: $(VENV)/.dev
 	$(PYTEST) -m "not slurm"
 
-# Against a real SLURM (Debian's packages, as root): a cluster of its own on this machine.
+# The same but for the smoke tests, for where these have just run.
+test-rest: $(VENV)/.dev
+	$(PYTEST) -m "not slurm and not smoke"
+
+# Against a real SLURM (Debian's packages, as root): a cluster a worker on this machine. They wait most of their time.
 test-slurm: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m slurm tests/slurm
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m slurm tests/slurm
 
 # Style alone needs ruff alone: a slip is told within seconds, before anything else is installed.
 style: $(VENV)/.ruff

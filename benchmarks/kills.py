@@ -2,22 +2,24 @@
 
     python benchmarks/kills.py --kills 30
 
-A tiny simulated project is analysed, all but the report. The run's process is killed (SIGKILL) after
-a random time, again and again; every second run uses worker processes. Between the kills a person
-corrects masks. At the end the run is let finish. All tables must equal those of a project that was
-never killed and got the same corrections, and every correction must be in place. Exit code 1 where not.
+A tiny simulated project is analysed, all but the report, by whole ``kedro run`` processes. Each is
+killed (SIGKILL) a random time after it saved a random number of partitions, so that the kills meet the
+work on slow machines too; every second one uses worker processes, every third makes all again.
+Between the kills a person corrects masks by ``kedro cyto correct``. At the end a run is let finish.
+All tables must equal those of a project that was never killed and got the same corrections, and every
+correction must be in place. Exit code 1 where not.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import random
-import signal
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +29,73 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from cyto_kedro.cli import put_in_place  # noqa: E402
 from cyto_kedro.datasets import LabelDataset  # noqa: E402
 from cyto_kedro.pipeline_registry import ANALYSIS  # noqa: E402
-from cyto_kedro.runner import PartitionRunner  # noqa: E402
+from cyto_kedro.runner import history  # noqa: E402
 from tiny_project import TABLES, Project, simulate_raw, whole_table  # noqa: E402
 
-
-def work(project: Project, local: bool) -> None:
-    """A run of what is not current, in a process of its own."""
-    os.setsid()
-    with Path(os.devnull).open("w") as nowhere:
-        for stream in (1, 2):
-            os.dup2(nowhere.fileno(), stream)
-    runner = PartitionRunner(resources="local" if local else None)
-    project.run(*ANALYSIS[:-1], runner=runner, only_missing=True)
+STAGES = ANALYSIS[:-1]
+TOLD = ("--who", "Ana", "--why", "dirt")
 
 
-def start(project: Project, local: bool) -> Any:
-    """Start `work`; forked, so that the kills meet the run and not the start of Python."""
-    process = multiprocessing.get_context("fork").Process(target=work, args=(project, local))
-    process.start()
-    return process
+@dataclass
+class Outcome:
+    """What a campaign did, and what it found wrong."""
+
+    killed: int = 0
+    ended: int = 0
+    corrected: dict[str, Path] = field(default_factory=dict)
+    tables: int = 0
+    aside: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.killed + self.ended} whole kedro runs, {self.killed} killed, "
+            f"{len(self.corrected)} partitions corrected, {self.tables} tables compared: "
+            f"{len(self.faults)} faults; {self.aside} files moved aside"
+        )
+
+
+def kedro(project: Project, *words: str) -> subprocess.Popen[bytes]:
+    """Start ``kedro ...`` in the project; what it says goes to ``said.log``."""
+    with (project.path / "said.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "kedro", *words],
+            cwd=project.path,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def runs(project: Project) -> set[Path]:
+    """The folders of the runs that have begun."""
+    return {path.parent for path in (project.path / "runs").glob("*/manifest.json")}
+
+
+def kill(project: Project, n_saved: int, more_s: float, *words: str) -> bool:
+    """Start a run, kill it `more_s` after it saved `n_saved` partitions; False where it had ended."""
+    before = runs(project)
+    process = kedro(project, "run", *words)
+    while process.poll() is None:
+        if any(
+            len(history.collect(new)["partitions"]) >= n_saved for new in runs(project) - before
+        ):
+            break
+        time.sleep(0.02)
+    try:
+        process.wait(more_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
+    return False
 
 
 def correct(project: Project, chance: random.Random, folder: Path) -> tuple[str, Path] | None:
     """A person takes one cell out of a mask that is there; the partition and the corrected file."""
-    catalog = project.catalog
-    labels = catalog.get("labels")
+    labels = project.catalog.get("labels")
     there = labels.list_ids()
     if not there:
         return None
@@ -66,38 +107,83 @@ def correct(project: Project, chance: random.Random, folder: Path) -> tuple[str,
     mask[mask == chance.choice(cells.tolist())] = 0
     path = folder / f"{time.monotonic_ns()}.tif"
     LabelDataset(filepath=path).save(mask)
-    put_in_place(catalog, "labels", identity, path, "Ana", "dirt")
+    put(project, identity, path)
     return identity, path
 
 
-def finish(project: Project) -> None:
-    """Let a run come to its end."""
-    process = start(project, local=False)
-    process.join()
-    if process.exitcode != 0:
-        raise SystemExit(f"the last run of {project.path} ended with {process.exitcode}")
+def put(project: Project, identity: str, path: Path) -> None:
+    """``kedro cyto correct``."""
+    done(project, kedro(project, "cyto", "correct", "labels", identity, str(path), *TOLD))
 
 
-def compare(project: Project, whole: Project, corrected: dict[str, Path]) -> list[str]:
-    """What differs of two finished projects, and corrections that are not in place."""
-    bad, compared = [], 0
+def done(project: Project, process: subprocess.Popen[bytes]) -> None:
+    """Let a command come to its end."""
+    if process.wait() != 0:
+        text = (project.path / "said.log").read_text(encoding="utf-8", errors="replace")
+        raise SystemExit(f"{process.args} ended with {process.returncode}:\n{text[-3000:]}")
+
+
+def compare(project: Project, whole: Project, found: Outcome) -> None:
+    """Note what differs of two finished projects, and corrections that are not in place."""
     ours, theirs = project.catalog, whole.catalog
     for name in TABLES:
         if not (ours.exists(name) or theirs.exists(name)):  # of an analysis that was not asked for
             continue
-        compared += 1
+        found.tables += 1
         a, b = (whole_table(each, name) for each in (ours, theirs))
         if not a.equals(b):
-            bad.append(f"table {name} differs")
-    print(f"{compared} tables compared")
+            found.faults.append(f"table {name} differs")
     labels = ours.get("labels")
-    for identity, path in corrected.items():
+    for identity, path in found.corrected.items():
         held: Any = labels.correction(identity)
         if held is None or not np.array_equal(
             labels.load_one(identity), LabelDataset(filepath=path).load()
         ):
-            bad.append(f"the correction of {identity} is not in place")
-    return bad
+            found.faults.append(f"the correction of {identity} is not in place")
+
+
+def campaign(
+    folder: Path,
+    kills: int,
+    most: int,
+    seed: int = 1,
+    stages: Sequence[str] = STAGES,
+    minutes: float = float("inf"),
+) -> Outcome:
+    """Run it in an empty folder, no further kill after `minutes`.
+
+    A run saves fewer than `most` partitions until it is killed.
+    """
+    end = time.monotonic() + 60 * minutes
+    chance, found, raw = random.Random(seed), Outcome(), simulate_raw(folder)
+    project, whole = (Project.make(folder / name, raw) for name in ("killed", "whole"))
+    resources = project.path / "conf" / "resources" / "local.yml"
+    content = {"machine": {"cores": 2}, "default": {"mem": "500M", "time": "5"}}
+    resources.write_text(yaml.safe_dump(content), encoding="utf-8")
+    names = ("--pipelines", ",".join(stages))
+    for number in range(kills):
+        if time.monotonic() > end:
+            break
+        local = ("--runner-params", "resources=local") if number % 2 else ()
+        again = ("--all",) if number % 3 == 1 else ()
+        moment = chance.randrange(most), chance.uniform(0.0, 1.0)
+        if kill(project, *moment, *names, *local, *again):
+            found.killed += 1
+        else:
+            found.ended += 1
+        if number % 3 == 2 and (made := correct(project, chance, folder)) is not None:
+            found.corrected[made[0]] = made[1]
+        print(f"{number + 1}: {found.killed} killed, {len(found.corrected)} corrected", flush=True)
+    done(project, kedro(project, "run", *names))
+    done(whole, kedro(whole, "run", *names))
+    for identity, path in found.corrected.items():
+        put(whole, identity, path)
+    if found.corrected:
+        done(whole, kedro(whole, "run", *names))
+    compare(project, whole, found)
+    aside = project.path / "data" / "aside"
+    found.aside = sum(path.is_file() for path in aside.rglob("*"))
+    return found
 
 
 def main() -> int:
@@ -105,41 +191,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--longest", type=float, default=8.0, help="seconds until a kill")
+    parser.add_argument("--stages", default=",".join(STAGES), help="pipelines that run")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="no kill after them")
+    parser.add_argument("--most", type=int, default=60, help="partitions saved until a kill")
     args = parser.parse_args()
-    chance, corrected = random.Random(args.seed), dict[str, Path]()
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        raw = simulate_raw(folder)
-        project, whole = (Project.make(folder / name, raw) for name in ("killed", "whole"))
-        for each in (project, whole):
-            resources = each.path / "conf" / "resources" / "local.yml"
-            content = {"machine": {"cores": 2}, "default": {"mem": "500M", "time": "5"}}
-            resources.write_text(yaml.safe_dump(content), encoding="utf-8")
-        ended = 0
-        for number in range(args.kills):
-            process = start(project, local=number % 2 == 1)
-            process.join(chance.uniform(1.0, args.longest))
-            if process.exitcode is None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.join()
-            else:
-                ended += 1
-            if number % 3 == 2 and (made := correct(project, chance, folder)) is not None:
-                corrected[made[0]] = made[1]
-        finish(project)
-        finish(whole)
-        for identity, path in corrected.items():
-            put_in_place(whole.catalog, "labels", identity, path, "Ana", "dirt")
-        finish(whole)
-        bad = compare(project, whole, corrected)
-        aside = sum(path.is_file() for path in (project.path / "data" / "aside").rglob("*"))
-    print(
-        f"{args.kills} runs, {args.kills - ended} killed, {len(corrected)} partitions corrected: "
-        f"{len(bad)} faults; {aside} files moved aside"
-    )
-    print("\n".join(bad))
-    return 1 if bad else 0
+        found = campaign(Path(temporary), args.kills, args.most, args.seed, args.stages.split(","))
+    print("\n".join([str(found), *found.faults]))
+    return 1 if found.faults else 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,22 @@ settings.load_profile("shared_machine")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+# what a slip breaks first: no whole runs, no simulated assays, no examples drawn at random
+STAGES = ("preprocessing", "segmentation", "tabulation", "tracking", "contacts", "networks")
+SMOKE = {".", "core", "datasets", "algorithms", *(f"algorithms/{each}" for each in STAGES)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the quickest tests, which CI runs first, by themselves."""
+    for item in items:
+        folder = item.path.parent.relative_to(ROOT / "tests").as_posix()
+        slow = any(item.get_closest_marker(each) for each in ("slow", "slurm", "engine", "shared"))
+        drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        named = any(each in item.nodeid.lower() for each in ("memory", "fuzz"))
+        if not (slow or drawn or named) and folder in SMOKE:
+            item.add_marker(pytest.mark.smoke)
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The repository."""

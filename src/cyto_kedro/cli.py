@@ -23,7 +23,9 @@ from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.datasets.planned import differences, fitted, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
+from cyto_kedro.export.command import export
 from cyto_kedro.ledger import Correction
+from cyto_kedro.new_assay.command import new
 from cyto_kedro.partitions import Block, parse_id, partition_id
 from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
@@ -47,6 +49,9 @@ cli.add_command(run)
 @cli.group()
 def cyto() -> None:
     """Corrections by hand, what is current, and what a run did."""
+
+
+cyto.add_command(new)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,9 @@ class ProjectCommand(click.Command):
             if (known := expected(error)) is None:
                 raise
             raise click.ClickException(said(known)) from error
+
+
+cyto.command(cls=ProjectCommand)(export)
 
 
 @cyto.command(cls=ProjectCommand)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -62,6 +64,20 @@ def write_traceback(folder: Path, error: BaseException) -> Path:
     return path
 
 
+def next_step(argv: Sequence[str]) -> str:
+    """The one command that comes after a run that stopped; nothing after other commands.
+
+    Examples
+    --------
+    >>> next_step(["/usr/bin/kedro", "run", "--env", "night 2"])
+    "Next, when that is mended: kedro run --env 'night 2' (what is finished is kept)\\n"
+    """
+    if list(argv[1:2]) != ["run"]:
+        return ""
+    again = shlex.join(["kedro", *argv[1:]])
+    return f"Next, when that is mended: {again} (what is finished is kept)\n"
+
+
 def plain_errors() -> None:
     """Print an expected error by its message; leave all others to the hook that was there.
 
@@ -76,7 +92,7 @@ def plain_errors() -> None:
         if known is None:
             before(kind, error, frames)
         else:
-            sys.stderr.write(f"\nError: {said(known)}\n")
+            sys.stderr.write(f"\nError: {said(known)}\n{next_step(sys.argv)}")
 
     hook.plain = True  # type: ignore[attr-defined]
     sys.excepthook = hook

@@ -55,6 +55,28 @@ class RunStoppedError(CytoError):
     """A run that a person stopped, or that may not start because another one holds its outputs."""
 
 
+def together(errors: Sequence[CytoError], where: str, most: int = 20) -> InputError | None:
+    """One error that says all of `errors`, so that they can be mended at once; None of none.
+
+    Parameters
+    ----------
+    errors
+        In the order in which they are to be read; those that say the same are said once.
+    where
+        What they are about, such as ``the films in /data/plate7``.
+    most
+        How many are written out.
+    """
+    said = list(dict.fromkeys(str(each) for each in errors))
+    if not said:
+        return None
+    if len(said) == 1:
+        return InputError(said[0])
+    more = [f"and {len(said) - most} more"] if len(said) > most else []
+    lines = "\n".join(f"- {each}" for each in [*said[:most], *more])
+    return InputError(f"{len(said)} things are wrong with {where}:\n{lines}")
+
+
 def unknown(what: str, name: str, choices: Iterable[str]) -> str:
     """Say that `name` is not a known `what`, with the nearest match and all choices."""
     valid = sorted(choices)

@@ -57,10 +57,17 @@ class Picture:
     png
         The bytes of a PNG file.
     title, caption, alt
-        Heading; what is shown and how it was computed; the same for someone who cannot see it.
+        Heading; what is shown and how it was computed; the same for someone who cannot see it (blank:
+        nothing is shown but the reason).
+    svg
+        The same as a vector figure, whose marks tell their numbers under the pointer; blank: none.
+    numbers
+        What is drawn, as CSV; blank: none.
     """
 
     png: bytes
     title: str
     caption: str
     alt: str
+    svg: str = ""
+    numbers: str = ""

@@ -22,7 +22,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from cyto_kedro.console import write_traceback
-from cyto_kedro.currency import group_of, input_digests, place_of, record
+from cyto_kedro.currency import Place, group_of, input_digests, place_of, record
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json, move_aside, split_home
@@ -61,6 +61,7 @@ class LedgerHooks:
         self._inputs: dict[str, Mapping[str, Any]] = {}
         self._hashed: dict[str, dict[tuple[str, ...], str]] = {}
         self._clock: dict[str, float] = {}
+        self._aside: dict[str, tuple[Place | None, str | None, str]] = {}
         self._run_id = str(run_params["run_id"])
         self._folder = self._root / "runs" / self._run_id
         self._unwritten = False
@@ -110,6 +111,7 @@ class LedgerHooks:
             Host, job and attempt, noted with each partition.
         """
         self._catalog, self._inputs, self._hashed, self._clock = catalog, {}, {}, {}
+        self._aside = {}
         self._run_id, self._unwritten = run_id, False
         self._partitions, self._where = partitions, dict(where)
         manifest = self._root / "runs" / run_id / "manifest.json"
@@ -136,12 +138,24 @@ class LedgerHooks:
         dataset = self._catalog.get(dataset_name)
         place = None if isinstance(dataset, PartitionedDataset) else place_of(dataset)
         if place is not None and place.fs.isfile(place.path) and place.is_stranger():
+            content = place.content()
             aside = move_aside(place.fs, place.path, split_home(place.path)[0])
-            log.warning(
-                "%s: %s was not made by a run that the ledger knows, so it may be somebody's work: "
-                "moved to %s",
-                *(dataset_name, place.path, aside),
-            )
+            log.info("%s: %s is at %s until it is made again", dataset_name, place.path, aside)
+            self._aside[dataset_name] = (place, content, aside)
+
+    def _look_aside(self, dataset_name: str) -> None:
+        """Say what was moved aside, unless what was made now is equal: then it is not kept twice."""
+        place, content, aside = self._aside.pop(dataset_name, (None, None, ""))
+        if place is None:
+            return
+        if place.content() == content:
+            place.fs.rm_file(aside)
+            return
+        log.warning(
+            "%s: %s was not made by a run that the ledger knows, so it may be somebody's work: moved to "
+            "%s",
+            *(dataset_name, place.path, aside),
+        )
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
@@ -160,6 +174,7 @@ class LedgerHooks:
         seconds = now - self._clock[node.name]
         self._clock[node.name] = now  # a group's first output carries its time, others their saving
         dataset = self._catalog.get(dataset_name)
+        self._look_aside(dataset_name)
         identities = list(data) if isinstance(dataset, PartitionedDataset) else [None]
         for identity in identities:
             group: dict[str, str] = {}

@@ -116,3 +116,54 @@ def test_a_film_without_a_pause_keeps_its_times_to_the_last_digit() -> None:
     jitter = np.sort(rng.normal(0, 5, len(data["frames"])))
     frames = data["frames"].assign(time_s=data["frames"]["time_s"] + jitter)
     pd.testing.assert_frame_equal(watched(data["fates"], frames)[0], watched(data["fates"])[0])
+
+
+def test_rates_of_films_of_different_length_are_over_the_time_that_all_have() -> None:
+    """Truth: the longer films cut to the length of the shorter ones."""
+    data = assay(False)
+    late = data["design"].loc[data["design"]["condition"] == "paused", "fov"]
+    last = 19
+    short = {**data, "frames": data["frames"][data["frames"]["frame"] <= last]}
+    frames, fates = data["frames"], data["fates"]
+    cut = {**data, "frames": frames[(frames["frame"] <= last) | ~frames["fov"].isin(late)]}
+
+    def ended(fates: pd.DataFrame) -> pd.DataFrame:
+        fates = fates[fates["first_frame"] < last].copy()
+        over = fates["last_frame"] > last
+        fates.loc[over, ["died", "death_frame"]] = False, pd.NA
+        fates["last_frame"] = fates["last_frame"].clip(upper=last)
+        fates["exit_min"] = fates["exit_min"].clip(upper=3.0 + DT * last)
+        return fates
+
+    short["fates"] = ended(fates)
+    of_late = fates["fov"].isin(late)
+    cut["fates"] = pd.concat([fates[~of_late], ended(fates[of_late])])
+    found, truth = (ReplicateValues()(each)["replicate_summaries"] for each in (cut, short))
+    for measure in ("death_rate", "first_contact_rate"):
+        one, other = (
+            table[table["measure"] == measure].set_index("replicate") for table in (found, truth)
+        )
+        assert one["value"].to_dict() == pytest.approx(other["value"].to_dict(), rel=1e-9)
+        assert one["statistic"].str.endswith("to 41 min, which all replicates reach").all()
+        assert not other["statistic"].str.contains("reach").any()
+
+
+def test_kills_and_hours_end_with_the_shortest_film() -> None:
+    frames = pd.concat([film(False, "A", n=11, offset=0.0), film(False, "B", n=31, offset=0.0)])
+    design_of = design(pd.DataFrame({"fov": ["A", "B"], "condition": ["x", "y"]}))
+    points = {"population": "N", "track_id": 1, "label": 1}
+    points = pd.concat(
+        schemas.filled(schemas.TrackPoints, points | {"fov": fov, "frame": np.arange(n)})
+        for fov, n in (("A", 11), ("B", 31))
+    )
+    kills = {"fov": ["A", "B", "B"], "target_population": "T", "target_track_id": [1, 1, 2]}
+    kills |= {"effector_population": "N", "effector_track_id": 1, "share": 1.0}
+    kills = schemas.filled(schemas.Kills, kills | {"death_frame": [10, 10, 11]})
+    fates = schemas.filled(
+        schemas.Fates, {"fov": ["A", "B"], "population": "N", "track_id": 1, "last_frame": [10, 30]}
+    )
+    data = assay(False) | {"frames": frames, "design": design_of, "track_points": points}
+    data |= {"kills": kills, "fates": fates, "bouts": schemas.empty(schemas.Bouts)}
+    made = ReplicateValues()(data)["replicate_summaries"]
+    rates = made[made["measure"] == "kills_per_effector_per_hour"].set_index("replicate")["value"]
+    assert rates.to_dict() == pytest.approx({"A": 3.0, "B": 3.0})  # one kill in 20 minutes

@@ -219,10 +219,12 @@ class TestTables:
         dataset.save(table)
         pd.testing.assert_frame_equal(dataset.load(), table)
 
+    @pytest.mark.parametrize("kind", [object, "string", "category"])
     @pytest.mark.parametrize("text", ["=1+1", "+x", "-2", "@SUM(A1)", "\t=1"])
-    def test_no_cell_begins_as_a_formula(self, tmp_path, text):
+    def test_no_cell_begins_as_a_formula(self, tmp_path, text, kind):
         dataset = TableDataset(filepath=tmp_path / "a.csv")
-        dataset.save(pd.DataFrame({"condition": [text, "x"], text: ["a", "b"], "n": [-1, 2]}))
+        condition = pd.Series([text, "x"], dtype=kind)
+        dataset.save(pd.DataFrame({"condition": condition, text: ["a", "b"], "n": [-1, 2]}))
         lines = (tmp_path / "a.csv").read_text().splitlines()
         for cell in (*lines[0].split(",")[:2], *lines[1].split(",")[:1]):
             assert cell.strip('"')[0] not in "=+-@\t\r"

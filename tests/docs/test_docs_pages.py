@@ -144,11 +144,22 @@ def test_tracking_example_is_valid() -> None:
     assert [len(spec.steps) for spec in found.root.values()] == [4, 0]  # type: ignore[attr-defined]
 
 
+# of the page's paths: field, channel, frame, seconds
+MICROSCOPES = {
+    "VID1_A1_1_00d00h10m.tif": ("VID1_A1_1", None, None, 600.0),
+    "exp_w1TCell_s1_t1.TIF": ("1", "1TCell", 1, None),
+    "TimePoint_1/exp_A01_s1_w1<guid>.tif": ("A01_1", "1", 1, None),
+}
+
+
 def test_path_patterns_match_their_examples() -> None:
     for files, pattern in rows("your_data", "your files"):
         path, text = code(files)[0], code(pattern)[0].strip('"')
-        found = Pattern(text, channels=("TCell", "Dead")).match(path)
+        found = Pattern(text, channels=("TCell", "Dead", "1", "1TCell")).match(path)
         assert found is not None, f"{text} does not match {path}"
+        if path in MICROSCOPES:
+            assert (found.fov, found.channel, found.frame, found.time_s) == MICROSCOPES[path]
+            continue
         assert found.fov == ("A1" if "{fov}" in text else "fov1")
         assert found.channel == ("TCell" if "{channel}" in text else None)
         assert found.frame == (0 if "{frame}" in text else None)

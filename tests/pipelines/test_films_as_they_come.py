@@ -169,3 +169,30 @@ def test_nothing_left_of_a_film(tmp_path: Path) -> None:
     imagej(tmp_path / "f1.tif")
     with pytest.raises(InputError, match="leaves nothing of its 4 frames"):
         plan(tmp_path, assay(), exclude_frames="0-3", exclude_reason="dark")
+
+
+def test_plate_and_well_of_the_path_go_into_the_fields(tmp_path: Path, caplog: Any) -> None:
+    for well in ("A01", "B12"):
+        for minutes in (0, 10, 20, 30):
+            name = f"VID1_{well}_1_00d00h{minutes:02}m.TIF"
+            tifffile.imwrite(tmp_path / name, FILM[0])
+    of, fovs = assay("{plate}_{well}_{fov}_{time}.tif"), ("VID1_A01_1", "VID1_B12_1")
+    manifest, fields, frames = plan(tmp_path, of, *fovs)
+    assert fields["well"].tolist() == ["A1", "B12"] and set(fields["plate"]) == {"VID1"}
+    assert frames["time_s"].tolist() == [0, 600, 1200, 1800] * 2
+    assert manifest.fovs["VID1_A01_1"].frame_interval_s == 600
+    _, fields, _ = plan(tmp_path, of, *fovs, well=["A001", "B11"], plate=["day 1", ""])
+    assert fields["well"].tolist() == ["A001", "B11"] and fields["plate"].tolist() == [
+        "day 1",
+        "VID1",
+    ]
+    remarks = fields["remarks"].tolist()
+    assert "sheet says plate 'day 1', the path 'VID1'" in remarks[0] and "well" not in remarks[0]
+    assert "sheet says well 'B11', the path 'B12'" in remarks[1]
+
+
+def test_stepped_numbers_are_said_in_the_report(tmp_path: Path) -> None:
+    for number in (0, 10, 20):
+        tifffile.imwrite(tmp_path / f"f1_{number}.tif", FILM[0])
+    _, fields, frames = plan(tmp_path, assay("{fov}_{frame}.tif"))
+    assert len(frames) == 3 and "go up by 10" in fields["remarks"][0]

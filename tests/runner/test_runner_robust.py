@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +88,65 @@ def test_a_full_disk_under_the_ledger_stops_its_own_partition(
     assert ("cells", BAD) in saved and ("cells", GOOD) not in saved
 
 
+def test_equal_results_copied_without_their_ledger_are_not_kept_twice(
+    measured: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(measured.path, tmp_path / "copy", ignore=shutil.ignore_patterns(".ledger"))
+    copied = Project(tmp_path / "copy")
+    changed = copied.path / "data/03_primary/engine_labels" / f"{BAD}.tif"
+    changed.write_bytes(changed.read_bytes() + b"a person's")
+    saved = copied.resume("ingestion", "preprocessing", "segmentation", "tabulation")
+    assert ("cells", BAD) in saved
+    aside = [path for path in (copied.path / "data/aside").rglob("*") if path.is_file()]
+    assert [path.read_bytes()[-10:] for path in aside] == [b"a person's"]
+    assert sum("may be somebody's work" in line for line in caplog.messages) == 1
+    assert cells(copied, BAD).read_bytes() == cells(measured, BAD).read_bytes()
+    again = copied.resume("preprocessing", "segmentation", "tabulation")
+    assert again == []
+
+
 def test_runs_that_cannot_be_written_are_named_before_anything_runs(fresh: Project) -> None:
     (fresh.path / "runs").write_text("a file")
     with pytest.raises(ConfigError, match=r"runs/.* cannot be written .*Make the folder writable"):
         fresh.run("ingestion")
     assert [path.name for path in (fresh.path / "data").iterdir()] == [".leases"]
+
+
+@contextmanager
+def disk(folder: Path, options: str) -> Iterator[None]:
+    """A small file system of its own at `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("file systems may not be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [("ro", "Read-only file system"), ("size=4k", "No space left")]
+)
+def test_a_real_disk_of_runs_that_cannot_be_written(
+    project: Project, options: str, said: str
+) -> None:
+    shutil.rmtree(project.path / "runs")
+    before = project.files()
+    with disk(project.path / "runs", options):
+        with pytest.raises(ConfigError, match=rf"runs/.* cannot be written .*{said}"):
+            project.run("tabulation", runner=PartitionRunner())
+        assert project.files() == before
+
+
+def test_a_real_full_disk_under_the_ledger(project: Project) -> None:
+    folder = project.path / "data/04_feature/cells"
+    shutil.rmtree(folder)
+    with disk(folder / ".ledger", "size=1M,nr_inodes=1"):
+        text = resume(project, r"its ledger entry .*No space left")
+    assert f"measure_cells  {GOOD}" in text and not entry(project, GOOD).exists()
+    saved = project.resume("tabulation")  # with room again, all of it is made
+    assert ("cells", BAD) in saved and ("cells", GOOD) in saved
 
 
 def test_a_run_goes_on_when_its_own_record_finds_no_room(

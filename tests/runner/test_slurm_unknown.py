@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import getpass
+import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +17,10 @@ from cyto_kedro.runner.adoption import take_over
 from cyto_kedro.runner.backend import Cause, Ended, Refused, Submission, beyond
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.flow import NodeRun
+from cyto_kedro.runner.holding import Hold, by_folder
+from cyto_kedro.runner.lease import path_of
 from cyto_kedro.runner.planning import Array
+from cyto_kedro.runner.process import whoami
 from cyto_kedro.runner.records import TaskFile, TaskFolder, write_json
 from cyto_kedro.runner.resources import Machine, Resources
 from cyto_kedro.runner.slurm import watch
@@ -43,7 +48,7 @@ class Scripted(Client):
     def queue(self, jobs: Iterable[str]) -> dict[str, State] | None:
         return self.table
 
-    def ours(self) -> dict[str, set[str]] | None:
+    def ours(self, user: str | None = None) -> dict[str, set[str]] | None:
         return self.names.pop(0) if len(self.names) > 1 else self.names[0]
 
     def gone(self, job: str) -> bool:
@@ -198,6 +203,58 @@ def test_a_second_run_on_other_data_leaves_the_first_ones_jobs(
     assert [each.adopted for each in found] == [True] * adopted
 
 
+def test_a_data_folder_that_is_reached_by_another_path_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    client = Scripted()
+    sub = submission(tmp_path / "runs", places=[str(tmp_path / "link/labels")])
+    client.names, client.is_gone = [{sub.name: {"7"}}], True
+    context = RunContext(tmp_path, tmp_path / "conf", None, {})
+    backend = SlurmBackend(MACHINE, tmp_path, client)
+    assert take_over(backend, context, {"segment"}, True, {str(tmp_path / "data/labels")})
+
+
+def test_jobs_of_a_dead_driver_guard_what_they_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another clone of the project, or a run without SLURM, on the same data folder."""
+    place, runs = tmp_path / "data/03_primary/labels", tmp_path / "clone/runs"
+    sub = submission(runs, places=[str(place)])
+    (lease,) = by_folder([str(place)], None)
+    holder = {"run_id": "r1", **whoami(), "pid": 2**22 + 9, "user": getpass.getuser()}
+    path = path_of(lease, "03_primary/labels")
+    answers: list[dict[str, set[str]] | None] = [{sub.name: {"7"}}, None, {"cyto:r9:x:001": {"8"}}]
+    monkeypatch.setattr(Client, "ours", lambda self, user=None: answers[0])
+
+    def hold(**more: object) -> Hold:
+        return Hold([str(place)], "r2", **more)  # type: ignore[arg-type]
+
+    def die() -> None:
+        lease.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**holder, "runs": str(runs)}))
+
+    die()
+    with hold():  # it submitted nothing
+        pass
+    die()
+    (sub.folder.path / "job.json").write_text("{}")
+    with (
+        pytest.raises(RunStoppedError, match=r"its job 7 \(cyto:r1:segment:001\) still writes"),
+        hold(),
+    ):
+        pass
+    with hold(runs=runs, adopts=True):  # its own project takes them over
+        pass
+    die()
+    del answers[0]
+    with pytest.raises(RunStoppedError, match="SLURM does not say whether jobs of it"), hold():
+        pass
+    assert "r1" in path.read_text()  # the next one is told, too
+    del answers[0]
+    with hold():
+        assert "r2" in path.read_text()
+
+
 @pytest.mark.parametrize("reason", ["PartitionConfig", "DependencyNeverSatisfied"])
 def test_what_will_never_start_fails_and_is_cancelled(tmp_path: Path, reason: str) -> None:
     client = Scripted()
@@ -262,6 +319,10 @@ def test_memory_grows_to_the_largest_node_and_no_further(tmp_path: Path) -> None
             {"mem": "9G"},
             r"mem 9G is more than the largest node of the default partition has \(8000M",
         ),
+        (
+            {"cpus_per_task": 5},
+            r"5 cores are more than the largest node of the default .* has \(4\)",
+        ),
     ],
 )
 def test_what_there_is_not_is_refused_before_anything_is_submitted(
@@ -275,6 +336,16 @@ def test_what_there_is_not_is_refused_before_anything_is_submitted(
     backend.check([Resources(partition="big", mem="60G", account="lab", qos="normal")])
     with pytest.raises(ConfigError, match=said):
         backend.check([Resources.model_validate(asked)])
+
+
+def test_a_sinfo_that_was_silent_is_asked_again(tmp_path: Path) -> None:
+    client = Scripted()
+    backend = SlurmBackend(MACHINE, tmp_path, client)
+    assert backend.limits(Resources()) == (None, None)
+    client.rooms = ROOMS
+    assert backend.limits(Resources()) == (None, None)  # not at once
+    backend._ask_rooms = 0.0
+    assert backend.limits(Resources()) == (8000, 3600)
 
 
 def test_what_the_cluster_has_is_read_off_its_own_commands(

@@ -140,6 +140,18 @@ class Cluster:
         """Stop slurmctld: jobs run on, the client commands fail."""
         self._stop("slurmctld", "slurmctld")
 
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """A controller that lives and does not answer (SIGSTOP), as a host that is overloaded."""
+        pid = self._pid("slurmctld", "slurmctld")
+        if pid is None:
+            raise ClusterError("slurmctld does not run")
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def down(self) -> None:
         """Stop what `up` started, job steps first, and remove the cgroups that it made."""
         if self._pid("slurmctld", "slurmctld"):

@@ -81,6 +81,8 @@ class Driver:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # a shell that started the tests in its background has them ignore Ctrl-C
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         self.started.append(self)
 
@@ -106,7 +108,7 @@ class Driver:
         """What it printed."""
         return self.path.read_text(encoding="utf-8", errors="replace")
 
-    def wait(self, timeout_s: float = 120) -> int:
+    def wait(self, timeout_s: float = 240) -> int:
         """Its exit code; ends it when it takes too long."""
         try:
             return self.process.wait(timeout_s)
@@ -114,13 +116,13 @@ class Driver:
             self.end()
             raise AssertionError(f"not done in {timeout_s} s:\n{self.text[-4000:]}") from None
 
-    def ok(self, timeout_s: float = 120) -> Driver:
+    def ok(self, timeout_s: float = 240) -> Driver:
         """Wait for a success."""
         code = self.wait(timeout_s)
         assert code == 0, self.text[-6000:]
         return self
 
-    def fails(self, timeout_s: float = 120) -> Driver:
+    def fails(self, timeout_s: float = 240) -> Driver:
         """Wait for a failure that was reported, not crashed into."""
         code = self.wait(timeout_s)
         assert code > 0, self.text[-6000:]
@@ -252,11 +254,11 @@ class Assay:
         starts = [each.start for each in self.blocks]
         return [f"{fov}/{name}/{start}" for fov in FOVS for name in POPULATIONS for start in starts]
 
-    def wait_for_calls(self, count: int, timeout_s: float = 60) -> None:
+    def wait_for_calls(self, count: int, timeout_s: float = 150) -> None:
         """Wait until `count` groups were begun."""
         wait_for(f"{count} calls", lambda: len(self.notes()) >= count, timeout_s)
 
-    def wait_for_ends(self, count: int, timeout_s: float = 60) -> None:
+    def wait_for_ends(self, count: int, timeout_s: float = 150) -> None:
         """Wait until `count` groups were finished."""
         wait_for(f"{count} ends", lambda: len(self.notes("ends")) >= count, timeout_s)
 

@@ -44,6 +44,7 @@ ReturnToService=2
 SlurmdTimeout=20
 KillWait=2
 InactiveLimit=0
+MessageTimeout=5
 MpiDefault=none
 SwitchType=switch/none
 SelectType=select/cons_tres

@@ -62,7 +62,7 @@ def test_a_node_starts_on_what_its_producer_has_finished(
     assay.faults({slow: {"do": "wait"}})
     driver = assay.slurm()
     # three of four fields x blocks have all that they need; the fourth waits for the slow one
-    wait_for("six labels", lambda: len(assay.labels()) == 6, 100)
+    wait_for("six labels", lambda: len(assay.labels()) == 6, 240)
     assert assay.ends()[slow] == 0 and driver.process.poll() is None
     (assay.path / "go_on").touch()
     driver.ok()

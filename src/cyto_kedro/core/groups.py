@@ -14,6 +14,8 @@ from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.schemas import ROLES
 
 NO_CONDITION = "(no condition)"
+#: columns of the sample sheet that a comparison may need beside condition and replicate
+CARRIED = ("treatment", "dose", "dose_unit", "et_ratio", "plate", "well", "donor")
 
 
 def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd.DataFrame:
@@ -35,9 +37,9 @@ def design(
     fields: pd.DataFrame,
     condition: str = "condition",
     replicate: str = "replicate",
-    paired: bool | None = None,
+    paired: bool | str | None = None,
 ) -> pd.DataFrame:
-    """Condition and replicate of every field, in the order of `fields`.
+    """Condition, replicate and experiment of every field, in the order of `fields`.
 
     Parameters
     ----------
@@ -47,15 +49,18 @@ def design(
         Columns of the sample sheet: what is compared (condition, dose, ...), and what was done
         independently of each other (replicate, donor, plate, ...).
     paired
-        False: replicates of one name in two conditions have nothing in common. Otherwise they are
-        one cluster, which is right too where the name means nothing (it costs some certainty).
+        Which replicates of different conditions belong together: those that have one value in this
+        column of the sheet; True: those of one name; False: none; None: those of one ``donor``, where
+        the sheet has that column. Names alone (wells 1, 2, 3 of every condition) say nothing.
 
     Returns
     -------
     pandas.DataFrame
         `fov`, `condition`, `replicate`, `cluster` (texts), `control`, `effector_free`, `untreated`
-        (bool; the sheet's `et_ratio` is 0, its `dose` is 0). A blank condition is ``(no condition)``; a
-        blank replicate is the field itself.
+        (bool; the sheet's `et_ratio` is 0, its `dose` is 0), and of the sheet's `CARRIED` columns those
+        that it has. A blank condition is ``(no condition)``; a blank replicate is the field itself.
+        Replicates of one `cluster` are one experiment; replicates of one name and different clusters
+        are told apart by the cluster's.
 
     Raises
     ------
@@ -76,15 +81,51 @@ def design(
     table = pd.DataFrame({"fov": fov, "condition": _texts(fields, condition)})
     table["condition"] = table["condition"].fillna(NO_CONDITION)
     table["replicate"] = _texts(fields, replicate).fillna(fov)
-    alone = _escaped(table["condition"]) + "/" + _escaped(table["replicate"])
-    table["cluster"] = alone if paired is False else table["replicate"]
+    table["cluster"] = _clusters(fields, table, condition, paired)
     control = fields["control"] if "control" in fields.columns else False
     table = table.assign(
         control=np.asarray(control, dtype=bool),
         effector_free=_zero(fields, "et_ratio"),
         untreated=_zero(fields, "dose"),
     )
+    for name in CARRIED:
+        if name in fields.columns:
+            number = name in ("dose", "et_ratio")
+            table[name] = (
+                pd.to_numeric(fields[name], errors="coerce") if number else _texts(fields, name)
+            )
     return table.reset_index(drop=True)
+
+
+def _clusters(
+    fields: pd.DataFrame, table: pd.DataFrame, condition: str, paired: bool | str | None
+) -> pd.Series:
+    """Which experiment each field is of; where pairs are stated, replicates get their names apart.
+
+    Raises
+    ------
+    ConfigError
+        If `paired` names a column that the sheet does not have.
+    """
+    if isinstance(paired, str) and paired not in fields.columns:
+        columns = [str(each) for each in fields.columns]
+        raise ConfigError(
+            f"comparison.paired: {unknown('column of the sample sheet', paired, columns)} It says "
+            "which replicates are one experiment (a donor), so without it nothing is paired"
+        )
+    alone = _escaped(table["condition"]) + "/" + _escaped(table["replicate"])
+    if paired is True:
+        return table["replicate"]
+    name = "donor" if paired is None else paired
+    if not name or name == condition or name not in fields.columns:
+        return alone
+    stated = _texts(fields, name)
+    here = [table["condition"], table["replicate"]]
+    several = stated.fillna("").groupby(here).transform("nunique") > 1
+    table["replicate"] = table["replicate"].where(
+        ~several, stated.fillna("?") + " " + table["replicate"]
+    )
+    return stated.fillna(alone)
 
 
 def _zero(fields: pd.DataFrame, name: str) -> np.ndarray:

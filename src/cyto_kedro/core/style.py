@@ -6,8 +6,10 @@ with colour-blindness. On the dark ground of a film the same hues are used, ligh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,30 @@ def png(fig: Figure, dpi: int = 144) -> bytes:
     with styled():
         fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def svg(fig: Figure, name: str, told: Mapping[str, str] | None = None) -> str:
+    """Write `fig` as an SVG element that may stand in a page beside others.
+
+    Parameters
+    ----------
+    name
+        Begins every id in it, so that those of two figures differ.
+    told
+        gid of an artist -> what it says when pointed at.
+    """
+    import matplotlib
+
+    buffer = BytesIO()
+    salt: Any = {"svg.hashsalt": name, "svg.fonttype": "path"}
+    with styled(), matplotlib.rc_context(salt):
+        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode()
+    text = text[text.index("<svg") :]
+    for gid, words in (told or {}).items():
+        mark = f'<g id="{gid}">'
+        text = text.replace(mark, f"{mark}<title>{escape(words)}</title>")
+    return re.sub(r'((?:\bid="|href="#|url\(#))', rf"\g<1>{name}-", text)
 
 
 def rgb_png(rgb: np.ndarray) -> bytes:

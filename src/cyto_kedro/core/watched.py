@@ -96,6 +96,28 @@ def film_ends(frames: pd.DataFrame, unit: str) -> pd.Series:
     return end.groupby(frames["fov"]).max()
 
 
+def common_end(frames: pd.DataFrame, design: pd.DataFrame, unit: str) -> float | None:
+    """The last time that films of all replicates reach; None where they end together.
+
+    By the clock of `watched`; a jitter of a twentieth is no difference. Stills do not count.
+    `design` is `core.groups.design`'s.
+    """
+    films = frames[frames.groupby("fov")["frame"].transform("size") > 1]
+    ends = design["fov"].map(film_ends(films, unit))
+    last = ends.groupby([design["condition"], design["replicate"]]).max().dropna()
+    return float(last.min()) if len(last) and last.min() < 0.95 * last.max() else None
+
+
+def until(rows: pd.DataFrame, end: float | None) -> pd.DataFrame:
+    """Rows of `watched` as if the film had ended at `end`; None: as they are."""
+    if end is None:
+        return rows
+    cut = rows.assign(
+        event=rows["event"] & (rows["leave"] <= end), leave=rows["leave"].clip(upper=end)
+    )
+    return cut[cut["leave"] > cut["entry"]]
+
+
 def effector_hours(
     points: pd.DataFrame,
     frames: pd.DataFrame,

@@ -176,9 +176,9 @@ def typed(column: pd.Series) -> pd.Series:
 
 def harmless(column: pd.Series) -> pd.Series:
     """`column` with an apostrophe before each text that a spreadsheet would take for a formula."""
-    if column.dtype != object:
+    if pd.api.types.is_numeric_dtype(column) or column.dtype.kind in "Mm":
         return column
-    return column.map(
+    return column.astype(object).map(
         lambda text: f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
     )
 

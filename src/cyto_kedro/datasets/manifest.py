@@ -27,6 +27,8 @@ class Manifest(Plan):
         Population -> populations taken out of its mask.
     markers
         Marker -> channel.
+    unmarked
+        Populations of which the death marker does not tell: their cells are taken to live.
     view
         What of the raw films is analysed.
     raw
@@ -40,6 +42,7 @@ class Manifest(Plan):
     combine: dict[str, str] = Field(default_factory=dict)
     subtract: dict[str, tuple[str, ...]]
     markers: dict[str, str]
+    unmarked: tuple[str, ...] = ()
     view: View = View()
     raw: tuple[RawChannel, ...] = ()
 
@@ -59,5 +62,6 @@ class Manifest(Plan):
             update["populations"] = (name,)
             for field in ("roles", "sources", "subtract"):
                 update[field] = {name: getattr(self, field)[name]}
+            update["unmarked"] = tuple(each for each in self.unmarked if each == name)
             update["combine"] = {name: self.combine[name]} if name in self.combine else {}
         return self.model_copy(update=update)

@@ -1,4 +1,4 @@
-"""Raw files found by one pattern with placeholders {fov}, {channel} and {frame}."""
+"""Raw files found by one pattern with placeholders: plate, well, field, channel, frame, time."""
 
 from __future__ import annotations
 
@@ -10,28 +10,45 @@ from fnmatch import fnmatch
 
 from fsspec import AbstractFileSystem
 
+from cyto_kedro.datasets.name_parts import TIME, WELL, seconds
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
-PLACEHOLDERS = ("fov", "channel", "frame")
-# the name of the only field where the pattern has no {fov}
+PLACEHOLDERS = ("plate", "well", "fov", "channel", "frame", "time")
+# what a field's name is made of
+NAMING = ("plate", "well", "fov")
+# the name of the only field where the pattern has none of them
 ONLY_FOV = "fov1"
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file of the raw folder and what its path says; `path` is relative to the folder."""
+    """A file of the raw folder and what its path says; `path` is relative to the folder.
+
+    Attributes
+    ----------
+    path, fov, channel, frame
+        `fov` joins what the path says of plate, well and field by ``_``.
+    time_s
+        Seconds, from the film's start or from a date.
+    plate, well
+        As they stand in the path; empty where the pattern does not ask for them.
+    """
 
     path: str
     fov: str
     channel: str | None
     frame: int | None
+    time_s: float | None = None
+    plate: str = ""
+    well: str = ""
 
 
 class Pattern:
     """``plate1/{fov}/{channel}_t{frame}.tif`` and the like.
 
-    Literal text stands for itself; a placeholder matches at least one character and no "/"; {frame}
-    matches a whole number. Each is optional.
+    Literal text stands for itself, ``*`` for anything but "/", the ending for itself in any case. A
+    placeholder matches at least one character and no "/"; {frame} matches a whole number, {time} what
+    `name_parts.TIME` lists, {well} a name such as ``B07`` or ``r02c07``. Each is optional.
 
     Parameters
     ----------
@@ -39,6 +56,8 @@ class Pattern:
         The pattern, relative to the raw folder.
     channels
         If given, {channel} matches these names only.
+    channel_shape
+        Else the regular expression that it matches, lazily.
 
     Raises
     ------
@@ -46,7 +65,9 @@ class Pattern:
         If a placeholder is unknown or repeated.
     """
 
-    def __init__(self, text: str, channels: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, text: str, channels: Iterable[str] | None = None, channel_shape: str = r"[^/]+"
+    ) -> None:
         self.text = _composed(text.strip("/"))
         self.depth = self.text.count("/")
         names = re.findall(r"\{(.*?)\}", self.text)
@@ -62,22 +83,26 @@ class Pattern:
         self.names = frozenset(names)
         known = sorted(map(_composed, channels or ()), key=len, reverse=True)
         # two readings of one path are told apart by matching short first and long first
-        self._lazy = self._compile(known, "?")
-        self._greedy = self._compile(known, "")
+        self._lazy = self._compile(known, channel_shape, "?")
+        self._greedy = self._compile(known, channel_shape, "")
 
-    def _compile(self, channels: Sequence[str], lazy: str) -> re.Pattern[str]:
+    def _compile(self, channels: Sequence[str], shape: str, lazy: str) -> re.Pattern[str]:
         parts = {
+            "plate": f"(?P<plate>[^/]+{lazy})",
+            "well": f"(?P<well>{WELL})",
             "fov": f"(?P<fov>[^/]+{lazy})",
-            "channel": f"(?P<channel>[^/]+{lazy})",
+            "channel": f"(?P<channel>{shape}{lazy if shape.endswith('+') else ''})",
             # whole numbers: {fov}{frame} does not cut t012 into t0 and 12
             "frame": r"(?P<frame>(?<!\d)\d+(?!\d))",
+            "time": f"(?P<time>{TIME})",
         }
         if channels:
             parts["channel"] = f"(?P<channel>{'|'.join(re.escape(name) for name in channels)})"
         pieces = re.split(r"\{(.*?)\}", self.text)
-        return re.compile(
-            "".join(parts[p] if i % 2 else re.escape(p) for i, p in enumerate(pieces))
-        )
+        _, dot, ending = pieces[-1].rpartition("/")[2].partition(".")
+        pieces[-1] = pieces[-1].removesuffix(dot + ending)
+        text = "".join(parts[p] if i % 2 else _literal(p, lazy) for i, p in enumerate(pieces))
+        return re.compile(f"{text}(?i:{_literal(dot + ending, lazy)})")
 
     def match(self, path: str) -> RawFile | None:
         """What `path` says, or None if it is not of this pattern.
@@ -85,7 +110,7 @@ class Pattern:
         Raises
         ------
         InputError
-            If the path can be read in two ways.
+            If the path can be read in two ways, or holds a time that cannot be.
         """
         read = _composed(path)  # macOS hands out names decomposed
         first, second = self._lazy.fullmatch(read), self._greedy.fullmatch(read)
@@ -98,13 +123,27 @@ class Pattern:
                 "rename the files so that what separates the parts does not occur in them."
             )
         found = first.groupdict()
-        frame = found.get("frame")
+        frame, time = found.get("frame"), found.get("time")
+        try:
+            time_s = None if time is None else seconds(time)
+        except ValueError as error:
+            raise InputError(
+                f"raw file {path!r}: its {{time}} {time!r} is no time ({error}); rename the file, or "
+                "leave it out with assay.raw.exclude"
+            ) from error
         return RawFile(
             path=path,
-            fov=found.get("fov", ONLY_FOV),
+            fov="_".join(found[name] for name in NAMING if name in found) or ONLY_FOV,
             channel=found.get("channel"),
             frame=None if frame is None else int(frame),
+            time_s=time_s,
+            plate=found.get("plate", ""),
+            well=found.get("well", ""),
         )
+
+
+def _literal(text: str, lazy: str = "") -> str:
+    return f"[^/]*{lazy}".join(re.escape(part) for part in text.split("*"))
 
 
 def _composed(text: str) -> str:
@@ -128,7 +167,7 @@ def find(
     Raises
     ------
     InputError
-        If the folder is missing or has no file that fits.
+        If the folder is missing or has no file that fits, or the names of two fields come out alike.
     """
     if not fs.isdir(folder):
         raise InputError(f"the raw folder {folder} does not exist; correct its path")
@@ -143,6 +182,14 @@ def find(
             f"no file in {folder} fits the pattern {pattern.text!r} ({seen}). Correct the folder, "
             "the pattern or the names of the channels."
         )
+    of_name: dict[str, RawFile] = {}
+    for file in files:
+        other = of_name.setdefault(file.fov, file)
+        if (other.plate, other.well) != (file.plate, file.well):
+            raise InputError(
+                f"{other.path} and {file.path} are of two wells or plates, but both fields would be "
+                f"called {file.fov!r}: rename one, or analyse the plates as two assays"
+            )
     return files, ignored
 
 
@@ -152,7 +199,7 @@ def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Itera
         name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
         if name.startswith("."):
             continue
-        if entry["type"] != "directory" or name.endswith(".zarr"):
+        if entry["type"] != "directory" or name.lower().endswith(".zarr"):
             yield prefix + name
         elif depth:
             yield from _walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)

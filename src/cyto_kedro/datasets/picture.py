@@ -1,4 +1,7 @@
-"""Finished pictures as PNG files that carry their own words, and text files such as the report."""
+"""Finished pictures as PNG files that carry their own words, and text files such as the report.
+
+Beside ``kills.png`` stand ``kills.svg``, the same as a vector figure, and ``kills.csv``, its numbers.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ from base64 import b64encode
 from io import BytesIO
 from typing import Any
 
-from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.datasets.atomic import FileDataset, write_bytes
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 from cyto_kedro.kedro_private import HTMLPreview, ImagePreview
 
 WORDS = ("title", "caption", "alt")
+BESIDE = {"svg": ".svg", "numbers": ".csv"}
 
 
 class PictureDataset(FileDataset[Picture, Picture | None]):
@@ -37,6 +41,15 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
             words.add_itxt(name, getattr(data, name))
         with Pillow.open(BytesIO(data.png)) as image:
             self._write(lambda file: image.save(file, format="PNG", pnginfo=words))
+        for name, ending in BESIDE.items():
+            path, content = self._beside(ending), getattr(data, name)
+            if content:
+                write_bytes(self._fs, path, content.encode())
+            elif self._fs.isfile(path):  # of an older picture
+                self._fs.rm_file(path)
+
+    def _beside(self, ending: str) -> str:
+        return str(self._filepath.with_suffix(ending))
 
     def load(self) -> Picture | None:
         """Read the picture and its words.
@@ -60,6 +73,9 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
             raise InputError(
                 f"{self.location} is not a picture; run the reporting again"
             ) from error
+        for name, ending in BESIDE.items():
+            if self._fs.isfile(self._beside(ending)):
+                found[name] = self._fs.cat_file(self._beside(ending)).decode()
         return Picture(png=content, **found)
 
     def preview(self) -> ImagePreview:

@@ -45,7 +45,7 @@ class _RawFrames:
         raw = self._raw
         fs, path = url_to_fs(url, **self._options)
         source: Frames
-        if path.endswith(".zarr"):
+        if path.lower().endswith(".zarr"):
             zarr_header = ome_zarr.read_header(
                 url, self._options, raw.project_z is not None, raw.z_is_time
             )

@@ -1,8 +1,7 @@
-"""What the files of a field say: names of channels, order of frames, pixel size and frame times."""
+"""What the files of a field say: names of channels, pixel size and frame times."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import re
 from collections import defaultdict
@@ -11,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cyto_kedro.datasets.patterns import RawFile
 from cyto_kedro.datasets.tiff_info import number
-from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 from cyto_kedro.statements import SIDE_FILE, Statement, believed, times_of
 
@@ -39,24 +36,6 @@ def tell(remarks: Mapping[str, Sequence[str]]) -> None:
 def named_inside(inside: tuple[str, ...]) -> bool:
     """Whether a file's names of channels say what they show."""
     return any(not NO_NAME.fullmatch(name.strip()) for name in inside)
-
-
-def in_order(files: list[RawFile], place: str) -> list[RawFile]:
-    """The files of a stack by frame number; raise on repeats and gaps."""
-    files = sorted(files, key=lambda file: (-1 if file.frame is None else file.frame, file.path))
-    for before, after in itertools.pairwise(files):
-        if before.frame == after.frame:
-            what = "" if after.frame is None else f", frame {after.frame}"
-            raise InputError(
-                f"{place}{what}: two files, {before.path} and {after.path}; keep one, or say in "
-                "the pattern what tells them apart"
-            )
-        if before.frame is not None and after.frame != before.frame + 1:
-            raise InputError(
-                f"{place}: frame {before.frame + 1} is missing between {before.path} and "
-                f"{after.path}. Add it: frames that close ranks would shift all later times."
-            )
-    return files
 
 
 def calibration(

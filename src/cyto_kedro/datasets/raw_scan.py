@@ -7,66 +7,29 @@ before any analysis; its `RawChannel`s are plain data, so that a worker can open
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from pathlib import PurePosixPath
+from dataclasses import dataclass
 from typing import Any
 
-from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
-from pydantic import BaseModel, ConfigDict, Field
 
-from cyto_kedro.datasets import ome_zarr, tiff_header
+from cyto_kedro.datasets.field_reader import Channels, FieldReader, RawChannel, place_of, wanted
+from cyto_kedro.datasets.frame_order import (
+    in_order,
+    remarks_on_numbers,
+    step_of_numbers,
+    uneven_channels,
+)
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
-from cyto_kedro.datasets.raw_facts import calibration, in_order, named_inside, tell
-from cyto_kedro.datasets.tiff_info import step_of
-from cyto_kedro.errors import ConfigError, InputError
-from cyto_kedro.images import ImageInfo
-from cyto_kedro.statements import NOMINAL, Statement, believed
+from cyto_kedro.datasets.raw_facts import tell
+from cyto_kedro.errors import InputError, together
 from cyto_kedro.view import Projection
 
+__all__ = ["Channels", "RawChannel", "Survey", "scan", "survey"]
+
 logger = logging.getLogger(__name__)
-
-Channels = Sequence[str] | Mapping[str, str] | None
-
-
-class RawChannel(BaseModel):
-    """One channel of one field of view: where its frames are and what they are."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fov: str
-    channel: str
-    files: tuple[str, ...] = Field(description="one file, or one per frame in order")
-    index: int = Field(ge=0, description="number of the channel in its file")
-    n_channels: int = Field(ge=1, description="channels in the file")
-    n_frames: int = Field(ge=1)
-    height: int = Field(ge=1, description="pixels")
-    width: int = Field(ge=1, description="pixels")
-    dtype: str
-    pixel_size_um: float | None = Field(description="null if the file does not say")
-    time_s: tuple[float, ...] | None = Field(
-        description="time of each frame from the film's first; null if the file does not say"
-    )
-    project_z: Projection | None = Field(default=None, description="how z planes are flattened")
-    z_is_time: bool = Field(default=False, description="z planes are frames")
-    said: tuple[Statement, ...] = Field(
-        default=(), description="what files say of pixel size and frame interval, where it can be"
-    )
-    remarks: tuple[str, ...] = Field(default=(), description="what is not as it should be")
-
-
-class _Stack(BaseModel):
-    """What the header of a stack says, whatever its format."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    shape: tuple[int, int, int, int]
-    dtype: str
-    info: ImageInfo
 
 
 def scan(
@@ -88,7 +51,8 @@ def scan(
     folder
         Path or URL.
     pattern
-        Of paths in it, with {fov}, {channel}, {frame}, each optional.
+        Of paths in it, with {plate}, {well}, {fov}, {channel}, {frame}, {time}, each optional; see
+        `patterns.Pattern`.
     channels
         The channels wanted. A list: their names in the path or in the file's metadata; if the
         metadata has none of these names, names in file order, one for each channel of the file.
@@ -117,32 +81,90 @@ def scan(
     Raises
     ------
     InputError
-        Naming the field, channel, file and frame: nothing found, a channel missing in a field, a
-        gap in frame numbers, a file cut short or not flat, channels without names.
+        Naming the field, channel, file and frame of all that is wrong: nothing found, a channel
+        missing in a field, a gap in frame numbers, a file cut short or not flat, channels without
+        names.
+    ConfigError
+        If the pattern has an unknown placeholder.
+    """
+    looked = survey(
+        folder,
+        pattern,
+        channels,
+        sidecar,
+        exclude,
+        skip_fovs,
+        storage_options,
+        project_z,
+        z_is_time,
+        may_lack,
+    )
+    if (wrong := together(looked.problems, f"the films in {folder}")) is not None:
+        raise wrong
+    if looked.ignored:
+        logger.warning(
+            "%d images in %s do not fit %r and are ignored, the first: %s",
+            len(looked.ignored),
+            folder,
+            pattern,
+            ", ".join(looked.ignored[:3]),
+        )
+    tell({raw.fov: raw.remarks for raw in looked.raw})
+    return list(looked.raw)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a folder holds: channels of fields, what is wrong, and images that do not fit the pattern."""
+
+    raw: tuple[RawChannel, ...]
+    problems: tuple[InputError, ...]
+    ignored: tuple[str, ...]
+
+
+def survey(
+    folder: str,
+    pattern: str,
+    channels: Channels = None,
+    sidecar: str | None = None,
+    exclude: Sequence[str] = (),
+    skip_fovs: Collection[str] = (),
+    storage_options: dict[str, Any] | None = None,
+    project_z: Projection | None = None,
+    z_is_time: bool = False,
+    may_lack: Mapping[str, Collection[str]] | None = None,
+    numbered: bool = False,
+) -> Survey:
+    """`scan`, with what is wrong beside what is right.
+
+    Parameters
+    ----------
+    folder, pattern, channels, sidecar, exclude, skip_fovs, storage_options
+        Of `scan`.
+    project_z, z_is_time, may_lack
+        Of `scan`.
+    numbered
+        Call channels without names ``channel1``, ``channel2``, … where none are asked for.
+
+    Raises
+    ------
+    InputError
+        If nothing is found.
     ConfigError
         If the pattern has an unknown placeholder.
     """
     options = dict(storage_options or {})
     fs, root = url_to_fs(folder, **options)
-    names = _wanted(channels)
+    names = wanted(channels)
     compiled = Pattern(pattern, names.values() if names else None)
     files, ignored = find(fs, root, compiled, exclude)
-    images = [path for path in ignored if path.lower().endswith((".tif", ".tiff", ".zarr"))]
-    if images:
-        logger.warning(
-            "%d images in %s do not fit %r and are ignored, the first: %s",
-            len(images),
-            folder,
-            pattern,
-            ", ".join(images[:3]),
-        )
     groups: dict[tuple[str, str | None], list[RawFile]] = defaultdict(list)
     for file in files:
         if file.fov not in skip_fovs:
             groups[file.fov, file.channel].append(file)
-    if "channel" in compiled.names:
-        _check_channels(groups, names, may_lack or {})
-    reader = _Scanner(
+    lacking = may_lack or {}
+    problems = _missing_channels(groups, names, lacking) if "channel" in compiled.names else []
+    reader = FieldReader(
         fs,
         root,
         folder.rstrip("/"),
@@ -151,249 +173,51 @@ def scan(
         sidecar,
         project_z,
         z_is_time,
-        may_lack or {},
+        lacking,
+        numbered,
     )
-    found = [raw for key in sorted(groups, key=str) for raw in reader.read(*key, groups[key])]
-    tell({raw.fov: raw.remarks for raw in found})
+    step = step_of_numbers(groups.values())
+    stacks: dict[tuple[str, str | None], list[RawFile]] = {}
+    for fov, channel in sorted(groups, key=str):
+        try:
+            stacks[fov, channel] = in_order(groups[fov, channel], place_of(fov, channel), step)
+        except InputError as error:
+            problems.append(error)
+    problems += uneven_channels(stacks)
+    said = remarks_on_numbers(stacks, step)
+    found: list[RawChannel] = []
+    for key, stack in stacks.items():
+        try:
+            found += reader.read(*key, stack)
+        except InputError as error:
+            problems.append(error)
+    found = [
+        raw.model_copy(update={"remarks": (*raw.remarks, *said.get(raw.fov, ()))}) for raw in found
+    ]
     rank = {name: i for i, name in enumerate(names)}
-    return sorted(found, key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
+    found.sort(key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
+    images = tuple(path for path in ignored if path.lower().endswith((".tif", ".tiff", ".zarr")))
+    return Survey(tuple(found), tuple(problems), images)
 
 
-def _wanted(channels: Channels) -> dict[str, str]:
-    """Our name -> name in the files; empty if all are wanted."""
-    if channels is None:
-        return {}
-    if isinstance(channels, str):
-        raise ConfigError(f"channels: {channels!r} is one text; give a list of names")
-    names = dict(channels) if isinstance(channels, Mapping) else {name: name for name in channels}
-    if len(names) < len(channels) or len(set(names.values())) < len(names):
-        raise ConfigError(f"channels: a name is given twice in {channels}")
-    return names
-
-
-def _check_channels(
+def _missing_channels(
     groups: Mapping[tuple[str, str | None], Any],
     names: dict[str, str],
     may_lack: Mapping[str, Collection[str]],
-) -> None:
-    """Raise if a field lacks a channel that is asked for, or that other fields have."""
+) -> list[InputError]:
+    """An error for each channel that a field lacks and that is asked for, or that other fields have."""
+    found: list[InputError] = []
     fovs = sorted({fov for fov, _ in groups})
-    wanted = names or {name: name for name in sorted({str(channel) for _, channel in groups})}
+    asked_for = names or {name: name for name in sorted({str(channel) for _, channel in groups})}
     for fov in fovs:
-        for ours, channel in wanted.items():
+        for ours, channel in asked_for.items():
             if (fov, channel) not in groups and ours not in may_lack.get(fov, ()):
                 have = ", ".join(str(c) for f, c in sorted(groups, key=str) if f == fov)
-                raise InputError(
-                    f"fov {fov}: channel {channel} is missing (found: {have}). Add its files, or "
-                    "exclude the field in the sample sheet. (A control, control = yes, may lack a "
-                    "channel that shows effectors only.)"
+                found.append(
+                    InputError(
+                        f"fov {fov}: channel {channel} is missing (found: {have}). Add its files, or "
+                        "exclude the field in the sample sheet. (A control, control = yes, may lack "
+                        "a channel that shows effectors only.)"
+                    )
                 )
-
-
-class _Scanner:
-    """Turns the files of one field (and channel) into `RawChannel`s."""
-
-    def __init__(
-        self,
-        fs: AbstractFileSystem,
-        root: str,
-        folder: str,
-        options: dict[str, Any],
-        channels: Channels,
-        sidecar: str | None,
-        project_z: Projection | None,
-        z_is_time: bool,
-        may_lack: Mapping[str, Collection[str]],
-    ) -> None:
-        self._may_lack = may_lack
-        self._fs, self._root, self._folder, self._options = fs, root, folder, options
-        self._channels, self._sidecar, self._project = channels, sidecar, project_z
-        self._z_is_time = z_is_time
-        self._names = _wanted(channels)
-
-    def read(self, fov: str, channel: str | None, files: list[RawFile]) -> list[RawChannel]:
-        place = f"fov {fov}" + (f", channel {channel}" if channel else "")
-        files = in_order(files, place)
-        side = self._side(files[0], place)
-        side_names = tuple(str(name) for name in side.get("channels", ()))
-        expected = 1 if channel else len(side_names) or None
-        if expected is None and not isinstance(self._channels, Mapping):
-            expected = len(self._names) or None
-        stacks = [self._stack(file, expected, place) for file in files]
-        first = self._joined(stacks, files, place)
-        n_frames, n_channels, height, width = first.shape
-        remarks = list(first.info.doubts)
-        if channel:
-            if n_channels > 1:
-                raise InputError(
-                    f"{place}: {files[0].path} holds {n_channels} channels, but the pattern says "
-                    "one file per channel; remove {channel} from the pattern, or split the file"
-                )
-            ours = {inside: name for name, inside in self._names.items()}
-            chosen = [(ours.get(channel, channel), 0)]
-            others = set(self._names.values()) - {channel}
-            remarks += [
-                f"{files[0].path} is channel {channel} by its path, but calls it {inside!r} inside; "
-                "the path is followed"
-                for inside in others.intersection(first.info.channels)
-            ]
-        else:
-            lack = self._may_lack.get(fov, ())
-            given = side_names, first.info.channels, n_channels, files[0].path
-            chosen = self._choose(*given, place, lack)
-            named = side_names or named_inside(first.info.channels)
-            if n_channels > 1 and not named:
-                order = ", ".join(f"{index + 1} {name}" for name, index in chosen)
-                remarks.append(f"the files do not name their channels; taken in order: {order}")
-        pixel_size, times, said, doubts = calibration(first.info, side, n_frames, place)
-        remarks += doubts
-        return [
-            RawChannel(
-                fov=fov,
-                channel=name,
-                files=tuple(f"{self._folder}/{file.path}" for file in files),
-                index=index,
-                n_channels=n_channels,
-                n_frames=n_frames,
-                height=height,
-                width=width,
-                dtype="float32" if self._project == "mean" else first.dtype,
-                project_z=self._project,
-                z_is_time=self._z_is_time,
-                pixel_size_um=pixel_size,
-                time_s=times,
-                said=said,
-                remarks=tuple(remarks),
-            )
-            for name, index in chosen
-        ]
-
-    def _side(self, file: RawFile, place: str) -> dict[str, Any]:
-        if self._sidecar is None:
-            return {}
-        path = PurePosixPath(file.path)
-        stem = path.name.removesuffix(path.suffix).removesuffix(".ome")
-        beside = f"{self._root}/{path.with_name(self._sidecar.replace('{stem}', stem))}"
-        try:
-            with self._fs.open(beside, "rb") as source:
-                content = json.load(source)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{place}: the side file {beside} of {file.path} is missing; add it, or leave the "
-                "image out with `exclude`"
-            ) from error
-        except ValueError as error:
-            raise InputError(f"{place}: the side file {beside} is not JSON ({error})") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{place}: the side file {beside} must hold a JSON object")
-        return content
-
-    def _stack(self, file: RawFile, n_channels: int | None, place: str) -> _Stack:
-        url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
-        try:
-            header: Any = (
-                ome_zarr.read_header(
-                    url, self._options, self._project is not None, self._z_is_time, chunks=True
-                )
-                if path.endswith(".zarr")
-                else tiff_header.read_header(
-                    self._fs,
-                    path,
-                    url,
-                    n_channels,
-                    depth=self._project is not None,
-                    z_is_time=self._z_is_time,
-                )
-            )
-        except InputError as error:
-            raise InputError(f"{place}: {error}") from error
-        return _Stack(shape=header.shape, dtype=header.dtype, info=header.info)
-
-    def _joined(self, stacks: list[_Stack], files: list[RawFile], place: str) -> _Stack:
-        """One stack out of one per frame."""
-        first = stacks[0]
-        if files[0].frame is None:
-            return first
-        for stack, file in zip(stacks, files, strict=True):
-            if stack.shape[0] != 1:
-                raise InputError(
-                    f"{place}: {file.path} holds {stack.shape[0]} frames, but the pattern says one "
-                    "file per frame; remove {frame} from the pattern"
-                )
-            if (stack.shape, stack.dtype) != (first.shape, first.dtype):
-                raise InputError(
-                    f"{place}, frame {file.frame}: {file.path} is {stack.shape[2:]} {stack.dtype}, "
-                    f"but {files[0].path} is {first.shape[2:]} {first.dtype}; all frames of a film "
-                    "must agree"
-                )
-        for stack, file in zip(stacks, files, strict=True):
-            if stack.info.channels != first.info.channels:
-                here, there = (
-                    ", ".join(each.info.channels) or "without names" for each in (stack, first)
-                )
-                raise InputError(
-                    f"{place}, frame {file.frame}: {file.path} has channels {here}, but "
-                    f"{files[0].path} has {there}; all frames of a film must agree"
-                )
-        known = [stack.info.time_s[0] for stack in stacks if stack.info.time_s]
-        stamps = tuple(known) if len(known) == len(stacks) and len(set(known)) > 1 else None
-        step = step_of(stamps or (), f"{place}, times of its frames")
-        said = [each for stack in stacks for each in stack.info.said]
-        # kept as they are said: those that cannot be are told of once
-        kept, doubted = believed(said)
-        if step is not None:
-            kept = [
-                replace(each, rank=NOMINAL) if each.fact == "frame interval" else each
-                for each in kept
-            ]
-        info = ImageInfo(
-            pixel_size_um=first.info.pixel_size_um,
-            time_s=stamps,
-            channels=first.info.channels,
-            said=tuple(kept) if step is None else (*kept, step),
-            doubts=(
-                *dict.fromkeys(each for stack in stacks for each in stack.info.doubts),
-                *doubted[:1],
-            ),
-        )
-        return _Stack(shape=(len(stacks), *first.shape[1:]), dtype=first.dtype, info=info)
-
-    def _choose(
-        self,
-        side: tuple[str, ...],
-        inside: tuple[str, ...],
-        n: int,
-        file: str,
-        place: str,
-        may_lack: Collection[str],
-    ) -> list[tuple[str, int]]:
-        """(our name, number in the file) of each channel wanted from a file of `n` channels."""
-        found = side or inside
-        if side and len(side) != n:
-            raise InputError(f"{place}: {file} has {n} channels, its side file names {len(side)}")
-        if not self._names:
-            if not found:
-                raise InputError(
-                    f"{place}: {file} has {n} channels without names; name the channels of the "
-                    "assay in file order"
-                )
-            return [(name, i) for i, name in enumerate(found)]
-        lacking = {ours for ours, name in self._names.items() if name not in found}
-        missing = [self._names[ours] for ours in self._names if ours in lacking]
-        if lacking <= set(may_lack) and lacking != set(self._names):
-            named = self._names.items()
-            return [(ours, found.index(name)) for ours, name in named if ours not in lacking]
-        by_order = not side and not isinstance(self._channels, Mapping)
-        if by_order and not named_inside(inside) and len(self._names) == n:
-            return [(name, i) for i, name in enumerate(self._names)]
-        advice = "Correct the names of the channels."
-        if by_order and found and len(self._names) == n:
-            names = ", ".join(f"{a}: {b}" for a, b in zip(self._names, found, strict=True))
-            advice = (
-                "Which is which is not guessed: say it under assay.raw, for example, if they stand "
-                f"in your order,\n  names: {{{names}}}"
-            )
-        raise InputError(
-            f"{place}: channel {missing[0]} is not in {file}, which has {n} "
-            f"({', '.join(found) or 'without names'}). {advice}"
-        )
+    return found

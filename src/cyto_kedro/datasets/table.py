@@ -111,7 +111,7 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
     def _dump(self, data: pd.DataFrame, file: IO[bytes]) -> None:
         if self._csv:
             safe = data.copy(deep=False)
-            for name in data.select_dtypes(object):
+            for name in data.select_dtypes(exclude=["number", "bool", "datetime", "timedelta"]):
                 safe[name] = harmless(data[name])
             safe.columns = pd.Index(harmless(pd.Series(list(data), dtype=object)))
             safe.to_csv(file, **{"index": False, **self._save_args})

@@ -17,6 +17,7 @@ import numpy as np
 import tifffile
 from fsspec import AbstractFileSystem
 
+from cyto_kedro.datasets.foreign import foreign
 from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixels_of
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
@@ -133,6 +134,8 @@ def _read_header(
     except InputError:
         raise
     except UNREADABLE as error:
+        if (other := foreign(fs, path)) is not None:
+            raise InputError(f"{location} {other}") from error
         raise InputError(
             f"{location} is not a readable TIFF ({error}). Open it in Fiji and save it again, or "
             "copy it again if the transfer was cut short."

@@ -47,6 +47,10 @@ class Population(Strict):
     subtract: tuple[str, ...] = Field(
         default=(), description="populations whose masks are taken out of this one's"
     )
+    death_marker: bool = Field(
+        default=True,
+        description="whether the death marker tells of it; false: its cells are taken to live",
+    )
 
 
 class Assay(Strict):

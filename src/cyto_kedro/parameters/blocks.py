@@ -179,15 +179,28 @@ class Comparison(Strict):
         default=("survival",),
         description="measures that the assay was made for; all others are exploratory",
     )
-    paired: bool | None = Field(
+    paired: bool | str | None = Field(
         default=None,
-        description="replicates of one name in two conditions belong together; null: yes where "
-        "each name stands in both",
+        description="column of the sample sheet whose value says which replicates of two conditions "
+        "belong together; true: those of one name; false: none; null: those of one donor, where the "
+        "sheet has the column donor",
     )
     survival: ComparisonSpec = Field(description="curves per condition and replicate")
     bounds: ComparisonSpec = Field(description="what lost tracks could do to them")
     contact: ComparisonSpec = Field(description="survival of targets by contact")
     hazards: ComparisonSpec = Field(description="Cox regression on contact and condition")
+    cytotoxicity: ComparisonSpec = Field(
+        default=ComparisonSpec(name="Cytotoxicity"), description="live targets, specific killing"
+    )
+    dose_response: ComparisonSpec = Field(
+        default=ComparisonSpec(name="DoseResponse"), description="over dose and E:T ratio"
+    )
+    events: ComparisonSpec = Field(
+        default=ComparisonSpec(name="FollowEvents"), description="columns around events, by field"
+    )
+    event_signals: ComparisonSpec = Field(
+        default=ComparisonSpec(name="EventSignals"), description="the same by condition"
+    )
     replicates: ComparisonSpec = Field(description="one number per replicate and measure")
     tests: ComparisonSpec = Field(description="comparison of conditions by those numbers")
 
@@ -206,6 +219,9 @@ class Simulation(Strict):
         condition: str = Field(description="for the sample sheet")
         replicate: str = Field(default="1", description="for the sample sheet")
         control: bool = Field(default=False, description="for the sample sheet")
+        sheet: dict[str, str | float] = Field(
+            default={}, description="further columns of the sample sheet (donor, dose, et_ratio, …)"
+        )
         assay: SimulationSpec = Field(description="the simulated assay")
 
     fovs: dict[str, Fov] = Field(min_length=1, description="field -> what to simulate")

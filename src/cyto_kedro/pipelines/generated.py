@@ -26,8 +26,8 @@ from cyto_kedro.schemas import TABLES, Table
 
 #: Plain inputs that the plan gives, and the table that it takes beside the manifest.
 VALUES: Mapping[str, str | None] = {
-    **dict.fromkeys(("fov", "population", "frame_start", "n_frames", "shape", "pixel_size_um")),
-    **dict.fromkeys(("roles", "populations")),
+    **dict.fromkeys(("fov", "population", "frame_start", "n_frames", "shape", "excluded")),
+    **dict.fromkeys(("pixel_size_um", "roles", "populations", "markers")),
     "time_min": "frames",
     "condition": "fields",
 }
@@ -160,7 +160,7 @@ def _worker(
         algorithm: Algorithm = inputs.pop(SPEC).make()
         manifest, frames = inputs["manifest"], inputs.get("frames")
         data = context(group, manifest, frames) | {"roles": manifest.roles}
-        data["populations"] = manifest.roles
+        data |= {"populations": manifest.roles, "markers": manifest.markers}
         ports = algorithm.contract().inputs
         if "condition" in algorithm.needs():
             data["condition"] = condition_of(inputs["fields"], group["fov"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Collection
 
 from cyto_kedro.runner.backend import Backend, Submission
@@ -35,7 +36,7 @@ def take_over(
         if task is None or submission.array.node not in nodes or not submission.open:
             continue
         same = _same_session(task, context)
-        if not (set(task.places) & set(places) if task.places else same):
+        if not (_real(task.places) & _real(places) if task.places else same):
             log.info("job %s (%s) writes other data: left alone", submission.job, submission.name)
             continue
         if resuming and same:
@@ -47,6 +48,11 @@ def take_over(
             log.warning("cancelling job %s (%s) of an earlier run", submission.job, submission.name)
             backend.drop(submission)
     return adopted
+
+
+def _real(places: Collection[str]) -> set[str]:
+    """Places with symbolic links followed: one data folder may be reached by two paths."""
+    return {each if "://" in each else os.path.realpath(each) for each in places}
 
 
 def _same_session(task: TaskFile, context: RunContext) -> bool:

@@ -58,6 +58,8 @@ class BatchRunner(AbstractRunner):
         self._again = frozenset(again)
         self._only_stale = False
 
+    adopts = False  # takes over jobs that an earlier driver left running
+
     @abstractmethod
     def _backend(self, machine: Machine, context: RunContext) -> Backend:
         """Where batches run."""
@@ -105,7 +107,7 @@ class BatchRunner(AbstractRunner):
                 Driver(*driver_args, self._only_stale, hold, self._again).run()
                 return
             runs = None if context is None else context.runs
-            with Hold(output_places(pipeline, catalog), str(run_id), runs) as hold:
+            with Hold(output_places(pipeline, catalog), str(run_id), runs, self.adopts) as hold:
                 Driver(*driver_args, self._only_stale, hold, self._again).run()
         finally:
             if backend is not None:

@@ -14,7 +14,7 @@ from cyto_kedro.errors import RunFailedError, RunStoppedError
 from cyto_kedro.kedro_private import with_func
 from cyto_kedro.lift import is_lifted, restrict
 from cyto_kedro.runner.adoption import take_over
-from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission, beyond, may_retry, why
+from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission
 from cyto_kedro.runner.context import RunContext
 from cyto_kedro.runner.feed import Feed
 from cyto_kedro.runner.flow import Flow, NodeRun, ready
@@ -28,9 +28,9 @@ from cyto_kedro.runner.graph import (
     sweep,
 )
 from cyto_kedro.runner.holding import Hold
+from cyto_kedro.runner.outcome import outcome
 from cyto_kedro.runner.planning import Array, Group, again, key_of, plan_node
-from cyto_kedro.runner.records import GroupRecord
-from cyto_kedro.runner.report import Failure, failure_table, resume_command, task_line
+from cyto_kedro.runner.report import Failure, failure_table, resume_command
 from cyto_kedro.runner.resources import ResourceFile
 from cyto_kedro.runner.worker import execute
 
@@ -320,40 +320,20 @@ class Driver:
         state.open -= 1
         assert self._feed is not None and self._backend is not None
         self._feed.ended(sub.array.node)
-        ends = ended.record.groups if ended.record else sub.folder.read_progress(index)
-        by_key = {key_of(each.group): each for each in ends}
-        retry: dict[Cause, list[Group]] = {}
-        lost: list[GroupRecord] = []
-        done = 0
-        for group in sub.array.batches[index]:
-            found = by_key.get(key_of(group))
-            if found is not None and found.state == "done":
-                done += 1
-                self._flow.made(state.node, group)
-                continue
-            cause, reason = why(ended, found)
-            limits = self._backend.limits(sub.array.resources)
-            if said := beyond(sub.array.resources, cause, limits):
-                reason = f"{reason}; {said}"
-            elif may_retry(sub.array, cause):
-                retry.setdefault(cause, []).append(group)
-                continue
-            lost.append(GroupRecord(group=dict(group), state="failed", error=reason))
-            tail = "" if found is not None else sub.folder.tail(index)  # else it says all
-            state.failures.append(
-                Failure(
-                    sub.array.node, group, reason, sub.array.attempt, sub.folder.log(index), tail
-                )
-            )
-        state.done += done
-        for cause, groups in retry.items():
+        limits = self._backend.limits(sub.array.resources)
+        found = outcome(ended, limits)
+        for group in found.done:
+            self._flow.made(state.node, group)
+        state.done += len(found.done)
+        state.failures += found.failures
+        for cause, groups in found.retry.items():
             grown = again(
                 sub.array,
                 [groups],
                 mem=cause is Cause.MEMORY,
                 time=cause is Cause.TIME,
                 restart=cause.restart,
-                limits=self._backend.limits(sub.array.resources),
+                limits=limits,
             )
             log.warning(
                 "%s: %d partitions again (%s): attempt %d with %s, %s",
@@ -361,8 +341,7 @@ class Driver:
                 *(grown.resources.mem, grown.resources.time),
             )
             self._push(grown)
-        causes = ", ".join(cause.value for cause in retry)
-        self._note(task_line(ended, done, lost, causes or (lost[0].error or "" if lost else "")))
+        self._note(found.line)
 
     def _finish(self) -> None:
         for name, state in list(self._running.items()):

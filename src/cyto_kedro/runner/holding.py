@@ -45,20 +45,33 @@ class Hold:
         Who writes.
     runs
         The project's folder of runs.
+    adopts
+        It takes over the jobs that a dead driver of this project left in a cluster's queue.
 
     Raises
     ------
     RunStoppedError
-        On entering, if another writer holds one of them.
+        On entering, if another writer holds one of them, or a dead one's jobs still write there.
     """
 
-    def __init__(self, places: Iterable[str], run_id: str, runs: Path | None = None) -> None:
+    def __init__(
+        self, places: Iterable[str], run_id: str, runs: Path | None = None, adopts: bool = False
+    ) -> None:
         self.lost = threading.Event()
+        self._own = runs.resolve() if runs is not None and adopts else None
         self._leases = [
-            Lease(folder, inner, run_id, self.lost)
+            Lease(folder, inner, run_id, self.lost, runs, self._in_use)
             for folder, inner in sorted(by_folder(places, runs).items())
         ]
         self._stack = ExitStack()
+
+    def _in_use(self, holder: dict[str, Any], place: Path) -> str | None:
+        from cyto_kedro.runner.slurm.leftovers import still_writes  # it imports this module
+
+        runs = holder.get("runs")
+        if self._own is not None and runs and Path(runs).resolve() == self._own:
+            return None
+        return still_writes(holder, place)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

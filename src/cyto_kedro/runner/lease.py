@@ -18,7 +18,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,10 @@ class Lease:
         The run that holds it.
     lost
         Set when another driver has taken over (default: an event of its own).
+    runs
+        The project's folder of runs: there others find what jobs this one left, should it die.
+    in_use
+        Asked of a void lease's holder and place: why the place is not free all the same, or None.
 
     Raises
     ------
@@ -62,8 +66,10 @@ class Lease:
         places: Iterable[str],
         run_id: str,
         lost: threading.Event | None = None,
+        runs: Path | None = None,
+        in_use: Callable[[dict[str, Any], Path], str | None] | None = None,
     ) -> None:
-        self._folder = folder
+        self._folder, self._in_use = folder, in_use
         self._places = sorted(set(places))
         self._content = json.dumps(
             {
@@ -72,6 +78,7 @@ class Lease:
                 "user": _user(),
                 "since": datetime.now(UTC).isoformat(timespec="seconds"),
                 "token": uuid4().hex,
+                "runs": None if runs is None else str(runs.absolute()),
             }
         )
         self._held: list[Path] = []
@@ -148,6 +155,8 @@ class Lease:
                 f"it; if that machine is dead, the lease is void {EXPIRES_S:.0f} s after its last sign "
                 "of life."
             )
+        if self._in_use and (said := self._in_use(holder, self._folder.parent / place)):
+            raise RunStoppedError(said)
         # renaming is atomic: of two drivers that both found it void, one gets it
         aside = path.with_name(f"{path.name}.void-{uuid4().hex}")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -19,17 +19,31 @@ END_REASONS = ("film_end", "border", "lost", "division", "merge")
 ROLES = ("effector", "target", "other")
 
 
+def nullable(description: str | None = None, **checks: Any) -> Any:
+    """A column that is empty where the value is unknown, such as µm without a pixel size."""
+    return pa.Field(nullable=True, description=description, **checks)
+
+
 class Table(pa.DataFrameModel):
-    """Base: columns in any order, more columns than named are allowed."""
+    """Base: columns in any order, more columns than named are allowed.
+
+    ``class Steps(Table, key=("fov", "frame"))`` says which columns name a row.
+    """
+
+    _key: ClassVar[tuple[str, ...]] = ()
 
     class Config:
         strict = False
         coerce = False
 
+    def __init_subclass__(cls, key: tuple[str, ...] = (), **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._key = key or cls._key
+
     @classmethod
     def key(cls) -> list[str]:
         """Columns that together name a row; no two rows share them."""
-        return []
+        return list(cls._key)
 
 
 T = TypeVar("T", bound=Table)

@@ -6,20 +6,20 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import END_REASONS, PerFov, Table
+from cyto_kedro.schemas.base import END_REASONS, PerFov, Table, nullable
 
 
 class Located(PerFov):
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     x_px: Series[float]
     y_px: Series[float]
-    x_um: Series[float] = pa.Field(nullable=True)
-    y_um: Series[float] = pa.Field(nullable=True)
+    x_um: Series[float] = nullable()
+    y_um: Series[float] = nullable()
 
 
-class Cells(Located):
+class Cells(Located, key=("fov", "population", "frame", "label")):
     """One row per cell per frame; adds ``<channel>_<stat>`` for every channel and `STATS`."""
 
     label: Series[int] = pa.Field(ge=1)
@@ -29,9 +29,9 @@ class Cells(Located):
     bbox_x1_px: Series[int] = pa.Field(description="first column after the cell")
     on_border: Series[bool] = pa.Field(description="the mask touches the edge of what was filmed")
     area_px: Series[float] = pa.Field(gt=0)
-    area_um2: Series[float] = pa.Field(nullable=True)
+    area_um2: Series[float] = nullable()
     perimeter_px: Series[float] = pa.Field(ge=0)
-    perimeter_um: Series[float] = pa.Field(nullable=True)
+    perimeter_um: Series[float] = nullable()
     major_axis_px: Series[float] = pa.Field(ge=0)
     minor_axis_px: Series[float] = pa.Field(ge=0)
     eccentricity: Series[float] = pa.Field(ge=0, le=1)
@@ -45,42 +45,33 @@ class Cells(Located):
     extent: Series[float] | None = pa.Field(
         gt=0, le=1, description="area over the area of the bounding box"
     )
-    circularity: Series[float] | None = pa.Field(
-        nullable=True, gt=0, description="4 pi area / perimeter²; empty where the perimeter is 0"
+    circularity: Series[float] | None = nullable(
+        "4 pi area / perimeter²; empty where the perimeter is 0", gt=0
     )
-    roundness: Series[float] | None = pa.Field(
-        nullable=True,
-        gt=0,
-        description="4 area / (pi long axis²); empty for a mask of one pixel",
+    roundness: Series[float] | None = nullable(
+        "4 area / (pi long axis²); empty for a mask of one pixel", gt=0
     )
     convexity: Series[float] | None = pa.Field(
         gt=0,
         description="length of the convex hull over that of the contour; above 1 only in pieces",
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "frame", "label"]
 
-
-class CellColumns(PerFov):
+class CellColumns(PerFov, key=("fov", "population", "frame", "label")):
     """Columns that `contacts.columns` makes of the tables of cells, keyed as `Cells`."""
 
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)
     label: Series[int] = pa.Field(ge=1)
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "frame", "label"]
 
-
-class Touches(PerFov):
+class Touches(PerFov, key=("fov", "frame", "population_a", "label_a", "population_b", "label_b")):
     """One row per unordered pair of masks within reach in a frame.
 
     Side ``a`` is the population declared first in the assay; within one population the smaller
     label. `distance_px` is the gap between the masks: the smallest distance between pixel centres
-    minus one, at least 0, so that edge-sharing neighbours are at 0.
+    minus one, at least 0, so that edge-sharing neighbours are at 0. Adds ``<channel>_own_a`` and ``_b``,
+    the lower quartile over these own pixels, for channels of markers.
     """
 
     frame: Series[int] = pa.Field(ge=0)
@@ -89,50 +80,42 @@ class Touches(PerFov):
     population_b: Series[str]
     label_b: Series[int] = pa.Field(ge=1)
     distance_px: Series[float] = pa.Field(ge=0)
-    distance_um: Series[float] = pa.Field(nullable=True)
+    distance_um: Series[float] = nullable()
     contact_length_px: Series[float] = pa.Field(ge=0)
-    contact_length_um: Series[float] = pa.Field(nullable=True)
+    contact_length_um: Series[float] = nullable()
     overlap_px: Series[float] = pa.Field(ge=0)
     # Tables made by hand, or by another tool, may lack these.
-    perimeter_share_a: Series[float] | None = pa.Field(
-        nullable=True, ge=0, le=1, description="share of the outline of a within reach of b"
+    perimeter_share_a: Series[float] | None = nullable(
+        "share of the outline of a within reach of b", ge=0, le=1
     )
-    perimeter_share_b: Series[float] | None = pa.Field(
-        nullable=True, ge=0, le=1, description="share of the outline of b within reach of a"
+    perimeter_share_b: Series[float] | None = nullable(
+        "share of the outline of b within reach of a", ge=0, le=1
     )
+    own_px_a: Series[float] | None = nullable(
+        "pixels of a out of the light of b, of another population", ge=0
+    )
+    own_px_b: Series[float] | None = nullable("pixels of b out of the light of a", ge=0)
     definition: Series[str] | None = pa.Field(description="what counts as a touch")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "population_a", "label_a", "population_b", "label_b"]
 
-
-class TrackPoints(Located):
+class TrackPoints(Located, key=("fov", "population", "track_id", "frame")):
     """One row per track per frame; `label` is null where the position was interpolated."""
 
     track_id: Series[int] = pa.Field(ge=1)
-    label: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    label: Series[pd.Int64Dtype] = nullable()
     interpolated: Series[bool]
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id", "frame"]
 
-
-class Tracks(PerFov):
+class Tracks(PerFov, key=("fov", "population", "track_id")):
     """One row per track."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
-    parent_track_id: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    parent_track_id: Series[pd.Int64Dtype] = nullable()
     first_frame: Series[int] = pa.Field(ge=0)
     last_frame: Series[int] = pa.Field(ge=0)
     n_points: Series[int] = pa.Field(ge=1, description="frames in which the cell was seen")
     end_reason: Series[str] = pa.Field(isin=END_REASONS)
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
 
 
 TABLES: dict[str, type[Table]] = {

@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import ROLES, PerFov, Table
+from cyto_kedro.schemas.base import ROLES, PerFov, Table, nullable
 
 # why a bout is seen to start or end where it does, see `Bouts`
 BOUT_CAUSES = ("seen", "unseen", "pause", "film", "track_a", "track_b", "tracks")
@@ -20,7 +20,7 @@ class Pair(PerFov):
     track_id_b: Series[int] = pa.Field(ge=1)
 
 
-class Contacts(Pair):
+class Contacts(Pair, key=("fov", "frame", *_PAIR)):
     """A touch between two tracked cells, one row per frame and pair (sides as in `Touches`).
 
     Columns measured on masks are empty where a definition by position (centroid distance, k
@@ -28,31 +28,27 @@ class Contacts(Pair):
     """
 
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
-    distance_px: Series[float] = pa.Field(nullable=True, ge=0)
-    distance_um: Series[float] = pa.Field(nullable=True)
-    contact_length_px: Series[float] = pa.Field(nullable=True, ge=0)
-    contact_length_um: Series[float] = pa.Field(nullable=True)
-    overlap_px: Series[float] = pa.Field(nullable=True, ge=0)
+    time_min: Series[float] = nullable()
+    distance_px: Series[float] = nullable(ge=0)
+    distance_um: Series[float] = nullable()
+    contact_length_px: Series[float] = nullable(ge=0)
+    contact_length_um: Series[float] = nullable()
+    overlap_px: Series[float] = nullable(ge=0)
     # Tables made by hand, or by another tool, may lack these.
-    perimeter_share_a: Series[float] | None = pa.Field(
-        nullable=True, ge=0, le=1, description="share of the outline of a within reach of b"
+    perimeter_share_a: Series[float] | None = nullable(
+        "share of the outline of a within reach of b", ge=0, le=1
     )
-    perimeter_share_b: Series[float] | None = pa.Field(
-        nullable=True, ge=0, le=1, description="share of the outline of b within reach of a"
+    perimeter_share_b: Series[float] | None = nullable(
+        "share of the outline of b within reach of a", ge=0, le=1
     )
-    centre_distance_px: Series[float] | None = pa.Field(
-        nullable=True, ge=0, description="distance of the two positions, centre to centre"
+    centre_distance_px: Series[float] | None = nullable(
+        "distance of the two positions, centre to centre", ge=0
     )
-    centre_distance_um: Series[float] | None = pa.Field(nullable=True, description="the same")
+    centre_distance_um: Series[float] | None = nullable("the same")
     definition: Series[str] | None = pa.Field(description="what counts as a contact")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", *_PAIR]
 
-
-class Bouts(Pair):
+class Bouts(Pair, key=("fov", *_PAIR, "bout")):
     """A run of contact of one pair. Frames are inclusive; bridged gaps count to `n_frames`.
 
     `start_cause` and `end_cause` say what stands before and after it: ``seen``, both cells were
@@ -66,8 +62,8 @@ class Bouts(Pair):
     end_frame: Series[int] = pa.Field(ge=0)
     n_frames: Series[int] = pa.Field(ge=1)
     n_contact_frames: Series[int] = pa.Field(ge=1)
-    start_min: Series[float] = pa.Field(nullable=True)
-    duration_min: Series[float] = pa.Field(nullable=True)
+    start_min: Series[float] = nullable()
+    duration_min: Series[float] = nullable()
     censored_start: Series[bool]
     censored_end: Series[bool]
     # Tables made by hand, or by another tool, may lack these.
@@ -77,104 +73,76 @@ class Bouts(Pair):
     end_cause: Series[str] | None = pa.Field(
         isin=BOUT_CAUSES, description="what stands after the bout: see above"
     )
-    recontact_frames: Series[float] | None = pa.Field(
-        nullable=True, ge=1, description="frames since the pair's bout before ended; empty: first"
+    recontact_frames: Series[float] | None = nullable(
+        "frames since the pair's bout before ended; empty: first", ge=1
     )
-    recontact_min: Series[float] | None = pa.Field(nullable=True, description="the same")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", *_PAIR, "bout"]
+    recontact_min: Series[float] | None = nullable("the same")
 
 
-class Encounters(Pair):
+class Encounters(Pair, key=("fov", *_PAIR)):
     """One row per pair that was ever in contact: how often, how long, how soon again."""
 
     first_contact_frame: Series[int] = pa.Field(ge=0, description="start of the first bout")
-    first_contact_min: Series[float] = pa.Field(nullable=True, description="the same")
+    first_contact_min: Series[float] = nullable("the same")
     first_contact_censored: Series[bool] = pa.Field(
         description="in contact when both were first seen, so it may have begun before"
     )
     last_contact_frame: Series[int] = pa.Field(ge=0, description="end of the last bout")
     n_bouts: Series[int] = pa.Field(ge=1, description="bouts of the pair")
     contact_frames: Series[int] = pa.Field(ge=1, description="frames in contact, gaps left out")
-    contact_min: Series[float] = pa.Field(
-        nullable=True, description="durations of the bouts added up, bridged gaps included"
+    contact_min: Series[float] = nullable("durations of the bouts added up, bridged gaps included")
+    mean_recontact_frames: Series[float] = nullable(
+        "mean from the end of a bout to the start of the next", ge=1
     )
-    mean_recontact_frames: Series[float] = pa.Field(
-        nullable=True, ge=1, description="mean from the end of a bout to the start of the next"
-    )
-    mean_recontact_min: Series[float] = pa.Field(nullable=True, description="the same")
+    mean_recontact_min: Series[float] = nullable("the same")
     joint_frames: Series[int] = pa.Field(ge=1, description="frames in which both cells were seen")
-    joint_min: Series[float] = pa.Field(
-        nullable=True, description="the same: a frame lasts the median interval of the film"
-    )
+    joint_min: Series[float] = nullable("the same: a frame lasts the median interval of the film")
     contact_share: Series[float] = pa.Field(
         gt=0, le=1, description="contact frames over joint frames"
     )
-    bouts_per_hour: Series[float] = pa.Field(
-        nullable=True, description="bouts per hour in which both cells were seen"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", *_PAIR]
+    bouts_per_hour: Series[float] = nullable("bouts per hour in which both cells were seen")
 
 
-class Neighbours(PerFov):
+class Neighbours(PerFov, key=("fov", "frame", "population", "track_id", "neighbour_population")):
     """What is around a cell in a frame: one row per track point and population of neighbours."""
 
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     interpolated: Series[bool]
     neighbour_population: Series[str] = pa.Field(description="population looked for around it")
     neighbour_role: Series[str] = pa.Field(isin=ROLES, description="role of that population")
-    n_contacts: Series[pd.Int64Dtype] = pa.Field(
-        nullable=True, ge=0, description="its contacts; empty where the cell was interpolated"
+    n_contacts: Series[pd.Int64Dtype] = nullable(
+        "its contacts; empty where the cell was interpolated", ge=0
     )
-    partner_track_ids: Series[str] = pa.Field(
-        nullable=True, description="whom it is in contact with, track ids joined by `;`"
+    partner_track_ids: Series[str] = nullable("whom it is in contact with, track ids joined by `;`")
+    nearest_track_id: Series[pd.Int64Dtype] = nullable("nearest other cell; empty without one")
+    nearest_distance_px: Series[float] = nullable("its distance, centre to centre", ge=0)
+    nearest_distance_um: Series[float] = nullable("the same")
+    radius_um: Series[float] = nullable("radius of the surroundings; empty without a pixel size")
+    n_within_radius: Series[pd.Int64Dtype] = nullable(
+        "other cells whose centre is within the radius", ge=0
     )
-    nearest_track_id: Series[pd.Int64Dtype] = pa.Field(
-        nullable=True, description="nearest other cell; empty without one"
-    )
-    nearest_distance_px: Series[float] = pa.Field(
-        nullable=True, ge=0, description="its distance, centre to centre"
-    )
-    nearest_distance_um: Series[float] = pa.Field(nullable=True, description="the same")
-    radius_um: Series[float] = pa.Field(
-        nullable=True, description="radius of the surroundings; empty without a pixel size"
-    )
-    n_within_radius: Series[pd.Int64Dtype] = pa.Field(
-        nullable=True, ge=0, description="other cells whose centre is within the radius"
-    )
-    inside_share: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="share of the surroundings inside the image"
-    )
-    density_per_1000um2: Series[float] = pa.Field(
-        nullable=True, description="cells within the radius per 1000 µm² inside the image"
+    inside_share: Series[float] = nullable("share of the surroundings inside the image", ge=0, le=1)
+    density_per_1000um2: Series[float] = nullable(
+        "cells within the radius per 1000 µm² inside the image"
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "population", "track_id", "neighbour_population"]
 
-
-class Conjugation(PerFov):
+class Conjugation(PerFov, key=("fov", "frame")):
     """Effectors and targets of one frame, and how many of them are in contact with the other.
 
     Only cells that were detected in the frame, and only living ones where `dead_left_out`.
     """
 
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     dead_left_out: Series[bool] = pa.Field(description="dead cells were known and do not count")
     n_effectors: Series[int] = pa.Field(ge=0, description="effectors in the frame, or tile")
     n_targets: Series[int] = pa.Field(ge=0, description="targets in the frame, or tile")
-    effector_target_ratio: Series[float] = pa.Field(
-        nullable=True, description="effectors over targets; empty without a target"
+    effector_target_ratio: Series[float] = nullable(
+        "effectors over targets; empty without a target"
     )
     n_effectors_in_contact: Series[int] = pa.Field(
         ge=0, description="effectors in contact with a target"
@@ -182,35 +150,27 @@ class Conjugation(PerFov):
     n_targets_in_contact: Series[int] = pa.Field(
         ge=0, description="targets in contact with an effector"
     )
-    effector_contact_share: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="of all effectors; empty without one"
+    effector_contact_share: Series[float] = nullable(
+        "of all effectors; empty without one", ge=0, le=1
     )
-    target_contact_share: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="of all targets; empty without one"
-    )
+    target_contact_share: Series[float] = nullable("of all targets; empty without one", ge=0, le=1)
     n_conjugates: Series[int] = pa.Field(ge=0, description="pairs of an effector and a target")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame"]
 
-
-class ConjugationTiles(Conjugation):
+class ConjugationTiles(Conjugation, key=("fov", "frame", "tile_row", "tile_column")):
     """`Conjugation` in equal tiles of the image; a cell is in the tile of its position."""
 
     tile_row: Series[int] = pa.Field(ge=0, description="from the top, from 0")
     tile_column: Series[int] = pa.Field(ge=0, description="from the left, from 0")
     tile_y0_px: Series[float] = pa.Field(description="upper edge of the tile")
     tile_x0_px: Series[float] = pa.Field(description="left edge of the tile")
-    tile_height_um: Series[float] = pa.Field(nullable=True, gt=0, description="height of the tile")
-    tile_width_um: Series[float] = pa.Field(nullable=True, gt=0, description="width of the tile")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "tile_row", "tile_column"]
+    tile_height_um: Series[float] = nullable("height of the tile", gt=0)
+    tile_width_um: Series[float] = nullable("width of the tile", gt=0)
 
 
-class Dwell(Table):
+class Dwell(
+    Table, key=("level", "group", "population_a", "population_b", "time_min", "time_frames")
+):
     """Survival of contacts: share of bouts that last longer than a time, by Kaplan and Meier."""
 
     level: Series[str] = pa.Field(
@@ -219,45 +179,33 @@ class Dwell(Table):
     group: Series[str] = pa.Field(description="name of the condition or field")
     population_a: Series[str]
     population_b: Series[str]
-    time_min: Series[float] = pa.Field(
-        nullable=True, ge=0, description="time since contact began; empty where times are unknown"
+    time_min: Series[float] = nullable(
+        "time since contact began; empty where times are unknown", ge=0
     )
-    time_frames: Series[float] = pa.Field(
-        nullable=True, ge=0, description="the same in frames, only where times are unknown"
-    )
+    time_frames: Series[float] = nullable("the same in frames, only where times are unknown", ge=0)
     n_at_risk: Series[int] = pa.Field(ge=0, description="bouts that last at least this long")
     n_ended: Series[int] = pa.Field(ge=0, description="of them, seen to end at this time")
     n_censored: Series[int] = pa.Field(ge=0, description="of them, lost from view at this time")
     survival: Series[float] = pa.Field(ge=0, le=1, description="share that lasts longer")
-    survival_low: Series[float] = pa.Field(nullable=True, description="lower confidence limit")
-    survival_high: Series[float] = pa.Field(nullable=True, description="upper confidence limit")
+    survival_low: Series[float] = nullable("lower confidence limit")
+    survival_high: Series[float] = nullable("upper confidence limit")
     n_bouts: Series[int] = pa.Field(ge=0, description="bouts that the curve is of")
     n_left_out: Series[int] = pa.Field(ge=0, description="bouts whose start was not seen")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["level", "group", "population_a", "population_b", "time_min", "time_frames"]
 
-
-class CellDensity(PerFov):
+class CellDensity(PerFov, key=("fov", "population", "frame", "label", "of_population")):
     """Kernel density of a population at a cell: one row per cell and population looked at."""
 
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)
     label: Series[int] = pa.Field(ge=1)
     of_population: Series[str] = pa.Field(description="whose density; a cell never counts itself")
-    density_per_px2: Series[float] = pa.Field(
-        nullable=True, ge=0, description="cells per area; empty where no bandwidth can be told"
+    density_per_px2: Series[float] = nullable(
+        "cells per area; empty where no bandwidth can be told", ge=0
     )
-    density_per_mm2: Series[float] = pa.Field(nullable=True, ge=0, description="the same")
-    bandwidth_px: Series[float] = pa.Field(
-        nullable=True, gt=0, description="standard deviation of the kernel"
-    )
-    bandwidth_um: Series[float] = pa.Field(nullable=True, gt=0, description="the same")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "frame", "label", "of_population"]
+    density_per_mm2: Series[float] = nullable("the same", ge=0)
+    bandwidth_px: Series[float] = nullable("standard deviation of the kernel", gt=0)
+    bandwidth_um: Series[float] = nullable("the same", gt=0)
 
 
 TABLES: dict[str, type[Table]] = {

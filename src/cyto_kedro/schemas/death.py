@@ -6,7 +6,7 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import END_REASONS, PerFov, Table
+from cyto_kedro.schemas.base import END_REASONS, PerFov, Table, nullable
 
 EVIDENCE = ("marker", "body")
 VERDICTS = ("kill", "background", "no_contact", "not_a_target")
@@ -15,7 +15,7 @@ BACKGROUND_SOURCES = ("control", "same_fields", "assumed")
 TARGET_FATES = ("killed", "background", "no_contact", "died", "dead_at_first_sight", "alive")
 
 
-class Viability(PerFov):
+class Viability(PerFov, key=("fov", "population", "frame", "label")):
     """Death-marker reading of a cell in a frame; needs no time, works on stills."""
 
     population: Series[str]
@@ -25,12 +25,8 @@ class Viability(PerFov):
     alive_probability: Series[float] = pa.Field(ge=0, le=1)
     dead: Series[bool]
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "frame", "label"]
 
-
-class Fates(PerFov):
+class Fates(PerFov, key=("fov", "population", "track_id")):
     """One row per track: did it die in view (`died`), or is it censored at `last_frame`?"""
 
     population: Series[str]
@@ -39,9 +35,9 @@ class Fates(PerFov):
     last_frame: Series[int] = pa.Field(ge=0)
     dead_at_first_sight: Series[bool]
     died: Series[bool]
-    death_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
-    entry_min: Series[float] = pa.Field(nullable=True)
-    exit_min: Series[float] = pa.Field(nullable=True, description="death, or last frame seen")
+    death_frame: Series[pd.Int64Dtype] = nullable()
+    entry_min: Series[float] = nullable()
+    exit_min: Series[float] = nullable("death, or last frame seen")
     end_reason: Series[str] = pa.Field(isin=END_REASONS)
     start_reason: Series[str] | None = pa.Field(
         isin=START_REASONS, description="when its clock starts: a daughter's at the division"
@@ -50,19 +46,19 @@ class Fates(PerFov):
         description="called dead for as long as a death takes, and alive again for longer: two cells "
         "in one track (an identity switch), or the light of another cell; no death is counted"
     )
+    past_track_id: Series[pd.Int64Dtype] | None = nullable(
+        "of a track dead at first sight: the ended track that it is the rest of, a cell "
+        "lost alive (its death) or a dead one that was lost again"
+    )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
 
-
-class Deaths(PerFov):
+class Deaths(PerFov, key=("fov", "population", "track_id")):
     """Observed transitions from alive to dead; at most one per track."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     frame: Series[int] = pa.Field(ge=0, description="first frame called dead")
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     n_killers: Series[int] = pa.Field(ge=0, description="effectors the death is attributed to")
     # Tables made by hand, or truth, may lack these.
     last_alive_frame: Series[int] | None = pa.Field(
@@ -71,20 +67,19 @@ class Deaths(PerFov):
     evidence: Series[str] | None = pa.Field(
         isin=EVIDENCE, description="marker: its rise was seen; body: track lost, dead cell there"
     )
-    body_track_id: Series[pd.Int64Dtype] | None = pa.Field(
-        nullable=True, description="the dead cell's track, where evidence is body"
+    body_track_id: Series[pd.Int64Dtype] | None = nullable(
+        "the dead cell's track, where evidence is body"
     )
-    p_background: Series[float] | None = pa.Field(
-        nullable=True, ge=0, le=1, description="chance that no effector did it; null: not estimated"
+    p_background: Series[float] | None = nullable(
+        "chance that no effector did it; null: not estimated", ge=0, le=1
     )
     verdict: Series[str] | None = pa.Field(isin=VERDICTS, description="what the death is put to")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
 
-
-class Kills(PerFov):
+class Kills(
+    PerFov,
+    key=("fov", "target_population", "target_track_id", "effector_population", "effector_track_id"),
+):
     """A death attributed to an effector; the shares of one death sum to 1."""
 
     target_population: Series[str]
@@ -92,40 +87,25 @@ class Kills(PerFov):
     effector_population: Series[str]
     effector_track_id: Series[int] = pa.Field(ge=1)
     death_frame: Series[int] = pa.Field(ge=0)
-    death_min: Series[float] = pa.Field(nullable=True)
+    death_min: Series[float] = nullable()
     share: Series[float] = pa.Field(gt=0, le=1)
     contact_frames: Series[int] = pa.Field(ge=1, description="in the window before death")
     first_contact_frame: Series[int] = pa.Field(ge=0)
     last_contact_frame: Series[int] = pa.Field(ge=0)
     # Truth lacks these.
-    p_background: Series[float] | None = pa.Field(
-        nullable=True, ge=0, le=1, description="chance that no effector did it; null: not estimated"
+    p_background: Series[float] | None = nullable(
+        "chance that no effector did it; null: not estimated", ge=0, le=1
     )
-    credit: Series[float] | None = pa.Field(
-        nullable=True,
-        ge=0,
-        le=1,
-        description="expected part in the death, (1 - p_background) times the posterior share",
+    credit: Series[float] | None = nullable(
+        "expected part in the death, (1 - p_background) times the posterior share", ge=0, le=1
     )
-    delay_min: Series[float] | None = pa.Field(
-        nullable=True, description="from the first contact to the death"
-    )
-    since_last_contact_min: Series[float] | None = pa.Field(
-        nullable=True, description="from the last contact to the death; 0: still in contact"
+    delay_min: Series[float] | None = nullable("from the first contact to the death")
+    since_last_contact_min: Series[float] | None = nullable(
+        "from the last contact to the death; 0: still in contact"
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return [
-            "fov",
-            "target_population",
-            "target_track_id",
-            "effector_population",
-            "effector_track_id",
-        ]
 
-
-class AttackModels(Table):
+class AttackModels(Table, key=("target_population", "condition")):
     """What was learnt of killing: per target population, of all fields and of each condition.
 
     The law is in `cyto_kedro.algorithms.contacts.attack_model`. Frames are of the median interval.
@@ -136,15 +116,15 @@ class AttackModels(Table):
     lethal_frames: Series[float] = pa.Field(
         gt=0, description="mean contact time until the fatal hit"
     )
-    lethal_min: Series[float] = pa.Field(nullable=True, gt=0, description="the same in minutes")
+    lethal_min: Series[float] = nullable("the same in minutes", gt=0)
     hits: Series[float] = pa.Field(gt=0, description="1: any minute may kill; more: damage adds up")
     delay_frames: Series[float] = pa.Field(
         gt=0, description="mean time from the fatal hit to death"
     )
-    delay_min: Series[float] = pa.Field(nullable=True, gt=0, description="the same in minutes")
+    delay_min: Series[float] = nullable("the same in minutes", gt=0)
     delay_cv: Series[float] = pa.Field(gt=0, description="sd over mean of that time")
     background_per_frame: Series[float] = pa.Field(ge=0, description="deaths per target and frame")
-    background_per_h: Series[float] = pa.Field(nullable=True, ge=0, description="the same per hour")
+    background_per_h: Series[float] = nullable("the same per hour", ge=0)
     background_source: Series[str] = pa.Field(
         isin=BACKGROUND_SOURCES,
         description="control (effector-free control fields), same_fields (all time at risk), assumed",
@@ -161,56 +141,41 @@ class AttackModels(Table):
     control_deaths: Series[int] = pa.Field(ge=0, description="in effector-free control fields")
     control_frames: Series[float] = pa.Field(ge=0, description="frames at risk there")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["target_population", "condition"]
 
-
-class EffectorTallies(PerFov):
+class EffectorTallies(PerFov, key=("fov", "population", "track_id")):
     """One row per effector: what it touched and killed."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     first_frame: Series[int] = pa.Field(ge=0)
     last_frame: Series[int] = pa.Field(ge=0, description="alive; its death ends its row")
-    observed_min: Series[float] = pa.Field(nullable=True, description="time seen alive")
+    observed_min: Series[float] = nullable("time seen alive")
     died: Series[bool]
     n_targets: Series[int] = pa.Field(ge=0, description="different targets touched")
     n_bouts: Series[int] = pa.Field(ge=0, description="bouts with targets")
     contact_frames: Series[int] = pa.Field(ge=0, description="summed over targets")
-    contact_min: Series[float] = pa.Field(
-        nullable=True,
-        description="summed over targets: two touched at once count twice, so it may be above "
-        "observed_min",
+    contact_min: Series[float] = nullable(
+        "summed over targets: two touched at once count twice, so it may be above observed_min"
     )
-    touching_min: Series[float] | None = pa.Field(
-        nullable=True, description="time in contact with any target, each minute once"
+    touching_min: Series[float] | None = nullable(
+        "time in contact with any target, each minute once"
     )
     kills: Series[float] = pa.Field(ge=0, description="sum of its shares")
-    expected_kills: Series[float] = pa.Field(nullable=True, ge=0, description="sum of its credits")
+    expected_kills: Series[float] = nullable("sum of its credits", ge=0)
     n_victims: Series[int] = pa.Field(
         ge=0, description="deaths of which its share is at least half"
     )
     serial_killer: Series[bool] = pa.Field(description="two victims or more")
-    bouts_per_kill: Series[float] = pa.Field(nullable=True, description="n_bouts over kills")
-    first_contact_to_death_min: Series[float] = pa.Field(
-        nullable=True, description="mean over its victims"
+    bouts_per_kill: Series[float] = nullable("n_bouts over kills")
+    first_contact_to_death_min: Series[float] = nullable("mean over its victims")
+    search_min: Series[float] = nullable(
+        "mean time from its last contact with a victim to its first with the next"
     )
-    search_min: Series[float] = pa.Field(
-        nullable=True,
-        description="mean time from its last contact with a victim to its first with the next",
-    )
-    kills_per_h: Series[float] = pa.Field(nullable=True, description="kills over observed time")
-    kills_per_contact_h: Series[float] = pa.Field(
-        nullable=True, description="killing capacity: kills over contact time"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
+    kills_per_h: Series[float] = nullable("kills over observed time")
+    kills_per_contact_h: Series[float] = nullable("killing capacity: kills over contact time")
 
 
-class TargetTallies(PerFov):
+class TargetTallies(PerFov, key=("fov", "population", "track_id")):
     """One row per target: what happened to it."""
 
     population: Series[str]
@@ -220,51 +185,33 @@ class TargetTallies(PerFov):
         description="the verdict on its death (died: none given), dead_at_first_sight, or alive",
     )
     end_reason: Series[str] = pa.Field(isin=END_REASONS)
-    death_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
-    observed_min: Series[float] = pa.Field(nullable=True, description="alive")
+    death_frame: Series[pd.Int64Dtype] = nullable()
+    observed_min: Series[float] = nullable("alive")
     n_effectors: Series[int] = pa.Field(ge=0, description="different effectors that touched it")
     n_hits: Series[int] = pa.Field(
         ge=0, description="bouts begun before its death, or till the end"
     )
     contact_frames: Series[int] = pa.Field(ge=0, description="before its death, over effectors")
-    contact_min: Series[float] = pa.Field(nullable=True, description="before its death")
-    first_contact_frame: Series[pd.Int64Dtype] = pa.Field(nullable=True)
-    first_contact_min: Series[float] = pa.Field(nullable=True, description="time of that frame")
-    first_contact_to_death_min: Series[float] = pa.Field(nullable=True, description="if it died")
-    last_contact_to_death_min: Series[float] = pa.Field(
-        nullable=True, description="if it died; 0: still in contact"
-    )
+    contact_min: Series[float] = nullable("before its death")
+    first_contact_frame: Series[pd.Int64Dtype] = nullable()
+    first_contact_min: Series[float] = nullable("time of that frame")
+    first_contact_to_death_min: Series[float] = nullable("if it died")
+    last_contact_to_death_min: Series[float] = nullable("if it died; 0: still in contact")
     n_killers: Series[int] = pa.Field(ge=0, description="effectors its death is attributed to")
-    p_background: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="chance that no effector did it"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
+    p_background: Series[float] = nullable("chance that no effector did it", ge=0, le=1)
 
 
-class DeathIndexes(PerFov):
+class DeathIndexes(PerFov, key=("fov", "population", "frame")):
     """Share of dead cells among all cells of a population, per frame; every frame has a row."""
 
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     n_live: Series[int] = pa.Field(ge=0, description="cells called alive in the frame")
     n_dead: Series[int] = pa.Field(ge=0, description="cells called dead in the frame")
-    death_index: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="dead / (live + dead); empty without cells"
-    )
-    death_index_low: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="lower end of Wilson's interval"
-    )
-    death_index_high: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="upper end of Wilson's interval"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "frame"]
+    death_index: Series[float] = nullable("dead / (live + dead); empty without cells", ge=0, le=1)
+    death_index_low: Series[float] = nullable("lower end of Wilson's interval", ge=0, le=1)
+    death_index_high: Series[float] = nullable("upper end of Wilson's interval", ge=0, le=1)
 
 
 TABLES: dict[str, type[Table]] = {

@@ -5,320 +5,225 @@ from __future__ import annotations
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table
+from cyto_kedro.schemas.base import PerFov, Table, nullable
 
 
-class Steps(PerFov):
+class Steps(PerFov, key=("fov", "population", "track_id", "frame")):
     """Kinematics of one track point. `from_previous` looks back, `to_next` ahead."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
-    dt_frames_from_previous: Series[float] = pa.Field(nullable=True)
-    dt_from_previous_min: Series[float] = pa.Field(nullable=True)
-    displacement_from_previous_px: Series[float] = pa.Field(nullable=True)
-    displacement_from_previous_um: Series[float] = pa.Field(nullable=True)
-    displacement_to_next_px: Series[float] = pa.Field(nullable=True)
-    velocity_x_px_per_frame: Series[float] = pa.Field(nullable=True)
-    velocity_y_px_per_frame: Series[float] = pa.Field(nullable=True)
-    velocity_x_um_per_min: Series[float] = pa.Field(nullable=True)
-    velocity_y_um_per_min: Series[float] = pa.Field(nullable=True)
-    speed_px_per_frame: Series[float] = pa.Field(nullable=True)
-    speed_um_per_min: Series[float] = pa.Field(nullable=True)
-    turning_angle_rad: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
+    dt_frames_from_previous: Series[float] = nullable()
+    dt_from_previous_min: Series[float] = nullable()
+    displacement_from_previous_px: Series[float] = nullable()
+    displacement_from_previous_um: Series[float] = nullable()
+    displacement_to_next_px: Series[float] = nullable()
+    velocity_x_px_per_frame: Series[float] = nullable()
+    velocity_y_px_per_frame: Series[float] = nullable()
+    velocity_x_um_per_min: Series[float] = nullable()
+    velocity_y_um_per_min: Series[float] = nullable()
+    speed_px_per_frame: Series[float] = nullable()
+    speed_um_per_min: Series[float] = nullable()
+    turning_angle_rad: Series[float] = nullable()
     net_displacement_px: Series[float] = pa.Field(description="from the track's first point")
-    net_displacement_um: Series[float] = pa.Field(nullable=True)
+    net_displacement_um: Series[float] = nullable()
     # Tables made by hand, or by another tool, may lack these.
-    displacement_to_next_um: Series[float] | None = pa.Field(nullable=True, description="the same")
-    central_speed_px_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="from the previous to the next point (Imaris' Speed)"
+    displacement_to_next_um: Series[float] | None = nullable("the same")
+    central_speed_px_per_frame: Series[float] | None = nullable(
+        "from the previous to the next point (Imaris' Speed)"
     )
-    central_speed_um_per_min: Series[float] | None = pa.Field(nullable=True, description="the same")
-    path_length_px: Series[float] | None = pa.Field(
-        nullable=True, description="of the track up to here; empty where interpolated"
+    central_speed_um_per_min: Series[float] | None = nullable("the same")
+    path_length_px: Series[float] | None = nullable(
+        "of the track up to here; empty where interpolated"
     )
-    path_length_um: Series[float] | None = pa.Field(nullable=True, description="the same")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id", "frame"]
+    path_length_um: Series[float] | None = nullable("the same")
 
 
-class Motility(PerFov):
+class Motility(PerFov, key=("fov", "population", "track_id")):
     """Kinematics of a whole track."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     n_points: Series[int] = pa.Field(ge=1)
     duration_frames: Series[int] = pa.Field(ge=0)
-    duration_min: Series[float] = pa.Field(nullable=True)
+    duration_min: Series[float] = nullable()
     path_length_px: Series[float]
-    path_length_um: Series[float] = pa.Field(nullable=True)
+    path_length_um: Series[float] = nullable()
     net_displacement_px: Series[float]
-    net_displacement_um: Series[float] = pa.Field(nullable=True)
-    straightness: Series[float] = pa.Field(nullable=True, description="net / path, 0 to 1")
-    mean_speed_px_per_frame: Series[float] = pa.Field(nullable=True)
-    mean_speed_um_per_min: Series[float] = pa.Field(nullable=True)
-    arrest_coefficient: Series[float] = pa.Field(
-        nullable=True, description="share of time arrested"
-    )
+    net_displacement_um: Series[float] = nullable()
+    straightness: Series[float] = nullable("net / path, 0 to 1")
+    mean_speed_px_per_frame: Series[float] = nullable()
+    mean_speed_um_per_min: Series[float] = nullable()
+    arrest_coefficient: Series[float] = nullable("share of time arrested")
     # Tables made by hand, or by another tool, may lack these.
-    max_displacement_px: Series[float] | None = pa.Field(
-        nullable=True, description="largest distance from the first point"
+    max_displacement_px: Series[float] | None = nullable("largest distance from the first point")
+    max_displacement_um: Series[float] | None = nullable("the same")
+    displacement_ratio: Series[float] | None = nullable("net over largest displacement, 0 to 1")
+    outreach_ratio: Series[float] | None = nullable("largest displacement over path, 0 to 1")
+    asphericity: Series[float] | None = nullable(
+        "of the cloud of positions: 0 round, 1 a line; empty below three points"
     )
-    max_displacement_um: Series[float] | None = pa.Field(nullable=True, description="the same")
-    displacement_ratio: Series[float] | None = pa.Field(
-        nullable=True, description="net over largest displacement, 0 to 1"
+    radius_of_gyration_px: Series[float] | None = nullable(
+        "root mean square distance from the mean position"
     )
-    outreach_ratio: Series[float] | None = pa.Field(
-        nullable=True, description="largest displacement over path, 0 to 1"
+    radius_of_gyration_um: Series[float] | None = nullable("the same")
+    mean_step_speed_px_per_frame: Series[float] | None = nullable(
+        "mean of the steps' speeds, each counted once"
     )
-    asphericity: Series[float] | None = pa.Field(
-        nullable=True,
-        description="of the cloud of positions: 0 round, 1 a line; empty below three points",
+    median_speed_px_per_frame: Series[float] | None = nullable("of the steps' speeds")
+    sd_speed_px_per_frame: Series[float] | None = nullable("of the steps' speeds, n - 1")
+    min_speed_px_per_frame: Series[float] | None = nullable("of the steps' speeds")
+    max_speed_px_per_frame: Series[float] | None = nullable("of the steps' speeds")
+    mean_step_speed_um_per_min: Series[float] | None = nullable("the same")
+    median_speed_um_per_min: Series[float] | None = nullable("the same")
+    sd_speed_um_per_min: Series[float] | None = nullable("the same")
+    min_speed_um_per_min: Series[float] | None = nullable("the same")
+    max_speed_um_per_min: Series[float] | None = nullable("the same")
+    mean_turning_angle_rad: Series[float] | None = nullable(
+        "0 straight on, pi / 2 without memory of direction"
     )
-    radius_of_gyration_px: Series[float] | None = pa.Field(
-        nullable=True, description="root mean square distance from the mean position"
+    mean_directional_change_rad_per_frame: Series[float] | None = nullable(
+        "mean of turning angle over the time of the step out"
     )
-    radius_of_gyration_um: Series[float] | None = pa.Field(nullable=True, description="the same")
-    mean_step_speed_px_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="mean of the steps' speeds, each counted once"
-    )
-    median_speed_px_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="of the steps' speeds"
-    )
-    sd_speed_px_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="of the steps' speeds, n - 1"
-    )
-    min_speed_px_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="of the steps' speeds"
-    )
-    max_speed_px_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="of the steps' speeds"
-    )
-    mean_step_speed_um_per_min: Series[float] | None = pa.Field(
-        nullable=True, description="the same"
-    )
-    median_speed_um_per_min: Series[float] | None = pa.Field(nullable=True, description="the same")
-    sd_speed_um_per_min: Series[float] | None = pa.Field(nullable=True, description="the same")
-    min_speed_um_per_min: Series[float] | None = pa.Field(nullable=True, description="the same")
-    max_speed_um_per_min: Series[float] | None = pa.Field(nullable=True, description="the same")
-    mean_turning_angle_rad: Series[float] | None = pa.Field(
-        nullable=True, description="0 straight on, pi / 2 without memory of direction"
-    )
-    mean_directional_change_rad_per_frame: Series[float] | None = pa.Field(
-        nullable=True, description="mean of turning angle over the time of the step out"
-    )
-    mean_directional_change_rad_per_min: Series[float] | None = pa.Field(
-        nullable=True, description="the same"
-    )
-    directional_persistence: Series[float] | None = pa.Field(
-        nullable=True, description="mean cosine of the turning angles, -1 to 1"
+    mean_directional_change_rad_per_min: Series[float] | None = nullable("the same")
+    directional_persistence: Series[float] | None = nullable(
+        "mean cosine of the turning angles, -1 to 1"
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
 
-
-class Drift(PerFov):
+class Drift(PerFov, key=("fov", "frame")):
     """Common motion of a field's cells, a row per frame; see `CommonDrift`."""
 
     frame: Series[int] = pa.Field(ge=0, description="number of the frame, from 0")
     n_cells: Series[int] = pa.Field(ge=0, description="cells measured here and in the frame before")
     drift_x_px: Series[float] = pa.Field(description="from the frame before to this one")
-    drift_error_x_px: Series[float] = pa.Field(
-        nullable=True, description="standard error of the mean; empty below two cells"
-    )
+    drift_error_x_px: Series[float] = nullable("standard error of the mean; empty below two cells")
     total_drift_x_px: Series[float] = pa.Field(description="from the first frame to this one")
     drift_y_px: Series[float] = pa.Field(description="from the frame before to this one")
-    drift_error_y_px: Series[float] = pa.Field(
-        nullable=True, description="standard error of the mean; empty below two cells"
-    )
+    drift_error_y_px: Series[float] = nullable("standard error of the mean; empty below two cells")
     total_drift_y_px: Series[float] = pa.Field(description="from the first frame to this one")
-    drift_x_um: Series[float] = pa.Field(nullable=True, description="the same")
-    drift_error_x_um: Series[float] = pa.Field(nullable=True, description="the same")
-    total_drift_x_um: Series[float] = pa.Field(nullable=True, description="the same")
-    drift_y_um: Series[float] = pa.Field(nullable=True, description="the same")
-    drift_error_y_um: Series[float] = pa.Field(nullable=True, description="the same")
-    total_drift_y_um: Series[float] = pa.Field(nullable=True, description="the same")
+    drift_x_um: Series[float] = nullable("the same")
+    drift_error_x_um: Series[float] = nullable("the same")
+    total_drift_x_um: Series[float] = nullable("the same")
+    drift_y_um: Series[float] = nullable("the same")
+    drift_error_y_um: Series[float] = nullable("the same")
+    total_drift_y_um: Series[float] = nullable("the same")
     reference: Series[str] = pa.Field(description="population whose cells were averaged, or all")
     subtracted: Series[bool] = pa.Field(
         description="whether motion measures are of positions less the total drift"
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame"]
 
-
-class Msd(PerFov):
+class Msd(PerFov, key=("fov", "population", "lag")):
     """Mean squared displacement of a population's cells over a lag."""
 
     population: Series[str]
     lag: Series[int] = pa.Field(ge=1, description="in median frame intervals")
     lag_frames: Series[float] = pa.Field(description="mean frames between the points of a pair")
-    lag_min: Series[float] = pa.Field(nullable=True, description="mean time between them")
+    lag_min: Series[float] = nullable("mean time between them")
     n_tracks: Series[int] = pa.Field(ge=0, description="tracks with a pair at this lag")
     n_pairs: Series[int] = pa.Field(ge=1, description="pairs of points")
     n_independent: Series[float] = pa.Field(
         ge=0, description="displacements that do not overlap, about"
     )
-    msd_px2: Series[float] = pa.Field(nullable=True, description="mean squared displacement")
-    msd_low_px2: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    msd_high_px2: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    msd_um2: Series[float] = pa.Field(nullable=True, description="the same")
-    msd_low_um2: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    msd_high_um2: Series[float] = pa.Field(nullable=True, description="95 % interval")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "lag"]
+    msd_px2: Series[float] = nullable("mean squared displacement")
+    msd_low_px2: Series[float] = nullable("95 % interval")
+    msd_high_px2: Series[float] = nullable("95 % interval")
+    msd_um2: Series[float] = nullable("the same")
+    msd_low_um2: Series[float] = nullable("95 % interval")
+    msd_high_um2: Series[float] = nullable("95 % interval")
 
 
-class TrackFits(PerFov):
+class TrackFits(PerFov, key=("fov", "population", "track_id")):
     """Exponent and diffusion coefficient of each track; intervals hold for Brownian motion."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     n_points: Series[int] = pa.Field(ge=1, description="frames in which the cell was seen")
     n_lags: Series[int] = pa.Field(ge=0, description="lags used; fewer than three give no fit")
-    exponent: Series[float] = pa.Field(nullable=True, description="slope of log MSD over log lag")
-    exponent_low: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    exponent_high: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    diffusion_px2_per_frame: Series[float] = pa.Field(
-        nullable=True, description="mean of MSD / (2 d t)"
-    )
-    diffusion_low_px2_per_frame: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    diffusion_high_px2_per_frame: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    diffusion_um2_per_min: Series[float] = pa.Field(nullable=True, description="the same")
-    diffusion_low_um2_per_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    diffusion_high_um2_per_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id"]
+    exponent: Series[float] = nullable("slope of log MSD over log lag")
+    exponent_low: Series[float] = nullable("95 % interval")
+    exponent_high: Series[float] = nullable("95 % interval")
+    diffusion_px2_per_frame: Series[float] = nullable("mean of MSD / (2 d t)")
+    diffusion_low_px2_per_frame: Series[float] = nullable("95 % interval")
+    diffusion_high_px2_per_frame: Series[float] = nullable("95 % interval")
+    diffusion_um2_per_min: Series[float] = nullable("the same")
+    diffusion_low_um2_per_min: Series[float] = nullable("95 % interval")
+    diffusion_high_um2_per_min: Series[float] = nullable("95 % interval")
 
 
-class MotionFits(PerFov):
+class MotionFits(PerFov, key=("fov", "population")):
     """What is fitted to the curves of a population: power law, Fürth's formula, exponential."""
 
     population: Series[str]
     n_tracks: Series[int] = pa.Field(ge=0, description="tracks of two points or more")
     n_lags: Series[int] = pa.Field(ge=0, description="lags used")
-    exponent: Series[float] = pa.Field(
-        nullable=True, description="slope of log MSD over log lag: 1 a random walk, 2 straight"
+    exponent: Series[float] = nullable("slope of log MSD over log lag: 1 a random walk, 2 straight")
+    exponent_low: Series[float] = nullable("95 % interval")
+    exponent_high: Series[float] = nullable("95 % interval")
+    diffusion_px2_per_frame: Series[float] = nullable("mean of MSD / (2 d t) over the lags used")
+    diffusion_low_px2_per_frame: Series[float] = nullable("95 % interval")
+    diffusion_high_px2_per_frame: Series[float] = nullable("95 % interval")
+    msd_at_1_frame_px2: Series[float] = nullable("power law at a lag of 1")
+    furth_speed_px_per_frame: Series[float] = nullable("root mean square speed, by Fürth's formula")
+    furth_speed_low_px_per_frame: Series[float] = nullable("95 % interval")
+    furth_speed_high_px_per_frame: Series[float] = nullable("95 % interval")
+    persistence_frames: Series[float] = nullable("persistence time, by Fürth's formula")
+    persistence_low_frames: Series[float] = nullable("95 % interval")
+    persistence_high_frames: Series[float] = nullable("95 % interval")
+    position_error_px: Series[float] = nullable(
+        "error of a position along one axis, by Fürth's formula"
     )
-    exponent_low: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    exponent_high: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    diffusion_px2_per_frame: Series[float] = pa.Field(
-        nullable=True, description="mean of MSD / (2 d t) over the lags used"
+    autocorrelation_persistence_frames: Series[float] | None = nullable(
+        "persistence time, from velocity autocorrelation"
     )
-    diffusion_low_px2_per_frame: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    diffusion_high_px2_per_frame: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    msd_at_1_frame_px2: Series[float] = pa.Field(
-        nullable=True, description="power law at a lag of 1"
-    )
-    furth_speed_px_per_frame: Series[float] = pa.Field(
-        nullable=True, description="root mean square speed, by Fürth's formula"
-    )
-    furth_speed_low_px_per_frame: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    furth_speed_high_px_per_frame: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    persistence_frames: Series[float] = pa.Field(
-        nullable=True, description="persistence time, by Fürth's formula"
-    )
-    persistence_low_frames: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    persistence_high_frames: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    position_error_px: Series[float] = pa.Field(
-        nullable=True, description="error of a position along one axis, by Fürth's formula"
-    )
-    autocorrelation_persistence_frames: Series[float] | None = pa.Field(
-        nullable=True, description="persistence time, from velocity autocorrelation"
-    )
-    autocorrelation_persistence_low_frames: Series[float] | None = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    autocorrelation_persistence_high_frames: Series[float] | None = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    diffusion_um2_per_min: Series[float] = pa.Field(nullable=True, description="the same")
-    diffusion_low_um2_per_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    diffusion_high_um2_per_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    msd_at_1_min_um2: Series[float] = pa.Field(nullable=True, description="power law at a lag of 1")
-    furth_speed_um_per_min: Series[float] = pa.Field(nullable=True, description="the same")
-    furth_speed_low_um_per_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    furth_speed_high_um_per_min: Series[float] = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    persistence_min: Series[float] = pa.Field(nullable=True, description="the same")
-    persistence_low_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    persistence_high_min: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    position_error_um: Series[float] = pa.Field(nullable=True, description="the same")
-    autocorrelation_persistence_min: Series[float] | None = pa.Field(
-        nullable=True, description="the same"
-    )
-    autocorrelation_persistence_low_min: Series[float] | None = pa.Field(
-        nullable=True, description="95 % interval"
-    )
-    autocorrelation_persistence_high_min: Series[float] | None = pa.Field(
-        nullable=True, description="95 % interval"
-    )
+    autocorrelation_persistence_low_frames: Series[float] | None = nullable("95 % interval")
+    autocorrelation_persistence_high_frames: Series[float] | None = nullable("95 % interval")
+    diffusion_um2_per_min: Series[float] = nullable("the same")
+    diffusion_low_um2_per_min: Series[float] = nullable("95 % interval")
+    diffusion_high_um2_per_min: Series[float] = nullable("95 % interval")
+    msd_at_1_min_um2: Series[float] = nullable("power law at a lag of 1")
+    furth_speed_um_per_min: Series[float] = nullable("the same")
+    furth_speed_low_um_per_min: Series[float] = nullable("95 % interval")
+    furth_speed_high_um_per_min: Series[float] = nullable("95 % interval")
+    persistence_min: Series[float] = nullable("the same")
+    persistence_low_min: Series[float] = nullable("95 % interval")
+    persistence_high_min: Series[float] = nullable("95 % interval")
+    position_error_um: Series[float] = nullable("the same")
+    autocorrelation_persistence_min: Series[float] | None = nullable("the same")
+    autocorrelation_persistence_low_min: Series[float] | None = nullable("95 % interval")
+    autocorrelation_persistence_high_min: Series[float] | None = nullable("95 % interval")
     note: Series[str] = pa.Field(description="why values are empty")
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population"]
 
-
-class VelocityAutocorrelation(PerFov):
+class VelocityAutocorrelation(PerFov, key=("fov", "population", "lag")):
     """Mean product of a cell's velocities a lag apart."""
 
     population: Series[str]
     lag: Series[int] = pa.Field(ge=0, description="in median frame intervals")
-    lag_min: Series[float] = pa.Field(nullable=True, description="the same, in minutes")
+    lag_min: Series[float] = nullable("the same, in minutes")
     n_tracks: Series[int] = pa.Field(ge=0, description="tracks with a pair of steps at this lag")
     n_pairs: Series[int] = pa.Field(ge=1, description="pairs of steps")
     autocorrelation_px2_per_frame2: Series[float] = pa.Field(
         description="mean product of velocities"
     )
-    autocorrelation_um2_per_min2: Series[float] = pa.Field(nullable=True, description="the same")
-    normalised: Series[float] = pa.Field(nullable=True, description="over its value at lag 0")
-    normalised_low: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    normalised_high: Series[float] = pa.Field(nullable=True, description="95 % interval")
-    mean_cosine: Series[float] = pa.Field(
-        nullable=True, description="of the angle between the steps"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "lag"]
+    autocorrelation_um2_per_min2: Series[float] = nullable("the same")
+    normalised: Series[float] = nullable("over its value at lag 0")
+    normalised_low: Series[float] = nullable("95 % interval")
+    normalised_high: Series[float] = nullable("95 % interval")
+    mean_cosine: Series[float] = nullable("of the angle between the steps")
 
 
-class SmoothedSteps(PerFov):
+class SmoothedSteps(PerFov, key=("fov", "population", "track_id", "frame")):
     """Smoothed columns of tracks: ``<column>_smoothed``, its gradients and what was interpolated."""
 
     population: Series[str]
     track_id: Series[int] = pa.Field(ge=1)
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     interpolated: Series[bool] = pa.Field(description="the cell was not seen here")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id", "frame"]
 
 
 TABLES: dict[str, type[Table]] = {

@@ -6,40 +6,32 @@ import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table
+from cyto_kedro.schemas.base import PerFov, Table, nullable
 
 
-class NetworkMeasures(PerFov):
+class NetworkMeasures(PerFov, key=("fov", "frame", "network")):
     """Measures of one cell graph; `network` says which (delaunay, radius, nearest, contact)."""
 
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     network: Series[str] = pa.Field(description="delaunay, radius, nearest or contact")
     n_nodes: Series[int] = pa.Field(ge=0)
     n_edges: Series[int] = pa.Field(ge=0)
     n_components: Series[int] = pa.Field(ge=0)
     largest_component: Series[int] = pa.Field(ge=0)
-    mean_degree: Series[float] = pa.Field(nullable=True)
-    mean_clustering: Series[float] = pa.Field(nullable=True)
-    mean_edge_px: Series[float] = pa.Field(nullable=True)
-    mean_edge_um: Series[float] = pa.Field(nullable=True, description="the same")
-    connecting_radius_px: Series[float] = pa.Field(
-        nullable=True, description="smallest radius that connects all cells"
+    mean_degree: Series[float] = nullable()
+    mean_clustering: Series[float] = nullable()
+    mean_edge_px: Series[float] = nullable()
+    mean_edge_um: Series[float] = nullable("the same")
+    connecting_radius_px: Series[float] = nullable("smallest radius that connects all cells")
+    connecting_radius_um: Series[float] = nullable("the same")
+    population_assortativity: Series[float] = nullable(
+        "homophily: 1 like joins like, 0 as at random, below 0 unlike"
     )
-    connecting_radius_um: Series[float] = pa.Field(nullable=True, description="the same")
-    population_assortativity: Series[float] = pa.Field(
-        nullable=True, description="homophily: 1 like joins like, 0 as at random, below 0 unlike"
-    )
-    dead_assortativity: Series[float] = pa.Field(
-        nullable=True, description="the same of dead and living cells"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "network"]
+    dead_assortativity: Series[float] = nullable("the same of dead and living cells")
 
 
-class NetworkNodes(PerFov):
+class NetworkNodes(PerFov, key=("fov", "frame", "network", "population", "track_id")):
     """One cell in the graph of one frame; adds ``degree_<population>`` for every population."""
 
     frame: Series[int] = pa.Field(ge=0)
@@ -52,19 +44,11 @@ class NetworkNodes(PerFov):
     )
     component: Series[int] = pa.Field(ge=1, description="number of its group in this frame")
     component_size: Series[int] = pa.Field(ge=1, description="cells in that group")
-    closeness: Series[float] = pa.Field(
-        nullable=True, description="nearness to all others, in steps; where asked for"
-    )
-    betweenness: Series[float] = pa.Field(
-        nullable=True, description="share of shortest paths through it; where asked for"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "network", "population", "track_id"]
+    closeness: Series[float] = nullable("nearness to all others, in steps; where asked for")
+    betweenness: Series[float] = nullable("share of shortest paths through it; where asked for")
 
 
-class Clusters(PerFov):
+class Clusters(PerFov, key=("fov", "network", "cluster_id", "frame")):
     """A group of cells that hang together, in one frame; `cluster_id` follows it through time.
 
     `begin` is filled in the first frame of a cluster, `end` in its last.
@@ -73,7 +57,7 @@ class Clusters(PerFov):
     network: Series[str] = pa.Field(description="delaunay, radius, nearest or contact")
     cluster_id: Series[int] = pa.Field(ge=1, description="number of the cluster in its field")
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     component: Series[int] = pa.Field(ge=1, description="its number in this frame, see nodes")
     n_cells: Series[int] = pa.Field(ge=1, description="cells in it")
     x_px: Series[float] = pa.Field(description="mean of its cells")
@@ -81,27 +65,17 @@ class Clusters(PerFov):
     gyration_px: Series[float] = pa.Field(
         ge=0, description="root of the mean squared distance of its cells from their mean"
     )
-    gyration_um: Series[float] = pa.Field(nullable=True, description="the same")
-    n_stayed: Series[pd.Int64Dtype] = pa.Field(
-        nullable=True, description="of its cells when last seen, those still in it"
-    )
+    gyration_um: Series[float] = nullable("the same")
+    n_stayed: Series[pd.Int64Dtype] = nullable("of its cells when last seen, those still in it")
     n_merged: Series[int] = pa.Field(ge=0, description="other clusters that became part of it here")
     begin: Series[str] = pa.Field(
         nullable=True, isin=("film_start", "birth", "split"), description="how it came about"
     )
-    split_from: Series[pd.Int64Dtype] = pa.Field(
-        nullable=True, description="cluster that most of its cells come from"
-    )
+    split_from: Series[pd.Int64Dtype] = nullable("cluster that most of its cells come from")
     end: Series[str] = pa.Field(
         nullable=True, isin=("film_end", "death", "merge"), description="what became of it"
     )
-    merged_into: Series[pd.Int64Dtype] = pa.Field(
-        nullable=True, description="cluster that most of its cells go to"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "network", "cluster_id", "frame"]
+    merged_into: Series[pd.Int64Dtype] = nullable("cluster that most of its cells go to")
 
 
 class _Pairs(PerFov):
@@ -109,75 +83,57 @@ class _Pairs(PerFov):
     population_b: Series[str] = pa.Field(description="cells looked for; at risk of it")
 
 
-class SpatialStatistics(_Pairs):
+class SpatialStatistics(_Pairs, key=("fov", "frame", "population_a", "population_b", "radius_px")):
     """Ripley's K and the nearest-neighbour distribution G, from cells a to cells b in one frame.
 
     `_low` and `_high` bound the middle 95 % of what shuffled population labels give.
     """
 
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     radius_px: Series[float] = pa.Field(gt=0, description="r")
-    radius_um: Series[float] = pa.Field(nullable=True, description="the same")
+    radius_um: Series[float] = nullable("the same")
     n_a: Series[int] = pa.Field(ge=0, description="cells a in the frame")
     n_b: Series[int] = pa.Field(ge=0, description="cells b in the frame")
     correction: Series[str] = pa.Field(description="of K, for what lies outside of the field")
-    k_px2: Series[float] = pa.Field(
-        nullable=True, description="Ripley's K: cells b within the radius, over their density"
+    k_px2: Series[float] = nullable("Ripley's K: cells b within the radius, over their density")
+    k_um2: Series[float] = nullable("the same")
+    l_px: Series[float] = nullable("root of K / pi: the radius where positions are random")
+    l_um: Series[float] = nullable("the same")
+    l_low_px: Series[float] = nullable("of L, labels shuffled")
+    l_high_px: Series[float] = nullable("of L, labels shuffled")
+    p_value: Series[float] = nullable(
+        "of this radius alone, two-sided, labels shuffled", ge=0, le=1
     )
-    k_um2: Series[float] = pa.Field(nullable=True, description="the same")
-    l_px: Series[float] = pa.Field(
-        nullable=True, description="root of K / pi: the radius where positions are random"
+    p_all_radii: Series[float] = nullable(
+        "one test over all radii of this frame and pair", ge=0, le=1
     )
-    l_um: Series[float] = pa.Field(nullable=True, description="the same")
-    l_low_px: Series[float] = pa.Field(nullable=True, description="of L, labels shuffled")
-    l_high_px: Series[float] = pa.Field(nullable=True, description="of L, labels shuffled")
-    p_value: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="of this radius alone, two-sided, labels shuffled"
-    )
-    p_all_radii: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="one test over all radii of this frame and pair"
-    )
-    g: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="share of a with a nearest b within the radius"
-    )
-    g_random: Series[float] = pa.Field(
-        nullable=True, description="the same where b lies at random: 1 - exp(-density pi r²)"
-    )
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "population_a", "population_b", "radius_px"]
+    g: Series[float] = nullable("share of a with a nearest b within the radius", ge=0, le=1)
+    g_random: Series[float] = nullable("the same where b lies at random: 1 - exp(-density pi r²)")
 
 
-class NearestNeighbours(_Pairs):
+class NearestNeighbours(_Pairs, key=("fov", "frame", "population_a", "population_b")):
     """Distance of cells a to the nearest cell b in one frame, beside what chance gives."""
 
     frame: Series[int] = pa.Field(ge=0)
-    time_min: Series[float] = pa.Field(nullable=True)
+    time_min: Series[float] = nullable()
     n_a: Series[int] = pa.Field(ge=0, description="cells a in the frame")
     n_b: Series[int] = pa.Field(ge=0, description="cells b in the frame")
-    mean_nearest_px: Series[float] = pa.Field(nullable=True, description="mean distance")
-    mean_nearest_um: Series[float] = pa.Field(nullable=True, description="the same")
-    clark_evans: Series[float] = pa.Field(
-        nullable=True, description="over that of random positions: < 1 clustered, > 1 regular"
+    mean_nearest_px: Series[float] = nullable("mean distance")
+    mean_nearest_um: Series[float] = nullable("the same")
+    clark_evans: Series[float] = nullable(
+        "over that of random positions: < 1 clustered, > 1 regular"
     )
-    clark_evans_z: Series[float] = pa.Field(nullable=True, description="in standard errors")
-    clark_evans_p: Series[float] = pa.Field(nullable=True, ge=0, le=1, description="two-sided")
-    shuffled_nearest_px: Series[float] = pa.Field(
-        nullable=True, description="mean distance where labels are shuffled"
-    )
-    shuffled_ratio: Series[float] = pa.Field(
-        nullable=True, description="over it: < 1 a seeks b, > 1 avoids b"
-    )
-    shuffled_p: Series[float] = pa.Field(nullable=True, ge=0, le=1, description="two-sided")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "frame", "population_a", "population_b"]
+    clark_evans_z: Series[float] = nullable("in standard errors")
+    clark_evans_p: Series[float] = nullable("two-sided", ge=0, le=1)
+    shuffled_nearest_px: Series[float] = nullable("mean distance where labels are shuffled")
+    shuffled_ratio: Series[float] = nullable("over it: < 1 a seeks b, > 1 avoids b")
+    shuffled_p: Series[float] = nullable("two-sided", ge=0, le=1)
 
 
-class DeathSpread(_Pairs):
+class DeathSpread(
+    _Pairs, key=("fov", "population_a", "population_b", "max_distance_px", "compared_within")
+):
     """Whether deaths of a make later deaths of b near them likelier, over the whole film."""
 
     compared_within: Series[str] = pa.Field(
@@ -185,33 +141,26 @@ class DeathSpread(_Pairs):
         description="cells at risk that a death is held against",
     )
     max_distance_px: Series[float] = pa.Field(gt=0, description="reach of a death")
-    max_distance_um: Series[float] = pa.Field(nullable=True, description="the same")
-    window_frames: Series[float] = pa.Field(nullable=True, description="how long a death acts")
-    window_min: Series[float] = pa.Field(nullable=True, description="the same")
+    max_distance_um: Series[float] = nullable("the same")
+    near: Series[str] | None = pa.Field(
+        isin=("distance", "neighbours"), description="within reach, or neighbours within it besides"
+    )
+    window_frames: Series[float] = nullable("how long a death acts")
+    window_min: Series[float] = nullable("the same")
     n_sources: Series[int] = pa.Field(ge=0, description="deaths of a")
     n_deaths: Series[int] = pa.Field(ge=0, description="deaths of b that others were at risk of")
     n_exposed: Series[int] = pa.Field(ge=0, description="of these, after a death of a near them")
     expected_exposed: Series[float] = pa.Field(description="the same where deaths do not spread")
-    ratio: Series[float] = pa.Field(nullable=True, description="n_exposed over it")
-    hazard_ratio: Series[float] = pa.Field(
-        nullable=True, description="rate of death with a death near over that without"
-    )
-    hazard_ratio_low: Series[float] = pa.Field(nullable=True, description="95 % confidence")
-    hazard_ratio_high: Series[float] = pa.Field(nullable=True, description="95 % confidence")
-    p_value: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="that as many are exposed by chance; exact"
-    )
+    ratio: Series[float] = nullable("n_exposed over it")
+    hazard_ratio: Series[float] = nullable("rate of death with a death near over that without")
+    hazard_ratio_low: Series[float] = nullable("95 % confidence")
+    hazard_ratio_high: Series[float] = nullable("95 % confidence")
+    p_value: Series[float] = nullable("that as many are exposed by chance; exact", ge=0, le=1)
     knox_pairs: Series[int] = pa.Field(ge=0, description="pairs of deaths near in space and time")
     knox_expected: Series[float] = pa.Field(description="the same where deaths do not spread")
-    knox_ratio: Series[float] = pa.Field(nullable=True, description="knox_pairs over it")
-    knox_p: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="that as many pairs arise by chance; permutation"
-    )
+    knox_ratio: Series[float] = nullable("knox_pairs over it")
+    knox_p: Series[float] = nullable("that as many pairs arise by chance; permutation", ge=0, le=1)
     note: Series[str] = pa.Field(description="why numbers are empty, or not to be trusted")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population_a", "population_b", "max_distance_px", "compared_within"]
 
 
 TABLES: dict[str, type[Table]] = {

@@ -400,3 +400,72 @@ def test_pooled_cells_would_find_what_is_not_there() -> None:
             values[fov[0]][fov] = row["died"] / row["time"]
         called.append(compared(summaries(values))["p"].iloc[0] < 0.05)
     assert np.mean(called) <= 0.12
+
+
+WELLS = pd.DataFrame(
+    {
+        "fov": [f"{c}{d}{w}" for c in "ab" for d in "123" for w in "xy"],
+        "condition": [c for c in "ab" for _ in range(6)],
+        "replicate": [w for _ in "ab" for _ in "123" for w in "xy"],
+        "donor": [f"D{d}" for _ in "ab" for d in "123" for _ in "xy"],
+    }
+)
+
+
+def values_of(sheet: pd.DataFrame, paired: bool | str | None = None) -> pd.DataFrame:
+    """One value per field of `sheet`: donors differ by 10, conditions by 1 to 1.4, wells a little."""
+    fields = design(sheet, paired=paired)
+    donor = sheet["fov"].str[1].astype(float)
+    b, y = sheet["fov"].str[0] == "b", sheet["fov"].str[2] == "y"
+    value = 10 * donor + np.where(b, 1 + 0.2 * (donor - 1), 0) + np.where(y, 0.01, 0)
+    rows = fields[["condition", "replicate", "cluster"]].assign(value=value)
+    about = {"population": "TCell", "measure": "speed", "unit": "", "statistic": "mean"}
+    return rows.assign(**about, n_fovs=1, n_cells=5)
+
+
+def test_donors_of_the_sheet_are_pairs_and_their_wells_are_averaged() -> None:
+    table = values_of(WELLS)
+    # wells x and y of three donors are six replicates, told apart by the donor
+    assert table.groupby("condition")["replicate"].nunique().tolist() == [6, 6]
+    row = compared(schemas.filled(schemas.ReplicateSummaries, table)).iloc[0]
+    assert row["paired"] and row["test"] == "paired t" and "averaged" in row["note"]
+    assert (row["n_reference"], row["n_condition"]) == (3, 3)
+    from scipy import stats
+
+    means = table.groupby(["condition", "cluster"])["value"].mean()
+    assert row["p"] == pytest.approx(stats.ttest_rel(means["b"], means["a"]).pvalue)
+    # equal to the mixed model with a random donor (and its effect of the condition), as it is balanced
+    assert row["difference"] == pytest.approx(1.2)
+
+
+@pytest.mark.parametrize(
+    ("paired", "columns", "pairs"),
+    [
+        (None, ["fov", "condition", "replicate"], 0),  # wells x and y of both conditions: names
+        (None, ["fov", "condition", "replicate", "donor"], 3),
+        (False, ["fov", "condition", "replicate", "donor"], 0),
+        (True, ["fov", "condition", "replicate"], 2),
+        ("donor", ["fov", "condition", "replicate", "donor"], 3),
+    ],
+)
+def test_pairs_are_stated_or_asked_for(
+    paired: bool | str | None, columns: list[str], pairs: int
+) -> None:
+    made = design(WELLS[columns], paired=paired)
+    clusters = made.groupby("condition")["cluster"].unique()
+    assert len(set(clusters["a"]) & set(clusters["b"])) == pairs
+
+
+def test_pairs_by_an_unknown_column_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"comparison.paired: unknown column .*mouse"):
+        design(WELLS, paired="mouse")
+
+
+def test_conditions_that_share_one_donor_of_several_are_not_pairs() -> None:
+    sheet = WELLS.assign(
+        donor=np.where(WELLS["condition"] == "a", WELLS["donor"], "E" + WELLS["donor"])
+    )
+    sheet.loc[sheet["fov"].str[1] == "1", "donor"] = "D1"
+    row = compared(schemas.filled(schemas.ReplicateSummaries, values_of(sheet))).iloc[0]
+    assert not row["paired"] and row["test"] == "Welch t"
+    assert (row["n_reference"], row["n_condition"]) == (3, 3)

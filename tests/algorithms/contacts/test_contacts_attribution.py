@@ -306,3 +306,19 @@ def test_a_film_at_twice_the_rate_gives_nearly_the_same():
     one, two = (judge(each, law(), credit_by="expected") for each in (slow, fast))
     assert two[0]["share"].to_numpy() == pytest.approx(one[0]["share"].to_numpy(), abs=0.01)
     assert two[1]["p_background"][0] == pytest.approx(one[1]["p_background"][0], rel=0.05)
+
+
+def test_priors_decide_where_there_are_no_deaths() -> None:
+    """Without any contact or death, what is learnt is the prior (for the background: below it)."""
+    rule = {"lethal_prior_min": 77.0, "delay_prior_min": 9.0, "background_prior_per_h": 0.4}
+    data = field([], {}, 1, n_frames=2)
+
+    def learn(**fields: float) -> pd.Series:
+        algorithm = KillLikelihood(**fields)
+        return algorithm.estimate([Watched(algorithm.exposure(**data), "", False)]).iloc[0]
+
+    default, own = learn(), learn(**rule)
+    assert own["lethal_min"] == pytest.approx(77, rel=0.05)
+    assert own["delay_min"] == pytest.approx(9, rel=0.05)
+    ratio = own["background_per_h"] / default["background_per_h"]
+    assert 4 < ratio < 0.4 / 0.05 * 1.05

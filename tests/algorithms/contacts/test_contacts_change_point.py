@@ -104,3 +104,10 @@ def test_one_death_at_most_and_never_in_the_first_frame(make_points, make_tracks
     assert not (fates["died"] & fates["dead_at_first_sight"]).any()
     assert (fates["death_frame"].dropna() > 0).all()
     assert (fates["start_reason"] == "film_start").all()
+
+
+def test_a_fall_below_the_least_step_is_no_death(make_points, make_tracks):
+    fall = [5.0] * 8 + [-2.0] * 8  # 7 in logit
+    for min_step, died in ((6.9, True), (7.1, False)):
+        fates = call(make_points, make_tracks, {1: fall}, ChangePointDeaths(min_step=min_step))
+        assert bool(fates.loc[1, "died"]) is died

@@ -214,3 +214,48 @@ def test_turned_renumbered_or_slower_films_say_the_same(seed, slower):
     pd.testing.assert_frame_equal(
         fine[numbers.drop("window_frames")], whole[numbers.drop("window_frames")]
     )
+
+
+def test_neighbours_are_those_of_scipys_triangulation_at_any_density():
+    """Counts of exposed deaths by hand from SciPy's triangulation; scaling space changes nothing."""
+    from scipy.spatial import Delaunay
+
+    rng = np.random.default_rng(4)
+    xy = rng.random((40, 2)) * 100
+    death = np.where(rng.random(40) < 0.5, rng.integers(1, 9, 40), -1)
+    pair = {tuple(sorted(edge)) for three in Delaunay(xy).simplices for edge in
+            ((three[0], three[1]), (three[1], three[2]), (three[0], three[2]))}  # fmt: skip
+    joined = np.zeros((40, 40), bool)
+    for one, other in pair:
+        joined[one, other] = joined[other, one] = True
+    points, fates = film(xy, death, 10)
+    # the dead stay in view: the triangulation is the same in all frames
+    fates = fates.assign(last_frame=9)
+    exposed = [
+        any(joined[i, j] and 0 < death[i] - death[j] <= 3 for j in range(40) if death[j] >= 0)
+        for i in range(40)
+        if death[i] >= 0 and ((death < 0) | (death > death[i])).any()
+    ]
+    rows = [
+        run(
+            points.assign(x_px=points["x_px"] * scale, y_px=points["y_px"] * scale),
+            fates,
+            near="neighbours",
+            max_distances_px=(1e6,),
+        ).iloc[0]
+        for scale in (1.0, 0.2, 7.0)
+    ]
+    assert [row["n_exposed"] for row in rows] == [sum(exposed)] * 3
+    assert len({row["p_value"] for row in rows}) == 1
+    assert run(points, fates, near="neighbours", max_distances_px=(1e-9,))["n_exposed"].sum() == 0
+
+
+def test_a_lost_track_is_nobodys_neighbour():
+    """Three on a line: the middle one, lost before, no longer parts the outer two."""
+    xy = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [1.0, 3.0], [1.0, -3.0]])
+    points, fates = film(xy, np.array([4, -1, 5, -1, -1]), 8)
+    for last, exposed in ((7, 0), (2, 1)):
+        mine = fates.assign(last_frame=fates["last_frame"].where(fates["track_id"] != 2, last))
+        seen = points[(points["track_id"] != 2) | (points["frame"] <= last)]
+        found = run(seen, mine, near="neighbours", max_distances_px=(5,), window_frames=2)
+        assert found["n_exposed"].tolist() == [exposed]

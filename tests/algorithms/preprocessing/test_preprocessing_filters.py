@@ -101,3 +101,19 @@ def test_polynomial_background_is_found_under_cells(shape: tuple[int, int]) -> N
     assert np.abs(ndi.gaussian_filter(left, 3)).max() < 0.1 * np.ptp(surface)
     with pytest.raises(ConfigError, match="no radius"):
         Background(method="polynomial", radius_px=4)
+
+
+def test_non_local_means_are_scikit_images() -> None:
+    from skimage.restoration import denoise_nl_means
+
+    from cyto_kedro.algorithms.preprocessing.denoise import NonLocalMeans, noise_sd
+
+    frame = np.random.default_rng(5).normal(50, 4, (40, 40)).astype(np.float32)
+    frame[10:20, 10:20] += 60
+    sd = noise_sd(frame)
+    for strength, patch, distance in ((0.8, 3, 4), (0.8, 7, 4), (2.0, 3, 4)):
+        step = NonLocalMeans(strength=strength, patch_px=patch, distance_px=distance)
+        found = step({"image": {"a": frame[None]}})["image"]["a"][0]
+        kwargs = {"patch_size": patch, "patch_distance": distance, "fast_mode": True}
+        alone = denoise_nl_means(frame, h=strength * sd, sigma=sd, preserve_range=True, **kwargs)
+        np.testing.assert_allclose(found, alone, rtol=1e-5)

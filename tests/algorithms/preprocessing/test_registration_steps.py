@@ -117,3 +117,14 @@ def test_what_was_filmed_of_a_frame_follows_its_own_shift() -> None:
     np.testing.assert_array_equal(found, [[4, 40, 0, 56], [1, 39, 3, 56]])
     whole = filmed_yx(schemas.empty(schemas.Registration), range(2), (40, 60))
     np.testing.assert_array_equal(whole, [[0, 40, 0, 60]] * 2)
+
+
+def test_whole_pixels_change_no_grey_level() -> None:
+    film = np.stack([SCENE[20:100, 20 + by : 100 + by] for by in (0, 3, 7)])
+    film[1] = ndi.shift(SCENE, (0.4, 0), order=3)[20:100, 23:103]
+    film = film.astype(np.float32)
+    step = DriftRegistration(channel="a", whole_pixels=True)
+    moved = step({"image": {"a": film}, "fov": "f"})["image"]["a"]
+    assert np.isin(moved[1:, 10:-10, 10:-10], film[1:]).all()
+    partly = DriftRegistration(channel="a")({"image": {"a": film}, "fov": "f"})["image"]["a"]
+    assert not np.isin(partly[1, 10:-10, 10:-10], film[1]).all()

@@ -72,10 +72,12 @@ class Network:
 
     def __init__(self, signature: str) -> None:
         self.signature, self.batches = signature, []
+        self.told: dict[str, object] = {}
 
     def eval(self, x: np.ndarray, **args: object) -> tuple[np.ndarray, None, None]:
         assert set(args) <= set(self.signature.split())
         self.batches.append(x)
+        self.told = args
         return (x[..., 0] > 0.5).astype(np.int32).squeeze(), None, None
 
 
@@ -123,7 +125,8 @@ def test_one_class_serves_both_versions_of_cellpose(
         first = network.batches[0][0]
         np.testing.assert_allclose(first[..., 1], first[::-1, :, 0])
         assert np.percentile(first[..., 0], (1, 99)) == pytest.approx([0, 1], abs=1e-5)
-        found(5)
+        found(5, cellprob_threshold=-1.5, min_size_px=7)
+        assert (network.told["cellprob_threshold"], network.told["min_size"]) == (-1.5, 7)
         assert not network.batches[-1][..., 1:].any()
     if major == 4:
         with pytest.warns(UserWarning, match="17 s"):
@@ -351,6 +354,9 @@ def test_stardist_on_real_nuclei(
     np.testing.assert_array_equal(alone, label)
     # as the library by itself
     folder = str(shared_models)
+    for knob in ({"prob_thresh": 0.9}, {"nms_thresh": 0.01}):  # surer, or apart: fewer cells
+        fewer = stardist.StarDist(model=f"{folder}/stardist_dsb2018_nuclei", **knob)
+        assert fewer({"image": film[1:]})["label"].max() < label.max(), knob
     halved = {"model": f"{folder}/stardist_dsb2018_nuclei", "scale": 0.5, "antialias": False}
     ours = build("segmentation", "StarDist", halved)({"image": film[1:]})["label"][0]
     network = StarDist2D(None, name="stardist_dsb2018_nuclei", basedir=folder)

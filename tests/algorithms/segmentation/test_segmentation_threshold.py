@@ -68,7 +68,7 @@ def test_finds_discs_without_being_told_their_size(cls: type) -> None:
     assert match(truth, label[0]) == (truth.max(), 0, 0)
     np.testing.assert_array_equal(np.unique(label), np.arange(truth.max() + 1))
     # edges at half height: no bias of the areas
-    assert (label > 0).sum() == pytest.approx((truth > 0).sum(), rel=0.06)
+    assert (label > 0).sum() == pytest.approx((truth > 0).sum(), rel=0.1)
 
 
 @ALL
@@ -188,3 +188,30 @@ def test_real_killing_assay_targets_are_found(shared_data: Path) -> None:
     label = LocalThreshold(diameter_um=12)({"image": image[None], "pixel_size_um": 0.3112})["label"]
     hits, _, missed = match(truth, label[0])
     assert hits / (hits + missed) > 0.5
+
+
+def test_cells_end_at_a_share_of_their_own_height() -> None:
+    y, x = np.mgrid[:120, :120]
+    disc = 1000.0 * (np.hypot(y - 60, x - 60) < 20)
+    film = (100 + ndi.gaussian_filter(disc, 3))[None]  # blur leaves half of the height at the edge
+    film += np.random.default_rng(0).normal(0, 3, film.shape)
+
+    def area(cls: type, share: float) -> int:
+        return int((cls(diameter_px=40, edge_height=share)(image=film)["label"] > 0).sum())
+
+    for cls in (Otsu, Li, LocalThreshold, BlobSeeds):
+        assert area(cls, 0.5) == pytest.approx(np.pi * 20**2, rel=0.1), cls
+        assert area(cls, 0.2) > 1.05 * area(cls, 0.5) > 1.15 * area(cls, 0.8), cls
+
+
+def test_a_larger_split_depth_splits_less() -> None:
+    y, x = np.mgrid[:120, :120]
+    shape = np.hypot(y - 60, x - 50) < 15
+    shape |= np.hypot(y - 60, x - 70) < 15  # a waist, not a gap
+    film = np.where(shape, 1000.0, 100) + np.random.default_rng(0).normal(0, 3, shape.shape)
+
+    def count(depth: float) -> int:
+        engine = Otsu(diameter_px=30, split_depth=depth, intensity_weight=0)
+        return int(engine(image=film[None])["label"].max())
+
+    assert (count(0.05), count(0.5)) == (2, 1)

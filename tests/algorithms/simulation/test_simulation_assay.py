@@ -347,3 +347,12 @@ def test_what_cannot_work_is_refused():
         SimulatedAssay(n_targets=200).world("f")
     with pytest.raises(ConfigError, match="three names"):
         SimulatedAssay(n_frames=1, death_channel="TCell")({})
+
+
+def test_times_and_names_are_those_asked_for():
+    names = {"effector_channel": "NK", "target_channel": "Raji", "death_channel": "PI"}
+    small = {"n_frames": 40, "size_px": 64, "n_effectors": 2, "n_targets": 2, "seed": 1}
+    film = SimulatedAssay(**small, **names, frame_interval_min=5.0)({"fov": "f"})
+    assert set(film["image"]) == {"NK", "Raji", "PI"} and set(film["label"]) == {"NK", "Raji"}
+    time_min = film["track_points"].drop_duplicates("frame").sort_values("frame")["time_min"]
+    assert np.diff(time_min).mean() == pytest.approx(5, rel=0.02)

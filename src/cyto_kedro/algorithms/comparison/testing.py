@@ -23,6 +23,7 @@ LEVEL = 0.95
 MEASURES = (
     *("survival", "restricted_mean_survival", "death_rate", "first_contact_rate"),
     *("contact_duration", "kills_per_effector_per_hour"),
+    *("live_targets", "specific_killing", "specific_killing_area"),
 )
 
 
@@ -37,9 +38,11 @@ class ReplicateTests(Algorithm):
 
     Notes
     -----
-    n is the number of replicates. Where every replicate's name stands in both conditions (or where
-    ``paired`` says so), replicates of one name are one experiment and are compared pair by pair. A
-    measure that has one value in every replicate is left out.
+    n is the number of independent experiments. Replicates of one `cluster` (a donor that the sample
+    sheet names) are one experiment: several of them in a condition are averaged, and conditions that
+    share experiments are compared pair by pair, which for equal numbers of wells is what a mixed model
+    with a random donor comes to (``paired`` True: those of one name; False: none). Equal names of
+    replicates alone pair nothing. A measure that has one value in every replicate is left out.
 
     **auto**: Welch's t test, or the paired t test. **student**: equal variances. **wilcoxon**:
     Mann-Whitney's, or the signed-rank test; with few replicates neither can be small.
@@ -73,7 +76,7 @@ class ReplicateTests(Algorithm):
     ('Welch t', 4.0, 0.008, 'exploratory')
     """
 
-    version = 2
+    version = 3
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
         default="auto", description="that gives `p`"
@@ -136,15 +139,19 @@ class ReplicateTests(Algorithm):
 
     def _compare(self, a: pd.DataFrame, b: pd.DataFrame, given: bool | None) -> dict[str, Any]:
         """One row's numbers."""
-        names = set(a["replicate"]), set(b["replicate"])
-        paired = names[0] == names[1] if given is None else given
+        by = "cluster" if given is None else "replicate"
+        known = [each.dropna(subset="value") for each in (a, b)]
+        x, y = (each.groupby(by, sort=False)["value"].mean().astype(float) for each in known)
         notes = []
-        x, y = (each.set_index("replicate")["value"].dropna().astype(float) for each in (a, b))
-        missing = len(a) + len(b) - len(x) - len(y)
-        if missing:
+        if missing := len(a) + len(b) - sum(map(len, known)):
             notes.append(f"{missing} replicate{'s' * (missing > 1)} without a value")
+        if sum(map(len, known)) > len(x) + len(y):
+            notes.append("replicates of one experiment (donor) were averaged")
+        both = x.index.intersection(y.index)
+        paired = bool(given) or (
+            given is None and len(both) > 0 and len(both) >= min(2, len(x), len(y))
+        )
         if paired:
-            both = x.index.intersection(y.index)
             if len(both) < max(len(x), len(y)):
                 notes.append("replicates without a partner were left out")
             x, y = x[both], y[both]

@@ -32,6 +32,7 @@ _LOG_SD = {
     "delay_cv": 0.5,
     "background_per_min": 2.0,
 }
+_UNTIMED_MIN = 2.0  # what a frame lasts, for the priors, where time is unknown
 _LEAST_CONTROL_DEATHS = 3
 _MOST_ODDS = 9.0  # that the other conditions lend to one that it kills
 
@@ -103,9 +104,6 @@ class KillLikelihood(LearntRule):
     lethal_prior_min: float = Field(default=30.0, gt=0, description="prior median of contact time")
     delay_prior_min: float = Field(default=15.0, gt=0, description="prior median of the delay")
     background_prior_per_h: float = Field(default=0.05, gt=0, description="prior median")
-    untimed_interval_min: float = Field(
-        default=2.0, gt=0, description="what a frame lasts, for the priors, where time is unknown"
-    )
 
     def exposure(
         self,
@@ -116,9 +114,7 @@ class KillLikelihood(LearntRule):
         time_min: Any = None,
     ) -> Exposure:
         """See `LearntRule.exposure`."""
-        return exposure_of(
-            fates, deaths, contacts, populations, time_min, self.untimed_interval_min
-        )
+        return exposure_of(fates, deaths, contacts, populations, time_min, _UNTIMED_MIN)
 
     def estimate(self, watched: Sequence[Watched]) -> TableOf[schemas.AttackModels]:
         """Fit the model to all fields together, then to each condition.
@@ -144,7 +140,7 @@ class KillLikelihood(LearntRule):
                 fixed["hits"] = self.hits
             pooled = fit(whole, self._priors(), fixed)
             facts = {"target_population": population, "background_source": source, **facts}
-            setting = self.untimed_interval_min, timed, base is None
+            setting = _UNTIMED_MIN, timed, base is None
             first = _row(pooled, "", whole, 1.0, *setting)
             rows.append(facts | first)
             near = Priors(pooled, _LOG_SD | {"hits": 0.5, "delay_min": 0.5, "delay_cv": 0.25})
@@ -193,7 +189,7 @@ class KillLikelihood(LearntRule):
         """Median minutes of a frame of contact, or what one is assumed to last."""
         dt = [each.exposure.attacks["dt"] for each in watched if each.exposure.timed]
         found = float(pd.concat(dt).median()) if dt else np.nan
-        return self.untimed_interval_min if np.isnan(found) else found
+        return _UNTIMED_MIN if np.isnan(found) else found
 
     def run(
         self,
@@ -219,7 +215,7 @@ class KillLikelihood(LearntRule):
         found = []
         for population in deaths["population"][role == "target"].unique():
             histories = Histories([only(exposure, population)])
-            learnt = model_of(models, population, condition, self.untimed_interval_min)
+            learnt = model_of(models, population, condition, _UNTIMED_MIN)
             table, chance = self._judge(histories, *(learnt or (self._priors().median, 0.5)))
             targets = histories.targets[histories.died]
             row = rows_of(deaths, targets["population"], targets["track_id"])

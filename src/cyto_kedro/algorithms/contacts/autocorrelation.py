@@ -67,9 +67,6 @@ class VelocityAutocorrelation(Algorithm):
         description="longest lag, in median frame intervals; null: a quarter of the longest track, "
         "at least 8 where it has that many",
     )
-    fit_from_lag: int = Field(
-        default=2, ge=1, description="first lag of the fit; 1 where positions have no error"
-    )
     n_bootstrap: int = Field(default=200, ge=0, description="samples of tracks for the intervals")
     seed: int = Field(default=0, description="of the bootstrap")
 
@@ -139,7 +136,7 @@ class VelocityAutocorrelation(Algorithm):
                 normalised = divide(curve, curve[:, :1])
                 found["normalised"] = normalised[0]
                 found["normalised_low"], found["normalised_high"] = interval(normalised)
-            start = slice(self.fit_from_lag, None)
+            start = slice(2, None)  # lags 0 and 1 hold the error of positions
             time = frames[start] * (1.0 if unit == "px" else interval_min)
             fit = exponential(curve[:, start], time, count[:, start])
             span = "frames" if unit == "px" else "min"

@@ -12,6 +12,7 @@ from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.keys import divide, run_ids, starts_of
 from cyto_kedro.core.units import Duration
 
+_LEAST_NOISE = 0.5  # sd of the logit
 _LARGEST = 30.0  # logit beyond which alive and dead are certain
 
 
@@ -36,7 +37,7 @@ class ChangePointDeaths(DeathCaller):
     was above half of the fall in more than half of the frames before s, and below it in at least
     `min_dead_share` of those from s on; and if those stand for `min_dead`, or the track ends.
     Noise is the median absolute difference of successive frames of all tracks, at least
-    `least_noise`.
+    0.5 of a logit: a marker that hardly scatters would make a death of every ripple.
 
     It needs no level common to all cells: one that is bright while alive is judged by its own step.
     A track that is dead in at least `min_dead_share` of its frames without a step was dead at first
@@ -57,7 +58,7 @@ class ChangePointDeaths(DeathCaller):
     [7]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     min_step: float = Field(
         default=6.0,
@@ -65,7 +66,6 @@ class ChangePointDeaths(DeathCaller):
         description="fall in logit; 6.9 leads from the background to the threshold",
     )
     penalty: float = Field(default=2.0, ge=0, description="times log n, on the likelihood ratio")
-    least_noise: float = Field(default=0.5, gt=0, description="sd of the logit")
     min_dead: Duration = Field(
         default=Duration(min=5, frames=3),
         description="what the detections from the death on stand for, or up to the track's end",
@@ -89,7 +89,7 @@ class ChangePointDeaths(DeathCaller):
         gain, step = steps_of(frame.astype(float), y, run)
         same = run[1:] == run[:-1]
         noise = np.median(np.abs(np.diff(y)[same])) / (0.6745 * np.sqrt(2)) if same.any() else 0.0
-        noise = max(float(noise), self.least_noise)
+        noise = max(float(noise), _LEAST_NOISE)
         gain = np.where(step <= -self.min_step, gain, -1.0)
         order = np.lexsort((-gain, run))  # the best of each run comes first
         at = order[start]

@@ -1,26 +1,31 @@
 """Cells that lie on a dead cell of another population: whose death marker is it?
 
-An effector on the target that it has just killed is lit by the target's dye. Where much of a mask
-lies over a dead cell's, no statistic of its pixels tells whether it is dead itself: that is unknown,
-not dead.
+An effector on the target that it has just killed is lit by the target's dye. It is judged by the
+pixels that are its own alone (`tabulation.own_pixels`, columns of `schemas.Touches`). Where too few of
+these are left no statistic of its pixels tells whether it is dead itself: that is unknown, not dead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
-#: share of a mask over a dead cell's from which on its own pixels no longer decide the median: at a
-#: quarter the median is the 2/3 quantile of the pixels that are the cell's own alone
+#: own pixels from which on they decide, and their least share of the mask
+LEAST_OWN_PX = 12
+LEAST_OWN_SHARE = 0.1
+#: of the light of the dead cell beside it: less is its halo, not a death of the cell's own
+LEAST_OWN_LIGHT = 0.25
+#: without own pixels (tables made by hand): share of a mask over a dead cell's from which on the
+#: others no longer decide the median: at a quarter it is the 2/3 quantile of those
 MOST_COVERED = 0.25
 #: share of an outline within reach of a dead cell's mask: more is a cell within it, where one
 #: population's mask was taken out of the other's, so that no pixel is shared
 MOST_EMBEDDED = 0.5
-#: of the light of the dead cell beside it: less is its halo, not a death of the cell's own
-LEAST_OWN_LIGHT = 0.25
 _KEY = ["fov", "population", "frame", "label"]
+#: judges cells of one population anew: its name, rows of `schemas.Cells` -> `schemas.Viability`
+Judge = Callable[[str, pd.DataFrame], pd.DataFrame]
 
 
 def covered_by_dead(
@@ -28,8 +33,10 @@ def covered_by_dead(
 ) -> pd.DataFrame:
     """Cells called dead of which nobody can say so, since a dead cell's light lies on them.
 
-    Of two cells within reach the smaller is lit by the other if much of it is covered, or if its
-    marker stands out by less than a quarter of what the other's does.
+    Of two cells of different populations within reach, both called dead, one is lit by the other if
+    it has too few pixels of its own (of two such, the smaller), or if its marker stands out by less
+    than a quarter of what the other's does. Without light of own pixels in `touches`: if it is the
+    smaller, and much of it is covered or its marker stands out by less than that.
 
     Parameters
     ----------
@@ -56,6 +63,71 @@ def covered_by_dead(
     >>> covered_by_dead(cells, viability, touches)["population"].tolist()
     ['N']
     """
+    sides = _both_dead(cells, viability, touches)
+    return sides.loc[sides["lit"], _KEY].drop_duplicates(ignore_index=True)
+
+
+def without_covered(
+    viability: Mapping[str, pd.DataFrame],
+    cells: pd.DataFrame,
+    touches: pd.DataFrame,
+    judge: Judge | None = None,
+) -> tuple[dict[str, pd.DataFrame], int]:
+    """`schemas.Viability` by population without the cells of `covered_by_dead`, and their number.
+
+    With `judge`, cells beside a dead one of another population are judged by their own pixels first,
+    so that a living cell on a dead one is alive.
+    """
+    if judge is None:
+        touches = touches.drop(columns=[name for name in touches if "_own_" in str(name)])
+    else:
+        viability = _by_own_light(viability, cells, touches, judge)
+    together = pd.concat(viability.values(), ignore_index=True)
+    unknown = pd.MultiIndex.from_frame(covered_by_dead(cells, together, touches))
+    kept = {
+        name: table[~pd.MultiIndex.from_frame(table[_KEY]).isin(unknown)].reset_index(drop=True)
+        for name, table in viability.items()
+    }
+    return kept, len(unknown)
+
+
+def _by_own_light(
+    viability: Mapping[str, pd.DataFrame],
+    cells: pd.DataFrame,
+    touches: pd.DataFrame,
+    judge: Judge,
+) -> dict[str, pd.DataFrame]:
+    """Viability in which cells beside dead ones, with pixels enough, are judged by these."""
+    sides = _both_dead(cells, pd.concat(viability.values(), ignore_index=True), touches)
+    channels = [str(name)[:-4] for name in sides if str(name).endswith("_own")]
+    sides = sides[~sides["few"]]
+    if not channels or sides.empty:
+        return dict(viability)
+    # of several dead neighbours the darkest own pixels are freest of all of them
+    own = sides.groupby(_KEY)[[f"{channel}_own" for channel in channels]].min()
+    judged = dict(viability)
+    for name, table in viability.items():
+        mine = own[own.index.get_level_values("population") == name]
+        if mine.empty:
+            continue
+        again = cells.merge(mine.reset_index(), on=_KEY)
+        for channel in channels:
+            for stat in ("median", "mean"):
+                again[f"{channel}_{stat}"] = again[f"{channel}_own"]
+        found = judge(name, again.drop(columns=mine.columns)).set_index(_KEY)
+        place = pd.MultiIndex.from_frame(table[_KEY])
+        rest = table[~place.isin(found.index)]
+        both = pd.concat([rest, found.reset_index()[table.columns]], ignore_index=True)
+        judged[name] = both.sort_values(["frame", "label"], ignore_index=True)
+    return judged
+
+
+def _both_dead(cells: pd.DataFrame, viability: pd.DataFrame, touches: pd.DataFrame) -> pd.DataFrame:
+    """Both sides of each pair of dead cells of different populations, a row each.
+
+    Columns of the cell (`_KEY`), ``<channel>_own`` where `touches` has them, `few` (too few
+    own pixels) and `lit` (its death cannot be told).
+    """
     across = touches[touches["population_a"].to_numpy() != touches["population_b"].to_numpy()]
     light = viability[[*_KEY, "dead"]].assign(light=_above_background(viability))
     state = cells[[*_KEY, "area_px"]].merge(light, on=_KEY)
@@ -66,29 +138,30 @@ def covered_by_dead(
     # both are called dead: one of the two may only be lit
     both = ~np.isnan(area["a"]) & ~np.isnan(area["b"])
     over = across["overlap_px"].to_numpy(float)
-    share = {side: over / area[side] for side in "ab"}
-    found = []
-    for side, other in ("ab", "ba"):
-        lit = share[side] > MOST_COVERED
-        lit |= (over == 0) & (_outline(across, side) > MOST_EMBEDDED)
-        lit |= light_of[side] < LEAST_OWN_LIGHT * light_of[other]
-        # the smaller of two is more covered
-        lit &= both & (area[side] < area[other])
-        found.append(_named(across[lit], side).to_frame(index=False))
-    return pd.concat(found, ignore_index=True).set_axis(_KEY, axis=1).drop_duplicates()
-
-
-def without_covered(
-    viability: Mapping[str, pd.DataFrame], cells: pd.DataFrame, touches: pd.DataFrame
-) -> tuple[dict[str, pd.DataFrame], int]:
-    """`schemas.Viability` by population without the cells of `covered_by_dead`, and their number."""
-    together = pd.concat(viability.values(), ignore_index=True)
-    unknown = pd.MultiIndex.from_frame(covered_by_dead(cells, together, touches))
-    kept = {
-        name: table[~pd.MultiIndex.from_frame(table[_KEY]).isin(unknown)].reset_index(drop=True)
-        for name, table in viability.items()
+    columns = {side: [name for name in across if name.endswith(f"_own_{side}")] for side in "ab"}
+    told = bool(columns["a"])
+    n_own = {
+        side: across[f"own_px_{side}"].to_numpy(float) if told else np.full(len(across), np.nan)
+        for side in "ab"
     }
-    return kept, len(unknown)
+    few = {
+        side: (n_own[side] < LEAST_OWN_PX) | (n_own[side] < LEAST_OWN_SHARE * area[side])
+        for side in "ab"
+    }
+    parts = []
+    for side, other in ("ab", "ba"):
+        smaller = area[side] < area[other]
+        dim = light_of[side] < LEAST_OWN_LIGHT * light_of[other]
+        if told:
+            lit = (few[side] & (smaller | ~few[other])) | (dim & ~few[side])
+        else:
+            covered = over / area[side] > MOST_COVERED
+            covered |= (over == 0) & (_outline(across, side) > MOST_EMBEDDED)
+            lit = (covered | dim) & smaller
+        found = _named(across, side).to_frame(index=False).set_axis(_KEY, axis=1)
+        found[[name[:-2] for name in columns[side]]] = across[columns[side]].to_numpy(float)
+        parts.append(found.assign(few=few[side], lit=lit)[both])
+    return pd.concat(parts, ignore_index=True)
 
 
 def _above_background(viability: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple, TypedDict
+from collections.abc import Collection
+from itertools import count
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -78,7 +80,9 @@ class DeathCaller(Algorithm):
     found as a new track that is dead at first sight. Where a track that was alive ends ``lost`` and
     such a body begins within `body_reach` of its last place, and at most `body_max_gap` is missing
     between them, each the other's nearest, the track is a death (``evidence = body``) in
-    the body's first frame. The body keeps its track and stays `dead_at_first_sight`.
+    the body's first frame. The body keeps its track and stays `dead_at_first_sight`. A dead track that
+    ends ``lost`` and is found again so is one dead cell in two pieces. `past_track_id` names what a
+    body or a piece is the rest of; counts of cells leave both out.
     """
 
     body_reach: Length | None = Field(
@@ -98,8 +102,9 @@ class DeathCaller(Algorithm):
         track_points: TableOf[schemas.TrackPoints],
         tracks: TableOf[schemas.Tracks],
         pixel_size_um: float | None = None,
+        excluded: Collection[int] = (),
     ) -> Called:
-        """Find the deaths of one field.
+        """Find the deaths of one field; `excluded` are frames that were not analysed.
 
         Raises
         ------
@@ -120,22 +125,30 @@ class DeathCaller(Algorithm):
                 "deaths": schemas.conform(schemas.Deaths, late),
                 "fates": schemas.empty(schemas.Fates),
             }
-        return self._called(_series(viability, points, kept), points, kept, clock)
+        first = next(frame for frame in count() if frame not in excluded)
+        return self._called(_series(viability, points, kept), points, kept, clock, first)
 
     def _called(
-        self, series: Series, points: pd.DataFrame, tracks: pd.DataFrame, clock: Clock
+        self,
+        series: Series,
+        points: pd.DataFrame,
+        tracks: pd.DataFrame,
+        clock: Clock,
+        first_frame: int,
     ) -> Called:
         died, first_sight, death, last_alive, recovered = self.judge(series, len(tracks), clock)
         _warn(tracks, first_sight, recovered)
         seen_alive = np.bincount(series.row, series.alive > 0.5, minlength=len(tracks)) > 0
-        bodies = find_bodies(
-            points,
-            tracks,
-            seen_alive & ~died & ~first_sight,
-            first_sight,
-            self._bodies(points, clock),
-        )
+        rule = self._bodies(points, clock)
+        bodies = find_bodies(points, tracks, seen_alive & ~died & ~first_sight, first_sight, rule)
         linked = bodies != MISSING
+        past = np.full(len(tracks), MISSING)
+        past[bodies[linked]] = np.flatnonzero(linked)
+        # a dead cell that was lost and found again
+        again = find_bodies(
+            points, tracks, died | first_sight, first_sight & (past == MISSING), rule
+        )
+        past[again[again != MISSING]] = np.flatnonzero(again != MISSING)
         died, death = died | linked, death.copy()
         last = tracks["last_frame"].to_numpy(np.int64)
         death[linked] = tracks["first_frame"].to_numpy(np.int64)[bodies[linked]]
@@ -144,7 +157,7 @@ class DeathCaller(Algorithm):
         death_frame[~died] = pd.NA
         known = "parent_track_id" in tracks
         born = tracks["parent_track_id"].notna() if known else np.zeros(len(tracks), bool)
-        start = np.where(tracks["first_frame"] == 0, "film_start", "entered")
+        start = np.where(tracks["first_frame"] <= first_frame, "film_start", "entered")
         fates = tracks[["fov", "population", "track_id", "first_frame", "last_frame"]].assign(
             dead_at_first_sight=first_sight,
             died=died,
@@ -154,9 +167,9 @@ class DeathCaller(Algorithm):
             end_reason=tracks["end_reason"],
             start_reason=np.where(born, "division", start),
             recovered=recovered,
+            past_track_id=_track_ids(tracks, past),
         )
-        body = pd.array(tracks["track_id"].to_numpy(np.int64)[bodies], dtype="Int64")
-        body[~linked] = pd.NA
+        body = _track_ids(tracks, bodies)
         deaths = tracks.loc[died, ["fov", "population", "track_id"]].assign(
             frame=death[died],
             time_min=clock(death[died]),
@@ -180,6 +193,13 @@ class DeathCaller(Algorithm):
             return Bodies(self.body_reach.um, "um", gap, clock if timed else None)
         reach = self.body_reach.in_px("body_reach", None)
         return Bodies(reach, "px", gap, clock if timed else None)
+
+
+def _track_ids(tracks: pd.DataFrame, row: np.ndarray) -> Any:
+    """``track_id`` of each of `row`, null where it is `MISSING`."""
+    named = pd.array(tracks["track_id"].to_numpy(np.int64)[row], dtype="Int64")
+    named[row == MISSING] = pd.NA
+    return named
 
 
 def _warn(tracks: pd.DataFrame, first_sight: np.ndarray, recovered: np.ndarray) -> None:
@@ -235,7 +255,7 @@ class HysteresisDeaths(DeathCaller):
     [[1, 4, 5]]
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")

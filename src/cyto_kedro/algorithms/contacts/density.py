@@ -24,6 +24,7 @@ from cyto_kedro.core.contract import Images, TableOf
 from cyto_kedro.core.units import Length, PositiveLength
 from cyto_kedro.errors import InputError
 
+_MAX_PAIRS = 500_000  # that a likelihood is computed from, about: seconds a film
 _LEAST_PX = 1.0  # positions are known to about a pixel: no kernel is narrower
 
 
@@ -71,7 +72,7 @@ class DensityMaps(Algorithm):
     which is 1 for d = 2, so the two are the same. Both take the cells for one hump and blur clusters.
     *likelihood* maximises the leave-one-out likelihood ``sum_i log f_(-i)(p_i)`` (Habbema, Hermans &
     van den Broek 1974; Duin 1976), without edge correction, from squared distances of pairs that are
-    computed once: a few candidates, then Brent's bounded search in log h. Above `max_pairs`, every
+    computed once: a few candidates, then Brent's bounded search in log h. Above 500,000 pairs, every
     k-th cell is left out in turn, not every one, and 500 at least.
 
     At a cell of the same population, the cell itself is not counted.
@@ -88,11 +89,6 @@ class DensityMaps(Algorithm):
         default="film",
         description="one bandwidth for the film (rule: median of its frames), so that maps of a film "
         "can be compared, or one for each frame",
-    )
-    max_pairs: int = Field(
-        default=500_000,
-        ge=1000,
-        description="pairs of cells the likelihood is computed from, about",
     )
 
     def run(
@@ -164,7 +160,7 @@ class DensityMaps(Algorithm):
         groups = alone if self.bandwidth_over == "frame" else film
         if self.rule == "likelihood":
             limits = (_LEAST_PX, float(np.hypot(*shape)) / 2)
-            found = [likelihood_bandwidth(each, limits, self.max_pairs) for each in groups]
+            found = [likelihood_bandwidth(each, limits, _MAX_PAIRS) for each in groups]
         else:
             found = [(_median([scott_bandwidth(xy) for xy in each]), False) for each in groups]
         chosen = np.maximum([h for h, _ in found], _LEAST_PX)

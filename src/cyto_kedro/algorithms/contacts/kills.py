@@ -106,8 +106,7 @@ class KillShares(KillRule):
     -----
     The window is ``[death - window, death]``, both ends in it. A contact frame weighs what it lasts
     times ``2 ** (-age / half_life)``, its age being the time from it to the death, so long and recent
-    contact counts most; `rise_weight` times that from the last frame alive on, while the marker
-    rises. `mode` says how weights become shares: **share**: in proportion; **last**,
+    contact counts most. `mode` says how weights become shares: **share**: in proportion; **last**,
     **first**: all to the effector whose last contact is the latest, or whose first contact in the
     window is the earliest; **longest**: all to the one with most contact frames; ties share
     equally. Shares below `min_share` are dropped and the rest made to sum to 1. A death without
@@ -135,9 +134,6 @@ class KillShares(KillRule):
     window: Duration = Field(default=Duration(min=60.0), description="before death")
     half_life: PositiveDuration | None = Field(
         default=Duration(min=20.0, frames=10), description="null: no decay"
-    )
-    rise_weight: float = Field(
-        default=1.0, ge=0, description="of contact while the marker rises, against that before"
     )
     min_share: float = Field(default=0.1, ge=0, le=0.5, description="smaller shares are dropped")
 
@@ -171,10 +167,6 @@ class KillShares(KillRule):
             weight = weight * np.where(
                 np.abs(lasting - 1) < 1e-6, 1.0, np.nan_to_num(lasting, nan=1.0)
             )
-        if "last_alive_frame" in deaths:
-            alive = deaths["last_alive_frame"].to_numpy(np.int64)[attacks["death"]]
-            rising = attacks["frame"].to_numpy() > alive
-            weight = np.where(rising, weight * self.rise_weight, weight)
         kills = per_pair(attacks.assign(weight=weight))
         kills["share"] = self._shares(kills)
         result = finished(kills.assign(p_background=np.nan, credit=np.nan), deaths)

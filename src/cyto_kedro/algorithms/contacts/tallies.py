@@ -7,7 +7,6 @@ from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -39,7 +38,8 @@ class CellTallies(Algorithm):
     -----
     Contact counts while both cells live; a bout counts if it began then. `kills` is the sum of an
     effector's shares, so the kills of all effectors sum to the deaths with a killer; a *victim* is a
-    death of which it has at least `victim_share`. Cells dead at first sight have no row as effectors.
+    death of which it has at least half, so that no more than two share one. Cells dead at first
+    sight have no row as effectors.
     Rates divide by the time that a cell was watched alive, pauses of the film left out: an effector
     that was seen shortly has an uncertain rate, and one that came late had less time to kill, so
     compare sums, not means of rates.
@@ -62,10 +62,6 @@ class CellTallies(Algorithm):
     """
 
     version: ClassVar[int] = 2
-
-    victim_share: float = Field(
-        default=0.5, gt=0, le=1, description="least share of a death that makes a victim"
-    )
 
     def run(
         self,
@@ -127,7 +123,7 @@ class CellTallies(Algorithm):
         touching = count(each_once, each_once["dt"]) * (1.0 if exposure.timed else np.nan)
         shares, n_bouts = count(kills, kills["share"]), count(bouts)
         credit = kills["credit"] if "credit" in kills else pd.Series(np.nan, kills.index)
-        victims = kills[kills["share"] >= self.victim_share - 1e-9]
+        victims = kills[kills["share"] >= 0.5 - 1e-9]
         n_victims = count(victims)
         first, last_contact = (
             clock(victims[f"{end}_contact_frame"].to_numpy(np.int64)) for end in ("first", "last")

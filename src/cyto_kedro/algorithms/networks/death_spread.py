@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.networks.field import FieldCells
+from cyto_kedro.algorithms.networks.measures import lengths, triangulate
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.keys import MISSING, divide, fov_of
 from cyto_kedro.core.units import Lengths, PositiveDuration
@@ -34,7 +35,9 @@ class DeathSpread(Algorithm):
     -----
     A cell is exposed from the frame after a death of population a within `max_distance` of it,
     centre to centre in the frame of that death (where each was last seen by then), until the window
-    has passed. At each frame with
+    has passed. With `near` ``neighbours`` it must besides share an edge of the Delaunay triangulation
+    of all tracks in view with it: who is next to a death does not depend on how dense the cells lie.
+    At each frame with
     deaths of population b, those that die are held against all of b at risk: alive, seen before, not
     yet lost. If deaths do not spread, each of these is as likely to be the one, so the number of
     exposed among D deaths is hypergeometric, and their sum over frames has an exact distribution,
@@ -64,10 +67,15 @@ class DeathSpread(Algorithm):
     (1, 0.33)
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     max_distances: Lengths = Field(description="reach of a death, one or more")
     window: PositiveDuration = Field(description="how long a death acts")
+    near: Literal["distance", "neighbours"] = Field(
+        default="distance",
+        description="near a death is: within max_distances, or a neighbour in the triangulation of the "
+        "cells in view, at most that far",
+    )
     n_permutations: int = Field(default=999, ge=1, description="for the Knox test")
     seed: int = Field(default=0, ge=0, description="of these")
 
@@ -103,7 +111,7 @@ class DeathSpread(Algorithm):
                 "population_b": b,
                 "max_distance_px": limit,
                 "compared_within": within,
-                **self._compare(film, film.exposed(a, b, limit), group, a, b),
+                **self._compare(film, film.exposed(a, b, limit, self.near), group, a, b),
             }
             for a in film.populations
             for b in film.populations
@@ -116,6 +124,7 @@ class DeathSpread(Algorithm):
             fov=cells.fov,
             window_frames=self.window.frames,
             window_min=self.window.min,
+            near=self.near,
             max_distance_um=lambda t: t["max_distance_px"] * cells.pixel_size_um,
         )
         return {"death_spread": schemas.conform(schemas.DeathSpread, table)}
@@ -201,6 +210,8 @@ class _Film:
         (F,) frames with deaths.
     track, population, died
         (N,) of each track.
+    since, until
+        (N,) first and last frame of each, dead ones too.
     risk, dies
         (F, N) truth values.
     """
@@ -214,7 +225,8 @@ class _Film:
         self.died = fates["died"].to_numpy(bool)
         death = fates["death_frame"].astype("Int64").fillna(MISSING).to_numpy(np.int64)
         self.death = np.where(self.died, death, MISSING)
-        first = fates["first_frame"].to_numpy(np.int64)
+        self.since = first = fates["first_frame"].to_numpy(np.int64)
+        self.until = fates["last_frame"].to_numpy(np.int64)
         last = np.where(self.died, self.death, fates["last_frame"].to_numpy(np.int64))
         alive = ~fates["dead_at_first_sight"].to_numpy(bool)
         self.frames = np.unique(self.death[self.died])
@@ -224,8 +236,11 @@ class _Film:
         self.dies = self.risk & (self.death == now)
         self.first = back(self.frames) if len(self.frames) else self.frames
 
-    def exposed(self, a: str, b: str, limit: float) -> np.ndarray:
-        """Number (F, N) of deaths of a near each track of b in the window before each frame."""
+    def exposed(self, a: str, b: str, limit: float, by: str) -> np.ndarray:
+        """Number (F, N) of deaths of a near each track of b in the window before each frame.
+
+        By ``distance``, or by edges of the triangulation of all tracks in view (``neighbours``).
+        """
         from scipy.spatial import cKDTree
 
         found = np.zeros((len(self.frames), len(self.track)), np.int64)
@@ -237,15 +252,35 @@ class _Film:
             if not len(dying) or not len(others):
                 continue
             xy = self.cells.xy
-            near = cKDTree(xy[at[others]]).query_ball_point(xy[at[dying]], limit)
-            hit = np.bincount(
-                np.concatenate([others[np.array(each, np.int64)] for each in near]),
-                minlength=len(self.track),
-            )
-            hit[dying] -= self.population[dying] == b  # none is near itself
+            if by == "neighbours":
+                hit = self._neighbours(xy[at], (at != MISSING) & self.there(frame), dying, limit)
+                hit[self.population != b] = 0
+            else:
+                near = cKDTree(xy[at[others]]).query_ball_point(xy[at[dying]], limit)
+                hit = np.bincount(
+                    np.concatenate([others[np.array(each, np.int64)] for each in near]),
+                    minlength=len(self.track),
+                )
+                hit[dying] -= self.population[dying] == b  # none is near itself
             later = (self.frames > frame) & (self.first <= frame)
             found[later] += hit
         return found
+
+    def there(self, frame: int) -> np.ndarray:
+        """(N,) whether each track is in view at `frame`, a dying one among them, dead or alive."""
+        seen = (self.since <= frame) & (frame <= self.until)
+        return seen | (self.death == frame)
+
+    def _neighbours(
+        self, xy: np.ndarray, there: np.ndarray, dying: np.ndarray, limit: float
+    ) -> np.ndarray:
+        """(N,) how many of `dying` each track is joined to by an edge no longer than `limit`."""
+        who = np.flatnonzero(there)
+        edges = triangulate([xy[who]], np.array([0, len(who)]))
+        edges = edges[lengths(xy[who], edges) <= limit * (1 + 1e-9)]
+        both = np.concatenate([edges, edges[:, ::-1]])
+        of_dying = np.isin(who[both[:, 0]], dying)
+        return np.bincount(who[both[of_dying, 1]], minlength=len(self.track))
 
     def touched(self, contacts: pd.DataFrame, roles: Mapping[str, str]) -> np.ndarray:
         """(F, N) whether an effector touched the track in the window up to each frame."""

@@ -23,12 +23,12 @@ from cyto_kedro.algorithms.preprocessing.base import (
 from cyto_kedro.algorithms.preprocessing.parts import Part
 
 
-def tapered(image: np.ndarray, sigma_px: float) -> np.ndarray:
+def tapered(image: np.ndarray) -> np.ndarray:
     """`image` (Y, X) made ready for correlation: smoothed, mean 0, fading towards its edges.
 
     The taper keeps the edges, which do not move, from pulling shifts towards 0.
     """
-    smooth = ndi.gaussian_filter(image, sigma_px)
+    smooth = ndi.gaussian_filter(image, 1.0)  # noise of single pixels does not move
     window = np.outer(*(np.hanning(size + 2)[1:-1] for size in image.shape))
     return np.asarray((smooth - smooth.mean()) * window)
 
@@ -112,7 +112,6 @@ class DriftRegistration(Step):
     )
     max_jump_px: float = Field(default=50.0, gt=0, description="largest believed step, pixels")
     precision: int = Field(default=20, ge=1, description="shifts are found to 1/precision pixel")
-    smoothing_px: float = Field(default=1.0, ge=0, description="Gaussian before correlation")
     whole_pixels: bool = Field(default=False, description="round shifts; no interpolation")
 
     @property
@@ -130,7 +129,7 @@ class DriftRegistration(Step):
         shape, anchor = (0, 0), None
         numbers: list[int] = []
         for number, raw in iter_frames(blocks, self.channel):
-            frame = tapered(raw.image, self.smoothing_px)
+            frame = tapered(raw.image)
             numbers.append(number)
             if anchor is None:
                 shape, anchor = frame.shape, frame
@@ -203,7 +202,6 @@ class ChannelOffset(Step):
         default=10.0, gt=0, description="largest believed estimate; a larger one is not applied"
     )
     precision: int = Field(default=20, ge=1, description="found to 1/precision pixel")
-    smoothing_px: float = Field(default=1.0, ge=0, description="Gaussian before correlation")
 
     @model_validator(mode="after")
     def _given_or_estimated(self) -> ChannelOffset:
@@ -234,9 +232,9 @@ class ChannelOffset(Step):
                 for name in mean:
                     for _, frame in iter_frames([data], name):
                         mean[name] = mean[name] + frame.image
-            fixed = tapered(mean[self.reference], self.smoothing_px)
+            fixed = tapered(mean[self.reference])
             for name in names:
-                moving = tapered(mean[name], self.smoothing_px)
+                moving = tapered(mean[name])
                 found = shift_between(fixed, moving, self.precision)
                 if np.hypot(*found) > self.max_offset_px:
                     warnings.append(

@@ -3,6 +3,35 @@
 from __future__ import annotations
 
 FIGURES: dict[str, tuple[str, str, str]] = {
+    "primary": (
+        "Primary outcome",
+        "Left: a dot is a replicate, the bar their mean; thin lines join what is one experiment (a "
+        "donor) in several conditions. Right: differences of the replicates' means with 95 % intervals, "
+        "the largest first, p by the test named below, corrected by Holm. Pairs with an effector-free "
+        "control are not shown here. Point at a mark for its numbers.",
+        "Values of replicates by condition, and differences between conditions with intervals.",
+    ),
+    "live_targets": (
+        "Living targets over time",
+        "Living targets in view, in percent of the first frame's; thick: mean of the replicates, thin: "
+        "each. Right, where the sample sheet names an effector-free control (et_ratio 0): specific "
+        "killing, 100 (1 - treated / control), control of the same dose and donor (or plate) where "
+        "there is one. Cells that divide, come or leave count. Point at a line for its numbers.",
+        "Curves of living targets in percent of the start, and of specific killing, by condition.",
+    ),
+    "dose_response": (
+        "Dose and effector-to-target ratio",
+        "A dot is a replicate at the end of the films; the line is a four-parameter logistic where five "
+        "doses or more were given, else it joins means. EC50 with 95 % limits, from the replicates' own "
+        "fits where two or more have one. Dose 0 is drawn at the dotted line.",
+        "Response over dose and over the ratio of effectors to targets, with fitted curves.",
+    ),
+    "plates": (
+        "Plates",
+        "Mean of each well's fields at its place. A gradient over rows or columns, or a rim that "
+        "differs, is the plate's doing and no treatment's. Point at a well for its condition and value.",
+        "Heat maps of the wells of each plate.",
+    ),
     "kills": (
         "Kills over time",
         "Deaths of targets so far, per 100 targets that were alive in the first frame: left those "
@@ -100,6 +129,14 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Cells of one field are not independent, so no band is drawn.",
         "Curves of persistence, dead cells, cells in contact, clusters, density and Ripley's L, by "
         "condition.",
+    ),
+    "events": (
+        "Signals around events",
+        "Mean of a column over the tracks that have the event, by the time from it; thin: each "
+        "replicate, thick: mean of the replicates, each counting once, with its 95 % interval. Contact: "
+        "a cell's first with the other role; kill: an effector's first victim; others as the parameters "
+        "define them. The share of tracks without the event is the table event_curves.",
+        "Curves of columns before and after events, by condition and replicate.",
     ),
     "networks": (
         "Networks of cells",

@@ -23,7 +23,7 @@ from cyto_kedro.algorithms.reporting.plots import (
     pictures,
     short,
 )
-from cyto_kedro.core.groups import between, condition_order, known, of_role, with_condition
+from cyto_kedro.core.groups import between, condition_order, of_role, with_condition
 from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
 from cyto_kedro.core.watched import contact_intervals
 from cyto_kedro.schemas import Bouts, Deaths, Fields, Frames, Kills, TableOf, or_empty
@@ -73,10 +73,10 @@ class ContactFigures(Algorithm):
         """
         bouts = or_empty(bouts, Bouts)
         events = moments(bouts, or_empty(deaths, Deaths), or_empty(kills, Kills), roles)
-        calibrated = known(or_empty(fields, Fields)["pixel_size_um"])
+        films, frames = or_empty(fields, Fields), or_empty(frames, Frames)
         around, units = speed_around(
-            *(by_parts(steps), events, or_empty(frames, Frames), sample_sheet),
-            calibrated=calibrated,
+            *(by_parts(steps), events, frames, sample_sheet),
+            calibrated=any_calibrated(films, frames),
             window_frames=self.window_frames,
         )
         made = {
@@ -84,6 +84,13 @@ class ContactFigures(Algorithm):
             "speed_around_contact": draw_speed_around(around, units, sample_sheet),
         }
         return pictures(made, self.dpi)
+
+
+def any_calibrated(fields: pd.DataFrame, frames: pd.DataFrame) -> bool:
+    """Whether some field has both a pixel size and times (or there is none)."""
+    sized = fields.loc[fields["pixel_size_um"].notna(), "fov"]
+    timed = frames.loc[frames["time_s"].notna(), "fov"]
+    return not len(fields) or bool(sized.isin(timed).any())
 
 
 def contact_durations(bouts: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
@@ -155,7 +162,7 @@ def speed_around(
     Times are put into bins one frame interval wide (the longest of the fields' median intervals),
     numbered so that the step that ends at the moment's frame is bin -0.5 and the next one 0.5.
     Of `steps` one part is held at a time; all steps of a cell are in one part. `calibrated` says
-    that every field has a pixel size.
+    that a field has a pixel size and times: those without are left out.
 
     Returns
     -------

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from scipy import special
 
+from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
 
 BLANK = "–"
+MOST_SAID = 4
 
 
 def answers(by_condition: pd.DataFrame) -> list[tuple[str, str]]:
@@ -39,6 +42,12 @@ def _answer(row: Mapping[Any, Any]) -> str:
     rate = number(row["kills_per_effector_per_hour"])
     if rate != BLANK:
         text += f", {rate} kills per effector and hour"
+    cells = row["targets_at_once"]
+    if at_risk > 1.2 * cells > 0:
+        text += (
+            f"; these are tracks, of {number(round(cells, 1))} living targets in view at a time in "
+        )
+        text += "the mean: a cell whose track broke, and one that came and went, are counted anew"
     once = at_risk - row["targets_watched"]
     if once > 0:
         text += f"; {once} of the living were seen in one frame only, or at no known time, and are "
@@ -46,6 +55,65 @@ def _answer(row: Mapping[Any, Any]) -> str:
     if row["dead_at_first_sight"]:
         text += f"; {row['dead_at_first_sight']} more were dead at first sight"
     return text + place
+
+
+def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
+    """What each condition kills against no effectors, a sentence each, by independent replicates."""
+    rows = summaries[summaries["measure"] == "specific_killing"]
+    said = []
+    for condition, one in rows.groupby("condition", sort=False):
+        each = one.groupby("cluster")["value"].mean().dropna()
+        if not len(each):
+            continue
+        text = f"{number(float(each.mean()))} % of the targets killed that live without effectors"
+        if len(each) > 1:
+            half = special.stdtrit(len(each) - 1, 0.975) * each.sem()
+            limits = (number(float(each.mean() + side * half)) for side in (-1, 1))
+            text += f" (95 % interval {' to '.join(limits)})"
+        text += (
+            f", {one['statistic'].iloc[0].split(',')[0]}; n = {int(one['n_cells'].sum())} targets"
+        )
+        said.append((str(condition), f"{text} at the start, {count(len(each), 'replicate')}."))
+    return sorted(said, key=lambda each: -float(each[1].split(" ")[0]))[:MOST_SAID]
+
+
+def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[str, str]]:
+    """How much the primary outcome differs, a sentence per pair of conditions, the largest first.
+
+    Parameters
+    ----------
+    comparisons, summaries
+        `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that they rest on.
+
+    Returns
+    -------
+    list of (pair, sentence)
+        At most `MOST_SAID`; what follows is in the figure.
+    """
+    outcome = comparisons.get("outcome", pd.Series("", comparisons.index))
+    rows = comparisons[(outcome == "primary") & comparisons["difference"].notna()]
+    rows = rows.reindex(rows["difference"].abs().sort_values(ascending=False, kind="stable").index)
+    cells = summaries.groupby(["measure", "population", "condition"])["n_cells"].sum()
+    said = []
+    for row in rows.head(MOST_SAID).to_dict("records"):
+        unit = "" if row["unit"] in ("", "share") else f" {row['unit']}"
+        about = f"{plain(row['measure'])} of {row['population']}"
+        text = (
+            f"{about} {number(row['mean_condition'])} against {number(row['mean_reference'])}{unit}"
+        )
+        text += f", a difference of {number(row['difference'])}"
+        if pd.notna(row["low"]):
+            text += f" (95 % interval {number(row['low'])} to {number(row['high'])})"
+        if pd.notna(row["p_holm"]):
+            text += f"; {row['test']}, p = {number(row['p_holm'])} after Holm's correction"
+        else:
+            text += "; no p-value: each condition needs two independent replicates"
+        key = (row["measure"], row["population"])
+        n = [int(cells.get((*key, row[side]), 0)) for side in ("condition", "reference")]
+        text += f"; n = {n[0]} and {n[1]} cells of {row['n_condition']} and {row['n_reference']}"
+        text += " replicates."
+        said.append((f"{row['condition']} against {row['reference']}", text))
+    return said
 
 
 def doubts(row: Mapping[Any, Any]) -> list[str]:
@@ -61,6 +129,8 @@ def doubts(row: Mapping[Any, Any]) -> list[str]:
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "
             "and kills are of the rest; is the threshold of death right?"
         )
+    if fast := effectors_die_fast(row):
+        said.append(fast)
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
         said.append(
@@ -100,10 +170,12 @@ def tested(comparisons: pd.DataFrame) -> str:
     )
     if len(rows):
         said.append(f"Test: {', '.join(rows['test'].unique())}, of replicates.")
-        ways = {True: "pair by pair, by the replicate's name", False: "unpaired"}
-        said.append(
-            f"Replicates are compared {', '.join(ways[bool(p)] for p in rows['paired'].unique())}."
-        )
+        ways = {
+            True: "pair by pair, as the sample sheet (donor) or comparison.paired states",
+            False: "unpaired, since no pairs are stated; a column donor in the sample sheet states them",
+        }
+        apart = {bool(p): ways[bool(p)] for p in rows["paired"]}
+        said.append(f"Replicates are compared {'; some '.join(apart.values())}.")
         said.append(
             "Correction: Holm's, within a measure over its pairs of conditions unless the parameters "
             "(comparison.tests) say otherwise."

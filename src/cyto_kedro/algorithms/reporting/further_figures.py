@@ -92,7 +92,8 @@ class Curve:
             facet = part[name].astype(str) if isinstance(facet, str) else facet + " → " + part[name]
         found = part[["fov"]].assign(facet=facet, x=part[x].astype(float), y=value)
         means = found.groupby(["fov", "facet", "x"])["y"].mean().reset_index()
-        return means.dropna(subset=["y"]).assign(axis=f"{over}\n{label}")
+        rank = (x, y) != (self.x[0][0], self.y[0][0])
+        return means.dropna(subset=["y"]).assign(axis=f"{over}\n{label}", uncalibrated=rank)
 
 
 def _known(part: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> tuple[str, str]:
@@ -145,7 +146,7 @@ def draw_curves(curves: Mapping[Curve, list[pd.DataFrame]], sample_sheet: Sheet)
         (f"{curve.title}\n{short(str(facet), 40)}".rstrip(), rows)
         for curve, parts in curves.items()
         if (filled := [part for part in parts if len(part)])
-        for facet, rows in pd.concat(filled).groupby("facet", sort=False)
+        for facet, rows in _alike(pd.concat(filled)).groupby("facet", sort=False)
     ]
     if not panels:
         return in_words("Further analyses", "No table holds a row to draw.")
@@ -174,6 +175,11 @@ def draw_curves(curves: Mapping[Curve, list[pd.DataFrame]], sample_sheet: Sheet)
             axes[0].plot([], [], color=hues[condition], ls=lines[condition], label=label)
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", handlelength=3.2)
     return fig
+
+
+def _alike(rows: pd.DataFrame) -> pd.DataFrame:
+    """Fields on one axis: those without calibration are left out where others have it."""
+    return rows if rows["uncalibrated"].all() else rows[~rows["uncalibrated"]]
 
 
 def _mean(rows: pd.DataFrame) -> pd.Series:

@@ -92,7 +92,14 @@ class KillingFigures(Algorithm):
             "target_fates": draw_fates(rows, spells, unit, sheet),
             "survival": survival(fates, sheet, roles, frames),
         }
-        return pictures(made, self.dpi)
+        watched = with_condition(target_intervals(fates, roles)[0], sheet)
+        numbers = {
+            "kills": curves[0].assign(unit=curves[1]),
+            "kills_per_effector": tallies,
+            "target_fates": rows,
+            "survival": watched,
+        }
+        return pictures(made, self.dpi, numbers)
 
 
 def survival(

@@ -22,7 +22,7 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
     wrap,
 )
-from cyto_kedro.core.groups import any_known, condition_order, known, with_condition
+from cyto_kedro.core.groups import any_known, condition_order, with_condition
 from cyto_kedro.core.style import FAINT, INK, colours, figure, strokes, styled
 from cyto_kedro.schemas import Motility, Msd, TableOf, or_empty
 
@@ -130,7 +130,8 @@ def msd_curves(msd: pd.DataFrame, sample_sheet: Sheet) -> tuple[pd.DataFrame, tu
     units : (str, str)
         Of msd and lag: ``µm²`` and ``min``, or ``px²`` and ``frames``.
     """
-    um = known(msd["msd_um2"][msd["msd_px2"].notna()], msd["lag_min"])
+    # fields without a size or times are left out where others have both: the report names them
+    um = not len(msd) or (msd["msd_um2"].notna() & msd["lag_min"].notna()).any()
     columns = ("lag_min", "msd_um2") if um else ("lag_frames", "msd_px2")
     units = ("µm²", "min") if um else ("px²", "frames")
     rows = msd[["fov", "population"]].assign(lag=msd[columns[0]], msd=msd[columns[1]])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
 from cyto_kedro.core.groups import any_known
-from cyto_kedro.core.style import figure, png, styled
+from cyto_kedro.core.style import figure, png, styled, svg
 from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:
@@ -39,11 +39,22 @@ def in_words(title: str, why: str) -> Figure:
     return fig
 
 
-def pictures(figures: Mapping[str, Figure], dpi: int) -> Drawn:
-    """Each figure as a picture, with the words of `captions`."""
+def pictures(
+    figures: Mapping[str, Figure], dpi: int, numbers: Mapping[str, pd.DataFrame] | None = None
+) -> Drawn:
+    """Each figure as a picture, with the words of `captions` and the table that it shows."""
+    tables = numbers or {}
     return {
-        "figures": {name: Picture(png(fig, dpi), *WORDS[name]) for name, fig in figures.items()}
+        "figures": {
+            name: Picture(png(fig, dpi), *WORDS[name], svg(fig, name), csv(tables.get(name)))
+            for name, fig in figures.items()
+        }
     }
+
+
+def csv(table: pd.DataFrame | None) -> str:
+    """The numbers behind a figure, as text."""
+    return "" if table is None else table.to_csv(index=False)
 
 
 def film_time(frames: pd.DataFrame) -> tuple[pd.DataFrame, str]:

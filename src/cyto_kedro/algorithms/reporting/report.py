@@ -12,6 +12,7 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
 from cyto_kedro.algorithms.reporting.captions import EFFECTS
 from cyto_kedro.algorithms.reporting.effect_figures import MOST, draw_effects, effect_rows
 from cyto_kedro.algorithms.reporting.findings import (
@@ -19,6 +20,8 @@ from cyto_kedro.algorithms.reporting.findings import (
     answers,
     compared,
     doubts,
+    headline,
+    killed,
     number,
     numbered,
     per_replicate,
@@ -118,10 +121,13 @@ class HtmlReport(Algorithm):
         params = run.get("parameters")
         pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
         films = [pictures.pop("quality")] if "quality" in pictures else []
+        first = [pictures.pop(name) for name in ANSWER if name in pictures]
+        first = [one for one in first if one["alt"]]  # of the others there is nothing to see
         drawn = [_picture(name, one) for name, one in (overlays or {}).items()]
         frames = or_empty(frames, schemas.Frames)
         tests = or_empty(comparisons, schemas.Comparisons)
         values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
+        apart = tests.get("outcome", pd.Series("", tests.index)) == "control"
         page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
         html = page.render(
             title=title or self.title,
@@ -134,11 +140,14 @@ class HtmlReport(Algorithm):
             + ", ".join(f"{name} ({role})" for name, role in roles.items())
             + ".",
             fields=grid(_analysed(fields, frames, sample_sheet)),
+            headline=[*killed(values), *headline(tests, values)],
+            first=first,
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
             tested=tested(tests) if len(tests) else "",
             effects=_effects(tests, values),
-            comparisons=_noted(compared(tests)),
+            comparisons=_noted(compared(tests[~apart])),
+            controls=_noted(compared(tests[apart])),
             hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
             replicates=grid(per_replicate(values)),
             beware=len(warnings),
@@ -243,7 +252,8 @@ def _picture(name: str, given: object) -> dict[str, str]:
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
-        "data": base64.b64encode(given.png).decode("ascii"),
+        "data": "" if given.svg and name in ANSWER else base64.b64encode(given.png).decode("ascii"),
+        "svg": given.svg if name in ANSWER else "",
     }
 
 

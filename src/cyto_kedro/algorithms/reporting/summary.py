@@ -10,16 +10,24 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.reporting.death_warnings import States, death_warnings, is_piece
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
 from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings
 from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
 from cyto_kedro.core.survival import kaplan_meier, median
-from cyto_kedro.core.watched import contact_intervals, effector_hours, target_intervals
+from cyto_kedro.core.watched import (
+    contact_intervals,
+    effector_hours,
+    target_intervals,
+    watched,
+    while_alive,
+)
 from cyto_kedro.schemas import TableOf, or_empty
 
 COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "unattributed_deaths")
 # what weakens them: see `findings.doubts`
 MARKED = ("dead_at_first_sight", *COUNTS[3:])  # known where a marker tells who is dead
+WATCHED = ("effector_deaths", "effector_watched", "target_watched", "targets_at_once")
 DOUBTS = ("targets_watched", "lost", "contacts_unknown", "contacts_cut", "touches")
 
 
@@ -36,9 +44,11 @@ class Summary(Algorithm):
 
     Notes
     -----
-    Counts are of tracks. `kills` is the sum of the attributed shares of target deaths, one per
-    attributed death; `effector_hours` integrates the number of living effectors over the film by
-    the trapezoid rule, so that a broken track is not counted twice;
+    Counts are of tracks, less those of dead cells that are the rest of another track
+    (`fates.past_track_id`); `targets_at_once` are the targets seen alive in a frame, in the mean.
+    `kills` is the sum of the attributed shares of target deaths, one per attributed death;
+    `effector_hours` integrates the number of living effectors over the film by the trapezoid rule, so
+    that a broken track is not counted twice;
     `kills_per_effector_per_hour` is their ratio, over the fields whose times are known.
     `targets_watched` are those of survival curves (`core.watched`); `lost` tracks ended inside the
     field before the film did. Without a death marker deaths and kills are null.
@@ -72,10 +82,12 @@ class Summary(Algorithm):
         sample_sheet: pd.DataFrame | None = None,
         touch_counts: Mapping[str, tuple[int, int]] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
+        viability_state: States | None = None,
     ) -> Summed:
         """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
 
-        `touch_counts` says of a field how many touches there are, and how many join two tracks.
+        `touch_counts` says of a field how many touches there are, and how many join two tracks;
+        `viability_state`, population -> field -> state, which fields were judged apart.
 
         Raises
         ------
@@ -98,7 +110,10 @@ class Summary(Algorithm):
         by_condition["fields_flagged"] = (
             by_condition["condition"].map(flagged.agg(_some)).astype(int)
         )
-        found = pd.concat([mask_warnings(judged), quality_warnings(films)], ignore_index=True)
+        said = death_warnings(or_empty(fates, schemas.Fates), viability_state or {})
+        parts = [mask_warnings(judged), said, quality_warnings(films)]
+        found = pd.concat([each for each in parts if len(each)] or [said])
+        found = found.sort_values("fov", kind="stable", ignore_index=True)
         return {"by_fov": by_fov, "by_condition": by_condition, "warnings": found}
 
 
@@ -126,10 +141,23 @@ def summarise(
 
     unmarked = not len(fates) and len(motility)
     tracks = motility if unmarked else fates
-    mine = fates[fates["population"].isin(targets)]
+    mine = fates[fates["population"].isin(targets) & ~is_piece(fates)]
+    tracks = tracks if unmarked else tracks[~is_piece(fates)]
     rows["effectors"] = count(tracks[tracks["population"].isin(effectors)])
     rows["targets"] = count(tracks[tracks["population"].isin(targets)])
     rows["targets_watched"] = count(target_intervals(fates, roles)[0])
+    alive, time_unit = watched(fates, frames)
+    per = 60.0 if time_unit == "min" else 1.0
+    for name, role in (("effector", effectors), ("target", targets)):
+        one = alive[alive["population"].isin(role)]
+        passed = ((one["leave"] - one["entry"]) / per).groupby(one["fov"]).sum()
+        rows[f"{name}_watched"] = passed.reindex(rows.index, fill_value=0.0).astype(float)
+    effector_fates = fates[fates["population"].isin(effectors)]
+    rows["effector_deaths"] = count(effector_fates[effector_fates["died"].astype(bool)])
+    living = while_alive(track_points[track_points["population"].isin(targets)], fates)
+    used = frames[~frames["excluded"].astype(bool)].groupby("fov").size()
+    at_once = living.groupby("fov").size() / used.reindex(rows.index).fillna(rows["n_frames"])
+    rows["targets_at_once"] = at_once.reindex(rows.index, fill_value=0.0).astype(float)
     rows["lost"] = count(fates[fates["population"].isin([*effectors, *targets]) & _lost(fates)])
     rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"]])
     rows["deaths"] = count(mine[mine["died"]])
@@ -164,7 +192,7 @@ def summarise(
     rows = rows.reset_index()
 
     groups = rows.groupby("condition", sort=False)
-    summed = [*COUNTS, "contacts", *DOUBTS, "touches_untracked"]
+    summed = [*COUNTS, "contacts", *DOUBTS, "touches_untracked", *WATCHED]
     total = groups[summed].sum(min_count=1)
     total = total.astype({name: rows[name].dtype for name in summed})
     total.insert(0, "fovs", groups.size())

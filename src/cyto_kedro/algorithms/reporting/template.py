@@ -20,6 +20,9 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .card dl{display:grid;grid-template-columns:1fr auto;gap:.1rem .8rem;margin:0}
 .card dt{color:var(--soft)}.card dd{margin:0;text-align:right;font-weight:600;
  font-variant-numeric:tabular-nums}
+.first{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,36rem),1fr));gap:0 2rem}
+.first figure{margin:.4rem 0 1rem}.first h3{margin:.4rem 0}
+.vector svg{width:100%;height:auto;max-width:60rem;display:block}
 .effects img{max-width:min(100%,82rem)}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
@@ -73,7 +76,8 @@ PAGE = """<!DOCTYPE html>
 {%- endmacro %}
 {%- macro picture(p) %}
 <figure><h3>{{ p.title }}</h3>
-<img alt="{{ p.alt }}" src="data:image/png;base64,{{ p.data }}">
+{%- if p.svg %}<div class="vector" role="img" aria-label="{{ p.alt }}">{{ p.svg|safe }}</div>
+{%- else %}<img alt="{{ p.alt }}" src="data:image/png;base64,{{ p.data }}">{% endif %}
 <figcaption>{{ p.caption }}</figcaption></figure>
 {%- endmacro %}
 <header>
@@ -86,6 +90,14 @@ PAGE = """<!DOCTYPE html>
 </header>
 <main>
 <section id="numbers"><h2>The answer, by condition</h2>
+{%- if headline %}
+<ul class="answers">
+{%- for name, text in headline %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
+<p class="note">{{ tested }}</p>
+{%- endif %}
+{%- if first %}
+<div class="first">{%- for p in first %}{{ picture(p) }}{% endfor %}</div>
+{%- endif %}
 <ul class="answers">
 {%- for name, text in answers %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
 {%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
@@ -117,7 +129,14 @@ least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
 condition / what it is compared with. Where a limit or p is missing, the last column says why.</p>
 {{ noted(comparisons, "Conditions compared by their replicates") }}
 </details>
-{%- else %}<p>There is only one condition, or no measure of any, so nothing was compared.</p>{% endif %}
+{%- elif not controls.rows %}
+<p>There is only one condition, or no measure of any, so nothing was compared.</p>{% endif %}
+{%- if controls.rows %}
+<details><summary>{{ controls.rows|length }} comparisons with an effector-free control</summary>
+<p class="note">What dies without effectors, apart: no treatment's effect.</p>
+{{ noted(controls, "Conditions compared with an effector-free control") }}
+</details>
+{%- endif %}
 {%- if hazards.rows %}
 <h3>What raises the risk of death</h3>
 <p class="note">Cox regression of targets: a hazard ratio of 2 means that they die at twice the rate.

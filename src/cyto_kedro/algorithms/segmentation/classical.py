@@ -54,9 +54,6 @@ class Classical(Algorithm):
     smoothing: float = Field(
         default=0.05, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"
     )
-    flatten: bool = Field(
-        default=True, description="subtract background that varies over > 4 diameters"
-    )
     min_contrast: float = Field(
         default=5.0, gt=0, description="smallest height over background, in sd of its noise"
     )
@@ -133,8 +130,7 @@ class Classical(Algorithm):
         wide, tile = frame.with_margin(margin, _grid(size, margin))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
         scene = Scene(wide.image, tuple(parts), size, smallest, largest)
-        if self.flatten:
-            scene = scene.changed(lambda each: flatten(each, size))
+        scene = scene.changed(lambda each: flatten(each, size))
         label = drop_by_area(within_filmed(self.cells(scene), wide.filmed), smallest, largest)
         return renumber((drop_border(label, wide.filmed) if self.clear_border else label)[tile])
 

@@ -56,7 +56,6 @@ class SeededGrowth(Algorithm):
         default="li",
         description="where cells end in their channel, from each frame; none: max_distance alone",
     )
-    smoothing_px: float = Field(default=1.0, ge=0, description="sd of the Gaussian, pixels")
     max_distance: PositiveLength | None = Field(
         default=None, description="largest growth away from the nucleus; null: no limit"
     )
@@ -139,7 +138,7 @@ class SeededGrowth(Algorithm):
     def _grow(self, seed: np.ndarray, image: np.ndarray, level: float, reach: float) -> np.ndarray:
         from skimage.segmentation import watershed
 
-        smooth = ndi.gaussian_filter(image, self.smoothing_px)
+        smooth = ndi.gaussian_filter(image, 1.0)  # noise of single pixels
         mask = smooth > level
         if np.isfinite(reach):
             mask &= ndi.distance_transform_edt(seed == 0) <= reach

@@ -72,7 +72,7 @@ class Otsu(ThresholdSegmentation):
     """Otsu's threshold (1979) of each frame, then watershed.
 
     Taken on square roots of the intensities above the darkest (1st percentile), which evens out
-    the spread of dim and bright cells; `square_root=False` is Otsu on plain intensities.
+    the spread of dim and bright cells.
 
     Examples
     --------
@@ -82,17 +82,13 @@ class Otsu(ThresholdSegmentation):
     2
     """
 
-    square_root: bool = Field(default=True, description="threshold square roots of intensities")
-
     def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
         """Pixels above Otsu's threshold and the noise floor."""
         from skimage.filters import threshold_otsu
 
-        threshold = found.threshold
-        if self.square_root:
-            dark = float(np.percentile(found.pixels, 1))
-            roots = np.sqrt(np.maximum(found.pixels - dark, 0))
-            threshold = float(threshold_otsu(roots)) ** 2 + dark
+        dark = float(np.percentile(found.pixels, 1))
+        roots = np.sqrt(np.maximum(found.pixels - dark, 0))
+        threshold = float(threshold_otsu(roots)) ** 2 + dark
         return found.smooth > max(threshold, floor)
 
 

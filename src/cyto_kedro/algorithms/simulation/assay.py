@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.simulation import killing, render, truth
-from cyto_kedro.algorithms.simulation.params import Camera, Effectors, Killing, Targets
+from cyto_kedro.algorithms.simulation import blemishes, killing, presets, render, truth
+from cyto_kedro.algorithms.simulation.params import Camera, Effectors, Killing, Mishaps, Targets
 from cyto_kedro.algorithms.simulation.world import World, simulate
 from cyto_kedro.core.contract import Images, Labels
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.errors import ConfigError, unknown
 
-_MOTION, _LOOK, _TIME, _NOISE = range(4)  # independent random streams
+_MOTION, _LOOK, _TIME, _NOISE, _BLEMISHES, _HIDDEN = range(6)  # independent random streams
 _MOST_CROWDED = 0.75  # fraction of the plane covered by cells
 
 
@@ -53,7 +53,11 @@ class SimulatedAssay(Algorithm):
     half of it. Cells that are dead when first seen have no death.
 
     A track is one stay in view: a cell that leaves and comes back is another track (column `cell`
-    joins them). A cell is in view while at least `min_visible_px` of its mask are.
+    joins them). A cell is in view while at least 12 pixels of its mask are. While it is out of
+    focus, or in a dropped frame, its track has a gap.
+
+    `preset: crowded` is a film as hard as life (see `presets.crowded`); what is given beside it
+    counts. All of its hardships are parameters, and off without it.
 
     Equal parameters and fov give equal bytes on one version of numpy and scipy.
 
@@ -83,6 +87,7 @@ class SimulatedAssay(Algorithm):
     (['CancerCell', 'Dead', 'TCell'], (2, 96, 96), [0.0, 119.0])
     """
 
+    preset: str | None = Field(None, description="named parameters to start from: crowded")
     seed: int = Field(0, ge=0, description="of all randomness")
     n_frames: int = Field(40, ge=1, description="length of the film")
     size_px: int = Field(192, ge=16, description="height and width of the view")
@@ -92,7 +97,6 @@ class SimulatedAssay(Algorithm):
     n_effectors: int = Field(10, ge=0, description="mean number in view")
     n_targets: int = Field(14, ge=0, description="mean number in view")
     touch_distance_um: float = Field(1.0, gt=0, description="largest gap of a contact")
-    min_visible_px: int = Field(12, ge=1, description="fewest mask pixels of a cell in view")
     effector_channel: str = Field("TCell", description="its name, and the population's")
     target_channel: str = Field("CancerCell", description="its name, and the population's")
     death_channel: str = Field("Dead", description="its name")
@@ -100,6 +104,19 @@ class SimulatedAssay(Algorithm):
     targets: Targets = Targets()
     killing: Killing = Killing()
     camera: Camera = Camera()
+    mishaps: Mishaps = Mishaps()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("preset") is None:
+            return given
+        name = given["preset"]
+        if name not in presets.PRESETS:
+            raise ValueError(unknown("preset", str(name), presets.PRESETS))
+        args = {"n_frames": presets.CROWDED_FRAMES, **given}
+        length = args["n_frames"] if isinstance(args["n_frames"], int) else 1  # else refused below
+        return presets.merged(presets.PRESETS[name](length), args)
 
     @property
     def _margin_um(self) -> float:
@@ -116,7 +133,10 @@ class SimulatedAssay(Algorithm):
         """Simulate positions, outlines, contacts and deaths of a field; no pixels yet."""
         rng = self._rng(fov, _TIME)
         steps = 1 + self.time_jitter * np.clip(rng.standard_normal(self.n_frames - 1), -3, 3)
-        time_s = np.round(np.concatenate([[0], 60 * self.frame_interval_min * steps.cumsum()]), 3)
+        time_s = np.concatenate([[0], 60 * self.frame_interval_min * steps.cumsum()])
+        if self.mishaps.pause_frame is not None:
+            time_s[self.mishaps.pause_frame :] += 60 * self.mishaps.pause_min
+        time_s = np.round(time_s, 3)
         view = self.size_px * self.pixel_size_um
         side = view + 2 * self._margin_um
         counts = [round(n * (side / view) ** 2) for n in (self.n_effectors, self.n_targets)]
@@ -136,9 +156,17 @@ class SimulatedAssay(Algorithm):
 
     def centres_px(self, world: World) -> NDArray[np.float64]:
         """Cell centres (T, n, 2) as (y, x) in camera pixels, stage drift included."""
-        drift = np.asarray(self.camera.drift_px_per_frame) * self.pixel_size_um
-        moved = world.position_um + drift * np.arange(self.n_frames)[:, None, None]
+        moved = world.position_um + self._stage_um()[:, None]
         return (np.mod(moved, world.side_um) - world.margin_um) / self.pixel_size_um - 0.5
+
+    def _stage_um(self) -> NDArray[np.float64]:
+        """(T, 2): how far the stage has moved the picture, (y, x)."""
+        frames = np.arange(self.n_frames)[:, None]
+        moved = np.asarray(self.camera.drift_px_per_frame) * self.pixel_size_um * frames
+        if self.mishaps.jump_frame is not None:
+            jump = np.asarray(self.mishaps.jump_px) * self.pixel_size_um
+            moved = moved + (frames >= self.mishaps.jump_frame) * jump
+        return moved
 
     def iter_frames(self, world: World, fov: str) -> Iterator[Frame]:
         """Film `world`, one frame at a time: memory holds one frame."""
@@ -146,43 +174,63 @@ class SimulatedAssay(Algorithm):
         kinds = (self.effectors, self.targets)
         parts = [
             np.repeat([float(getattr(kind, name)) for kind in kinds], counts)
-            for name in ("brightness", "brightness_cv", "texture")
+            for name in ("brightness", "brightness_cv", "texture", "clumps")
         ]
         look = render.draw_look(self._rng(fov, _LOOK), *parts)
         field = render.illumination(self.size_px, self.camera.unevenness)
-        centres = self.centres_px(world)
+        centres, stage = self.centres_px(world), self._stage_um()
+        plane = blemishes.Plane(world.side_um, world.margin_um, self.size_px, self.pixel_size_um)
+        extra = blemishes.draw_blemishes(
+            self._rng(fov, _BLEMISHES), self.camera, plane, self.n_frames
+        )
+        mean = np.array(
+            [self.effectors.brightness, self.targets.brightness, self.camera.death_brightness]
+        )
+        filmed = blemishes.filmed(self.size_px, self.camera.unfilmed_px)
+        hidden = blemishes.draw_hidden(
+            self._rng(fov, _HIDDEN), kinds, tuple(counts), world.time_min, self.mishaps
+        )
         channels = (self.effector_channel, self.target_channel, self.death_channel)
         if len(set(channels)) < 3:
             raise ConfigError(f"the three channels need three names, got {channels}")
         track = np.zeros(len(world.is_target), dtype=np.int64)
         last = [0, 0]
         for frame in range(self.n_frames):
+            at = np.where(hidden[frame][:, None], -1e6, centres[frame])  # far out of view
             shapes = render.Shapes(
-                centres[frame], world.radius_um[frame] / self.pixel_size_um, world.coefs[frame]
+                at, world.radius_um[frame] / self.pixel_size_um, world.coefs[frame]
             )
             own_dye = killing.own_dye(world.fate.onset, world.time_min[frame], self.killing)
             light, index = render.draw(
-                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px,
-                self.min_visible_px,
-            )  # fmt: skip
+                shapes, look, own_dye, world.marker[frame], world.is_target, self.size_px, filmed
+            )
             seen = np.zeros(len(track) + 1, dtype=bool)
             for marks in index:
                 seen[np.unique(marks)] = True
-            track[~seen[1:]] = 0
+            track[~seen[1:] & ~hidden[frame]] = 0
             for kind in (0, 1):
                 new = np.flatnonzero(seen[1:] & (track == 0) & (world.is_target == kind))
                 track[new] = last[kind] + 1 + np.arange(len(new))
                 last[kind] += len(new)
             lookup = np.concatenate([[0], track]).astype(np.uint32)
-            levels = render.expose(light, frame, self.camera, self.pixel_size_um, field)
+            spread = blemishes.point_spread_um(self.camera, world.time_min[frame])
+            besides = extra.light(frame, self.camera, stage[frame], plane)
+            if besides is not None:
+                besides = [
+                    each * np.float32(level) for each, level in zip(besides, mean, strict=True)
+                ]
+            levels = render.expose(
+                light, frame, self.camera, self.pixel_size_um, field, spread, besides
+            )
+            dark = ~filmed | (frame in self.mishaps.dropped_frames)
             rng = self._rng(fov, _NOISE, frame)
+            images = [render.detect(rng, level, self.camera) for level in levels]
+            for image in images:
+                image[dark] = 0
             yield Frame(
-                {
-                    name: render.detect(rng, level, self.camera)
-                    for name, level in zip(channels, levels, strict=True)
-                },
+                dict(zip(channels, images, strict=True)),
                 {name: lookup[marks] for name, marks in zip(channels[:2], index, strict=True)},
-                track.copy(),
+                np.where(hidden[frame], 0, track),
             )
 
     def tables(self, world: World, fov: str, track_id: NDArray[np.int64]) -> truth.Truth:

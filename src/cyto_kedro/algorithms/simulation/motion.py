@@ -71,6 +71,8 @@ def push_apart(
     bound: NDArray[np.int64],
     side: float,
     rounds: int = 4,
+    clinging: NDArray[np.bool_] | None = None,
+    depth: Floats | None = None,
 ) -> Floats:
     """Positions (n, 2) after relaxing overlaps, and closing the gap of bound pairs.
 
@@ -85,15 +87,23 @@ def push_apart(
         (p, 2) candidates, i < j.
     bound
         (n,) the cell that an effector sticks to, -1 for none.
+    clinging
+        (p,) pairs that stick to each other, besides.
+    depth
+        (p,) how far the outlines of a pair may overlap; those that stick do. None: not at all.
     """
     i, j = pairs[:, 0], pairs[:, 1]
     stuck = (bound[i] == j) | (bound[j] == i)
+    if clinging is not None:
+        stuck |= clinging
     first, second = take(shape, i), take(shape, j)
     share = (mobility[i] / (mobility[i] + mobility[j]))[:, None]
     n = len(position)
     for _ in range(rounds):
         delta = nearest_image(position[j] - position[i], side)
         gap, unit = line_gaps(delta, first, second)
+        if depth is not None:
+            gap = gap + depth
         pull = 0.5 * np.where(stuck, gap, np.minimum(gap, 0))[:, None] * unit
         moves = np.concatenate([share * pull, (share - 1) * pull])
         where = np.concatenate([i, j])

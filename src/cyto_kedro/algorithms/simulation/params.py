@@ -31,6 +31,18 @@ class Cells(Params):
     brightness: float = Field(gt=0, description="grey levels at the centre of a mean cell")
     brightness_cv: float = Field(0.3, ge=0, description="sd of the log brightness over cells")
     texture: float = Field(0.2, ge=0, le=0.5, description="relative sd of the inner texture")
+    clumps: float = Field(0.0, ge=0, le=1.5, description="sd of the log of bright clumps within")
+    speed_cv: float = Field(0.0, ge=0, le=1.5, description="sd of the log speed over cells")
+    cluster_size: float = Field(1.0, ge=1, description="mean number put down together")
+    cling_rate_per_min: float = Field(
+        0.0, ge=0, description="rate of sticking to one of its kind while touching; 0: never"
+    )
+    cling_min: float = Field(60.0, gt=0, description="mean time stuck to one of its kind")
+    pile: float = Field(
+        0.0, ge=0, le=0.5, description="how deep it lies over its kind, share of the diameter"
+    )
+    hidden_per_h: float = Field(0.0, ge=0, description="times per hour that it leaves the focus")
+    hidden_min: float = Field(4.0, gt=0, description="mean time out of focus")
     death_rate_per_h: float = Field(ge=0, description="spontaneous deaths per living cell and hour")
     dead_at_start: float = Field(ge=0, le=1, description="fraction already dead at time 0")
 
@@ -51,6 +63,9 @@ class Effectors(Cells):
     dwell_min: float = Field(10.0, gt=0, description="mean time stuck to a target")
     rest_min: float = Field(6.0, ge=0, description="after letting go, time without sticking")
     bound_speed_fraction: float = Field(0.15, ge=0, le=1, description="of the free speed")
+    overlap: float = Field(
+        0.0, ge=0, le=0.9, description="how deep it lies on targets at most, share of its diameter"
+    )
 
 
 class Targets(Cells):
@@ -116,3 +131,26 @@ class Camera(Params):
     spill_um: float = Field(5.0, gt=0, description="sd of that halo")
     bleed_target_to_death: float = Field(0.02, ge=0, le=1, description="bleed-through")
     drift_px_per_frame: tuple[float, float] = Field((0.0, 0.0), description="stage drift, (y, x)")
+    defocus_um: float = Field(0.0, ge=0, description="sd added to the point spread at worst focus")
+    defocus_min: float = Field(120.0, gt=0, description="time from best focus to worst and back")
+    ghosts: int = Field(0, ge=0, description="cells far out of focus, mean number per channel")
+    ghost_um: float = Field(6.0, gt=0, description="sd of their light")
+    ghost_brightness: float = Field(0.4, ge=0, description="their peak, share of a mean cell's")
+    debris: int = Field(0, ge=0, description="specks in view, mean number per channel")
+    debris_um: float = Field(1.0, gt=0, description="sd of a speck's light")
+    debris_brightness: float = Field(0.6, ge=0, description="their peak, share of a mean cell's")
+    unfilmed_px: tuple[int, int, int, int] = Field(
+        (0, 0, 0, 0), description="margins that were not filmed: top, bottom, left, right"
+    )
+
+
+class Mishaps(Params):
+    """What goes wrong in a film, by number of frame; None and (): it does not."""
+
+    pause_frame: int | None = Field(None, ge=1, description="first frame after a pause")
+    pause_min: float = Field(10.0, gt=0, description="added to the interval before it")
+    dropped_frames: tuple[int, ...] = Field(
+        (), description="frames that were lost: black, without masks, tracks have a gap"
+    )
+    jump_frame: int | None = Field(None, ge=1, description="first frame after the stage jumped")
+    jump_px: tuple[float, float] = Field((6.0, -4.0), description="of that jump, (y, x)")

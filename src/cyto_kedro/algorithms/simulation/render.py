@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cyto_kedro.algorithms.simulation import outlines
 from cyto_kedro.algorithms.simulation.params import Camera
 
+MIN_VISIBLE_PX = 12  # fewest mask pixels of a cell in view
 _N_WAVES = 8
 _MARKER_CV = 0.2  # sd of the log of how much death dye a cell takes up
 
@@ -23,7 +24,8 @@ class Look:
     """What stays with a cell: brightness (n,) in grey levels, and waves that make its texture.
 
     `waves` (n, K, 2) are wave vectors in units of 1 / radius, `phases` (n, K); `texture` (n,) is
-    the relative sd; `uptake` (n,) scales the death dye, mean about 1.
+    the relative sd; `uptake` (n,) scales the death dye, mean about 1; `clumps` (n,) is the sd of the
+    log of bright clumps.
     """
 
     brightness: NDArray[np.float64]
@@ -31,6 +33,7 @@ class Look:
     phases: NDArray[np.float64]
     texture: NDArray[np.float64]
     uptake: NDArray[np.float64]
+    clumps: NDArray[np.float64]
 
 
 def draw_look(
@@ -38,6 +41,7 @@ def draw_look(
     brightness: NDArray[np.float64],
     cv: NDArray[np.float64],
     texture: NDArray[np.float64],
+    clumps: NDArray[np.float64],
 ) -> Look:
     """Draw every cell's brightness and texture."""
     n = len(brightness)
@@ -50,6 +54,7 @@ def draw_look(
         rng.random((n, _N_WAVES)) * 2 * np.pi,
         texture,
         np.exp(_MARKER_CV * rng.standard_normal(n)),
+        clumps,
     )
 
 
@@ -69,7 +74,7 @@ def draw(
     marker: NDArray[np.float64],
     is_target: NDArray[np.bool_],
     size: int,
-    min_visible_px: int,
+    filmed: NDArray[np.bool_] | None = None,
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
     """Draw the cells of a frame, sharp and without noise.
 
@@ -77,6 +82,8 @@ def draw(
     ----------
     own_dye, marker
         (n,) what is left of the cell's own dye, and the death dye taken up, 0 to 1.
+    filmed
+        (Y, X), False where no cell can be seen; None: nowhere.
 
     Returns
     -------
@@ -86,7 +93,7 @@ def draw(
         Effectors, targets: two (Y, X) holding 1 + the cell's index, 0 for background. A pixel
         belongs to a cell if its centre lies within the outline; where two outlines of one
         population overlap, to the one that is relatively nearer. Cells with fewer than
-        `min_visible_px` pixels left in the view are not marked.
+        `MIN_VISIBLE_PX` left in the view are not marked.
     """
     light = [np.zeros((size, size), np.float32) for _ in range(3)]
     index = [np.zeros((size, size), np.int64) for _ in range(2)]
@@ -115,8 +122,10 @@ def draw(
         depth[kind][box][mine] = relative[mine]
         index[kind][box][mine] = cell + 1
     for marks in index:
+        if filmed is not None:
+            marks[~filmed] = 0
         count = np.bincount(marks.ravel(), minlength=len(far) + 1)
-        small = count < min_visible_px
+        small = count < MIN_VISIBLE_PX
         marks[small[marks]] = 0
     return light, index
 
@@ -130,7 +139,9 @@ def _texture(
         wave[:, 0, None, None] * dy + wave[:, 1, None, None] * dx + look.phases[cell, :, None, None]
     )
     total = np.cos(phase).sum(axis=0) * np.sqrt(2 / _N_WAVES)
-    return np.clip(1 + look.texture[cell] * total, 0.1, None)
+    inner = np.clip(1 + look.texture[cell] * total, 0.1, None)
+    clumps = look.clumps[cell]
+    return inner * np.exp(clumps * (total - clumps / 2)) if clumps else inner
 
 
 def illumination(size: int, unevenness: float) -> NDArray[np.float32]:
@@ -146,23 +157,31 @@ def expose(
     camera: Camera,
     pixel_size_um: float,
     field: NDArray[np.float32],
+    psf_sigma_um: float | None = None,
+    besides: list[NDArray[np.float32]] | None = None,
 ) -> list[NDArray[np.float32]]:
     """Expected grey levels above the offset: effectors, targets, death (Y, X each).
 
-    Bleaching scales the dyes, not the medium's background:
+    `psf_sigma_um` is the frame's, where the focus drifts; `besides` the light of what is no cell, in
+    the three channels. Bleaching scales the dyes, not the medium's background:
     ``field * (background + exp(-rate * frame) * optics(light))``.
     """
     death = light[2] * np.float32(camera.death_brightness)
     halo = _blur(death, camera.spill_um / pixel_size_um) * np.float32(camera.spill)
+    psf_sigma_um = camera.psf_sigma_um if psf_sigma_um is None else psf_sigma_um
     images = []
-    for signal, rate in (
-        (light[0], camera.bleach_effector),
-        (light[1], camera.bleach_target),
-        (death + halo, camera.bleach_death),
+    for kind, (signal, rate) in enumerate(
+        (
+            (light[0], camera.bleach_effector),
+            (light[1], camera.bleach_target),
+            (death + halo, camera.bleach_death),
+        )
     ):
-        sharp = _blur(signal, camera.psf_sigma_um / pixel_size_um)
+        sharp = _blur(signal, psf_sigma_um / pixel_size_um)
         haze = _blur(signal, camera.haze_um / pixel_size_um) if camera.haze else sharp
         seen = (1 - camera.haze) * sharp + camera.haze * haze
+        if besides is not None:
+            seen = seen + besides[kind]
         images.append(seen * np.float32(np.exp(-rate * frame)))
     images[2] = images[2] + np.float32(camera.bleed_target_to_death) * images[1]
     return [field * (np.float32(camera.background) + image) for image in images]

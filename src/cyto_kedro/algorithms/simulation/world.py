@@ -59,6 +59,7 @@ class _State:
     velocity: NDArray[np.float64]
     coefs: NDArray[np.complex128]
     bound: NDArray[np.int64]
+    clinging: NDArray[np.int64]  # pairs of one kind, i * n + j, i < j, in order
     rested_at: NDArray[np.float64]
 
 
@@ -87,16 +88,50 @@ class _Simulator:
         self.persistence = per_cell("persistence_min")
         self.mobility = per_cell("mobility")
         self.memory = per_cell("deformation_min")
+        self.cling_rate, self.cling_min = per_cell("cling_rate_per_min"), per_cell("cling_min")
+        self.pile = per_cell("pile")
         self.shape_sd = per_cell("irregularity")[:, None] * _HARMONIC_SD
         self.fate = killing.draw_fate(rng, per_cell("death_rate_per_h"), per_cell("dead_at_start"))
+        spread = per_cell("speed_cv")
+        if spread.any():
+            self.speed = self.speed * np.exp(spread * rng.standard_normal(n))
+        self.overlap = np.zeros(n)
+        if effectors.overlap:
+            self.overlap[: counts[0]] = effectors.overlap * rng.random(counts[0])
         sd = self.speed[:, None] / np.sqrt(2)
         shape = rng.standard_normal((2, n, 3))
         self.state = _State(
-            position=rng.random((n, 2)) * side_um,
+            position=self._placed(per_cell("cluster_size")),
             velocity=sd * rng.standard_normal((n, 2)),
             coefs=self.shape_sd * (shape[0] + 1j * shape[1]) / np.sqrt(2),
             bound=np.full(n, -1),
+            clinging=np.zeros(0, np.int64),
             rested_at=np.full(n, -np.inf),
+        )
+
+    def _placed(self, cluster_size: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where cells are put down: anywhere, or about a cell of their kind put down before."""
+        n, rng = len(cluster_size), self.rng
+        position = rng.random((n, 2)) * self.side
+        joins = 1 - 1 / cluster_size  # share that is not the first of its cluster
+        if joins.any():
+            chance, pick = rng.random((2, n))
+            beside = 2 * self.radius[:, None] * rng.standard_normal((n, 2))
+            for cell in np.flatnonzero(chance < joins).tolist():  # each may join those before it
+                first = 0 if not self.is_target[cell] else int(np.argmax(self.is_target))
+                if cell > first:
+                    other = first + int(pick[cell] * (cell - first))
+                    position[cell] = position[other] + beside[cell]
+        return np.mod(position, self.side)
+
+    def depth(self, pairs: NDArray[np.int64]) -> NDArray[np.float64] | None:
+        """How far the outlines of pairs may overlap; None: none may."""
+        if not (self.pile.any() or self.overlap.any()):
+            return None
+        i, j = pairs[:, 0], pairs[:, 1]
+        own = 2 * np.minimum(self.radius[i], self.radius[j]) * self.pile[i]
+        return np.where(
+            self.is_target[i] == self.is_target[j], own, 2 * self.radius[i] * self.overlap[i]
         )
 
     def shape(self, now: float) -> outlines.Shape:
@@ -125,8 +160,9 @@ class _Simulator:
         shape, state = self.shape(now), self.state
         pairs = self.pairs(shape, 1.0)
         moved = motion.push_apart(
-            state.position, shape, self.mobility, pairs, state.bound, self.side, rounds
-        )
+            state.position, shape, self.mobility, pairs, state.bound, self.side, rounds,
+            np.isin(self._code(pairs), state.clinging), self.depth(pairs),
+        )  # fmt: skip
         # Rounding keeps the last bits of sin and exp, which differ between processors, from
         # growing into another film.
         state.position = np.mod(moved, self.side).round(7)
@@ -146,6 +182,24 @@ class _Simulator:
         state.coefs = coefs.round(9)
         self.relax(now, rounds=4)
         self.stick(now, dt)
+        if self.cling_rate.any():
+            self.cling(now, dt)
+
+    def _code(self, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+        return pairs[:, 0] * len(self.is_target) + pairs[:, 1]
+
+    def cling(self, now: float, dt: float) -> None:
+        """Cells of one kind let go of each other, and stick where they touch."""
+        state, shape = self.state, self.shape(now)
+        first = state.clinging // len(self.is_target)
+        stays = self.rng.random(len(first)) < np.exp(-dt / self.cling_min[first])
+        pairs = self.pairs(shape, self.touch)
+        pairs = pairs[self.is_target[pairs[:, 0]] == self.is_target[pairs[:, 1]]]
+        sides = (outlines.take(shape, pairs[:, side]) for side in (0, 1))
+        gap, _ = outlines.line_gaps(self.delta(pairs), *sides)
+        chance = -np.expm1(-self.cling_rate[pairs[:, 0]] * dt)
+        new = (gap <= self.touch) & (self.rng.random(len(pairs)) < chance)
+        state.clinging = np.union1d(state.clinging[stays], self._code(pairs[new]))
 
     def stick(self, now: float, dt: float) -> None:
         """Effectors let go of targets, and stick to living ones that they touch."""
@@ -227,8 +281,9 @@ def simulate(
     rows, touching = [], []
     for frame, now in enumerate(time_min):
         dt = now - time_min[frame - 1] if frame else interval_min
-        for sub in range(n_sub if frame else 0):
-            sim.step(now - dt * (1 - (sub + 1) / n_sub), dt / n_sub)
+        n = n_sub * max(1, int(dt / interval_min))  # a pause takes more steps
+        for sub in range(n if frame else 0):
+            sim.step(now - dt * (1 - (sub + 1) / n), dt / n)
         shape = sim.shape(now)  # before the hits: what is filmed is what touched
         pairs = sim.touching(shape)
         touching.append(pairs.assign(frame=frame))

@@ -82,6 +82,18 @@ def hull_measures(masks: Masks) -> Hulls:
     )
 
 
+def hull_vertices(masks: Masks) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Corners of the convex hull of every cell: cell, y, x, and the place of the corner after it.
+
+    Grouped by cell, in order around it with the outside to the right of the way (y down: down the
+    left side, up the right), in pixels; a pixel stands for the middles of its four edges.
+    """
+    if not len(masks.labels):
+        return (np.zeros(0, np.int64), *np.zeros((2, 0)), np.zeros(0, np.int64))
+    rings = _rings(_hull(masks)[0], len(masks.labels))
+    return rings.cell, (rings.y - 1) / 2, rings.x / 2, rings.next
+
+
 def corner_hull_area(masks: Masks) -> np.ndarray:
     """Area of the convex hull of the pixels as squares, (n_cells,) float64."""
     n = len(masks.labels)

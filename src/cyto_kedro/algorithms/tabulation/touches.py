@@ -8,6 +8,7 @@ centre, see `cyto_kedro.algorithms.contacts.positions`.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,13 +17,14 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.tabulation.masks import read_frame
+from cyto_kedro.algorithms.tabulation.own_pixels import own_light
 from cyto_kedro.algorithms.tabulation.proximity import (
     Outlines,
     Reader,
     dilated_overlap,
     frame_touches,
 )
-from cyto_kedro.core.contract import Labels
+from cyto_kedro.core.contract import Images, Labels
 from cyto_kedro.core.units import Length, PositiveLength
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.schemas import TableOf
@@ -48,9 +50,17 @@ class MaskTouches(Algorithm):
     means at most the definition's reach, measured as above, from some pixel of the other mask.
     *Perimeter share* of a side is the same count over all its outline pixels. *Overlap* is the
     number of pixels in both masks (only between populations: within one, labels cannot overlap).
+    *Own pixels* of a side are those farther than `halo` from the convex hull of the other, a cell of
+    another population: no light of the other lies on them. Where a channel of `markers` was filmed,
+    ``<channel>_own_a`` and ``<channel>_own_b`` are its lower quartiles over own pixels.
     """
 
-    version = 2
+    version = 3
+
+    halo: Length = Field(
+        default=Length(um=1.0, px=2.0),
+        description="how far a cell's light reaches beyond its mask: what is farther is the other's own",
+    )
 
     @property
     @abstractmethod
@@ -68,6 +78,8 @@ class MaskTouches(Algorithm):
     def run(
         self,
         label: Labels,
+        image: Images | None = None,
+        markers: Mapping[str, str] | None = None,
         fov: str = "fov1",
         frame_start: int = 0,
         pixel_size_um: float | None = None,
@@ -79,6 +91,10 @@ class MaskTouches(Algorithm):
         label
             In the order of the assay, computed frame by frame: side a is the earlier population, or
             the smaller label within one.
+        image
+            Measurement images; only channels of `markers` are read.
+        markers
+            Marker -> channel, as `assay.markers`.
 
         Raises
         ------
@@ -89,6 +105,9 @@ class MaskTouches(Algorithm):
         """
         labels, size, start = dict(label), pixel_size_um, frame_start
         self.reach_px(size)  # a length that cannot be resolved is told before pixels are read
+        halo = self.halo.in_px("halo", size)
+        images, dyes = dict(image or {}), {*(markers or {}).values()}
+        dyed = {name: stack for name, stack in images.items() if name in dyes}
         shape = _shape(labels, fov)
         reader = Reader(shape[1:], len(labels))
         blocks = []
@@ -99,10 +118,14 @@ class MaskTouches(Algorithm):
             ]
             lines = reader.outlines(frames)
             found = _measures(lines, self.find(lines, size))
+            light = {name: np.asarray(stack[index]) for name, stack in sorted(dyed.items())}
+            found |= own_light(frames, light, found, halo)
             found["frame"] = np.full(len(found["a"]), start + index)
             blocks.append(found)
         if not any(len(block["a"]) for block in blocks):
-            return {"touches": schemas.empty(schemas.Touches)}
+            none = schemas.empty(schemas.Touches)
+            own = {f"{name}_own_{side}": np.zeros(0) for name in sorted(dyed) for side in "ab"}
+            return {"touches": none.assign(**own)}
         table = {c: np.concatenate([b[c] for b in blocks]) for c in blocks[0]}
         n, names = len(table["a"]), np.array(list(labels), dtype=object)
         table["population_a"], table["population_b"] = names[table.pop("a")], names[table.pop("b")]

@@ -38,10 +38,6 @@ class BTrack(Linker):
         description="how far from its prediction a cell is looked for"
     )
     max_lost_frames: int = Field(5, ge=0, description="frames a cell may be missing in a track")
-    process_sigma_px: float = Field(15.0, gt=0, description="how much velocities change")
-    measurement_sigma_px: float = Field(5.0, gt=0, description="how far off positions are")
-    accuracy: float = Field(7.5, gt=0, description="btrack's integration limits of probabilities")
-    prob_not_assign: float = Field(0.1, gt=0, lt=1, description="of a cell that is not linked")
     optimise: bool = Field(True, description="join tracks and call divisions globally")
     splitting: bool = Field(False, description="let cells divide; needs optimise")
     max_gap_frames: int = Field(2, ge=1, description="frames between tracks that may be joined")
@@ -82,11 +78,11 @@ class BTrack(Linker):
                 "A": np.block([[still, still], [moving, still]]),
                 "H": np.block([still, moving]),
                 "P": np.diag([0.1, 0.1, 0.1, 1, 1, 1]) * 150.0,
-                "G": np.array([0.5, 0.5, 0.5, 1, 1, 1]) * self.process_sigma_px,
-                "R": still * self.measurement_sigma_px,
-                "accuracy": self.accuracy,
+                "G": np.array([0.5, 0.5, 0.5, 1, 1, 1]) * 15.0,
+                "R": still * 5.0,
+                "accuracy": 7.5,
                 "max_lost": self.max_lost_frames,
-                "prob_not_assign": self.prob_not_assign,
+                "prob_not_assign": 0.1,
             },
             "hypothesis_model": {
                 "hypotheses": kinds,

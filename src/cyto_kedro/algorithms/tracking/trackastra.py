@@ -38,7 +38,6 @@ class Trackastra(Linker):
         "greedy", description="with or without division"
     )
     max_distance_px: int = Field(256, gt=0, description="largest step, pixels")
-    device: Literal["automatic", "cpu", "cuda"] = Field("automatic", description="where to run")
 
     @property
     def mask_lag(self) -> int:
@@ -60,7 +59,7 @@ class Trackastra(Linker):
                 f"{detections.name}: Trackastra looks at an image and masks ('image', 'label'); it "
                 "was not given one of each"
             )
-        network = _load(str(_folder(self.model)), self.device)
+        network = _load(str(_folder(self.model)))
         graph, _ = network.track(
             np.asarray(image), np.asarray(label), mode=self.mode, max_distance=self.max_distance_px
         )
@@ -103,8 +102,8 @@ def _folder(model: str) -> Path:
 
 
 @cache
-def _load(folder: str, device: str) -> Any:
-    """The network, loaded once per process."""
+def _load(folder: str) -> Any:
+    """The network, loaded once per process; on a GPU where one can be seen."""
     from trackastra.model import Trackastra as Network
 
-    return Network.from_folder(Path(folder), device=device)
+    return Network.from_folder(Path(folder), device="automatic")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.design import reference_of
+from cyto_kedro.algorithms.reporting.event_figures import EventFigures
 from cyto_kedro.core.groups import design
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.parameters import Comparison
+from cyto_kedro.images import Picture
+from cyto_kedro.parameters import Comparison, ComparisonSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import of_assay
+from cyto_kedro.pipelines.common import Group, join, of_assay
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,71 @@ def relate_contact(
     return curves, comparison.hazards.make()(data)["hazards"]
 
 
+def measure_killing(
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    track_points: Partitions,
+    fates: Partitions,
+    manifest: Manifest,
+    comparison: Comparison,
+) -> tuple[pd.DataFrame, ...]:
+    """Live targets and specific killing by replicate and field; their dose-response and E:T curves."""
+    parts = {"track_points": track_points, "fates": fates}
+    data = _assay(fields, frames, manifest, comparison, **parts)
+    made = comparison.cytotoxicity.make()(data)
+    curves = comparison.dose_response.make()(
+        {"field_killing": made["field_killing"], "design": data["design"]}
+    )
+    return (
+        *(made[name] for name in ("killing_curves", "field_killing", "replicate_summaries")),
+        *(curves[name] for name in ("dose_values", "dose_fits")),
+    )
+
+
+def follow_events(
+    group: Group,
+    track_points: Mapping[str, pd.DataFrame],
+    cells: Mapping[Any, pd.DataFrame],
+    steps: Mapping[str, pd.DataFrame],
+    bouts: pd.DataFrame,
+    deaths: pd.DataFrame,
+    kills: pd.DataFrame,
+    fates: Any,
+    manifest: Manifest,
+    events: ComparisonSpec,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One field's `schemas.EventTimes` and `schemas.EventSums`."""
+    parts = fates.values() if isinstance(fates, Mapping) else [fates]
+    made = events.make()(
+        track_points=join(track_points.values(), schemas.TrackPoints),
+        cells=join(cells.values(), schemas.Cells),
+        steps=join(steps.values(), schemas.Steps),
+        fates=join(parts, schemas.Fates),
+        bouts=bouts,
+        deaths=deaths,
+        kills=kills,
+        populations=manifest.roles,
+    )
+    return made["event_times"], made["event_sums"]
+
+
+def average_events(
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    event_times: Partitions,
+    event_sums: Partitions,
+    manifest: Manifest,
+    comparison: Comparison,
+) -> tuple[pd.DataFrame, pd.DataFrame, Picture]:
+    """`schemas.EventSignals`, `schemas.EventCurves`, and their figure."""
+    parts = {"event_times": event_times, "event_sums": event_sums}
+    data = _assay(fields, frames, manifest, comparison, **parts)
+    made = comparison.event_signals.make()(data)
+    signals = made["event_signals"]
+    drawn = EventFigures()(event_signals=signals, sample_sheet=fields)["figures"]
+    return signals, made["event_curves"], drawn["events"]
+
+
 def compare_conditions(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
@@ -52,6 +121,7 @@ def compare_conditions(
     bouts: Partitions,
     fates: Partitions,
     kills: Partitions,
+    killing_summaries: pd.DataFrame,
     manifest: Manifest,
     comparison: Comparison,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -73,7 +143,10 @@ def compare_conditions(
             "docs/comparison.md",
             condition,
         )
-    summaries = comparison.replicates.make()(data)["replicate_summaries"]
+    summaries = join(
+        [comparison.replicates.make()(data)["replicate_summaries"], killing_summaries],
+        schemas.ReplicateSummaries,
+    )
     data["replicate_summaries"] = summaries
     return summaries, comparison.tests.make()(data)["comparisons"]
 
@@ -92,7 +165,8 @@ def _assay(
         "frames": frames,
         "design": groups,
         "reference": reference_of(groups, comparison.reference),
-        "paired": comparison.paired,
+        # pairs are what the design's clusters say
+        "paired": None,
         "primary": comparison.primary,
         "populations": manifest.roles,
         **of_assay(parts, manifest),

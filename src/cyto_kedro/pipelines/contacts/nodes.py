@@ -124,8 +124,8 @@ def assess_viability(
 ) -> dict[str, pd.DataFrame]:
     """`schemas.Viability` of one block by population: needs no tracks, works on stills.
 
-    All populations at once: a cell on a dead one of another population has no row, since whose
-    marker lights it is unknown (`algorithms.contacts.covered`).
+    All populations at once: a cell on a dead one of another population is judged by the pixels that
+    are its own, and has no row where these are too few (`algorithms.contacts.covered`).
     """
     judged, algorithm = {}, _caller(viability)
     for name in manifest.populations:
@@ -135,8 +135,17 @@ def assess_viability(
         else:
             data = {"cells": cells[name], "state": state, **_dyes(manifest, name)}
             judged[name] = algorithm(data)["viability"]
+            if name in manifest.unmarked:
+                judged[name] = judged[name].assign(dead=False, alive_probability=1.0)
     together = join([cells[name] for name in manifest.populations], schemas.Cells)
-    kept, n_unknown = without_covered(judged, together, touches)
+
+    def again(name: str, own: pd.DataFrame) -> pd.DataFrame:
+        data = {"cells": own, "state": viability_state[name][group["fov"]], **_dyes(manifest, name)}
+        return algorithm(data)["viability"]
+
+    # sums and extremes over fewer pixels are not those that the threshold was learnt of
+    by_own = getattr(algorithm, "stat", "median") in ("median", "mean")
+    kept, n_unknown = without_covered(judged, together, touches, again if by_own else None)
     if n_unknown:
         log.info(
             "%s: %d cells lie on a dead cell of another population: alive or dead is unknown",

@@ -5,6 +5,7 @@ from kedro.pipeline import Pipeline, node
 from cyto_kedro.lift import lift
 from cyto_kedro.parameters import NetworksSpec
 from cyto_kedro.pipelines.category import category
+from cyto_kedro.pipelines.comparison import nodes as comparison_nodes
 from cyto_kedro.pipelines.contacts import column_nodes, density_nodes, motion_nodes
 from cyto_kedro.pipelines.contacts.pipeline import slot
 from cyto_kedro.pipelines.extended import nodes
@@ -14,7 +15,7 @@ from cyto_kedro.pipelines.networks.nodes import with_dead
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    topics = (motion(), encounters(), space_time(), columns(), figures())
+    topics = (motion(), encounters(), space_time(), columns(), events(), figures())
     return Pipeline(sum(topics, Pipeline([])), tags="extended")
 
 
@@ -132,6 +133,33 @@ def columns() -> Pipeline:
                 ],
                 "cell_columns",
                 name="make_columns",
+            ),
+        ],
+    )
+
+
+def events() -> Pipeline:
+    """Columns of cells around contact, death, kill and events of your own, and when these happen."""
+    return category(
+        "events",
+        [
+            node(
+                lift(comparison_nodes.follow_events, by="fov", out=["fov"] * 2),
+                [
+                    *("track_points", "cells", "steps", "bouts", "deaths", "kills", "fates"),
+                    *("manifest", "params:comparison.events"),
+                ],
+                ["event_times", "event_sums"],
+                name="follow_events",
+            ),
+            node(
+                comparison_nodes.average_events,
+                [
+                    *("fields", "frames", "event_times", "event_sums", "manifest"),
+                    "params:comparison",
+                ],
+                ["event_signals", "event_curves", "events_figure"],
+                name="average_events",
             ),
         ],
     )

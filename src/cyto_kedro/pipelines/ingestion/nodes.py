@@ -14,11 +14,11 @@ from cyto_kedro.algorithms.tabulation.quality import frame_quality
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.raw import RawChannel, RawFolder
 from cyto_kedro.datasets.raw_facts import tell
-from cyto_kedro.errors import InputError
+from cyto_kedro.errors import CytoError, InputError, together
 from cyto_kedro.parameters import Assay
 from cyto_kedro.partitions import Block, PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
-from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet
+from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet, with_place
 from cyto_kedro.statements import FRAME_INTERVAL, PIXEL_SIZE, settle, times_of
 from cyto_kedro.view import View
 
@@ -76,15 +76,22 @@ def plan_assay(
     remarks: dict[str, list[str]] = {}
     new: dict[str, list[str]] = {}
     rows: list[dict[Any, Any]] = sheet.to_dict("records")
+    wrong: list[CytoError] = []
     for row in rows:
         fov = str(row["fov"])
         lacking = [each for each in may_lack.get(fov, ()) if each not in by_fov[fov]]
         wanted = [each for each in assay.channels if each not in lacking]
-        channels = _complete(fov, by_fov[fov], wanted)
-        whole, time_s, said = _agree(fov, channels, assay)
+        try:
+            channels = _complete(fov, by_fov[fov], wanted)
+            whole, time_s, said = _agree(fov, channels, assay)
+            row, disagreeing = with_place(row, channels[0].plate, channels[0].well)
+            table = _frames(fov, whole.n_frames, time_s, row)
+            planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
+        except InputError as error:
+            wrong.append(error)
+            continue
+        said += disagreeing
         kept += channels
-        table = _frames(fov, whole.n_frames, time_s, row)
-        planned[fov], used = _viewed(fov, whole, table, assay.raw.view)
         remarks[fov] = [each for channel in channels for each in channel.remarks]
         planned[fov] = planned[fov].model_copy(update={"lacking": tuple(lacking)})
         if planned[fov].n_frames == 1:
@@ -99,6 +106,8 @@ def plan_assay(
         shape = planned[fov].model_dump(exclude={"excluded", "frame_interval_s", "lacking"})
         fields.append({**row, **shape})
         frames.append(used)
+    if (all_wrong := together(wrong, "the fields")) is not None:
+        raise all_wrong
     for channel in assay.channels:
         if all(channel in each.lacking for each in planned.values()):
             raise InputError(
@@ -122,6 +131,7 @@ def plan_assay(
         combine={name: each.combine for name, each in assay.populations.items()},
         subtract={name: each.subtract for name, each in assay.populations.items()},
         markers=assay.markers,
+        unmarked=tuple(name for name, p in assay.populations.items() if not p.death_marker),
         view=assay.raw.view,
         raw=tuple(kept),
     )
@@ -157,17 +167,26 @@ def optional_channels(assay: Assay) -> tuple[str, ...]:
 
 
 def _same_fovs(found: set[str], listed: set[str]) -> None:
+    wrong: list[CytoError] = []
     if unlisted := sorted(found - listed):
-        raise InputError(
-            f"field {unlisted[0]!r} has raw files but no row in the sample sheet (fields found: "
-            f"{', '.join(sorted(found))}; listed: {', '.join(sorted(listed))}). Without a row its "
-            "condition is unknown: add one (with exclude = true to leave the field out)"
+        more = f" (and {len(unlisted) - 1} more: {', '.join(unlisted[1:])})" if unlisted[1:] else ""
+        wrong.append(
+            InputError(
+                f"field {unlisted[0]!r} has raw files but no row in the sample sheet{more} (fields "
+                f"found: {', '.join(sorted(found))}; listed: {', '.join(sorted(listed))}). Without a "
+                "row its condition is unknown: add one (with exclude = true to leave the field out)"
+            )
         )
     if absent := sorted(listed - found):
-        raise InputError(
-            f"field {absent[0]!r} is in the sample sheet but no raw file of it was found (found: "
-            f"{', '.join(sorted(found))}). Check assay.raw.pattern, or remove the row"
+        more = f" (nor of {', '.join(absent[1:])})" if absent[1:] else ""
+        wrong.append(
+            InputError(
+                f"field {absent[0]!r} is in the sample sheet but no raw file of it was found{more} "
+                f"(found: {', '.join(sorted(found))}). Check assay.raw.pattern, or remove the row"
+            )
         )
+    if (error := together(wrong, "the sample sheet and the films")) is not None:
+        raise error
 
 
 def _complete(fov: str, found: Mapping[str, RawChannel], wanted: Iterable[str]) -> list[RawChannel]:

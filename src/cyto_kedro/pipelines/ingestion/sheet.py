@@ -6,11 +6,13 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.datasets.name_parts import well_name
 from cyto_kedro.errors import InputError, missing, nearest
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,10 @@ NUMBERS = ("time_offset_min", "dose", "et_ratio")
 FLAGS = ("control", "exclude")
 # what tables and figures call all replicates, their mean, and fields without a condition
 RESERVED = ("(all)", "(mean)", "(no condition)")
-KNOWN = ("fov", *DEFAULTS, "plate", "well", "dose", "donor", "et_ratio", "viability_control")
+KNOWN = (
+    *("fov", *DEFAULTS, "plate", "well", "treatment", "dose", "dose_unit", "donor", "et_ratio"),
+    "viability_control",
+)
 _TRUE = {"true", "yes", "1", "x", "y"}
 _FALSE = {"false", "no", "0", "", "n"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -40,9 +45,9 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``fov`` (required, unique), ``condition``, ``replicate`` (default: the field itself),
     ``control`` (effector-free or untreated), ``exclude`` with ``exclude_reason``, ``exclude_frames``
-    (``3-5; 10``), ``time_offset_min`` (added to the field's times), ``plate``, ``well``, ``dose``,
-    ``donor``, ``et_ratio``, and any other. All are texts as they were typed, but for the flags
-    `FLAGS` and the numbers `NUMBERS` (null where blank).
+    (``3-5; 10``), ``time_offset_min`` (added to the field's times), ``plate``, ``well``,
+    ``treatment``, ``dose``, ``dose_unit``, ``donor``, ``et_ratio``, and any other. All are texts as
+    they were typed, but for the flags `FLAGS` and the numbers `NUMBERS` (null where blank).
 
     Raises
     ------
@@ -89,6 +94,23 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
             )
     _warn_of_twins(sheet)
     return sheet
+
+
+def with_place(row: Mapping[Any, Any], plate: str, well: str) -> tuple[dict[Any, Any], list[str]]:
+    """A field's row with plate and well of its path, where the sheet is silent; and what disagrees.
+
+    The well is written as people do, ``B7`` of ``B07``; where sheet and path differ the sheet holds.
+    """
+    placed, said = dict(row), []
+    for column, by_path in (("plate", plate), ("well", well_name(well))):
+        listed = str(row.get(column, ""))
+        if not listed and by_path:
+            placed[column] = by_path
+        elif by_path and well_name(listed) != well_name(by_path):
+            said.append(
+                f"the sample sheet says {column} {listed!r}, the path {by_path!r}: the sheet's is used"
+            )
+    return placed, said
 
 
 def tidy(text: object) -> str:

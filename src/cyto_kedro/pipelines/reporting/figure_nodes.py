@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cyto_kedro.algorithms.reporting.answer_figures import ANSWER, AnswerFigures
 from cyto_kedro.algorithms.reporting.contact_figures import ContactFigures
 from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
 from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
@@ -20,8 +21,12 @@ from cyto_kedro.pipelines.common import of_assay, one_by_one
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
 MOTION = ("speeds", "directions")
-FIGURES = (*KILLING, *CONTACT, *MOTION, "networks", "quality")
-FURTHER = ("msd", "further")  # made by the pipeline `extended`; None where they are not there
+FIGURES = (*ANSWER, *KILLING, *CONTACT, *MOTION, "networks", "quality")
+FURTHER = (
+    "msd",
+    "further",
+    "events",
+)  # made by the pipeline `extended`; None where they are not there
 
 
 def assay(
@@ -35,6 +40,28 @@ def assay(
         "roles": manifest.roles,
         **of_assay(parts, manifest),
     }
+
+
+def draw_answer_figures(
+    fields: pd.DataFrame,
+    killing_curves: pd.DataFrame,
+    field_killing: pd.DataFrame,
+    dose_values: pd.DataFrame,
+    dose_fits: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    replicate_summaries: pd.DataFrame,
+) -> tuple[Picture, ...]:
+    """The primary outcome, living targets over time, dose response, the plate."""
+    figures = AnswerFigures()(
+        killing_curves=killing_curves,
+        field_killing=field_killing,
+        dose_values=dose_values,
+        dose_fits=dose_fits,
+        comparisons=comparisons,
+        replicate_summaries=replicate_summaries,
+        sample_sheet=fields,
+    )["figures"]
+    return tuple(figures[name] for name in ANSWER)
 
 
 def draw_killing_figures(

@@ -118,6 +118,7 @@ def summarise(
     kills: Partitions,
     touches: Partitions,
     mask_quality: Partitions,
+    viability_state: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Headline numbers per field and per condition, and what to beware of."""
@@ -143,6 +144,7 @@ def summarise(
         )
         for fov in manifest.fovs
     }
+    data["viability_state"] = {name: viability_state[name]() for name in manifest.populations}
     found = Summary()(data)
     return found["by_fov"], found["by_condition"], found["warnings"]
 

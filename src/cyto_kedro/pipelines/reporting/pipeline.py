@@ -56,6 +56,7 @@ def create_pipeline() -> Pipeline:
                     "kills",
                     "touches",
                     "mask_quality",
+                    "viability_state",
                     "manifest",
                 ],
                 ["summary_by_fov", "summary_by_condition", "warnings"],
@@ -92,6 +93,15 @@ def figures() -> Pipeline:
     return category(
         "reporting.figures",
         [
+            node(
+                figure_nodes.draw_answer_figures,
+                [
+                    *("fields", "killing_curves", "field_killing", "dose_values", "dose_fits"),
+                    *("comparisons", "replicate_summaries"),
+                ],
+                pictures(figure_nodes.ANSWER),
+                name="draw_answer_figures",
+            ),
             node(
                 figure_nodes.draw_killing_figures,
                 [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],

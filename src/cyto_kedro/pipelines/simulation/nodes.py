@@ -51,6 +51,7 @@ def write_sample_sheet(simulation: Simulation) -> pd.DataFrame:
             "condition": spec.condition,
             "replicate": spec.replicate,
             "control": spec.control,
+            **spec.sheet,
         }
         for fov, spec in simulation.fovs.items()
     ]

@@ -31,7 +31,13 @@ def create_pipeline() -> Pipeline:
                 "cells",
                 name="measure_cells",
             ),
-            generated("find_touches", TOUCHES, "fov/block", ["touches"], reads={"label": "labels"}),
+            generated(
+                "find_touches",
+                TOUCHES,
+                "fov/block",
+                ["touches"],
+                reads={"label": "labels", "image": "measurement_images"},
+            ),
             generated(
                 "weigh_masks",
                 EVIDENCE,

@@ -167,9 +167,10 @@ class Client:
             return None
         return _states(done.stdout)
 
-    def ours(self) -> dict[str, set[str]] | None:
-        """Live jobs of this user that have one of our names: name -> job ids."""
-        words = ["squeue", "-h", "-r", "--me", "-t", "PD,R,S,CG,CF,RQ,ST", "-o", "%A|%F|%j"]
+    def ours(self, user: str | None = None) -> dict[str, set[str]] | None:
+        """Live jobs of a user (default: this one) that have one of our names: name -> job ids."""
+        whose = ["--me"] if user is None else ["-u", user]
+        words = ["squeue", "-h", "-r", *whose, "-t", "PD,R,S,CG,CF,RQ,ST", "-o", "%A|%F|%j"]
         done = self._call(words)
         if done.returncode != 0:
             log.warning("squeue: %s", " ".join(done.stderr.split()))

@@ -26,6 +26,8 @@ class SlurmRunner(BatchRunner):
         Show the plan and the scripts, submit nothing.
     """
 
+    adopts = True
+
     def __init__(
         self,
         resources: str | None = None,

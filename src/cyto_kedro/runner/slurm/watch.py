@@ -49,7 +49,8 @@ class SlurmBackend:
         self._states: dict[str, State] = {}
         self._missing: dict[tuple[str, int], float] = {}  # task -> since when it is over
         self._submitted: dict[str, float] = {}
-        self._known: list[Room] | None = None
+        self._known: list[Room] = []
+        self._ask_rooms = 0.0
         self._told = -TOLD_S
 
     @property
@@ -147,6 +148,13 @@ class SlurmBackend:
                     f"{each.partition or 'the default partition'} has ({largest:.0f}M): ask for "
                     "less, or for another partition"
                 )
+            cores = max((room.cores for room in self._of(each)), default=0)
+            if 0 < cores < each.cpus_per_task:
+                raise ConfigError(
+                    f"resources: {each.cpus_per_task} cores are more than the largest node of "
+                    f"{each.partition or 'the default partition'} has ({cores}): lower cpus_per_task, "
+                    "or ask for another partition"
+                )
 
     def limits(self, asked: Resources) -> tuple[float | None, float | None]:
         """The largest node's memory and the longest time of the task's partitions."""
@@ -164,8 +172,11 @@ class SlurmBackend:
         return [r for r in self._rooms() if (r.partition in names if names else r.default)]
 
     def _rooms(self) -> list[Room]:
-        if self._known is None:
+        if (
+            not self._known and time.monotonic() >= self._ask_rooms
+        ):  # sinfo may be silent for a while
             self._known = self._client.partitions()
+            self._ask_rooms = time.monotonic() + ASK_AGAIN_MAX_S
         return self._known
 
     def _watch(self, submission: Submission) -> None:
@@ -287,7 +298,12 @@ class SlurmBackend:
         """Cancel all jobs of the run, and wait until their tasks are gone."""
         jobs = [each.job for each in self._live if each.job is not None]
         self._client.cancel(jobs)
-        self._gone(jobs)
+        if not self._gone(jobs):
+            log.error(
+                "whether the jobs of this run have ended is unknown, and they may write on: see `squeue "
+                "-j %s`, then scancel",
+                ",".join(jobs),
+            )
         self._live = []
 
     def _gone(self, jobs: list[str]) -> bool:

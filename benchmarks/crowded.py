@@ -1,0 +1,281 @@
+"""How well cells, tracks, contacts and bouts are found in a crowd as hard as a real film.
+
+    python benchmarks/crowded.py                        # two films of 155 frames
+    python benchmarks/crowded.py --seeds 1 --frames 40  # a short look
+    python benchmarks/crowded.py --film-only            # the films' own statistics, nothing analysed
+
+The films are `SimulatedAssay(preset="crowded")`, analysed with the defaults of `conf/base`. What each
+measure is: docs/accuracy.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import ndimage as ndi
+
+import metrics as m
+from cyto_kedro.algorithms.contacts.bouts import Bouts
+from cyto_kedro.algorithms.contacts.contacts import ContactJoin
+from cyto_kedro.algorithms.preprocessing.contrast import PercentileNormalisation
+from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
+from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
+from cyto_kedro.algorithms.tabulation.features import Features
+from cyto_kedro.algorithms.tabulation.touches import Touches
+from cyto_kedro.algorithms.tracking.common import tracks_of
+from cyto_kedro.algorithms.tracking.lap import LAP
+from sample import ROLES, asked, of, true_names
+from tracking import Truth, switches, write_truth
+from tracking import tra as tra_of
+
+REACH_UM = {"TCell": 15.0, "CancerCell": 12.0}
+# What was measured on the film of a T cell / tumour assay that the preset stands for.
+AIMS = {
+    "CancerCell": {
+        "cells a frame": 94, "area, median px": 350, "area, 25 %": 222, "area, 75 %": 493,
+        "rim on own kind": 0.27, "step, median px": 1.1, "step, 90 % px": 3.0,
+    },
+    "TCell": {
+        "cells a frame": 15, "area, median px": 254, "area, 25 %": 146, "area, 75 %": 324,
+        "rim on own kind": 0.22, "step, median px": 0.9, "step, 90 % px": 2.0,
+        "pixels on targets": 1 / 6,
+    },
+    "contacts": {"bout, median frames": 10, "bout, 90 % frames": 46},
+}  # fmt: skip
+
+
+def crowded(seed: int, frames: int) -> dict[str, Any]:
+    """A film and its truth."""
+    return SimulatedAssay(preset="crowded", seed=seed, n_frames=frames)({"fov": f"crowded{seed}"})
+
+
+def rim_shares(label: np.ndarray) -> np.ndarray:
+    """Per cell of a frame, the share of its rim (pixels at its edge) that lies beside its own kind."""
+    high = ndi.maximum_filter(label, 3)
+    low = ndi.minimum_filter(np.where(label > 0, label, np.iinfo(np.int32).max), 3)
+    edge = (label > 0) & (ndi.minimum_filter(label, 3) != high)
+    beside = edge & ((high != label) | (low != label))
+    n = int(label.max()) + 1
+    rim, touching = (np.bincount(label[at], minlength=n) for at in (edge, beside))
+    return (touching[rim > 0] / rim[rim > 0]).astype(float)
+
+
+def steps_of(points: pd.DataFrame) -> pd.Series:
+    """Pixels from frame to frame, without what all cells moved alike (the stage) and pauses."""
+    step = points.groupby("track_id")[["frame", "time_min", "x_px", "y_px"]].diff()
+    step = step[(step["frame"] == 1) & (step["time_min"] < 1.5 * step["time_min"].median())]
+    at = points.loc[step.index, "frame"]
+    own = step[["x_px", "y_px"]] - step[["x_px", "y_px"]].groupby(at).transform("median")
+    return np.hypot(own["x_px"], own["y_px"])
+
+
+def statistics(film: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """What `AIMS` says, measured on a film's true masks, tracks and contacts."""
+    found: dict[str, dict[str, float]] = {}
+    for population, label in film["label"].items():
+        points = of(film["track_points"], population)
+        areas = np.concatenate([np.bincount(frame.ravel())[1:] for frame in label])
+        areas = areas[areas > 0]
+        rims = np.concatenate([rim_shares(frame.astype(np.int32)) for frame in label[::5]])
+        steps = steps_of(points)
+        found[population] = {
+            "cells a frame": len(areas) / len(label),
+            "area, median px": float(np.median(areas)),
+            "area, 25 %": float(np.percentile(areas, 25)),
+            "area, 75 %": float(np.percentile(areas, 75)),
+            "rim on own kind": float((rims > 0.1).mean()),
+            "step, median px": float(steps.median()),
+            "step, 90 % px": float(steps.quantile(0.9)),
+        }
+    effectors, targets = (film["label"][name] > 0 for name in ROLES)
+    found["TCell"]["pixels on targets"] = float((effectors & targets).sum() / effectors.sum())
+    bouts = cross(Bouts()(contacts=film["touches"], track_points=film["track_points"])["bouts"])
+    frames = bouts["end_frame"] - bouts["start_frame"] + 1
+    found["contacts"] = {
+        "bout, median frames": float(frames.median()),
+        "bout, 90 % frames": float(frames.quantile(0.9)),
+    }
+    return found
+
+
+def cross(table: pd.DataFrame) -> pd.DataFrame:
+    """Effectors with targets."""
+    return table[table["population_a"] != table["population_b"]]
+
+
+@dataclass
+class Analysed:
+    """Labels by population, track points and tracks, contacts and bouts."""
+
+    label: dict[str, np.ndarray]
+    points: dict[str, pd.DataFrame]
+    tracks: dict[str, pd.DataFrame]
+    contacts: pd.DataFrame
+    bouts: pd.DataFrame
+
+
+def segmented(film: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Labels by the defaults."""
+    image = {name: film["image"][name] for name in ROLES}
+    image = PercentileNormalisation()(image=image)["image"]
+    size = film["pixel_size_um"]
+    return {
+        name: LocalThreshold()(image=stack, pixel_size_um=size)["label"]
+        for name, stack in image.items()
+    }
+
+
+def analysed(film: dict[str, Any], label: dict[str, np.ndarray], fov: str) -> Analysed:
+    """Tracks, contacts and bouts of `label` by the defaults."""
+    points, tracks = {}, {}
+    size, n_frames = film["pixel_size_um"], len(film["time_s"])
+    data = {"fov": fov, "pixel_size_um": size, "time_min": film["time_s"] / 60}
+    for name, masks in label.items():
+        place = {**data, "population": name, "n_frames": n_frames, "shape": masks.shape[1:]}
+        cells = Features()({**data, "population": name, "label": masks})["cells"]
+        linker = LAP(max_distance_um=REACH_UM[name], gap_closing_max_frames=2)
+        points[name] = linker({**place, "cells": cells})["track_points"]
+        tracks[name] = tracks_of(points[name], cells, n_frames, masks.shape[1:])
+    touches = Touches(max_distance_um=1.0)(label=label, fov=fov, pixel_size_um=size)["touches"]
+    every = pd.concat(points.values(), ignore_index=True)
+    contacts = ContactJoin()(touches=touches, track_points=every)["contacts"]
+    bouts = Bouts()(contacts=contacts, track_points=every)["bouts"]
+    return Analysed(label, points, tracks, contacts, bouts)
+
+
+@dataclass
+class Tally:
+    """What is counted over films."""
+
+    detection: dict[str, m.Score] = field(
+        default_factory=lambda: {name: m.Score() for name in ROLES}
+    )
+    switches: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
+    tracks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
+    true_tracks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ROLES, 0))
+    tra: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in ROLES})
+    contacts: m.Score = field(default_factory=m.Score)
+    bouts: m.Score = field(default_factory=m.Score)
+    bouts_overlapping: m.Score = field(default_factory=m.Score)
+
+
+def add(tally: Tally, film: dict[str, Any], found: Analysed, tra: bool) -> None:
+    """Score one film."""
+    named = {}
+    for name in ROLES:
+        true = film["label"][name]
+        matches = m.match_film(true, found.label[name])
+        tally.detection[name] += m.detection(true, found.label[name], matches)
+        named[name] = m.name_tracks(matches, found.points[name])
+        keys = zip(matches["frame"].tolist(), matches["found"].tolist(), strict=True)
+        who = dict(zip(keys, matches["true"].tolist(), strict=True))
+        tally.switches[name] += switches(found.points[name], who)
+        tally.tracks[name] += len(found.tracks[name])
+        tally.true_tracks[name] += of(film["tracks"], name)["track_id"].nunique()
+        if tra:
+            with tempfile.TemporaryDirectory() as temp:
+                folder = write_truth(Path(temp), Truth(true, {}))
+                score = tra_of(found.points[name], found.tracks[name], found.label[name], folder)
+                tally.tra[name].append(score)
+    names = {f"track_id_{side}": true_names(found.contacts, side, named) for side in m.SIDES}
+    tally.contacts += m.contact_score(cross(film["touches"]), cross(found.contacts.assign(**names)))
+    true = cross(Bouts()(contacts=film["touches"], track_points=film["track_points"])["bouts"])
+    mine = cross(named_bouts(found.bouts, named))
+    for key, slack in (("bouts", 1), ("bouts_overlapping", None)):
+        hits = bout_hits(true, mine, slack)
+        setattr(tally, key, getattr(tally, key) + m.Score(hits, len(mine), len(true)))
+
+
+def named_bouts(bouts: pd.DataFrame, named: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The bouts with true tracks: who each was in most frames of the bout."""
+    result = bouts.copy()
+    for side in m.SIDES:
+        for population, who in named.items():
+            at = np.flatnonzero(bouts[f"population_{side}"] == population)
+            rows = asked(bouts.iloc[at], f"track_id_{side}", "start_frame", "end_frame")
+            result.iloc[at, result.columns.get_loc(f"track_id_{side}")] = m.identify(who, rows)
+    return result
+
+
+def bout_hits(true: pd.DataFrame, found: pd.DataFrame, slack: int | None) -> int:
+    """Bouts of the same two cells that pair one to one, the most overlapping first.
+
+    They start and end at most `slack` frames apart; None: they share half of the frames of either.
+    """
+    pair = ["population_a", "track_id_a", "population_b", "track_id_b"]
+    columns = [*pair, "start_frame", "end_frame"]
+    both = (
+        true[columns]
+        .reset_index(names="row_t")
+        .merge(found[columns].reset_index(names="row_f"), on=pair, suffixes=("_t", "_f"))
+    )
+    low, high = both.filter(like="start_frame"), both.filter(like="end_frame")
+    shared = high.min(axis=1) - low.max(axis=1) + 1
+    if slack is None:
+        fits = shared >= 0.5 * (high.max(axis=1) - low.min(axis=1) + 1)
+    else:
+        fits = (np.ptp(low, axis=1) <= slack) & (np.ptp(high, axis=1) <= slack) & (shared > 0)
+    best = both.assign(shared=shared)[fits].sort_values("shared", ascending=False, kind="stable")
+    return len(best.drop_duplicates("row_t").drop_duplicates("row_f"))
+
+
+def show(tally: Tally) -> None:
+    """Print a table."""
+    print("| | found | P | R | F1 | TRA | switches | tracks (true) |")
+    print("|---" * 8 + "|")
+    for name, each in tally.detection.items():
+        tra = f"{np.mean(tally.tra[name]):.3f}" if tally.tra[name] else "-"
+        print(
+            f"| {name} | {each.found:.0f} of {each.true:.0f} | {each.precision:.3f} | "
+            f"{each.recall:.3f} | {each.f1:.3f} | {tra} | {tally.switches[name]} | "
+            f"{tally.tracks[name]} ({tally.true_tracks[name]}) |"
+        )
+    for title, score in (
+        ("contact pairs a frame", tally.contacts),
+        ("bouts, both ends within a frame", tally.bouts),
+        ("bouts, by overlap", tally.bouts_overlapping),
+    ):
+        print(
+            f"| {title} | {score.found:.0f} of {score.true:.0f} | {score.precision:.3f} | "
+            f"{score.recall:.3f} | {score.f1:.3f} | | | |",
+            flush=True,
+        )
+
+
+def show_statistics(films: Iterable[dict[str, Any]]) -> None:
+    """Print the films' statistics beside those of the film they stand for."""
+    rows = [statistics(film) for film in films]
+    print("| | film | preset |\n|---|---|---|")
+    for group, aims in AIMS.items():
+        for name, aim in aims.items():
+            mean = np.mean([row[group][name] for row in rows])
+            print(f"| {group}: {name} | {aim:.3g} | {mean:.3g} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--frames", type=int, default=155)
+    parser.add_argument("--film-only", action="store_true", help="the films' statistics only")
+    args = parser.parse_args()
+    films = [crowded(seed, args.frames) for seed in range(args.first, args.first + args.seeds)]
+    show_statistics(films)
+    if args.film_only:
+        return
+    tally = Tally()
+    for film in films:
+        add(tally, film, analysed(film, segmented(film), film["tracks"]["fov"].iloc[0]), tra=True)
+    print()
+    show(tally)
+
+
+if __name__ == "__main__":
+    main()

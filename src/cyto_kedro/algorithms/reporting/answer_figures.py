@@ -1,0 +1,341 @@
+"""Figures of the answer: the primary outcome, living targets over time, dose response, the plate."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.comparison.design import ALL
+from cyto_kedro.algorithms.comparison.dose_response import logistic
+from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
+from cyto_kedro.algorithms.reporting.findings import number, plain
+from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, csv, in_words, short
+from cyto_kedro.core.groups import condition_order
+from cyto_kedro.core.style import FAINT, INK, PALETTE, colours, figure, png, strokes, styled, svg
+from cyto_kedro.images import Picture
+from cyto_kedro.schemas import TableOf, or_empty
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ANSWER = ("primary", "live_targets", "dose_response", "plates")
+MOST = 14  # conditions, or comparisons, in one figure
+Told = dict[str, str]  # gid -> what a mark says when pointed at
+
+
+class AnswerFigures(Algorithm):
+    """What the assay was made for, in four figures; one that has nothing to show says why.
+
+    Examples
+    --------
+    >>> rows = {"condition": "T cells", "population": "CancerCell", "replicate": "D1", "cluster": "D1"}
+    >>> curve = schemas.filled(schemas.KillingCurves, pd.DataFrame({**rows, "time_min": [0.0, 60],
+    ...     "n_live": [10.0, 5], "live_percent": [100.0, 50]}))
+    >>> drawn = AnswerFigures(dpi=50)(killing_curves=curve)["figures"]
+    >>> [name for name, picture in drawn.items() if picture.alt]
+    ['live_targets']
+    """
+
+    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
+
+    def run(
+        self,
+        killing_curves: TableOf[schemas.KillingCurves] | None = None,
+        field_killing: TableOf[schemas.FieldKilling] | None = None,
+        dose_values: TableOf[schemas.DoseValues] | None = None,
+        dose_fits: TableOf[schemas.DoseFits] | None = None,
+        comparisons: TableOf[schemas.Comparisons] | None = None,
+        replicate_summaries: TableOf[schemas.ReplicateSummaries] | None = None,
+        sample_sheet: Sheet = None,
+    ) -> Drawn:
+        """Draw ``primary``, ``live_targets``, ``dose_response`` and ``plates``."""
+        curves = or_empty(killing_curves, schemas.KillingCurves)
+        fields = or_empty(field_killing, schemas.FieldKilling)
+        points = or_empty(dose_values, schemas.DoseValues)
+        fits = or_empty(dose_fits, schemas.DoseFits)
+        tests = or_empty(comparisons, schemas.Comparisons)
+        values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
+        shown = primary_values(tests, values)
+        made = {
+            "primary": (draw_primary(shown, tests, sample_sheet), shown),
+            "live_targets": (draw_live(curves, sample_sheet), curves),
+            "dose_response": (draw_responses(points, fits), points),
+            "plates": (draw_plates(fields), fields),
+        }
+        found = {}
+        for name, ((fig, told), table) in made.items():
+            title, caption, alt = WORDS[name]
+            if told is None:  # in words
+                found[name] = Picture(png(fig, self.dpi), title, "", "")
+            else:
+                drawn = svg(fig, name, told)
+                found[name] = Picture(png(fig, self.dpi), title, caption, alt, drawn, csv(table))
+        return {"figures": found}
+
+
+def primary_values(tests: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Replicates' values of the first primary measure; without one, of survival."""
+    outcome = tests.get("outcome", pd.Series("", tests.index))
+    first = tests[outcome == "primary"]
+    if first.empty:
+        first = values[values["measure"] == "survival"]
+    if first.empty:
+        return values.iloc[:0]
+    of = first.iloc[0]
+    same = (values["measure"] == of["measure"]) & (values["population"] == of["population"])
+    return values[same & values["value"].notna()].reset_index(drop=True)
+
+
+def draw_primary(
+    values: pd.DataFrame, tests: pd.DataFrame, sheet: Sheet
+) -> tuple[Figure, Told | None]:
+    """Left each replicate's value by condition, right differences to the reference with intervals."""
+    title = WORDS["primary"][0]
+    if values.empty:
+        return in_words(title, "No condition has a value of the primary outcome."), None
+    conditions = condition_order(sheet, values["condition"])[:MOST]
+    measure, population = values.iloc[0][["measure", "population"]]
+    outcome = tests.get("outcome", pd.Series("exploratory", tests.index))
+    same = (tests["measure"] == measure) & (tests["population"] == population)
+    pairs = tests[same & (outcome != "control")]
+    pairs = pairs.reindex(pairs["difference"].abs().sort_values(ascending=False).index).head(MOST)
+    hues, told = colours(condition_order(sheet, values["condition"])), Told()
+    rows = max(len(conditions), len(pairs))
+    with styled():
+        fig = figure(9.0, 1.5 + 0.5 * rows)
+        left, right = fig.subplots(1, 2)
+        unit = values["unit"].iloc[0]
+        left.set(title=f"{plain(measure).capitalize()} of {short(population, 20)}")
+        left.set_xlabel(unit or measure)
+        spots: dict[str, list[tuple[float, int]]] = {}
+        for at, condition in enumerate(conditions):
+            mine = values[values["condition"] == condition]
+            for i, row in enumerate(mine.to_dict("records")):
+                gid = f"value{at}_{i}"
+                look: dict[str, Any] = {
+                    "color": hues[condition],
+                    "mec": "white",
+                    "ms": 8,
+                    "gid": gid,
+                }
+                left.plot(row["value"], at, "o", alpha=0.85, **look)
+                told[gid] = f"{condition}, {row['replicate']}: {number(float(row['value']))} {unit}"
+                told[gid] += f" ({row['n_cells']} cells, {row['n_fovs']} fields)"
+                spots.setdefault(str(row["cluster"]), []).append((row["value"], at))
+            left.plot([mine["value"].mean()] * 2, [at - 0.3, at + 0.3], color=INK, lw=1.6)
+        for joined in spots.values():  # one experiment in several conditions
+            if len(joined) > 1:
+                left.plot(*zip(*joined, strict=True), color=FAINT, lw=0.6, zorder=0)
+        left.set_yticks(range(len(conditions)), [_counted(name, values) for name in conditions])
+        left.set_ylim(len(conditions) - 0.5, -0.5)
+        if unit == "share":
+            left.set_xlim(-0.03, 1.03)
+        right.set(title="Difference (95 % interval)", xlabel=unit or measure)
+        right.axvline(0, color=INK, lw=0.9)
+        names = []
+        for at, row in enumerate(pairs.to_dict("records")):
+            hue, gid = hues[row["condition"]], f"pair{at}"
+            p = (
+                f"p = {number(float(row['p_holm']))}"
+                if np.isfinite(row["p_holm"])
+                else "no p-value"
+            )
+            limits = f"{number(float(row['low']))} to {number(float(row['high']))}"
+            right.plot([row["low"], row["high"]], [at, at], color=hue, lw=2.6)
+            right.plot(row["difference"], at, "D", color=hue, ms=7, gid=gid)
+            told[gid] = f"{row['condition']} against {row['reference']}: "
+            told[gid] += f"{number(float(row['difference']))} {unit} ({limits}); {p}; {row['test']}"
+            names.append(f"{short(row['condition'], 20)}\nvs {short(row['reference'], 20)}")
+            n = f"n = {row['n_condition']} / {row['n_reference']} replicates"
+            place = right.get_yaxis_transform()
+            right.text(1.01, at, f"{p}\n{n}", transform=place, va="center", fontsize=8.5)
+        right.set_yticks(range(len(pairs)), names, fontsize=9)
+        right.set_ylim(max(len(pairs), 1) - 0.5, -0.5)
+        for ax in (left, right):
+            ax.tick_params(axis="y", length=0)
+        if pairs.empty:
+            right.set_axis_off()
+    return fig, told
+
+
+def _counted(condition: str, values: pd.DataFrame) -> str:
+    mine = values[values["condition"] == condition]
+    return f"{short(condition, 22)}\n{int(mine['n_cells'].sum())} cells, {len(mine)} repl."
+
+
+def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
+    """Living targets in percent of the start, and specific killing where a control tells it."""
+    title = WORDS["live_targets"][0]
+    if curves.empty or curves["live_percent"].notna().sum() < 2:
+        return in_words(title, "No living target was seen in the first frame."), None
+    unit = "min" if curves["time_min"].notna().any() else "frames"
+    curves = curves.assign(time=curves[f"time_{unit}"])
+    curves = curves[curves["population"] == curves["population"].iloc[0]]
+    conditions = condition_order(sheet, curves["condition"])
+    hues, lines, told = colours(conditions), strokes(conditions), Told()
+    panels = {"live_percent": "Living targets (% of start)"}
+    if curves["specific_killing"].notna().any():
+        panels["specific_killing"] = "Specific killing (%)"
+    with styled():
+        fig = figure(4.5 * len(panels), 3.6 + 0.2 * -(-min(len(conditions), MOST) // 2))
+        axes = np.atleast_1d(fig.subplots(1, len(panels)))
+        for ax, (column, head) in zip(axes, panels.items(), strict=True):
+            ax.set(title=head, xlabel=f"time since the start ({unit})")
+            ax.axhline(100 if column == "live_percent" else 0, color=FAINT, lw=0.7)
+            for k, condition in enumerate(conditions):
+                mine = curves[(curves["condition"] == condition) & curves[column].notna()]
+                if mine.empty:
+                    continue
+                each = mine.groupby("replicate", sort=False)
+                for i, (replicate, one) in enumerate(each):
+                    gid = f"{column}{k}_{i}"
+                    ax.plot(
+                        one["time"], one[column], color=hues[condition], lw=0.8, alpha=0.7, gid=gid
+                    )
+                    last = number(float(one[column].iloc[-1]))
+                    told[gid] = (
+                        f"{condition}, {replicate}: {last} % at {one['time'].iloc[-1]:.4g} {unit}"
+                    )
+                    told[gid] += f", {one['n_live'].iloc[0]:g} targets at the start"
+                mean = mean_curve(mine, column)
+                n = int(each["n_live"].first().sum())
+                label = f"{short(condition, 28)}  (n = {n} targets, {len(each)} replicates)"
+                look: dict[str, Any] = {"color": hues[condition], "ls": lines[condition]}
+                ax.plot(mean.index, mean, lw=2.4, label=label, gid=f"{column}{k}", **look)
+                told[f"{column}{k}"] = label
+        names = axes[0].get_legend_handles_labels()
+        fig.legend(*names, loc="outside lower left", ncols=2, handlelength=3.0)
+    return fig, told
+
+
+def mean_curve(rows: pd.DataFrame, column: str) -> pd.Series:
+    """Mean of the replicates' curves (`time`), interpolated, while all of them last."""
+    times = np.unique(rows["time"].to_numpy(float))
+    each = [
+        np.interp(times, one["time"], one[column], left=np.nan, right=np.nan)
+        for _, one in rows.groupby("replicate")
+    ]
+    return pd.Series(np.mean(each, axis=0), index=times).dropna()
+
+
+def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> tuple[Figure, Told | None]:
+    """Points of replicates over dose and E:T ratio, with the fitted curve where there is one."""
+    title = WORDS["dose_response"][0]
+    panels = [name for name in ("dose", "et_ratio") if (points["against"] == name).any()]
+    if not panels:
+        why = "Neither several doses nor several E:T ratios in the sample sheet (dose, et_ratio)."
+        return in_words(title, why), None
+    told = Told()
+    with styled():
+        fig = figure(max(4.5 * len(panels), 6.5), 3.8)
+        for ax, against in zip(np.atleast_1d(fig.subplots(1, len(panels))), panels, strict=True):
+            mine = points[points["against"] == against]
+            unit = mine["unit"].iloc[0]
+            head = "Dose" if against == "dose" else "Effectors per target"
+            measure = plain(mine["measure"].iloc[0])
+            ax.set(
+                xlabel=head + (f" ({unit})" if unit else ""), ylabel=f"{measure} (%)", title=head
+            )
+            positive = mine.loc[mine["x"] > 0, "x"]
+            zero = float(positive.min()) / 3 if len(positive) else 1.0  # where 0 is drawn
+            ax.set_xscale("log")
+            series = list(mine.groupby(["population", "treatment", "at"], dropna=False, sort=True))
+            for k, (key, one) in enumerate(series[:8]):
+                hue, name = PALETTE[k % len(PALETTE)], _series(key, against)
+                for i, row in enumerate(one.to_dict("records")):
+                    gid = f"{against}{k}_{i}"
+                    ax.plot(
+                        max(row["x"], zero), row["value"], "o", ms=5, color=hue, alpha=0.7, gid=gid
+                    )
+                    told[gid] = f"{name}, {row['replicate']}: {number(float(row['value']))} % at "
+                    told[gid] += f"{row['x']:g} {unit} ({row['n_fovs']} fields)"
+                mean = one.groupby("x")["value"].mean()
+                fit = _fit_of(fits, against, key)
+                if fit is None:
+                    ax.plot(np.maximum(mean.index, zero), mean, color=hue, lw=1.6, label=name)
+                    continue
+                grid = np.geomspace(zero, float(positive.max()), 200)
+                raw = (fit["at_zero"], fit["at_infinity"], np.log(fit["ec50"]), np.log(fit["hill"]))
+                said = f"{name}: EC50 {number(float(fit['ec50']))} {unit}"
+                if np.isfinite(fit["ec50_low"]):
+                    said += (
+                        f" ({number(float(fit['ec50_low']))} to {number(float(fit['ec50_high']))})"
+                    )
+                ax.plot(grid, logistic(grid, *raw), color=hue, label=said, gid=f"{against}{k}")
+                told[f"{against}{k}"] = said
+            if (mine["x"] == 0).any():
+                ax.axvline(zero, color=FAINT, lw=0.6, ls=":")
+            given = np.unique(np.maximum(mine["x"], zero))
+            ax.set_xticks(given, ["0" if x == zero else f"{x:g}" for x in given])
+            ax.minorticks_off()
+            ax.legend(loc="best", fontsize=9)
+    return fig, told
+
+
+def _series(key: tuple[Any, ...], against: str) -> str:
+    population, treatment, at = key
+    parts = [short(treatment or population, 20)]
+    if np.isfinite(at):
+        parts.append(f"E:T {at:g}" if against == "dose" else f"dose {at:g}")
+    return ", ".join(parts)
+
+
+def _fit_of(fits: pd.DataFrame, against: str, key: tuple[Any, ...]) -> Any:
+    population, treatment, at = key
+    same = (fits["against"] == against) & (fits["population"] == population)
+    same &= (fits["treatment"] == treatment) & (fits["replicate"] == ALL)
+    same &= fits["at"].isna() if np.isnan(at) else fits["at"] == at
+    found = fits[same & fits["ec50"].notna()]
+    return found.iloc[0] if len(found) else None
+
+
+def well_place(well: str) -> tuple[int, int] | None:
+    """Row and column of a well, from 0: ``B03`` is (1, 2); None for what names no well."""
+    found = re.fullmatch(r"([A-P])0?(\d{1,2})", well.strip().upper())
+    return (ord(found[1]) - ord("A"), int(found[2]) - 1) if found else None
+
+
+def draw_plates(fields: pd.DataFrame) -> tuple[Figure, Told | None]:
+    """Each well's value at its place: what depends on the place is no treatment's effect."""
+    title = WORDS["plates"][0]
+    named = fields[fields["well"].map(well_place).notna()]
+    if named.empty:
+        return in_words(title, "No wells (B03) in the sample sheet's column well."), None
+    measure = "specific_killing" if named["specific_killing"].notna().any() else "live_percent"
+    wells = named.groupby(["plate", "well"])[measure].mean().reset_index()
+    places = wells["well"].map(well_place)
+    shape = (
+        (8, 12) if max(p[0] for p in places) < 8 and max(p[1] for p in places) < 12 else (16, 24)
+    )
+    plates, told = list(wells["plate"].unique())[:6], Told()
+    limits = wells[measure].min(), wells[measure].max()
+    conditions = named.groupby(["plate", "well"])["condition"].first()
+    columns = min(len(plates), 2)
+    with styled():
+        fig = figure(6.4 * columns, 4.2 * -(-len(plates) // columns))
+        axes = np.atleast_1d(fig.subplots(-(-len(plates) // columns), columns)).ravel()
+        image: Any = None
+        for ax, plate in zip(axes, plates, strict=False):
+            grid = np.full(shape, np.nan)
+            for well, value in wells.loc[wells["plate"] == plate, ["well", measure]].to_numpy():
+                row, column = well_place(well) or (0, 0)
+                grid[row, column] = value
+                gid = f"well{len(told)}"
+                ax.plot(column, row, "s", ms=13, alpha=0.0, gid=gid)
+                said = number(float(value))
+                told[gid] = f"{plate} {well}, {conditions[plate, well]}: {said} %".strip()
+            image = ax.imshow(grid, cmap="viridis", vmin=limits[0], vmax=limits[1], aspect="equal")
+            ax.set(title=f"Plate {plate}" if plate else "Plate")
+            ax.set_xticks(range(shape[1]), [str(i + 1) for i in range(shape[1])], fontsize=8)
+            ax.set_yticks(range(shape[0]), [chr(65 + i) for i in range(shape[0])], fontsize=8)
+            ax.spines[:].set_visible(True)
+        for ax in axes[len(plates) :]:
+            ax.set_axis_off()
+        fig.colorbar(image, ax=list(axes[: len(plates)]), shrink=0.8, label=f"{plain(measure)} (%)")
+    return fig, told

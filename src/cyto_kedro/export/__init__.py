@@ -1,0 +1,1 @@
+"""``kedro cyto export``: results in the formats of other programs."""

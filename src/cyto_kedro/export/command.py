@@ -1,0 +1,122 @@
+"""``kedro cyto export``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.export.ctc import write_ctc
+from cyto_kedro.export.field import FieldGraph, field_graph, label_films
+from cyto_kedro.export.graphs import write_adjlist, write_geff, write_graphml
+from cyto_kedro.export.tables import write_fcs, write_spots
+from cyto_kedro.export.trackmate import write_trackmate
+
+Write = Callable[[Any, Manifest, FieldGraph, Path], None]
+
+
+def _geff(catalog: Any, manifest: Manifest, graph: FieldGraph, folder: Path) -> None:
+    write_geff(folder / "tracks.geff", graph, ("track", "division"))
+    write_geff(folder / "interactions.geff", graph)
+
+
+def _trackmate(catalog: Any, manifest: Manifest, graph: FieldGraph, folder: Path) -> None:
+    for population in manifest.populations:
+        channel = manifest.sources[population][0]
+        files = [r.files for r in manifest.raw if (r.fov, r.channel) == (graph.fov, channel)]
+        film = files[0][0] if files and len(files[0]) == 1 else ""
+        write_trackmate(folder / f"{population}.xml", graph, population, film)
+
+
+def _ctc(catalog: Any, manifest: Manifest, graph: FieldGraph, folder: Path) -> None:
+    for population in manifest.populations:
+        masks = label_films(catalog, manifest, graph.fov, population)
+        write_ctc(folder / f"{population}_RES", graph, population, masks)
+
+
+def _fcs(catalog: Any, manifest: Manifest, graph: FieldGraph, folder: Path) -> None:
+    for population in manifest.populations:
+        cells = graph.nodes[graph.nodes["population"] == population]
+        write_fcs(folder / f"{population}.fcs", cells[cells["label"].notna()])
+
+
+# format -> who reads it, how it is written
+FORMATS: dict[str, tuple[str, Write]] = {
+    "geff": ("TrackMate 9, napari, tracksdata", _geff),
+    "trackmate": ("TrackMate", _trackmate),
+    "ctc": ("tools of the Cell Tracking Challenge", _ctc),
+    "csv": ("Excel, Imaris, R", lambda c, m, g, f: _none(write_spots(f / "spots.csv", g))),
+    "fcs": ("FlowJo and other flow cytometry", _fcs),
+    "graphml": (
+        "Cytoscape, Gephi, igraph",
+        lambda c, m, g, f: _none(write_graphml(f / "cells.graphml", g)),
+    ),
+    "adjlist": (
+        "NetworkX, scripts",
+        lambda c, m, g, f: _none(write_adjlist(f / "contacts.adjlist", g)),
+    ),
+}
+
+
+def _none(_: Path) -> None:
+    return None
+
+
+def export_to(
+    catalog: Any, form: str, folder: Path, fovs: tuple[str, ...] = ()
+) -> tuple[list[str], list[Path]]:
+    """Write fields into `folder`, whole or not at all; the fields and files written.
+
+    Raises
+    ------
+    InputError
+        If a field is unknown or has no tracks yet, or `folder` holds anything.
+    """
+    manifest: Manifest = catalog.load("manifest")
+    for fov in fovs:
+        if fov not in manifest.fovs:
+            raise InputError(unknown("field", fov, manifest.fovs))
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds something already; give another --output, or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    chosen = list(fovs) or list(manifest.fovs)
+    try:
+        for fov in chosen:
+            (made / fov).mkdir()
+            FORMATS[form][1](catalog, manifest, field_graph(catalog, manifest, fov), made / fov)
+        if folder.exists():
+            folder.rmdir()
+        made.chmod(0o755)
+        made.rename(folder)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    return chosen, sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@click.option("--to", "form", required=True, type=click.Choice(list(FORMATS)), help="format")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="folder, by default results/exports/<environment>/<format>",
+)
+@click.option("--fov", "fovs", multiple=True, help="this field only (may be given again)")
+@click.pass_obj
+def export(project: Any, form: str, output: Path | None, fovs: tuple[str, ...]) -> None:
+    """Write tracks, contacts and kills in a format that other programs read.
+
+    A folder per field. Overwrites nothing.
+    """
+    folder = output or project.path / "results" / "exports" / (project.env or "base") / form
+    chosen, files = export_to(project.catalog, form, folder, fovs)
+    click.secho(
+        f"{folder}: {len(chosen)} fields, {len(files)} files, for {FORMATS[form][0]}", fg="green"
+    )

@@ -1,0 +1,216 @@
+"""Each format is read back by the library that owns it, where it is there, and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+from cyto_kedro.datasets.trackmate import TrackMateDataset
+from cyto_kedro.errors import InputError
+from cyto_kedro.export.command import export_to
+from cyto_kedro.export.ctc import unbroken, write_ctc
+from cyto_kedro.export.field import FieldGraph, field_graph
+from cyto_kedro.export.graphs import write_geff
+from cyto_kedro.export.tables import write_fcs
+from cyto_kedro.export.trackmate import write_trackmate
+from tiny_project import FOVS, POPULATIONS, Project
+
+EDGES = ["source", "target", "kind", "share"]
+
+
+def graph_of(nodes: dict[str, list], edges: list[tuple] = ()) -> FieldGraph:
+    table = pd.DataFrame(nodes)
+    table["population"] = "T"
+    table["label"] = pd.array(nodes["label"], "Int64")
+    return FieldGraph("a", (20, 30), 5, 0.5, 60.0, table, pd.DataFrame(edges, columns=EDGES))
+
+
+def dividing() -> FieldGraph:
+    """Track 1 lacks frame 1 and divides after frame 2 into tracks 2 and 3."""
+    nodes = {
+        "track_id": [1, 1, 2, 2, 3, 3],
+        "frame": [0, 2, 3, 4, 3, 4],
+        "label": [1, 1, 1, 2, 2, None],
+        "x_px": [5.0, 6, 4, 3, 8, 9],
+        "y_px": [5.0, 5, 4, 4, 6, 6],
+        "area_px": [9, 9, 4, 4, 4, np.nan],
+    }
+    nan = np.nan
+    edges = [(0, 1, "track", nan), (2, 3, "track", nan), (4, 5, "track", nan)]
+    edges += [(1, 2, "division", nan), (1, 4, "division", nan), (2, 4, "contact", nan)]
+    return graph_of(nodes, edges)
+
+
+@pytest.fixture(scope="session")
+def graph(finished: Project) -> FieldGraph:
+    catalog = finished.catalog
+    return field_graph(catalog, catalog.load("manifest"), "treated_1")
+
+
+def test_the_graph_is_the_tables(finished: Project, graph: FieldGraph) -> None:
+    points = finished.table("track_points").query("fov == 'treated_1'")
+    assert len(graph.nodes) == len(points)
+    edges = graph.edges["kind"].value_counts()
+    assert edges["track"] == len(points) - points.groupby(["population", "track_id"]).ngroups
+    contacts = finished.table("contacts").query("fov == 'treated_1'")
+    assert edges["contact"] == len(contacts) > 0
+    kills = finished.table("kills").query("fov == 'treated_1' and share > 0")
+    assert edges.get("kill", 0) == len(kills) > 0
+    kill = graph.edges[graph.edges["kind"] == "kill"].iloc[0]
+    ends = graph.nodes.loc[[kill["source"], kill["target"]]]
+    assert ends["population"].tolist() == ["TCell", "CancerCell"]
+
+
+def test_ctc_tracks_are_unbroken() -> None:
+    of_label, tracks = unbroken(dividing(), "T")
+    assert tracks.to_numpy().tolist() == [[1, 0, 0, 0], [2, 2, 2, 1], [3, 3, 4, 2], [4, 3, 3, 2]]
+    assert of_label["ctc"].tolist() == [1, 2, 3, 3, 4]
+
+
+def test_ctc_masks_without_a_track_are_tracks_of_one_frame(tmp_path: Path) -> None:
+    masks = np.zeros((5, 20, 30), np.uint32)
+    masks[[0, 2], 4:7, 4:7] = 1
+    masks[3, 2:6, 2:6], masks[3, 6:8, 8:9], masks[4, 4, 4] = 1, 2, 2
+    masks[1, 10:12, 10:12] = 7
+    write_ctc(tmp_path / "T_RES", dividing(), "T", masks)
+    written = np.stack([tifffile.imread(tmp_path / "T_RES" / f"mask{t:03}.tif") for t in range(5)])
+    assert written.dtype == np.uint16 and ((written > 0) == (masks > 0)).all()
+    assert written[1].max() == 5 and written[4, 4, 4] == 3
+    lines = (tmp_path / "T_RES" / "res_track.txt").read_text().split("\n")
+    assert lines[-2] == "5 1 1 0"
+
+
+def test_ctc_by_the_challenges_own_rules(finished: Project, tmp_path: Path) -> None:
+    """Scored against itself, as reference and result, by py-ctcmetrics: valid, and perfect."""
+    metrics = pytest.importorskip("ctc_metrics")
+    _, files = export_to(finished.catalog, "ctc", tmp_path / "out", ("treated_1",))
+    assert files
+    for population in POPULATIONS:
+        res = tmp_path / "out" / "treated_1" / f"{population}_RES"
+        truth = tmp_path / population / "01_GT" / "TRA"
+        truth.mkdir(parents=True)
+        for path in res.iterdir():
+            new = path.name.replace("mask", "man_track").replace("res_track", "man_track")
+            (truth / new).write_bytes(path.read_bytes())
+        scored = metrics.evaluate_sequence(
+            str(res), str(truth.parent), metrics=["Valid", "TRA", "DET"]
+        )
+        assert (scored["Valid"], scored["DET"], scored["TRA"]) == (1, 1, 1)
+
+
+def test_trackmate_is_what_is_read_in_again(graph: FieldGraph, tmp_path: Path) -> None:
+    for population in POPULATIONS:
+        path = write_trackmate(tmp_path / f"{population}.xml", graph, population)
+        film = TrackMateDataset(filepath=str(path)).load()
+        nodes = graph.nodes[graph.nodes["population"] == population]
+        assert (film.n_frames, film.shape) == (graph.n_frames, graph.shape)
+        assert film.pixel_size_um == pytest.approx(graph.pixel_size_um)
+        assert film.frame_interval_s == pytest.approx(graph.frame_interval_s)
+        spots = film.spots.set_index("spot_id").loc[nodes.index]
+        for name in ("x_px", "y_px"):
+            np.testing.assert_allclose(spots[name], nodes[name], rtol=1e-12)
+        assert (spots["frame"] == nodes["frame"]).all()
+        known = nodes["area_px"].notna()
+        np.testing.assert_allclose(
+            np.pi * spots.loc[known, "radius_px"] ** 2, nodes.loc[known, "area_px"]
+        )
+        edges = graph.edges[graph.edges["kind"].isin(["track", "division"])]
+        expected = edges[edges["source"].isin(nodes.index)][["source", "target"]].to_numpy()
+        assert sorted(map(tuple, film.links.to_numpy())) == sorted(map(tuple, expected))
+
+
+def test_trackmate_takes_a_mother_and_her_daughters_for_one_track(tmp_path: Path) -> None:
+    film = TrackMateDataset(
+        filepath=str(write_trackmate(tmp_path / "a.xml", dividing(), "T"))
+    ).load()
+    assert set(film.spots["track"]) == {0} and len(film.links) == 5
+
+
+def test_geff_by_its_own_library(graph: FieldGraph, tmp_path: Path) -> None:
+    geff = pytest.importorskip("geff")
+    write_geff(tmp_path / "a.geff", graph)
+    read, metadata = geff.read(
+        str(tmp_path / "a.geff"), structure_validation=True, backend="networkx"
+    )
+    assert metadata.directed and [axis.name for axis in metadata.axes] == ["frame", "y_px", "x_px"]
+    assert sorted(read.nodes) == graph.nodes.index.tolist()
+    for name in ("x_px", "population", "track_id", "area_px"):
+        found = pd.Series({key: data.get(name) for key, data in read.nodes(data=True)}).sort_index()
+        expected = graph.nodes[name]
+        assert (found.isna() == expected.isna().to_numpy()).all()
+        assert (found[expected.notna()] == expected.dropna()).all()
+    for kind in ("track", "division", "contact", "kill"):
+        of_kind = graph.edges[graph.edges["kind"] == kind]
+        pairs = {(a, b) for a, b, data in read.edges(data=True) if data[kind]}
+        assert pairs == set(map(tuple, of_kind[["source", "target"]].to_numpy().tolist()))
+
+
+def test_geff_as_the_specification_says(graph: FieldGraph, tmp_path: Path) -> None:
+    import zarr
+
+    group = zarr.open_group(str(write_geff(tmp_path / "a.geff", graph)), mode="r")
+    said = group.attrs["geff"]
+    assert set(said) >= {"geff_version", "directed", "axes", "node_props_metadata"}
+    np.testing.assert_array_equal(group["nodes/ids"][:], graph.nodes.index)
+    np.testing.assert_array_equal(group["nodes/props/x_px/values"][:], graph.nodes["x_px"])
+    assert group["edges/ids"].shape[1] == 2
+    for part, key in (("nodes", "node_props_metadata"), ("edges", "edge_props_metadata")):
+        for name, about in said[key].items():
+            values = group[f"{part}/props/{name}/values"]
+            assert values.shape[0] == group[f"{part}/ids"].shape[0]
+            assert about["dtype"] == ("str" if values.dtype.kind == "U" else values.dtype.name)
+
+
+def test_fcs(graph: FieldGraph, tmp_path: Path) -> None:
+    """By the standard's own offsets; and by FlowIO where it is there."""
+    cells = graph.nodes[["x_px", "area_px", "frame"]]
+    raw = write_fcs(tmp_path / "a.fcs", cells).read_bytes()
+    assert raw[:6] == b"FCS3.1"
+    text_start, text_end, start, end = (int(raw[i : i + 8]) for i in (10, 18, 26, 34))
+    parts = raw[text_start : text_end + 1].decode().split("|")[1:-1]
+    said = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert (int(said["$BEGINDATA"]), int(said["$ENDDATA"])) == (start, end) and end == len(raw) - 1
+    events = np.frombuffer(raw[start : end + 1], "<f4").reshape(
+        int(said["$TOT"]), int(said["$PAR"])
+    )
+    np.testing.assert_array_equal(events, cells.to_numpy(np.float32))
+    assert [said[f"$P{i}N"] for i in (1, 2, 3)] == ["x_px", "area_px", "frame"]
+    flowio = pytest.importorskip("flowio")
+    read = flowio.FlowData(str(tmp_path / "a.fcs"))
+    assert read.pnn_labels == ["x_px", "area_px", "frame"] and read.event_count == len(cells)
+    np.testing.assert_array_equal(np.reshape(read.events, (-1, 3)), cells.to_numpy(np.float32))
+
+
+def test_spots_graphml_and_adjacency(finished: Project, graph: FieldGraph, tmp_path: Path) -> None:
+    catalog = finished.catalog
+    for form in ("csv", "graphml", "adjlist"):
+        chosen, _ = export_to(catalog, form, tmp_path / form)
+        assert set(chosen) == set(FOVS)
+    spots = pd.read_csv(tmp_path / "csv" / "treated_1" / "spots.csv")
+    np.testing.assert_allclose(spots["Position X"], graph.nodes["x_um"])
+    assert (spots["Time"] == graph.nodes["frame"] + 1).all()
+    assert spots["TrackID"].nunique() == graph.nodes.groupby(["population", "track_id"]).ngroups
+    read = nx.read_graphml(
+        tmp_path / "graphml" / "treated_1" / "cells.graphml", force_multigraph=True
+    )
+    assert (len(read), read.number_of_edges()) == (len(graph.nodes), len(graph.edges))
+    adjacency = nx.read_adjlist(tmp_path / "adjlist" / "treated_1" / "contacts.adjlist")
+    contacts = finished.table("contacts").query("fov == 'treated_1'")
+    pairs = contacts[["population_a", "track_id_a", "population_b", "track_id_b"]].astype(str)
+    expected = {frozenset((f"{a}:{b}", f"{c}:{d}")) for a, b, c, d in pairs.to_numpy()}
+    assert {frozenset(edge) for edge in adjacency.edges} == expected
+
+
+def test_nothing_is_overwritten_and_nothing_half_written(finished: Project, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    with pytest.raises(InputError, match="holds something already"):
+        export_to(finished.catalog, "csv", tmp_path / "out")
+    with pytest.raises(InputError, match="unknown field 'treatd_1'"):
+        export_to(finished.catalog, "csv", tmp_path / "new", ("treatd_1",))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
