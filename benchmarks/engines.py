@@ -22,6 +22,7 @@ import yaml
 
 import adcc
 import ctc
+from cyto_kedro.errors import unknown
 from run_folder import ROOT, RunFolder, kedro
 
 STILLS = {  # environment -> (masks under ../shared/data, population)
@@ -80,6 +81,8 @@ def main() -> None:
     args = parser.parse_args()
     listed = (ROOT / "conf" / args.env / "engines.yml").read_text(encoding="utf-8")
     engines: dict[str, dict[str, Any]] = yaml.safe_load(listed)
+    for name in set(args.names) - {*engines}:
+        parser.error(unknown("engine", name, engines))
     population = STILLS[args.env][1] if args.env in STILLS else "Nucleus"
     for name in args.names or engines:
         data = ROOT / "data/engines" / args.env / name

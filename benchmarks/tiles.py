@@ -28,11 +28,11 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.labels import Labelled
 from cyto_kedro.algorithms.segmentation.stitching import stitch
+from cyto_kedro.blocks import Tile, Tiling
 from cyto_kedro.core.contract import Image
 from cyto_kedro.datasets import ImageDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import SegmentationSpec
-from cyto_kedro.partitions import Tile, Tiling
 from cyto_kedro.pipelines.segmentation.nodes import segment
 from cyto_kedro.registry import algorithms
 

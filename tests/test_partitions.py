@@ -7,15 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cyto_kedro.blocks import Block, Tile, Tiling
 from cyto_kedro.errors import ConfigError, InputError, PartitionError
 from cyto_kedro.partitions import (
-    Block,
     Partitions,
     Plan,
     PlannedFov,
     Selection,
-    Tile,
-    Tiling,
     check_name,
     parse_grain,
     parse_id,

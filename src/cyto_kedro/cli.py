@@ -16,6 +16,7 @@ import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
+from cyto_kedro.blocks import Block
 from cyto_kedro.console import expected, plain_errors, said
 from cyto_kedro.currency import stale_groups
 from cyto_kedro.datasets.manifest import Manifest
@@ -26,7 +27,7 @@ from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
 from cyto_kedro.ledger import Correction
 from cyto_kedro.new_assay.command import new
-from cyto_kedro.partitions import Block, parse_id, partition_id
+from cyto_kedro.partitions import parse_id, partition_id
 from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
 from cyto_kedro.runner.graph import places_of

@@ -226,6 +226,29 @@ def test_channels_without_names_are_taken_in_order_and_that_is_said(tmp_path, ca
     assert "field a: the files do not name their channels" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("pixel_size", "pixel_size_um"),
+        ("frame_interval", "frame_interval_s"),
+        ("Channels", "channels"),
+        ("spatial_calibrations", "spatial_calibration"),
+    ],
+)
+def test_a_key_of_a_side_file_that_is_nearly_ours_is_refused(tmp_path, key, meant):
+    write(tmp_path / "a.tif", FILM[0])
+    side = {"channels": ["TCell", "Dead"], key: 0.5}
+    if meant == "channels":
+        side.pop("channels")
+    (tmp_path / "a.json").write_text(json.dumps(side))
+    with pytest.raises(InputError, match=rf"a\.json.*{key}.*Did you mean '{meant}'"):
+        scan(str(tmp_path), "{fov}.tif", ["Dead"], "{stem}.json")
+    # what the camera's program writes besides is its own matter
+    side = {"channels": ["TCell", "Dead"], "objective": "20x", "frames": 3}
+    (tmp_path / "a.json").write_text(json.dumps(side))
+    assert len(scan(str(tmp_path), "{fov}.tif", ["Dead"], "{stem}.json")) == 1
+
+
 def test_a_path_and_a_file_that_name_different_channels(tmp_path):
     for path, name in (("TCell", "Dead"), ("Dead", "Dead")):
         ome(tmp_path / f"{path}.tif", FILM[:, 0], names=(name,))

@@ -17,10 +17,10 @@ import yaml
 from kedro.io import AbstractDataset
 
 from cyto_kedro import registry, schemas
+from cyto_kedro.blocks import Tiling
 from cyto_kedro.cli import cyto
 from cyto_kedro.datasets.patterns import Pattern
 from cyto_kedro.parameters import MODELS, Population, Raw
-from cyto_kedro.partitions import Tiling
 from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from cyto_kedro.blocks import Tile, Tiling
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import Segmentation, Subtraction
-from cyto_kedro.partitions import Tile, Tiling
 from cyto_kedro.pipelines.segmentation.nodes import subtract
 from tiny_project import BLOCKS, Project
 

@@ -6,8 +6,9 @@ import pytest
 from kedro.pipeline import Pipeline, node, pipeline
 from kedro.pipeline.node import Node
 
+from cyto_kedro.blocks import Tiling
 from cyto_kedro.lift import lift
-from cyto_kedro.partitions import Plan, Tiling
+from cyto_kedro.partitions import Plan
 from cyto_kedro.runner.flow import Flow, ready
 
 PLAN = Plan(

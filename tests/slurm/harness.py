@@ -20,8 +20,8 @@ import numpy as np
 import yaml
 from cluster import PARTITION, wait_for
 
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets import LabelDataset, PartitionedDataset
-from cyto_kedro.partitions import Block
 from tiny_project import Project
 
 # one of them has a name that a shell must never read

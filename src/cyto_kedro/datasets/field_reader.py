@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cyto_kedro.datasets import ome_zarr, tiff_header
 from cyto_kedro.datasets.patterns import RawFile
-from cyto_kedro.datasets.raw_facts import calibration, named_inside
+from cyto_kedro.datasets.raw_facts import SIDE_KEYS, calibration, named_inside
 from cyto_kedro.datasets.raw_stack import Stack, joined
-from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.errors import ConfigError, InputError, nearest, unknown
 from cyto_kedro.statements import Statement
 from cyto_kedro.view import Projection
 
@@ -164,6 +164,13 @@ class FieldReader:
             raise InputError(f"{place}: the side file {beside} is not JSON ({error})") from error
         if not isinstance(content, dict):
             raise InputError(f"{place}: the side file {beside} must hold a JSON object")
+        for key in map(str, content):  # others' keys are others' matter, but not a slip of ours
+            near = None if key in SIDE_KEYS else nearest(key, SIDE_KEYS, cutoff=0.8)
+            if near is not None and near not in content:
+                raise InputError(
+                    f"{place}: the side file {beside}: {unknown('key', key, SIDE_KEYS)} Nothing would "
+                    "read it, so what it says would be lost"
+                )
         return content
 
     def _stack(self, file: RawFile, n_channels: int | None, place: str) -> Stack:

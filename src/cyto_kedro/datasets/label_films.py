@@ -10,13 +10,14 @@ import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.label import LabelDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.planned import differences, emptied, is_whole
 from cyto_kedro.errors import ConfigError, InputError, PartitionError
 from cyto_kedro.ledger import digest, stat
-from cyto_kedro.partitions import Block, Grain, Partitions, parse_grain, parse_id
+from cyto_kedro.partitions import Grain, Partitions, parse_grain, parse_id
 
 log = logging.getLogger(__name__)
 

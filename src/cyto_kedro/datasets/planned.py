@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError
-from cyto_kedro.partitions import Block
 from cyto_kedro.statements import FRAME_INTERVAL, JITTER, PIXEL_SIZE, Statement, compare
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 # keys of a side file, ours first; the second is Celldetective's
 SIDE_PIXEL_SIZE = ("pixel_size_um", "spatial_calibration")
+SIDE_KEYS = ("channels", *SIDE_PIXEL_SIZE, "frame_interval_s")
 # what writers call channels whose names they do not know: Channel 0, C1, Channel:0:1, #2
 NO_NAME = re.compile(r"(channel|ch|c|w)?[\s_:=#-]*\d{0,2}(:\d+)*", re.IGNORECASE)
 

@@ -9,6 +9,7 @@ import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.previews import grey, middle, png
@@ -16,7 +17,7 @@ from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.kedro_private import ImagePreview
 from cyto_kedro.ledger import digest, stat
-from cyto_kedro.partitions import Block, Grain, Partitions, parse_id
+from cyto_kedro.partitions import Grain, Partitions, parse_id
 
 
 class RawImages(FileDataset[Any, Partitions]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +18,12 @@ import tifffile
 from fsspec import AbstractFileSystem
 
 from cyto_kedro.datasets.foreign import foreign
+from cyto_kedro.datasets.micro_manager import (
+    StackSeries,
+    check_stack,
+    settings_of,
+    summary_info,
+)
 from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixels_of
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
@@ -151,9 +157,11 @@ def _header(
     z_is_time: bool,
 ) -> TiffHeader:
     _check_description(tif, location)
-    ome = parse_ome(tif, location)
-    doubts = _check_complete(tif, location, ome)
-    found = tif.series
+    settings = settings_of(tif)
+    ome = parse_ome(tif, location, settings)
+    stopped = () if settings is None else check_stack(settings, location)
+    doubts = stopped or _check_complete(tif, location, ome)
+    found: list[Any] = tif.series if settings is None else [StackSeries(tif, settings)]
     if len(found) != 1:
         raise InputError(
             f"{location} holds {len(found)} images of different kinds (positions, a thumbnail); "
@@ -170,7 +178,7 @@ def _header(
     start, plane_bytes = series.dataoffset or 0, height * width * dtype.itemsize
     per_page = sizes[axes.index("S")] if "S" in axes else 1
     bare = len(pages) * per_page < order.size and start > 0
-    promised = order.size if bare else _announced(tif, ome)
+    promised = order.size if bare or stopped else _announced(tif, ome)
     whole = (tif.filehandle.size - start) // plane_bytes if bare else order.size
     if whole < promised:
         raise _cut_short(tif, location, whole, _planes_per_frame(tif, ome))
@@ -201,6 +209,8 @@ def _header(
             ome_info(ome, n_t, n_c, location, doubts)
             if ome is not None
             else imagej_info(tif, n_t, n_c, location, doubts)
+            if settings is None
+            else replace(summary_info(settings, n_t, n_c, location), doubts=doubts)
         ),
         segment_rows=first.chunks[0] if pieces else height,
         n_z=n_z,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
+from cyto_kedro.datasets.micro_manager import own_image
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 from cyto_kedro.statements import JITTER, NOMINAL, Statement
@@ -35,7 +37,23 @@ def pixels_of(ome: ElementTree.Element) -> ElementTree.Element:
     return ElementTree.Element("Pixels") if pixels is None else pixels
 
 
-def parse_ome(tif: tifffile.TiffFile, location: str) -> ElementTree.Element | None:
+def parse_ome(
+    tif: tifffile.TiffFile, location: str, settings: Mapping[str, Any] | None = None
+) -> ElementTree.Element | None:
+    """The OME-XML of a file, with the image that is its own alone; None where it has none.
+
+    Parameters
+    ----------
+    tif, location
+        The file, and its name in messages.
+    settings
+        Of a Micro-Manager stack.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is of several images of which the file's own is not told.
+    """
     if not tif.is_ome:
         return None
     try:
@@ -44,8 +62,16 @@ def parse_ome(tif: tifffile.TiffFile, location: str) -> ElementTree.Element | No
         raise InputError(
             f"{location}: its OME-XML cannot be read ({error}); save it again"
         ) from error
-    n_images = len(root.findall("{*}Image"))
-    if n_images > 1:
+    images = root.findall("{*}Image")
+    n_images = len(images)
+    if n_images == 0 and settings is not None:
+        return None  # of all positions, in another file
+    own = own_image(root, settings) if n_images > 1 and settings is not None else None
+    if own is not None:
+        for image in images:
+            if image is not own:
+                root.remove(image)
+    elif n_images > 1:
         raise InputError(
             f"{location} holds {n_images} images (positions of a plate?); export one file per field"
         )

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import InputError, PartitionError
-from cyto_kedro.partitions import Block, partition_id
+from cyto_kedro.partitions import partition_id
 
 KINDS = ("track", "division", "contact", "kill")
 _CELL = ["population", "frame", "label"]

@@ -6,9 +6,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from cyto_kedro.blocks import Tiling
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.parameters.base import Strict
-from cyto_kedro.partitions import Tiling, check_names
+from cyto_kedro.partitions import check_names
 from cyto_kedro.schemas import STATS, Cells, dtypes
 from cyto_kedro.view import Projection, View
 

@@ -9,9 +9,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.blocks import Block, Tile
+from cyto_kedro.core.groups import NO_CONDITION, design
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.partitions import Block, Partitions, Tile
+from cyto_kedro.partitions import Partitions
 from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 
 Group = Mapping[str, str]
@@ -79,7 +81,11 @@ def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, p
 
 
 def condition_of(fields: pd.DataFrame, fov: str) -> str:
-    """The field's condition in the sample sheet; empty where there is none."""
-    if "condition" not in fields:
+    """The field's condition, as `core.groups.design` calls it; empty where no field has any.
+
+    Empty stands for the whole assay in `schemas.AttackModels`.
+    """
+    groups = design(fields)
+    if (groups["condition"] == NO_CONDITION).all():
         return ""
-    return str(fields.loc[fields["fov"] == fov, "condition"].iloc[0])
+    return str(groups.loc[groups["fov"] == fov, "condition"].iloc[0])

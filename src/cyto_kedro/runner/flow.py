@@ -15,8 +15,8 @@ from typing import Any
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from cyto_kedro.blocks import Tile
 from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.partitions import Tile
 from cyto_kedro.runner.backend import Submission
 from cyto_kedro.runner.planning import Group, Key, key_of
 from cyto_kedro.runner.report import Failure, left

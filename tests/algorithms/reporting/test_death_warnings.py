@@ -109,8 +109,8 @@ def test_effectors_that_die_far_faster_than_targets_are_said() -> None:
     assert any("does the death marker tell of them" in each for each in doubts(total.iloc[0]))
 
 
-def test_the_headline_says_how_many_targets_are_in_view_at_a_time() -> None:
-    """One cell whose track broke twice is three living targets, and one at a time."""
+def test_the_headline_says_how_many_targets_are_in_view_at_once() -> None:
+    """One cell whose track broke twice is three living targets, and one at once."""
     lives = {
         ("T", 1): (1.0, "aaa......"),
         ("T", 2): (40.0, "...aaa..."),
@@ -124,4 +124,4 @@ def test_the_headline_says_how_many_targets_are_in_view_at_a_time() -> None:
     given = {"fields": fields, "fates": fates, "track_points": points, "roles": {"T": "target"}}
     frames = schemas.filled(schemas.Frames, {"fov": "A", "frame": frame, "time_s": 120.0 * frame})
     text = answers(Summary()(given, frames=frames)["by_condition"])[0][1]
-    assert "0 of 3 living targets" in text and "of 1 living targets in view at a time" in text
+    assert "0 of 3 living targets" in text and "of 1 living targets in view at once" in text

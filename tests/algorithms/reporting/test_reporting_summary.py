@@ -180,3 +180,73 @@ def test_units_are_those_that_a_track_has(assay: dict) -> None:
     motility = assay["motility"].assign(mean_speed_um_per_min=np.nan)
     out = Summary()({**assay, "motility": motility})["by_condition"]
     assert set(out["speed_unit"]) == {"px/frame"} and out["speed_TCell"].notna().all()
+
+
+def test_numbers_of_one_report_are_those_of_its_tables(assay: dict) -> None:
+    """Each number of the cards, figures, curves and compared values, once more from the tables."""
+    from cyto_kedro.algorithms.comparison.replicates import ReplicateValues
+    from cyto_kedro.algorithms.comparison.survival import SurvivalCurves
+    from cyto_kedro.algorithms.reporting.fates import fate_rows
+    from cyto_kedro.algorithms.reporting.killing_figures import kill_curves
+    from cyto_kedro.core.groups import design
+
+    tables = {name: assay[name] for name in ("fates", "deaths", "kills", "bouts", "frames")}
+    fates, kills, sheet, roles = (
+        tables["fates"],
+        tables["kills"],
+        assay["sample_sheet"],
+        assay["roles"],
+    )
+    total = Summary()(assay)["by_condition"].set_index("condition")
+    given = {**assay, **tables, "design": design(sheet), "populations": roles}
+    values = ReplicateValues()(given)["replicate_summaries"]
+    curves = SurvivalCurves()(fates=fates, design=design(sheet))["survival_curves"]
+    rows, _, _ = fate_rows(fates, tables["bouts"], tables["frames"], sheet, roles)
+    drawn, _ = kill_curves(kills, tables["deaths"], fates, tables["frames"], sheet, roles)
+    for condition, row in total.iterrows():
+        fovs = sheet.loc[sheet["condition"] == condition, "fov"]
+        mine = fates[fates["fov"].isin(fovs) & (fates["population"] == "CancerCell")]
+        old = mine["dead_at_first_sight"].astype(bool)
+        living = mine[~old]
+        assert row["targets"] == len(mine) and row["dead_at_first_sight"] == old.sum()
+        died = int(living["died"].sum())
+        assert row["deaths"] == died == tables["deaths"]["fov"].isin(fovs).sum()
+        killed = kills.loc[kills["fov"].isin(fovs), "share"].sum()
+        assert row["kills"] == pytest.approx(killed)
+        assert row["unattributed_deaths"] == pytest.approx(died - killed)
+        # survival: n at risk and events
+        whole = curves[(curves["condition"] == condition) & (curves["replicate"] == "(all)")]
+        whole = whole[(whole["population"] == "CancerCell") & (whole["kind"] == "survival")]
+        assert whole["events"].sum() == died
+        seen_twice = living[living["exit_min"] > living["entry_min"]]
+        assert row["targets_watched"] == len(seen_twice)
+        # fates drawn: a line a target, a death mark a death or one dead at first sight
+        lines = rows[rows["condition"] == condition]
+        assert len(lines) == len(mine)
+        assert lines["death"].notna().sum() - lines["dead_at_first_sight"].sum() == died
+        # kills over time, per 100 targets at the start, at the film's end
+        start = {
+            fov: ((one["first_frame"] == 0) & ~one["dead_at_first_sight"]).sum()
+            for fov, one in mine.groupby("fov")
+        }
+        replicate = sheet.set_index("fov")["replicate"].astype(str)
+        for name, one in drawn[drawn["condition"] == condition].groupby("replicate"):
+            if name == "(mean)":
+                continue
+            own = [fov for fov in fovs if replicate[fov] == name]
+            last = one.sort_values("time").iloc[-1]
+            n = sum(start[fov] for fov in own)
+            assert last["targets"] == n
+            own_deaths = mine[mine["fov"].isin(own)]["died"].sum()
+            assert last["deaths"] * n / 100 == pytest.approx(own_deaths)
+            own_kills = kills.loc[kills["fov"].isin(own), "share"].sum()
+            assert last["kills"] * n / 100 == pytest.approx(own_kills)
+        # compared rates: the same kills and hours as the card's
+        rates = values[(values["condition"] == condition)]
+        rates = rates[rates["measure"] == "kills_per_effector_per_hour"]
+        assert rates["n_cells"].sum() == row["effectors"]
+        hours = Summary()(assay)["by_fov"].set_index("fov")["effector_hours"][fovs]
+        assert row["effector_hours"] == pytest.approx(hours.sum())
+        per = dict(zip(rates["replicate"], rates["value"], strict=True))
+        time = hours.groupby(replicate[fovs].to_numpy()).sum()
+        assert sum(per[name] * time[name] for name in per) == pytest.approx(row["kills"])

@@ -10,8 +10,8 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.cleanup import drop_border
 from cyto_kedro.algorithms.segmentation.stitching import stitch
+from cyto_kedro.blocks import Tiling
 from cyto_kedro.errors import InputError
-from cyto_kedro.partitions import Tiling
 
 Engine = Callable[[np.ndarray], np.ndarray]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +20,7 @@ from cyto_kedro.algorithms.tracking import (
     RemoveStill,
     TrackPy,
 )
+from cyto_kedro.algorithms.tracking.trackastra import Trackastra
 from cyto_kedro.errors import MissingExtraError
 
 
@@ -103,6 +106,30 @@ def test_masks_of_equal_overlap_are_linked_the_same_whatever_their_labels():
             (r.frame, r.label): (r.frame, r.y_px, r.x_px) for r in cells.itertuples(index=False)
         }
         points = Overlap(splitting=True)(cells=cells, label=label)["track_points"]
+        found.add(frozenset(partition(points, names)))
+    assert len(found) == 1
+
+
+@pytest.mark.skipif("TRACKASTRA_MODEL" not in os.environ, reason="names no Trackastra model")
+def test_trackastra_links_the_same_whatever_the_labels():
+    """Runs where the package and a model's folder are: TRACKASTRA_MODEL names it."""
+    pytest.importorskip("trackastra", reason="needs the extra trackastra")
+    rng, found = np.random.default_rng(2), set()
+    film = np.zeros((4, 60, 60), np.uint32)
+    for t in range(4):
+        for n in range(3):
+            film[t, 8 + 16 * n : 16 + 16 * n, 10 + 4 * t : 18 + 4 * t] = n + 1
+    for _ in range(3):
+        label = np.zeros_like(film)
+        for t in range(4):
+            label[t] = np.append(0, rng.permutation(3) + 1)[film[t]]
+        data = {"label": label, "fov": "f1", "population": "T"}
+        cells = Features()(data)["cells"].sample(frac=1, random_state=int(rng.integers(9)))
+        names = {
+            (r.frame, r.label): (r.frame, r.y_px, r.x_px) for r in cells.itertuples(index=False)
+        }
+        linker = Trackastra(model=os.environ["TRACKASTRA_MODEL"], device="cpu")
+        points = linker(data, cells=cells, image=100.0 * (film > 0))["track_points"]
         found.add(frozenset(partition(points, names)))
     assert len(found) == 1
 

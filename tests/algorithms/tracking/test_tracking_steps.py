@@ -12,6 +12,7 @@ from cyto_kedro.algorithms.tracking.divisions import CallDivisions
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.algorithms.tracking.links import assemble, links_of
 from cyto_kedro.algorithms.tracking.quality import TrackQuality
+from cyto_kedro.algorithms.tracking.repairs import RepairMerges
 from cyto_kedro.algorithms.tracking.steps import (
     InterpolateGaps,
     JoinFragments,
@@ -27,6 +28,7 @@ STEPS = [
     RemoveStill(max_spread_px=1),
     JoinFragments(max_distance_px=5),
     CallDivisions(max_distance_px=5),
+    RepairMerges(),
     TrackQuality(),
 ]
 

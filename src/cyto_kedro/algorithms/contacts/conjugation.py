@@ -45,7 +45,8 @@ class Conjugation(Algorithm):
     the ratio is what effectors face. The conjugation rate of a population is the share of its cells
     that are in contact with at least one cell of the other role (as flow cytometry counts doublets;
     there of all events, here of each population apart). A pair counts in the tile of each of its
-    cells for their shares, and in that of the target as a conjugate.
+    cells for their shares, and in that of the target as a conjugate; a centre on the line between two
+    tiles is in the later one.
     """
 
     tile_um: float = Field(
@@ -94,7 +95,7 @@ class Conjugation(Algorithm):
         clock = Clock(points, contacts)
         times = _times(frames, clock, kept)
         base = pd.DataFrame({"fov": fov, "frame": kept, "time_min": times})
-        base["dead_left_out"] = viability is not None
+        base["dead_left_out"] = viability is not None and len(viability) > 0
         slot = np.full(n_frames, MISSING)
         slot[kept] = np.arange(len(kept))
         place = slot[cells["frame"].to_numpy(np.int64)]

@@ -25,6 +25,7 @@ from cyto_kedro.algorithms.contacts.trajectories import (
     length,
     trajectories,
 )
+from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import divide, fov_of, run_ids, starts_of
 
@@ -58,6 +59,9 @@ class Kinematics(Algorithm):
     unsigned angle, 0 to pi, between the step into the point and the step out of it; null at a
     track's ends and beside a step of length 0.
 
+    A step across a pause of the film (`core.clock`) has a displacement, but no velocity, speed or angle:
+    how the cell moved meanwhile is unknown. It takes part in neither side of mean speed and arrest.
+
     Per track: path is the sum of the steps, straightness net displacement over path (celltrackR's
     `straightness`, TrackMate's confinement ratio), mean speed path over duration, so that a step
     weighs by its time; the statistics of step speed (mean, median, sd, min, max) weigh steps alike,
@@ -72,7 +76,7 @@ class Kinematics(Algorithm):
     -1 back and forth.
     """
 
-    version = 2
+    version = 3
 
     arrest_speed_um_per_min: float | None = Field(
         default=2.0, gt=0, description="slower is arrested; used where µm and minutes are known"
@@ -98,13 +102,19 @@ class Kinematics(Algorithm):
             return {"steps": steps, "motility": schemas.empty(schemas.Motility)}
         points = track_points.sort_values([*KEYS, "frame"], ignore_index=True)
         tracks = trajectories(points)
-        measures = _steps(tracks)
+        before = tracks.frame - np.nan_to_num(tracks.previous(tracks.frame))
+        paused = Clock(points).paused(before.astype(np.int64), tracks.frame.astype(np.int64))
+        measures = _steps(tracks, paused)
         return {
             "steps": schemas.from_columns(schemas.Steps, _placed(points, measures)),
-            "motility": schemas.from_columns(schemas.Motility, self._motility(tracks, measures)),
+            "motility": schemas.from_columns(
+                schemas.Motility, self._motility(tracks, measures, paused)
+            ),
         }
 
-    def _motility(self, tracks: Trajectories, steps: dict[str, np.ndarray]) -> dict:
+    def _motility(
+        self, tracks: Trajectories, steps: dict[str, np.ndarray], paused: np.ndarray
+    ) -> dict:
         first, last, keys = tracks.first, tracks.last, tracks.keys
         n_points = last - first + 1
         frames = tracks.frame[last] - tracks.frame[first]
@@ -117,17 +127,19 @@ class Kinematics(Algorithm):
         }
         # ratios are of isotropic coordinates: pixels in the plane, µm where there is a depth
         unit = "um" if tracks.xy["um"].shape[1] > 2 else "px"
-        for each, duration in zip(UNITS, (frames, minutes), strict=True):
+        passed = (steps["dt_frames_from_previous"], steps["dt_from_previous_min"])
+        for each, duration, dt in zip(UNITS, (frames, minutes), passed, strict=True):
             far = length(tracks.xy[each] - tracks.xy[each][first][tracks.run])
             step = steps[f"displacement_from_previous_{each}"]
             net, path = far[last], tracks.sums(np.nan_to_num(step))
             path[np.isnan(net)] = np.nan
             largest = np.maximum.reduceat(far, first)
+            unseen, away = (tracks.sums(np.where(paused, values, 0.0)) for values in (step, dt))
             found |= {
                 f"path_length_{each}": path,
                 f"net_displacement_{each}": net,
                 f"max_displacement_{each}": largest,
-                f"mean_speed_{PER_TIME[each]}": divide(path, duration),
+                f"mean_speed_{PER_TIME[each]}": divide(path - unseen, duration - away),
                 **_speeds(tracks, steps[f"speed_{PER_TIME[each]}"], PER_TIME[each]),
             }
             if each == unit:
@@ -160,13 +172,15 @@ class Kinematics(Algorithm):
         return divide(slow, tracks.sums(np.where(known, dt, 0)))
 
 
-def _steps(tracks: Trajectories) -> dict[str, np.ndarray]:
-    """Step measures of the measured points, (n,) float64 each."""
+def _steps(tracks: Trajectories, paused: np.ndarray) -> dict[str, np.ndarray]:
+    """Step measures of the measured points, (n,) float64 each; `paused`: the film did before one."""
     dt = {"px": tracks.previous(tracks.frame), "um": tracks.previous(tracks.time_min)}
     found = {"dt_frames_from_previous": dt["px"], "dt_from_previous_min": dt["um"]}
     rows = np.arange(len(tracks.run))
-    before = np.maximum(rows - 1, tracks.first[tracks.run])
-    after = np.minimum(rows + 1, tracks.last[tracks.run])
+    before = np.where(paused, rows, np.maximum(rows - 1, tracks.first[tracks.run]))
+    pause_next = tracks.following(paused.astype(float)) == 1
+    after = np.where(pause_next, rows, np.minimum(rows + 1, tracks.last[tracks.run]))
+    lasting = {unit: np.where(paused, np.nan, each) for unit, each in dt.items()}
     for unit, time in zip(UNITS, (tracks.frame, tracks.time_min), strict=True):
         xy, rate = tracks.xy[unit], PER_TIME[unit]
         moved = tracks.previous(xy)
@@ -174,15 +188,19 @@ def _steps(tracks: Trajectories) -> dict[str, np.ndarray]:
         found |= {
             f"displacement_from_previous_{unit}": step,
             f"displacement_to_next_{unit}": tracks.following(step),
-            **{f"velocity_{a}_{rate}": d / dt[unit] for a, d in zip("xyz", moved.T, strict=False)},
-            f"speed_{rate}": step / dt[unit],
+            **{
+                f"velocity_{a}_{rate}": d / lasting[unit]
+                for a, d in zip("xyz", moved.T, strict=False)
+            },
+            f"speed_{rate}": step / lasting[unit],
             f"central_speed_{rate}": divide(
                 length(xy[after] - xy[before]), time[after] - time[before]
             ),
             f"path_length_{unit}": _path(tracks, step, xy),
         }
     deep = "um" if tracks.xy["um"].shape[1] > 2 else "px"
-    found["turning_angle_rad"] = turning_angles(tracks, tracks.previous(tracks.xy[deep]))
+    moved = np.where(paused[:, None], np.nan, tracks.previous(tracks.xy[deep]))
+    found["turning_angle_rad"] = turning_angles(tracks, moved)
     return found
 
 
@@ -214,9 +232,9 @@ def _mean(tracks: Trajectories, values: np.ndarray) -> np.ndarray:
 def _speeds(tracks: Trajectories, speed: np.ndarray, rate: str) -> dict[str, np.ndarray]:
     """Statistics of step speed over each track; null without steps."""
     mean = _mean(tracks, speed)
-    n = tracks.last - tracks.first  # steps
+    n = tracks.sums((~np.isnan(speed)).astype(np.int64))  # steps
     square = np.nan_to_num((speed - mean[tracks.run]) ** 2)
-    # the first point of a track has no step; NaN sorts to the end of its track
+    # the first point of a track has no step, nor one after a pause; NaN sorts to the track's end
     ordered = speed[np.lexsort((speed, tracks.run))]
     half = tracks.first + n // 2
     low = ordered[tracks.first + np.maximum(n - 1, 0) // 2]

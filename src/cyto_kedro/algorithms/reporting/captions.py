@@ -44,9 +44,10 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     ),
     "kills_per_effector": (
         "Kills per effector",
-        "Share of all tracked effectors that killed none, one, two or more targets. A target counts "
-        "for an effector whose share of its death is at least half; where two share it half and half it "
-        "counts for both, so victims need not sum to the attributed kills, which are sums of shares. "
+        "Share of all effectors tracked alive that killed none, one, two or more targets. A target "
+        "counts for an effector whose share of its death is at least half; where two share it half and "
+        "half it counts for both, so victims need not sum to the attributed kills, which are sums of "
+        "shares. "
         "The number of effectors stands over the bar, up to four conditions; a dot is a replicate. "
         "A serial killer has two victims or more. An effector that was seen for a short time only had "
         "little time to kill, and a track that broke counts as two effectors.",

@@ -44,10 +44,8 @@ def _answer(row: Mapping[Any, Any]) -> str:
         text += f", {rate} kills per effector and hour"
     cells = row["targets_at_once"]
     if at_risk > 1.2 * cells > 0:
-        text += (
-            f"; these are tracks, of {number(round(cells, 1))} living targets in view at a time in "
-        )
-        text += "the mean: a cell whose track broke, and one that came and went, are counted anew"
+        text += f"; these are tracks, of {number(cells)} living targets in view at once at most: a cell "
+        text += "whose track broke, and one that came and went, are counted anew"
     once = at_risk - row["targets_watched"]
     if once > 0:
         text += f"; {once} of the living were seen in one frame only, or at no known time, and are "

@@ -45,7 +45,7 @@ class Summary(Algorithm):
     Notes
     -----
     Counts are of tracks, less those of dead cells that are the rest of another track
-    (`fates.past_track_id`); `targets_at_once` are the targets seen alive in a frame, in the mean.
+    (`fates.past_track_id`); `targets_at_once` are the most targets seen alive in one frame.
     `kills` is the sum of the attributed shares of target deaths, one per attributed death;
     `effector_hours` integrates the number of living effectors over the film by the trapezoid rule, so
     that a broken track is not counted twice;
@@ -155,9 +155,8 @@ def summarise(
     effector_fates = fates[fates["population"].isin(effectors)]
     rows["effector_deaths"] = count(effector_fates[effector_fates["died"].astype(bool)])
     living = while_alive(track_points[track_points["population"].isin(targets)], fates)
-    used = frames[~frames["excluded"].astype(bool)].groupby("fov").size()
-    at_once = living.groupby("fov").size() / used.reindex(rows.index).fillna(rows["n_frames"])
-    rows["targets_at_once"] = at_once.reindex(rows.index, fill_value=0.0).astype(float)
+    at_once = living.groupby(["fov", "frame"]).size().groupby("fov").max()
+    rows["targets_at_once"] = at_once.reindex(rows.index, fill_value=0).astype(int)
     rows["lost"] = count(fates[fates["population"].isin([*effectors, *targets]) & _lost(fates)])
     rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"]])
     rows["deaths"] = count(mine[mine["died"]])

@@ -113,8 +113,10 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 </div>
 <p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
 view. Kills are deaths attributed to effectors: sums of shares, so two halves are one. Effector-hours
-are the time that effectors were watched alive. Speeds are means over fields. The median contact is a
-Kaplan-Meier estimate; &ldquo;&ndash;&rdquo; means not reached, or unknown.</p>
+are the time that effectors were watched alive: their number in each frame, added up over the film (the
+table effectors has each from its first frame to its last, half an interval less at either end).
+Speeds are means over fields. The median contact is a Kaplan-Meier estimate; &ldquo;&ndash;&rdquo;
+means not reached, or unknown.</p>
 <h3>Per field</h3>
 {{ grid(by_fov, "Numbers per field") }}
 </section>

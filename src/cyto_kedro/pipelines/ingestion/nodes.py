@@ -11,12 +11,13 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.tabulation.quality import frame_quality
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.raw import RawChannel, RawFolder
 from cyto_kedro.datasets.raw_facts import tell
 from cyto_kedro.errors import CytoError, InputError, together
 from cyto_kedro.parameters import Assay
-from cyto_kedro.partitions import Block, PlannedFov, check_names
+from cyto_kedro.partitions import PlannedFov, check_names
 from cyto_kedro.pipelines.common import Group
 from cyto_kedro.pipelines.ingestion.sheet import excluded_frames, read_sheet, with_place
 from cyto_kedro.statements import FRAME_INTERVAL, PIXEL_SIZE, settle, times_of

@@ -29,11 +29,11 @@ from cyto_kedro.algorithms.preprocessing.effects import (
     step_effects,
 )
 from cyto_kedro.algorithms.preprocessing.registration import ChannelOffset
+from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.images import Image, Picture
 from cyto_kedro.parameters import Preprocessing
-from cyto_kedro.partitions import Block
 from cyto_kedro.pipelines.common import Group, block_of, context
 
 log = logging.getLogger(__name__)

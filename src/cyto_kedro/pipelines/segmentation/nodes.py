@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from cyto_kedro.algorithms.segmentation.stitching import stitch
+from cyto_kedro.blocks import Tile
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Segmentation, SegmentationSpec, Subtraction
-from cyto_kedro.partitions import Tile
 from cyto_kedro.pipelines.common import Group, block_of, context
 
 
