@@ -56,3 +56,20 @@ def test_no_category_is_interrupted_by_another() -> None:
     assert boxes == set(ANALYSIS)
     names = [each.name for each in (found["__default__"] + found["extended"]).nodes]
     assert len(set(names)) == len(names) and not any("." in each for each in names)
+
+
+def test_no_parameter_lies_within_another_that_a_node_reads() -> None:
+    """Kedro makes a model of each as it validates; one within a model cannot be set any more."""
+    from kedro.framework.project import configure_project
+
+    from cyto_kedro.pipeline_registry import register_pipelines
+
+    configure_project("cyto_kedro")
+    read = {
+        name.removeprefix("params:")
+        for found in register_pipelines().values()
+        for each in found.nodes
+        for name in each.inputs
+        if name.startswith("params:")
+    }
+    assert not {inner for outer in read for inner in read if inner.startswith(f"{outer}.")}

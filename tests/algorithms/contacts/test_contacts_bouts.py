@@ -279,3 +279,14 @@ def test_many_pairs_against_frame_by_frame(seed, mode, max_gap):
     mine = bouts[[*columns[1:], "start_frame", "end_frame"]].to_numpy().tolist()
     assert sorted(map(tuple, mine)) == sorted(expected)
     assert bouts["n_contact_frames"].sum() == len(contacts)
+
+
+@pytest.mark.parametrize("interval", [None, 2.0])
+def test_a_least_duration_in_frames_counts_both_ends(make_points, make_contacts, interval):
+    points = make_points(
+        {(p, 1): dict.fromkeys(range(12), STILL) for p in "TN"}, interval_min=interval
+    )
+    contacts = make_contacts([(f, "T", 1, "N", 1) for f in (2, 3, 4, 7, 8)], interval)
+    rule = {"max_gap_frames": 0, "max_gap_min": None, "min_duration_frames": 3}
+    bouts = Bouts(**rule)({"contacts": contacts, "dataframe": points})["bouts"]
+    assert bouts[["start_frame", "end_frame"]].to_numpy().tolist() == [[2, 4]]

@@ -127,3 +127,12 @@ def test_ordinary_cases(make_points, make_contacts):
     table, tiles = run(make_contacts([]), points, pixel_size_um=None)
     assert table["time_min"].isna().all() and len(tiles) == 0
     assert table["effector_contact_share"].fillna(-1).tolist() == [0, -1]
+
+
+def test_a_cell_is_in_the_tile_of_its_pixel(make_points, make_contacts):
+    # tiles of 20 px; pixel centres are whole numbers, so the second tile begins at 19.5
+    at = {("C", n): {0: (x, 5.0)} for n, x in enumerate((19.4, 19.6, 39.4, 39.6), 1)}
+    _, tiles = run(make_contacts([]), make_points(at), n_frames=1)
+    top = tiles[tiles["tile_row"] == 0].sort_values("tile_column")
+    assert top["tile_x0_px"].tolist() == [-0.5, 19.5, 39.5, 59.5]
+    assert top["n_targets"].tolist() == [1, 2, 1, 0]

@@ -161,3 +161,12 @@ def test_turned_or_renumbered_is_the_same(seed):
     back = np.argsort(new)
     again = values(renumbered.assign(track_id=back[renumbered["track_id"]]))
     pd.testing.assert_frame_equal(again, truth)
+
+
+def test_a_neighbour_just_at_the_radius_is_within_it(make_points, make_contacts):
+    points = make_points({("T", 1): {0: (10.0, 10.0)}, ("T", 2): {0: (26.0, 10.0)}})  # 16 px apart
+    own = lambda radius_um: run(make_contacts([]), points, radius_um=radius_um).query(  # noqa: E731
+        "neighbour_population == 'T'"
+    )
+    assert own(8.0)["n_within_radius"].tolist() == [1, 1]
+    assert own(7.99)["n_within_radius"].tolist() == [0, 0]

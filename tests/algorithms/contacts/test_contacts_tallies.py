@@ -24,7 +24,7 @@ TOUCH = (
 DEATH = {("T", 1): 6, ("T", 2): 13, ("T", 4): 0, ("N", 3): 4}
 
 
-def tally(make_points, make_tracks, make_contacts, interval_min=2.0):
+def tally(make_points, make_tracks, make_contacts, interval_min=2.0, touch=TOUCH):
     cells = [("T", n) for n in (1, 2, 3, 4)] + [("N", n) for n in (1, 2, 3)]
     points = make_points(
         {cell: dict.fromkeys(range(20), (0.0, 50.0 * k)) for k, cell in enumerate(cells)},
@@ -41,7 +41,7 @@ def tally(make_points, make_tracks, make_contacts, interval_min=2.0):
         alive_probability=np.where(dead, 0.01, 0.99),
     )  # fmt: skip
     data = {"viability": viability, "dataframe": points, "tracks": make_tracks(points)}
-    data |= {"contacts": make_contacts(TOUCH, interval_min), "populations": ROLES}
+    data |= {"contacts": make_contacts(touch, interval_min), "populations": ROLES}
     data["bouts"] = Bouts()(data)["bouts"]
     data |= HysteresisDeaths()(data)
     data |= KillShares(window_frames=30, half_life_min=None, half_life_frames=None, min_share=0)(
@@ -76,6 +76,13 @@ def test_effectors(make_points, make_tracks, make_contacts):
     assert first["kills_per_h"] == pytest.approx(5 / 3 / 38 * 60)
     assert first["kills_per_contact_h"] == pytest.approx(5 / 3 / 12 * 60)
     assert table.loc[2:, ["search_min", "first_contact_to_death_min"]].isna().all(axis=None)
+
+
+def test_a_minute_at_two_targets_is_one_minute_of_touching(make_points, make_tracks, make_contacts):
+    both = [*TOUCH, *((f, "N", 2, "T", 1) for f in (1, 2))]  # it is at target 3 in these frames
+    table, _, _ = tally(make_points, make_tracks, make_contacts, touch=both)
+    assert table["contact_min"].tolist() == [12, 12, 0]
+    assert table["touching_min"].tolist() == [12, 8, 0]
 
 
 def test_targets(make_points, make_tracks, make_contacts):

@@ -95,13 +95,13 @@ PAGE = """<!DOCTYPE html>
 {%- for name, text in headline %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
 <p class="note">{{ tested }}</p>
 {%- endif %}
+{%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
+warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>{% endif %}
 {%- if first %}
 <div class="first">{%- for p in first %}{{ picture(p) }}{% endfor %}</div>
 {%- endif %}
 <ul class="answers">
 {%- for name, text in answers %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
-{%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
-warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>{% endif %}
 <p class="note">Counts do not say whether conditions differ: see
 <a href="#compared">Conditions compared</a>, by replicates.</p>
 <div class="cards">

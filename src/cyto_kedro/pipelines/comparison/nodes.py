@@ -14,7 +14,7 @@ from cyto_kedro.algorithms.reporting.event_figures import EventFigures
 from cyto_kedro.core.groups import design
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
-from cyto_kedro.parameters import Comparison, ComparisonSpec
+from cyto_kedro.parameters import Comparison
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import Group, join, of_assay
 
@@ -79,11 +79,11 @@ def follow_events(
     kills: pd.DataFrame,
     fates: Any,
     manifest: Manifest,
-    events: ComparisonSpec,
+    comparison: Comparison,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One field's `schemas.EventTimes` and `schemas.EventSums`."""
     parts = fates.values() if isinstance(fates, Mapping) else [fates]
-    made = events.make()(
+    made = comparison.events.make()(
         track_points=join(track_points.values(), schemas.TrackPoints),
         cells=join(cells.values(), schemas.Cells),
         steps=join(steps.values(), schemas.Steps),

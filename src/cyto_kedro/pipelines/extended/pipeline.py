@@ -147,7 +147,7 @@ def events() -> Pipeline:
                 lift(comparison_nodes.follow_events, by="fov", out=["fov"] * 2),
                 [
                     *("track_points", "cells", "steps", "bouts", "deaths", "kills", "fates"),
-                    *("manifest", "params:comparison.events"),
+                    *("manifest", "params:comparison"),
                 ],
                 ["event_times", "event_sums"],
                 name="follow_events",
