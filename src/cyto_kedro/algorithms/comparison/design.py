@@ -16,6 +16,7 @@ __all__ = [
     "clocked",
     "design",
     "effector_free",
+    "matched_references",
     "of_design",
     "reference_of",
     "strata",
@@ -59,6 +60,22 @@ def effector_free(design: pd.DataFrame, condition: str) -> bool:
     if "effector_free" not in design.columns:
         return False
     return bool(design.loc[design["condition"] == condition, "effector_free"].all())
+
+
+def matched_references(design: pd.DataFrame) -> dict[str, str]:
+    """Treated condition -> the untreated co-culture of the same E:T ratio, where there are several."""
+    if not {"et_ratio", "untreated"} <= set(design.columns):
+        return {}
+    about = design.groupby("condition").agg(
+        ratio=("et_ratio", "first"), ratios=("et_ratio", "nunique"), untreated=("untreated", "all")
+    )
+    about = about[(about["ratios"] == 1) & (about["ratio"] > 0)]
+    base = about[about["untreated"]]
+    if len(base) < 2 or base["ratio"].duplicated().any():
+        return {}
+    of_ratio = {ratio: str(name) for name, ratio in base["ratio"].items()}
+    treated = about.loc[~about["untreated"], "ratio"]
+    return {str(name): of_ratio[ratio] for name, ratio in treated.items() if ratio in of_ratio}
 
 
 def strata(

@@ -57,7 +57,7 @@ class DoseResponse(Algorithm):
     estimates, since points of one donor are not independent: mean and t limits, of `ec50` and `hill` on
     the log scale. With fewer than two fits the points of all are fitted together, and `limits_from`
     is ``points``: too narrow where points of a replicate belong together. No fit with fewer than five
-    doses.
+    doses, nor where EC50 would lie more than tenfold outside of them.
 
     Examples
     --------
@@ -219,6 +219,10 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
     if best is None:
         return LogisticFit(null, null, null, null, 0, "the fit did not converge")
     _, raw, covariance = best
+    far = np.log(10.0)
+    if not positive.min() - far <= raw[2] <= positive.max() + far or not np.isfinite(raw).all():
+        note = "the response does not turn within the doses: they do not tell the EC50, no fit"
+        return LogisticFit(null, null, null, null, 0, note)
     estimate = np.array([raw[0], raw[1], np.exp(raw[2]), np.exp(raw[3])])
     df = len(x) - 4
     spread = np.sqrt(np.diag(covariance)) if df > 0 else null

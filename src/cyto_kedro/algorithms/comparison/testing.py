@@ -14,7 +14,7 @@ from scipy import optimize, special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.comparison.design import effector_free
+from cyto_kedro.algorithms.comparison.design import effector_free, matched_references
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -96,7 +96,10 @@ class ReplicateTests(Algorithm):
         primary: Sequence[str] = (),
         populations: Mapping[str, str] | None = None,
     ) -> Compared:
-        """Compare each condition with `reference` (None: every pair), in the order of `design`.
+        """Compare each condition with `reference`, in the order of `design`.
+
+        None: with the untreated co-culture of its own E:T ratio, and those with each other, where the
+        sheet tells several (`matched_references`); else every pair.
 
         `primary` names measures, `populations` says name -> role.
 
@@ -110,6 +113,8 @@ class ReplicateTests(Algorithm):
             if name not in (known := {*MEASURES, *table["measure"]}):
                 raise ConfigError(f"comparison.primary: {unknown('measure', name, sorted(known))}")
         order = list(design["condition"].unique())
+        matched = {} if asked is not None else matched_references(design)
+        free = {name for name in order if effector_free(design, name)}
         rows = []
         for (measure, population, unit), whole in table.groupby(
             ["measure", "population", "unit"], sort=False
@@ -119,9 +124,10 @@ class ReplicateTests(Algorithm):
             here = {str(name): one for name, one in whole.groupby("condition")}
             names = [name for name in order if name in here]
             for first, second in combinations(names, 2):
-                if asked is not None and asked not in (first, second):
+                if not _asked_for(first, second, asked, matched, free):
                     continue
-                a, b = (second, first) if second == asked else (first, second)
+                turn = second == asked or matched.get(first) == second
+                a, b = (second, first) if turn else (first, second)
                 rows.append(
                     {"measure": measure, "population": population, "unit": unit}
                     | {"reference": a, "condition": b}
@@ -159,6 +165,19 @@ class ReplicateTests(Algorithm):
             "paired": paired,
             **two_samples(x.to_numpy(), y.to_numpy(), paired, self.test, self.permutations, notes),
         }
+
+
+def _asked_for(
+    first: str, second: str, asked: str | None, matched: Mapping[str, str], free: set[str]
+) -> bool:
+    """Whether a pair of conditions is a question of this assay."""
+    if asked is not None:
+        return asked in (first, second)
+    if not matched or free & {first, second}:
+        return True
+    references = set(matched.values())
+    own = matched.get(first) == second or matched.get(second) == first
+    return own or {first, second} <= references or not {first, second} <= {*matched, *references}
 
 
 def _constant(values: pd.Series) -> bool:

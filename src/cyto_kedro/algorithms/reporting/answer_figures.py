@@ -15,7 +15,7 @@ from cyto_kedro.algorithms.comparison.design import ALL
 from cyto_kedro.algorithms.comparison.dose_response import logistic
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
 from cyto_kedro.algorithms.reporting.findings import number, plain
-from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, csv, in_words, short
+from cyto_kedro.algorithms.reporting.plots import FEW, Drawn, Sheet, csv, in_words, short
 from cyto_kedro.core.groups import condition_order
 from cyto_kedro.core.style import FAINT, INK, PALETTE, colours, figure, png, strokes, styled, svg
 from cyto_kedro.images import Picture
@@ -166,7 +166,8 @@ def draw_primary(
 
 def _counted(condition: str, values: pd.DataFrame) -> str:
     mine = values[values["condition"] == condition]
-    return f"{short(condition, 22)}\n{int(mine['n_cells'].sum())} cells, {len(mine)} repl."
+    n = f"{int(mine['n_cells'].sum())} cells, {mine['cluster'].nunique()} repl."
+    return f"{short(condition, 22)}\n{n}"
 
 
 def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
@@ -179,6 +180,7 @@ def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
     curves = curves[curves["population"] == curves["population"].iloc[0]]
     conditions = condition_order(sheet, curves["condition"])
     hues, lines, told = colours(conditions), strokes(conditions), Told()
+    faint = 0.7 if len(conditions) <= FEW else 0.25
     panels = {"live_percent": "Living targets (% of start)"}
     if curves["specific_killing"].notna().any():
         panels["specific_killing"] = "Specific killing (%)"
@@ -196,7 +198,12 @@ def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
                 for i, (replicate, one) in enumerate(each):
                     gid = f"{column}{k}_{i}"
                     ax.plot(
-                        one["time"], one[column], color=hues[condition], lw=0.8, alpha=0.7, gid=gid
+                        one["time"],
+                        one[column],
+                        color=hues[condition],
+                        lw=0.8,
+                        alpha=faint,
+                        gid=gid,
                     )
                     last = number(float(one[column].iloc[-1]))
                     told[gid] = (
@@ -205,7 +212,8 @@ def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
                     told[gid] += f", {one['n_live'].iloc[0]:g} targets at the start"
                 mean = mean_curve(mine, column)
                 n = int(each["n_live"].first().sum())
-                label = f"{short(condition, 28)}  (n = {n} targets, {len(each)} replicates)"
+                units = mine["cluster"].nunique()
+                label = f"{short(condition, 28)}  (n = {n} targets, {units} replicates)"
                 look: dict[str, Any] = {"color": hues[condition], "ls": lines[condition]}
                 ax.plot(mean.index, mean, lw=2.4, label=label, gid=f"{column}{k}", **look)
                 told[f"{column}{k}"] = label

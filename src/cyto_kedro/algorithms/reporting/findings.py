@@ -13,7 +13,7 @@ from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
 
 BLANK = "–"
-MOST_SAID = 4
+MOST_SAID = 3
 
 
 def answers(by_condition: pd.DataFrame) -> list[tuple[str, str]]:
@@ -56,23 +56,23 @@ def _answer(row: Mapping[Any, Any]) -> str:
 
 
 def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
-    """What each condition kills against no effectors, a sentence each, by independent replicates."""
-    rows = summaries[summaries["measure"] == "specific_killing"]
-    said = []
+    """What kills most against no effectors, by independent replicates: nothing, or one sentence."""
+    rows = summaries[summaries["measure"] == "specific_killing"].dropna(subset="value")
+    said: list[tuple[float, str]] = []
     for condition, one in rows.groupby("condition", sort=False):
-        each = one.groupby("cluster")["value"].mean().dropna()
-        if not len(each):
-            continue
-        text = f"{number(float(each.mean()))} % of the targets killed that live without effectors"
-        if len(each) > 1:
-            half = special.stdtrit(len(each) - 1, 0.975) * each.sem()
-            limits = (number(float(each.mean() + side * half)) for side in (-1, 1))
-            text += f" (95 % interval {' to '.join(limits)})"
-        text += (
-            f", {one['statistic'].iloc[0].split(',')[0]}; n = {int(one['n_cells'].sum())} targets"
-        )
-        said.append((str(condition), f"{text} at the start, {count(len(each), 'replicate')}."))
-    return sorted(said, key=lambda each: -float(each[1].split(" ")[0]))[:MOST_SAID]
+        each = one.groupby("cluster")["value"].mean()
+        mean, n = float(each.mean()), len(each)
+        text = f"{condition} {number(mean)} % ("
+        if n > 1:
+            half = special.stdtrit(n - 1, 0.975) * each.sem()
+            text += f"95 % interval {number(float(mean - half))} to {number(float(mean + half))}; "
+        said.append((mean, f"{text}{int(one['n_cells'].sum())} targets, {count(n, 'replicate')})"))
+    if not said:
+        return []
+    ranked = [text for _, text in sorted(said, reverse=True)]
+    more = f"; {len(ranked) - MOST_SAID} more in the figure" if len(ranked) > MOST_SAID else ""
+    when = str(rows["statistic"].iloc[0]).split(",")[0]
+    return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.")]
 
 
 def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[str, str]]:
@@ -116,36 +116,56 @@ def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[s
 
 def doubts(row: Mapping[Any, Any]) -> list[str]:
     """What weakens the numbers of a row of `summary.summarise`, a sentence each."""
-    said = []
+    return [sentence for _, sentence in weakened(row)]
+
+
+def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Numbers of a row of `summary.summarise` (its columns) that something weakens, and what.
+
+    Speeds are named `speed` together.
+    """
+    deaths, rate = ("deaths", "kills"), "kills_per_effector_per_hour"
+    said: list[tuple[tuple[str, ...], str]] = []
+    if row.get("fields_flagged"):
+        sentence = (
+            f"The masks of {row['fields_flagged']} of {count(row['fovs'], 'field')} are flagged "
+            "(expected F1 too low): no number of these fields is sure"
+        )
+        said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if pd.notna(row["deaths"]) and 2 * row["dead_at_first_sight"] > row["targets"]:
-        said.append(
+        sentence = (
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "
             "and kills are of the rest; is the threshold of death right?"
         )
+        said.append(((*deaths, rate), sentence))
     if fast := effectors_die_fast(row):
-        said.append(fast)
+        said.append((("kills", rate), fast))
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
-        said.append(
+        sentence = (
             f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
             "once, and deaths, serial kills and long contacts are missed"
         )
+        said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if 3 * row["contacts_unknown"] > row["contacts"] > 0:
-        said.append(
+        sentence = (
             f"{count(row['contacts_unknown'], 'contact')} began before it could be seen, "
             f"{row['contacts']} in view: the median is of the latter"
         )
+        said.append((("contact_median",), sentence))
     if row["contacts_cut"] * 2 > row["contacts"] > 0:
-        said.append(
+        sentence = (
             f"{row['contacts_cut']} of {row['contacts']} contacts still lasted when last seen: the "
             "median leans on few"
         )
+        said.append((("contact_median",), sentence))
     touches, untracked = row["touches"], row["touches_untracked"]
     if untracked * 20 > touches:
-        said.append(
+        sentence = (
             f"{untracked} of {touches} touches between cells belong to cells without a track: contacts "
             "and kills are too few"
         )
+        said.append((("kills", rate, "contact_median"), sentence))
     return said
 
 
@@ -275,6 +295,8 @@ def number(value: Any) -> str:
         return BLANK
     if isinstance(value, bool | str):
         return str(value)
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "-∞"
     if isinstance(value, float):
         whole = value == round(value) or abs(value) >= 1000
         return f"{value:.0f}" if whole else f"{value:.3g}"

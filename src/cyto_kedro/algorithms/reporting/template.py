@@ -24,6 +24,7 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .first figure{margin:.4rem 0 1rem}.first h3{margin:.4rem 0}
 .vector svg{width:100%;height:auto;max-width:60rem;display:block}
 .effects img{max-width:min(100%,82rem)}
+.card sup{color:var(--warn);font-weight:400;margin-left:.2rem}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 .wide{overflow-x:auto}
@@ -95,20 +96,21 @@ PAGE = """<!DOCTYPE html>
 {%- for name, text in headline %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
 <p class="note">{{ tested }}</p>
 {%- endif %}
+{%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
+warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>{% endif %}
 {%- if first %}
 <div class="first">{%- for p in first %}{{ picture(p) }}{% endfor %}</div>
 {%- endif %}
 <ul class="answers">
 {%- for name, text in answers %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
-{%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
-warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>{% endif %}
 <p class="note">Counts do not say whether conditions differ: see
 <a href="#compared">Conditions compared</a>, by replicates.</p>
 <div class="cards">
 {%- for card in cards %}
 <div class="card" style="--hue:{{ card.hue }}"><h3>{{ card.name }}</h3><dl>
-{%- for name, value in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
-{%- for doubt in card.doubts %}<p class="doubt">{{ doubt }}.</p>{% endfor %}</div>
+{%- for name, value, marks in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}
+{%- if marks %}<sup title="weakened: see below">{{ marks }}</sup>{% endif %}</dd>{% endfor %}</dl>
+{%- for doubt in card.doubts %}<p class="doubt">{{ loop.index }}: {{ doubt }}.</p>{% endfor %}</div>
 {%- endfor %}
 </div>
 <p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
@@ -159,7 +161,7 @@ Limits take replicates, not cells, as independent.</p>
 <div class="figures">{%- for p in overlays %}{{ picture(p) }}{% endfor %}</div>
 </section>
 {%- endif %}
-<section id="quality"><h2>Quality of the films</h2>
+<section id="quality"><h2>Quality of films and masks</h2>
 {%- if warnings.rows %}
 <div class="warn"><strong>Look at these before trusting the numbers.</strong>
 {{ grid(warnings, "Quality warnings") }}</div>
@@ -167,6 +169,13 @@ Limits take replicates, not cells, as independent.</p>
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}
 </section>
+{%- if masks.rows %}
+<section id="masks"><h2>Quality of masks and tracks</h2>
+<p class="note">The expected F1 is what masks like these had where the truth is known; a flagged field is
+not to be trusted. The least trusted stand first, each with its worst frame.</p>
+{{ grid(masks, "Fields by the expected F1 of their masks") }}
+</section>
+{%- endif %}
 <section id="analysed"><h2>What was analysed</h2>
 <p>{{ populations }}</p>
 {{ grid(fields, "Fields analysed") }}

@@ -1,0 +1,156 @@
+"""Every number of the report's first screen, recomputed from fates and track points by other code."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+from lifelines import KaplanMeierFitter
+from plate_tables import compared, page, sheet, tables
+from scipy import optimize, stats
+
+from cyto_kedro import schemas
+
+
+@pytest.fixture(scope="module")
+def plate() -> dict:
+    data = tables()
+    made = compared(data)
+    for name in ("killing_curves", "field_killing", "dose_values", "dose_fits", "comparisons"):
+        schemas.check(schemas.TABLES[name], made[name])
+    html = page(data, made)
+    text = re.sub(
+        r"\s+",
+        " ",
+        unescape(re.sub("<[^>]+>", " ", re.sub(r"<svg.*?</svg>", "", html, flags=re.S))),
+    )
+    return {"data": data, "made": made, "html": html, "text": text}
+
+
+def alive(data: dict) -> pd.DataFrame:
+    """Living targets of each well in its first and last frame, off fates alone."""
+    fates = data["fates"]
+    last = fates["last_frame"].max()
+    left = fates[~fates["died"] | (fates["death_frame"] > last)].groupby("fov").size()
+    rows = sheet().set_index("fov")
+    return rows.assign(start=fates.groupby("fov").size(), end=left.reindex(rows.index).fillna(0))
+
+
+def specific(data: dict) -> pd.DataFrame:
+    wells = alive(data)
+    wells["live"] = wells["end"] / wells["start"]
+    control = wells[wells["et_ratio"] == 0].groupby("donor")["live"].mean()
+    wells["killing"] = 100 * (1 - wells["live"] / wells["donor"].map(control))
+    return wells[wells["et_ratio"] > 0]
+
+
+def shown(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+
+
+def test_specific_killing_of_the_first_sentence(plate: dict) -> None:
+    wells = specific(plate["data"])
+    donors = wells.groupby(["condition", "donor"])["killing"].mean().unstack()  # noqa: PD010
+    best = donors.mean(axis=1).sort_values(ascending=False).index[:3]
+    for condition in best:
+        low, high = stats.t.interval(
+            0.95, 2, donors.loc[condition].mean(), stats.sem(donors.loc[condition])
+        )
+        n = int(wells.loc[wells["condition"] == condition, "start"].sum())
+        said = (
+            f"{condition} {shown(donors.loc[condition].mean())} % (95 % interval {shown(low)} to "
+        )
+        assert f"{said}{shown(high)}; {n} targets, 3 replicates)" in plate["text"]
+    assert "7 more" not in plate["text"] or len(donors) == 10
+    fields = plate["made"]["field_killing"].set_index("fov")["specific_killing"].dropna()
+    assert fields.to_dict() == pytest.approx(wells["killing"].to_dict())
+
+
+def holm(p: list[float]) -> list[float]:
+    """Each p times the number of those not smaller, never below a smaller one's."""
+    steps = [min(1.0, each * sum(other >= each for other in p)) for each in p]
+    return [max(s for s, other in zip(steps, p, strict=True) if other <= each) for each in p]
+
+
+def survival(data: dict) -> pd.Series:
+    """Kaplan-Meier's share at the last time all wells reach, by condition and donor (lifelines)."""
+    fates, rows = data["fates"], sheet().set_index("fov")
+    found = {}
+    for fov, one in fates.groupby("fov"):
+        fit = KaplanMeierFitter().fit(one["exit_min"], one["died"])
+        found[fov] = float(fit.predict(240.0))
+    return rows.assign(value=pd.Series(found)).groupby(["condition", "donor"])["value"].mean()
+
+
+def test_differences_of_the_primary_outcome_are_the_paired_t_tests_of_donors(plate: dict) -> None:
+    values = survival(plate["data"])
+    tests = plate["made"]["comparisons"]
+    mine = tests[(tests["measure"] == "survival") & (tests["outcome"] == "primary")]
+    assert len(mine) == 10  # 5 doses at E:T 1, 4 at E:T 5, and the two untreated with each other
+    p = []
+    for row in mine.to_dict("records"):
+        x, y = values[row["reference"]], values[row["condition"]]
+        found = stats.ttest_rel(y, x)
+        limits = found.confidence_interval(0.95)
+        assert row["difference"] == pytest.approx((y - x).mean())
+        assert (row["low"], row["high"]) == pytest.approx((limits.low, limits.high))
+        assert row["test"] == "paired t" and row["n_condition"] == 3
+        p.append(found.pvalue)
+    assert mine["p_holm"].to_numpy() == pytest.approx(holm(p))
+    first = mine.iloc[int(np.argmax(mine["difference"].abs()))]
+    low, high = shown(first["low"]), shown(first["high"])
+    said = f"{first['condition']} against {first['reference']} : survival of CancerCell "
+    said += f"{shown(first['mean_condition'])} against {shown(first['mean_reference'])}, "
+    said += f"a difference of {shown(first['difference'])} (95 % interval {low} to {high})"
+    assert said in plate["text"]
+    assert (
+        f"p = {shown(first['p_holm'])} after Holm's correction; n = 160 and 160 cells"
+        in plate["text"]
+    )
+
+
+def test_each_treated_condition_is_compared_with_the_untreated_of_its_ratio(plate: dict) -> None:
+    tests = plate["made"]["comparisons"].query("outcome != 'control'")
+    for a, b in tests[["reference", "condition"]].drop_duplicates().to_numpy():
+        assert a.split(",")[0] == b.split(",")[0] or {a[-4:], b[-4:]} == {"0 nM"} or "0 nM" in a
+        assert a.endswith(" 0 nM")
+
+
+def test_ec50_of_donors_is_scipy_s_fit_of_their_wells(plate: dict) -> None:
+    wells = specific(plate["data"])
+    fits = plate["made"]["dose_fits"].query("against == 'dose' and at == 1")
+
+    def model(x, a, b, e, h):
+        return a + (b - a) * x**h / (x**h + e**h)
+
+    for replicate, one in (
+        plate["made"]["dose_values"].query("against == 'dose' and at == 1").groupby("replicate")
+    ):
+        row = fits[fits["replicate"] == replicate].iloc[0]
+        if np.isnan(row["ec50"]):
+            continue
+        start = (row["at_zero"] + 1, row["at_infinity"] - 1, row["ec50"] * 1.2, row["hill"])
+        found, _ = optimize.curve_fit(model, one["x"], one["value"], start, maxfev=20000)
+        assert row["ec50"] == pytest.approx(found[2], rel=0.01)
+        own = wells[(wells["replicate"] == replicate) | (wells["donor"] == replicate)]
+        assert set(one["value"].round(6)) <= set(
+            own.groupby(["et_ratio", "dose"])["killing"].mean().round(6)
+        )
+
+
+def test_figures_are_vectors_that_tell_their_numbers(plate: dict) -> None:
+    html = plate["html"]
+    assert html.count("<svg") == 4 and "http://" not in re.sub(
+        r"http://(www\.w3|purl|creativecommons)", "", html
+    )
+    titles = re.findall(r"<title>([^<]+)</title>", html)
+    assert sum("P1 " in each for each in titles) == 96  # every well of the map
+    some = next(each for each in titles if each.startswith("P1 B03, "))
+    wells = specific(plate["data"])
+    row = wells[wells["well"] == "B03"].iloc[0]
+    assert some == f"P1 B03, {row['condition']}: {shown(row['killing'])} %"
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
