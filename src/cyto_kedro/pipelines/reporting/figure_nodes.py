@@ -22,11 +22,17 @@ KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
 MOTION = ("speeds", "directions")
 FIGURES = (*ANSWER, *KILLING, *CONTACT, *MOTION, "networks", "quality")
-FURTHER = (
-    "msd",
-    "further",
-    "events",
-)  # made by the pipeline `extended`; None where they are not there
+# made by the pipeline `extended`; None where they are not there
+FURTHER = ("msd", "further", "events")
+DRAWINGS = (
+    *(AnswerFigures, KillingFigures, ContactFigures, MotionFigures),
+    *(NetworkFigures, QualityFigures),
+)
+DRAWN = (  # what they are drawn of
+    *("killing_curves", "field_killing", "dose_values", "dose_fits"),
+    *("comparisons", "replicate_summaries", "fates", "deaths", "kills", "effectors", "bouts"),
+    *("steps", "motility", "delaunay_graphs", "contact_graphs", "quality"),
+)
 
 
 def assay(
@@ -42,90 +48,29 @@ def assay(
     }
 
 
-def draw_answer_figures(
-    fields: pd.DataFrame,
-    killing_curves: pd.DataFrame,
-    field_killing: pd.DataFrame,
-    dose_values: pd.DataFrame,
-    dose_fits: pd.DataFrame,
-    comparisons: pd.DataFrame,
-    replicate_summaries: pd.DataFrame,
+def draw_figures(
+    fields: pd.DataFrame, frames: pd.DataFrame, manifest: Manifest, **tables: Any
 ) -> tuple[Picture, ...]:
-    """The primary outcome, living targets over time, dose response, the plate."""
-    figures = AnswerFigures()(
-        killing_curves=killing_curves,
-        field_killing=field_killing,
-        dose_values=dose_values,
-        dose_fits=dose_fits,
-        comparisons=comparisons,
-        replicate_summaries=replicate_summaries,
-        sample_sheet=fields,
-    )["figures"]
-    return tuple(figures[name] for name in ANSWER)
+    """Every figure of the report, in the order of `FIGURES`.
 
-
-def draw_killing_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    fates: Partitions,
-    deaths: Partitions,
-    kills: Partitions,
-    effectors: Partitions,
-    bouts: Partitions,
-    manifest: Manifest,
-) -> tuple[Picture, ...]:
-    """Kills over time, victims per effector, fates of targets, survival."""
-    parts = {
-        "fates": fates,
-        "deaths": deaths,
-        "kills": kills,
-        "effectors": effectors,
-        "bouts": bouts,
-    }
-    figures = KillingFigures()(assay(fields, frames, parts, manifest))["figures"]
-    return tuple(figures[name] for name in KILLING)
-
-
-def draw_motion_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    motility: Partitions,
-    steps: Partitions,
-    bouts: Partitions,
-    deaths: Partitions,
-    kills: Partitions,
-    manifest: Manifest,
-) -> tuple[Picture, ...]:
-    """Speeds, directions; contact durations, speed around contact and death."""
-    moving = assay(fields, frames, {"motility": motility}, manifest)
-    drawn = dict(MotionFigures()({**moving, "steps": one_by_one(steps, manifest)})["figures"])
-    parts = {"bouts": bouts, "deaths": deaths, "kills": kills}
-    touching = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
-    drawn |= ContactFigures()(touching)["figures"]
-    return tuple(drawn[name] for name in (*MOTION, *CONTACT))
-
-
-def draw_network_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    delaunay_graphs: Partitions,
-    contact_graphs: Partitions,
-    manifest: Manifest,
-) -> Picture:
-    """Snapshots of the graphs of one field per condition; only their graphs are read."""
+    Parameters
+    ----------
+    tables
+        By name: those of `DRAWN`. Steps are read a field at a time; graphs only of fields shown.
+    """
+    kinds = {kind: tables.pop(f"{kind}_graphs") for kind in ("delaunay", "contact")}
     graphs = {
-        fov: {"delaunay": delaunay_graphs[fov](), "contact": contact_graphs[fov]()}
+        fov: {kind: parts[fov]() for kind, parts in kinds.items()}
         for fov in chosen_fields(list(manifest.fovs), fields)
     }
-    data = {**assay(fields, frames, {}, manifest), "graphs": graphs}
-    picture: Picture = NetworkFigures()(data)["figures"]["networks"]
-    return picture
-
-
-def draw_quality_figure(
-    fields: pd.DataFrame, frames: pd.DataFrame, quality: Partitions, manifest: Manifest
-) -> Picture:
-    """Quality of the raw images over time."""
-    data = assay(fields, frames, {"quality": quality}, manifest)
-    picture: Picture = QualityFigures()(data)["figures"]["quality"]
-    return picture
+    steps = tables.pop("steps")
+    parts = {name: each for name, each in tables.items() if isinstance(each, Partitions)}
+    data = {**tables, **assay(fields, frames, parts, manifest), "graphs": graphs}
+    found: dict[str, Picture] = {}
+    for kind in DRAWINGS:
+        wanted = kind.contract().inputs
+        given = {name: value for name, value in data.items() if name in wanted}
+        if "steps" in wanted:
+            given["steps"] = one_by_one(steps, manifest)
+        found |= kind()(given)["figures"]
+    return tuple(found[name] for name in FIGURES)
