@@ -37,7 +37,8 @@ OVER_ALL_FIELDS = {
     *("delaunay_nodes", "contact_nodes", "space_time_graph", "clusters"),
     *("spatial_statistics", "nearest_neighbours", "death_spread"),
     *("survival_curves", "survival_bounds", "contact_survival", "hazards"),
-    *("replicate_summaries", "comparisons"),
+    *("replicate_summaries", "comparisons", "killing_curves", "field_killing"),
+    *("dose_values", "dose_fits", "event_times", "event_sums", "event_signals", "event_curves"),
 }
 
 

@@ -17,6 +17,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
+from cyto_kedro.pipelines.comparison.nodes import COMPARED
 
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
@@ -42,28 +43,6 @@ def assay(
     }
 
 
-def draw_answer_figures(
-    fields: pd.DataFrame,
-    killing_curves: pd.DataFrame,
-    field_killing: pd.DataFrame,
-    dose_values: pd.DataFrame,
-    dose_fits: pd.DataFrame,
-    comparisons: pd.DataFrame,
-    replicate_summaries: pd.DataFrame,
-) -> tuple[Picture, ...]:
-    """The primary outcome, living targets over time, dose response, the plate."""
-    figures = AnswerFigures()(
-        killing_curves=killing_curves,
-        field_killing=field_killing,
-        dose_values=dose_values,
-        dose_fits=dose_fits,
-        comparisons=comparisons,
-        replicate_summaries=replicate_summaries,
-        sample_sheet=fields,
-    )["figures"]
-    return tuple(figures[name] for name in ANSWER)
-
-
 def draw_killing_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
@@ -73,8 +52,9 @@ def draw_killing_figures(
     effectors: Partitions,
     bouts: Partitions,
     manifest: Manifest,
+    *compared: pd.DataFrame,
 ) -> tuple[Picture, ...]:
-    """Kills over time, victims per effector, fates of targets, survival."""
+    """The answer (`ANSWER`, off the tables `COMPARED`), and killing in detail (`KILLING`)."""
     parts = {
         "fates": fates,
         "deaths": deaths,
@@ -82,8 +62,10 @@ def draw_killing_figures(
         "effectors": effectors,
         "bouts": bouts,
     }
-    figures = KillingFigures()(assay(fields, frames, parts, manifest))["figures"]
-    return tuple(figures[name] for name in KILLING)
+    data = assay(fields, frames, parts, manifest)
+    data |= dict(zip(COMPARED, compared, strict=True))
+    figures = {**AnswerFigures()(data)["figures"], **KillingFigures()(data)["figures"]}
+    return tuple(figures[name] for name in (*ANSWER, *KILLING))
 
 
 def draw_contact_figures(

@@ -92,18 +92,12 @@ def figures() -> Pipeline:
         "reporting.figures",
         [
             node(
-                figure_nodes.draw_answer_figures,
-                [
-                    *("fields", "killing_curves", "field_killing", "dose_values", "dose_fits"),
-                    *("comparisons", "replicate_summaries"),
-                ],
-                pictures(figure_nodes.ANSWER),
-                name="draw_answer_figures",
-            ),
-            node(
                 figure_nodes.draw_killing_figures,
-                [*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"],
-                pictures(figure_nodes.KILLING),
+                [
+                    *(*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"),
+                    *figure_nodes.COMPARED,
+                ],
+                pictures((*figure_nodes.ANSWER, *figure_nodes.KILLING)),
                 name="draw_killing_figures",
             ),
             node(
