@@ -25,6 +25,8 @@ SMOKE = {".", "core", "datasets", "algorithms", *(f"algorithms/{each}" for each 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the quickest tests, which CI runs first, by themselves."""
     for item in items:
+        if ROOT / "tests" not in item.path.parents:
+            continue
         folder = item.path.parent.relative_to(ROOT / "tests").as_posix()
         slow = any(item.get_closest_marker(each) for each in ("slow", "slurm", "engine", "shared"))
         drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from inspect import signature
-from typing import Any
+from typing import Any, get_type_hints
 
 import pandas as pd
 from kedro.framework.context import KedroContext
@@ -213,7 +213,7 @@ def _outdated(name: str, catalog: Any) -> str | None:
     from cyto_kedro.pipelines.extended import create_pipeline
 
     for maker in create_pipeline().to_outputs(name).nodes:
-        hints = maker.func.__annotations__
+        hints = get_type_hints(maker.func)
         inputs = {each: catalog.load(each) for each in maker.inputs}
         for argument, each in zip(signature(maker.func).parameters, maker.inputs, strict=True):
             # Kedro makes models only of the parameters of the pipelines that run

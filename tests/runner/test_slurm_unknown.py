@@ -338,13 +338,16 @@ def test_what_there_is_not_is_refused_before_anything_is_submitted(
         backend.check([Resources.model_validate(asked)])
 
 
-def test_a_sinfo_that_was_silent_is_asked_again(tmp_path: Path) -> None:
+def test_a_sinfo_that_was_silent_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "ASK_AGAIN_MAX_S", 0.5)
     client = Scripted()
     backend = SlurmBackend(MACHINE, tmp_path, client)
     assert backend.limits(Resources()) == (None, None)
     client.rooms = ROOMS
     assert backend.limits(Resources()) == (None, None)  # not at once
-    backend._ask_rooms = 0.0
+    time.sleep(0.6)
     assert backend.limits(Resources()) == (8000, 3600)
 
 

@@ -190,7 +190,7 @@ class Dwell(
     survival_low: Series[float] = nullable("lower confidence limit")
     survival_high: Series[float] = nullable("upper confidence limit")
     n_bouts: Series[int] = pa.Field(ge=0, description="bouts that the curve is of")
-    n_left_out: Series[int] = pa.Field(ge=0, description="bouts whose start was not seen")
+    n_left_out: Series[int] = pa.Field(ge=0, description="bouts without a seen start, or a time")
 
 
 class CellDensity(PerFov, key=("fov", "population", "frame", "label", "of_population")):

@@ -163,3 +163,26 @@ def test_dwell_ordinary_cases():
     assert untimed["time_min"].isna().all() and untimed["time_frames"].max() == 3
     empty = {"bouts": schemas.empty(schemas.Bouts), "fields": pd.DataFrame({"fov": ["A"]})}
     assert len(schemas.check(schemas.Dwell, DwellSurvival()(empty)["dwell"])) == 0
+
+
+def test_a_field_without_times_does_not_put_its_condition_in_frames():
+    """Truth: the curve of the timed field alone; a blank condition is one of its own."""
+    met = {"population_a": "N", "population_b": "T", "track_id_a": [1, 2, 3]}
+    timed = schemas.filled(
+        schemas.Bouts, met | {"fov": "A", "duration_min": [2.0, 4.0, 6.0], "n_frames": [1, 2, 3]}
+    )
+    untimed = timed.assign(fov="B", duration_min=np.nan, n_frames=[50, 60, 70])
+    fields = pd.DataFrame({"fov": ["A", "B"], "condition": "x"})
+    alone = DwellSurvival()(bouts=timed, fields=fields)["dwell"]
+    both = DwellSurvival()(bouts=pd.concat([timed, untimed]), fields=fields)["dwell"]
+    found, truth = (each[each["level"] == "condition"] for each in (both, alone))
+    columns = ["time_min", "time_frames", "n_at_risk", "survival", "n_bouts"]
+    pd.testing.assert_frame_equal(
+        found[columns].reset_index(drop=True), truth[columns].reset_index(drop=True)
+    )
+    assert set(found["n_left_out"]) == {3}
+    own = both[(both["level"] == "fov") & (both["group"] == "B")]
+    assert own["time_frames"].max() == 70 and own["time_min"].isna().all()
+    blank = fields.assign(condition=["x", None])
+    named = DwellSurvival()(bouts=pd.concat([timed, untimed]), fields=blank)["dwell"]
+    assert set(named.loc[named["level"] == "condition", "group"]) == {"x", "(no condition)"}

@@ -250,3 +250,34 @@ def test_numbers_of_one_report_are_those_of_its_tables(assay: dict) -> None:
         per = dict(zip(rates["replicate"], rates["value"], strict=True))
         time = hours.groupby(replicate[fovs].to_numpy()).sum()
         assert sum(per[name] * time[name] for name in per) == pytest.approx(row["kills"])
+
+
+def test_each_number_of_a_card_is_marked_with_what_weakens_it(assay: dict) -> None:
+    from cyto_kedro.algorithms.reporting.report import HtmlReport, cards
+
+    total = Summary()(assay)["by_condition"]
+    sound = {"lost": 0, "contacts": 9, "contacts_unknown": 0, "contacts_cut": 0}
+    weak = {"contacts_cut": 5, "touches": 100, "touches_untracked": 6}
+
+    def marks(**changes: int) -> dict[str, str]:
+        first = total.iloc[[0]].assign(**sound).assign(**changes)
+        return {name: mark for name, _, mark in cards(first, assay["roles"])[0]["lines"]}
+
+    assert set(marks().values()) == {""}
+    found = marks(**weak)
+    assert found["median contact"] == "1, 2"
+    assert found["kills (sum of attributed shares)"] == found["kills per effector per hour"] == "2"
+    assert (
+        found["deaths of targets"]
+        == found["mean speed TCell"]
+        == found["fields / replicates"]
+        == ""
+    )
+    lost = marks(lost=14)
+    assert {name for name, mark in lost.items() if not mark} == {"fields / replicates"}
+    rows = total.assign(**sound, **{k: v for k, v in weak.items() if k not in sound})
+    page = HtmlReport().run(
+        assay["fields"], assay["roles"], Summary()(assay)["by_fov"], rows,
+        Summary()(assay)["warnings"], sample_sheet=assay["sample_sheet"],
+    )["html"]  # fmt: skip
+    assert '<p class="doubt">1: 6 of 100 touches' in page and 'below">1</sup>' in page

@@ -13,6 +13,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.joint import Joint
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
+from cyto_kedro.core.groups import any_known, design
 from cyto_kedro.core.keys import PAIR, divide, fov_of
 
 
@@ -105,7 +106,8 @@ class DwellSurvival(Algorithm):
 
     The limits (Greenwood, log-log) take bouts as independent, which those of one well are not: they
     are too narrow for a comparison of conditions. Look at how the curves of the fields spread.
-    Times are minutes, or frames where any bout of the group has no duration. By lifelines.
+    Times are minutes, or frames where no bout of the group has a duration; where some have, the others
+    are left out and counted. By lifelines.
 
     Examples
     --------
@@ -117,6 +119,8 @@ class DwellSurvival(Algorithm):
     [1.0, 0.667, 0.333, 0.0]
     """
 
+    version = 2
+
     unseen_start: Literal["leave_out", "count_as_new"] = Field(
         default="leave_out", description="what becomes of bouts whose start was not seen"
     )
@@ -127,7 +131,7 @@ class DwellSurvival(Algorithm):
         table = bouts.assign(fov=bouts["fov"].astype(str))
         groups = [("fov", table["fov"])]
         if "condition" in fields:
-            condition = fields.set_index("fov")["condition"]
+            condition = design(fields).set_index("fov")["condition"]
             groups.insert(0, ("condition", table["fov"].map(condition)))
         curves = [
             self._curve(rows).assign(
@@ -144,10 +148,10 @@ class DwellSurvival(Algorithm):
         """The curve of one group of bouts, from time 0 on."""
         from lifelines import KaplanMeierFitter
 
-        kept = bouts
+        timed = any_known(bouts["duration_min"])
+        kept = bouts[bouts["duration_min"].notna()] if timed else bouts
         if self.unseen_start == "leave_out":
-            kept = bouts[~bouts["censored_start"].to_numpy(bool)]
-        timed = bool(bouts["duration_min"].notna().all())
+            kept = kept[~kept["censored_start"].to_numpy(bool)]
         counts: dict[str, Any] = {"n_bouts": len(kept), "n_left_out": len(bouts) - len(kept)}
         if not len(kept):
             none = {"time": [0.0], "n_at_risk": 0, "n_ended": 0, "n_censored": 0, "survival": 1.0}

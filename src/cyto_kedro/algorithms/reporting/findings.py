@@ -116,36 +116,50 @@ def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[s
 
 def doubts(row: Mapping[Any, Any]) -> list[str]:
     """What weakens the numbers of a row of `summary.summarise`, a sentence each."""
-    said = []
+    return [sentence for _, sentence in weakened(row)]
+
+
+def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
+    """Numbers of a row of `summary.summarise` (its columns) that something weakens, and what.
+
+    Speeds are named `speed` together.
+    """
+    deaths, rate = ("deaths", "kills"), "kills_per_effector_per_hour"
+    said: list[tuple[tuple[str, ...], str]] = []
     if pd.notna(row["deaths"]) and 2 * row["dead_at_first_sight"] > row["targets"]:
-        said.append(
+        sentence = (
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "
             "and kills are of the rest; is the threshold of death right?"
         )
+        said.append(((*deaths, rate), sentence))
     if fast := effectors_die_fast(row):
-        said.append(fast)
+        said.append((("kills", rate), fast))
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
-        said.append(
+        sentence = (
             f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
             "once, and deaths, serial kills and long contacts are missed"
         )
+        said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if 3 * row["contacts_unknown"] > row["contacts"] > 0:
-        said.append(
+        sentence = (
             f"{count(row['contacts_unknown'], 'contact')} began before it could be seen, "
             f"{row['contacts']} in view: the median is of the latter"
         )
+        said.append((("contact_median",), sentence))
     if row["contacts_cut"] * 2 > row["contacts"] > 0:
-        said.append(
+        sentence = (
             f"{row['contacts_cut']} of {row['contacts']} contacts still lasted when last seen: the "
             "median leans on few"
         )
+        said.append((("contact_median",), sentence))
     touches, untracked = row["touches"], row["touches_untracked"]
     if untracked * 20 > touches:
-        said.append(
+        sentence = (
             f"{untracked} of {touches} touches between cells belong to cells without a track: contacts "
             "and kills are too few"
         )
+        said.append((("kills", rate, "contact_median"), sentence))
     return said
 
 

@@ -19,7 +19,6 @@ from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
     compared,
-    doubts,
     headline,
     killed,
     number,
@@ -27,6 +26,7 @@ from cyto_kedro.algorithms.reporting.findings import (
     per_replicate,
     related,
     tested,
+    weakened,
 )
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
@@ -179,22 +179,34 @@ def specs(params: object, path: str = "") -> Iterator[tuple[str, str, str]]:
 
 
 def cards(by_condition: pd.DataFrame, roles: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The headline numbers of each condition as lines of text."""
+    """The headline numbers of each condition as lines of text, each with the doubts that weaken it.
+
+    A line is name, value and the numbers of its doubts (``1, 3``; empty: none).
+    """
     hues = colours(by_condition["condition"])
     made = []
     for row in by_condition.to_dict("records"):
         unit, time = row["speed_unit"], row["time_unit"]
+        weak = weakened(row)
         lines = [
-            ("fields / replicates", f"{row['fovs']} / {row['replicates']}"),
-            ("effectors / targets tracked", f"{row['effectors']} / {row['targets']}"),
-            ("deaths of targets", number(row["deaths"])),
-            ("kills (sum of attributed shares)", number(row["kills"])),
-            ("kills per effector per hour", number(row["kills_per_effector_per_hour"])),
-            *((f"mean speed {name}", _with(row[f"speed_{name}"], unit)) for name in roles),
-            ("median contact", _with(row["contact_median"], time)),
+            ("", "fields / replicates", f"{row['fovs']} / {row['replicates']}"),
+            ("tracked", "effectors / targets tracked", f"{row['effectors']} / {row['targets']}"),
+            ("deaths", "deaths of targets", number(row["deaths"])),
+            ("kills", "kills (sum of attributed shares)", number(row["kills"])),
+            (
+                "kills_per_effector_per_hour",
+                "kills per effector per hour",
+                number(row["kills_per_effector_per_hour"]),
+            ),
+            *(("speed", f"mean speed {name}", _with(row[f"speed_{name}"], unit)) for name in roles),
+            ("contact_median", "median contact", _with(row["contact_median"], time)),
         ]
-        card = {"name": row["condition"], "hue": hues[row["condition"]], "lines": lines}
-        made.append({**card, "doubts": doubts(row)})
+        marked = [
+            (name, value, ", ".join(str(n) for n, (of, _) in enumerate(weak, 1) if column in of))
+            for column, name, value in lines
+        ]
+        card = {"name": row["condition"], "hue": hues[row["condition"]], "lines": marked}
+        made.append({**card, "doubts": [sentence for _, sentence in weak]})
     return made
 
 
@@ -288,6 +300,9 @@ def _per_field(by_fov: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
         "deaths": "deaths",
         "kills": "kills",
         "lost": "tracks lost in view",
+        "contacts_unknown": "contacts begun unseen",
+        "contacts_cut": "contacts still on when last seen",
+        "touches_untracked": "touches of untracked cells",
         "effector_hours": "effector-hours",
         "kills_per_effector_per_hour": "kills per effector per hour",
         "contact_median": f"median contact ({time})",

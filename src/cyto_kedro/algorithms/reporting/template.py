@@ -24,6 +24,7 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .first figure{margin:.4rem 0 1rem}.first h3{margin:.4rem 0}
 .vector svg{width:100%;height:auto;max-width:60rem;display:block}
 .effects img{max-width:min(100%,82rem)}
+.card sup{color:var(--warn);font-weight:400;margin-left:.2rem}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
 .wide{overflow-x:auto}
@@ -107,8 +108,9 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 <div class="cards">
 {%- for card in cards %}
 <div class="card" style="--hue:{{ card.hue }}"><h3>{{ card.name }}</h3><dl>
-{%- for name, value in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>
-{%- for doubt in card.doubts %}<p class="doubt">{{ doubt }}.</p>{% endfor %}</div>
+{%- for name, value, marks in card.lines %}<dt>{{ name }}</dt><dd>{{ value }}
+{%- if marks %}<sup title="weakened: see below">{{ marks }}</sup>{% endif %}</dd>{% endfor %}</dl>
+{%- for doubt in card.doubts %}<p class="doubt">{{ loop.index }}: {{ doubt }}.</p>{% endfor %}</div>
 {%- endfor %}
 </div>
 <p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in

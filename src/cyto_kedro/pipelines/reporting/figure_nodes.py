@@ -17,17 +17,22 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
-from cyto_kedro.pipelines.comparison.nodes import COMPARED
 
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
 MOTION = ("speeds", "directions")
 FIGURES = (*ANSWER, *KILLING, *CONTACT, *MOTION, "networks", "quality")
-FURTHER = (
-    "msd",
-    "further",
-    "events",
-)  # made by the pipeline `extended`; None where they are not there
+# made by the pipeline `extended`; None where they are not there
+FURTHER = ("msd", "further", "events")
+DRAWINGS = (
+    *(AnswerFigures, KillingFigures, ContactFigures, MotionFigures),
+    *(NetworkFigures, QualityFigures),
+)
+DRAWN = (  # what they are drawn of
+    *("killing_curves", "field_killing", "dose_values", "dose_fits"),
+    *("comparisons", "replicate_summaries", "fates", "deaths", "kills", "effectors", "bouts"),
+    *("steps", "motility", "delaunay_graphs", "contact_graphs", "quality"),
+)
 
 
 def assay(
@@ -43,82 +48,29 @@ def assay(
     }
 
 
-def draw_killing_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    fates: Partitions,
-    deaths: Partitions,
-    kills: Partitions,
-    effectors: Partitions,
-    bouts: Partitions,
-    manifest: Manifest,
-    *compared: pd.DataFrame,
+def draw_figures(
+    fields: pd.DataFrame, frames: pd.DataFrame, manifest: Manifest, **tables: Any
 ) -> tuple[Picture, ...]:
-    """The answer (`ANSWER`, off the tables `COMPARED`), and killing in detail (`KILLING`)."""
-    parts = {
-        "fates": fates,
-        "deaths": deaths,
-        "kills": kills,
-        "effectors": effectors,
-        "bouts": bouts,
-    }
-    data = assay(fields, frames, parts, manifest)
-    data |= dict(zip(COMPARED, compared, strict=True))
-    figures = {**AnswerFigures()(data)["figures"], **KillingFigures()(data)["figures"]}
-    return tuple(figures[name] for name in (*ANSWER, *KILLING))
+    """Every figure of the report, in the order of `FIGURES`.
 
-
-def draw_contact_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    bouts: Partitions,
-    steps: Partitions,
-    deaths: Partitions,
-    kills: Partitions,
-    manifest: Manifest,
-) -> tuple[Picture, ...]:
-    """Contact durations, speed around contact and death."""
-    parts = {"bouts": bouts, "deaths": deaths, "kills": kills}
-    data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
-    figures = ContactFigures()(data)["figures"]
-    return tuple(figures[name] for name in CONTACT)
-
-
-def draw_motion_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    motility: Partitions,
-    steps: Partitions,
-    manifest: Manifest,
-) -> tuple[Picture, ...]:
-    """Speeds, directions."""
-    parts = {"motility": motility}
-    data = {**assay(fields, frames, parts, manifest), "steps": one_by_one(steps, manifest)}
-    figures = MotionFigures()(data)["figures"]
-    return tuple(figures[name] for name in MOTION)
-
-
-def draw_network_figures(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    delaunay_graphs: Partitions,
-    contact_graphs: Partitions,
-    manifest: Manifest,
-) -> Picture:
-    """Snapshots of the graphs of one field per condition; only their graphs are read."""
+    Parameters
+    ----------
+    tables
+        By name: those of `DRAWN`. Steps are read a field at a time; graphs only of fields shown.
+    """
+    kinds = {kind: tables.pop(f"{kind}_graphs") for kind in ("delaunay", "contact")}
     graphs = {
-        fov: {"delaunay": delaunay_graphs[fov](), "contact": contact_graphs[fov]()}
+        fov: {kind: parts[fov]() for kind, parts in kinds.items()}
         for fov in chosen_fields(list(manifest.fovs), fields)
     }
-    data = {**assay(fields, frames, {}, manifest), "graphs": graphs}
-    picture: Picture = NetworkFigures()(data)["figures"]["networks"]
-    return picture
-
-
-def draw_quality_figure(
-    fields: pd.DataFrame, frames: pd.DataFrame, quality: Partitions, manifest: Manifest
-) -> Picture:
-    """Quality of the raw images over time."""
-    data = assay(fields, frames, {"quality": quality}, manifest)
-    picture: Picture = QualityFigures()(data)["figures"]["quality"]
-    return picture
+    steps = tables.pop("steps")
+    parts = {name: each for name, each in tables.items() if isinstance(each, Partitions)}
+    data = {**tables, **assay(fields, frames, parts, manifest), "graphs": graphs}
+    found: dict[str, Picture] = {}
+    for kind in DRAWINGS:
+        wanted = kind.contract().inputs
+        given = {name: value for name, value in data.items() if name in wanted}
+        if "steps" in wanted:
+            given["steps"] = one_by_one(steps, manifest)
+        found |= kind()(given)["figures"]
+    return tuple(found[name] for name in FIGURES)

@@ -18,9 +18,16 @@ def pictures(names: Iterable[str]) -> list[str]:
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    return figures() + category(
+    drawn = [*FILMS, "manifest", *figure_nodes.DRAWN]
+    return category(
         "reporting",
         [
+            node(
+                figure_nodes.draw_figures,
+                {name: name for name in drawn},
+                pictures(figure_nodes.FIGURES),
+                name="draw_figures",
+            ),
             node(
                 lift(nodes.tabulate_results, by="fov", out=["fov"] * 2),
                 ["cells", "track_points", "viability", "steps", "contacts", "manifest"],
@@ -81,48 +88,6 @@ def create_pipeline() -> Pipeline:
                 ],
                 "report",
                 name="write_report",
-            ),
-        ],
-    )
-
-
-def figures() -> Pipeline:
-    """What is drawn of the whole assay, by topic."""
-    return category(
-        "reporting.figures",
-        [
-            node(
-                figure_nodes.draw_killing_figures,
-                [
-                    *(*FILMS, "fates", "deaths", "kills", "effectors", "bouts", "manifest"),
-                    *figure_nodes.COMPARED,
-                ],
-                pictures((*figure_nodes.ANSWER, *figure_nodes.KILLING)),
-                name="draw_killing_figures",
-            ),
-            node(
-                figure_nodes.draw_contact_figures,
-                [*FILMS, "bouts", "steps", "deaths", "kills", "manifest"],
-                pictures(figure_nodes.CONTACT),
-                name="draw_contact_figures",
-            ),
-            node(
-                figure_nodes.draw_motion_figures,
-                [*FILMS, "motility", "steps", "manifest"],
-                pictures(figure_nodes.MOTION),
-                name="draw_motion_figures",
-            ),
-            node(
-                figure_nodes.draw_network_figures,
-                [*FILMS, "delaunay_graphs", "contact_graphs", "manifest"],
-                "networks_figure",
-                name="draw_network_figures",
-            ),
-            node(
-                figure_nodes.draw_quality_figure,
-                [*FILMS, "quality", "manifest"],
-                "quality_figure",
-                name="draw_quality_figure",
             ),
         ],
     )

@@ -172,9 +172,8 @@ class SlurmBackend:
         return [r for r in self._rooms() if (r.partition in names if names else r.default)]
 
     def _rooms(self) -> list[Room]:
-        if (
-            not self._known and time.monotonic() >= self._ask_rooms
-        ):  # sinfo may be silent for a while
+        # sinfo may be silent for a while
+        if not self._known and time.monotonic() >= self._ask_rooms:
             self._known = self._client.partitions()
             self._ask_rooms = time.monotonic() + ASK_AGAIN_MAX_S
         return self._known
