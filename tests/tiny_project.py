@@ -28,6 +28,7 @@ N_FRAMES = 9
 BLOCKS = ("t0000-0006", "t0007-0008")
 TABLES = (
     *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
+    *("mask_evidence", "mask_quality"),
     *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
     *("contact_measures", "drift", "msd", "track_fits", "motion_fits"),
     *("velocity_autocorrelation", "smoothed_steps"),

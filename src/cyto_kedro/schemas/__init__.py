@@ -18,7 +18,17 @@ from typing import Any
 import pandas as pd
 
 from cyto_kedro.errors import ConfigError, InputError, unknown
-from cyto_kedro.schemas import cells, comparison, contact, death, films, motion, network, result
+from cyto_kedro.schemas import (
+    cells,
+    comparison,
+    contact,
+    death,
+    films,
+    masks,
+    motion,
+    network,
+    result,
+)
 from cyto_kedro.schemas.base import (
     END_REASONS,
     ROLES,
@@ -71,6 +81,7 @@ from cyto_kedro.schemas.death import (
     Viability,
 )
 from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
+from cyto_kedro.schemas.masks import MaskEvidence, MaskQuality
 from cyto_kedro.schemas.motion import (
     Drift,
     Motility,
@@ -129,6 +140,8 @@ __all__ = [
     "Hazards",
     "KillingCurves",
     "Kills",
+    "MaskEvidence",
+    "MaskQuality",
     "Motility",
     "MotionFits",
     "Msd",
@@ -165,7 +178,7 @@ __all__ = [
 
 TABLES: dict[str, type[Table]] = {
     name: table
-    for room in (films, cells, motion, contact, death, network, comparison, result)
+    for room in (films, cells, masks, motion, contact, death, network, comparison, result)
     for name, table in room.TABLES.items()
 }
 

@@ -126,6 +126,12 @@ def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
     """
     deaths, rate = ("deaths", "kills"), "kills_per_effector_per_hour"
     said: list[tuple[tuple[str, ...], str]] = []
+    if row.get("fields_flagged"):
+        sentence = (
+            f"The masks of {row['fields_flagged']} of {count(row['fovs'], 'field')} are flagged "
+            "(expected F1 too low): no number of these fields is sure"
+        )
+        said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if pd.notna(row["deaths"]) and 2 * row["dead_at_first_sight"] > row["targets"]:
         sentence = (
             f"{row['dead_at_first_sight']} of {row['targets']} targets were dead at first sight: deaths "

@@ -28,6 +28,7 @@ from cyto_kedro.algorithms.reporting.findings import (
     tested,
     weakened,
 )
+from cyto_kedro.algorithms.reporting.mask_warnings import worst_masks
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
 from cyto_kedro.core.groups import with_condition
@@ -85,6 +86,7 @@ class HtmlReport(Algorithm):
         hazards: TableOf[schemas.Hazards] | None = None,
         figures: Mapping[str, Picture | bytes] | None = None,
         overlays: Mapping[str, Picture | bytes] | None = None,
+        mask_quality: TableOf[schemas.MaskQuality] | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> Written:
         """Write the page.
@@ -112,6 +114,7 @@ class HtmlReport(Algorithm):
             made = Summary().run(
                 *(fields, roles, frames, track_points, motility, bouts, fates, kills, quality),
                 sample_sheet=sample_sheet,
+                mask_quality=mask_quality,
             )
             by_fov, by_condition, warnings = made["by_fov"], made["by_condition"], made["warnings"]
         run = run or {}
@@ -151,6 +154,7 @@ class HtmlReport(Algorithm):
             by_fov=grid(_per_field(by_fov, roles)),
             figures=list(pictures.values()),
             quality=films,
+            masks=grid(worst_masks(or_empty(mask_quality, schemas.MaskQuality))),
             overlays=drawn,
             warnings=grid(
                 warnings.rename(columns={"n_frames": "frames", "first_frame": "first frame"})

@@ -12,6 +12,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.death_warnings import States, death_warnings, is_piece
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
+from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings
 from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
@@ -31,7 +32,7 @@ DOUBTS = ("targets_watched", "lost", "contacts_unknown", "contacts_cut", "touche
 
 
 class Summed(TypedDict):
-    """Numbers per field and per condition, and what to beware of (`quality_warnings`)."""
+    """Numbers per field and per condition, and what to beware of (films, then masks)."""
 
     by_fov: pd.DataFrame
     by_condition: pd.DataFrame
@@ -80,6 +81,7 @@ class Summary(Algorithm):
         quality: TableOf[schemas.Quality] | None = None,
         sample_sheet: pd.DataFrame | None = None,
         touch_counts: Mapping[str, tuple[int, int]] | None = None,
+        mask_quality: TableOf[schemas.MaskQuality] | None = None,
         viability_state: States | None = None,
     ) -> Summed:
         """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
@@ -102,8 +104,15 @@ class Summary(Algorithm):
             touch_counts or {},
         )
         films = {"fields": fields, "frames": frames, "quality": quality}
+        judged = or_empty(mask_quality, schemas.MaskQuality)
+        by_fov["masks_flagged"] = _flagged(judged, by_fov)
+        flagged = by_fov.groupby("condition", sort=False)["masks_flagged"]
+        by_condition["fields_flagged"] = (
+            by_condition["condition"].map(flagged.agg(_some)).astype(int)
+        )
         said = death_warnings(or_empty(fates, schemas.Fates), viability_state or {})
-        found = pd.concat([each for each in (said, quality_warnings(films)) if len(each)] or [said])
+        parts = [mask_warnings(judged), said, quality_warnings(films)]
+        found = pd.concat([each for each in parts if len(each)] or [said])
         found = found.sort_values("fov", kind="stable", ignore_index=True)
         return {"by_fov": by_fov, "by_condition": by_condition, "warnings": found}
 
@@ -216,6 +225,17 @@ def count_touches(touches: pd.DataFrame, track_points: pd.DataFrame) -> tuple[in
         for side in "ab"
     ]
     return len(touches), int((sides[0] & sides[1]).sum())
+
+
+def _flagged(mask_quality: pd.DataFrame, by_fov: pd.DataFrame) -> pd.Series:
+    """The populations of each field whose masks are flagged, joined by commas."""
+    rows = mask_quality.loc[mask_quality["flagged"].astype(bool), ["fov", "population"]]
+    names = rows.drop_duplicates().groupby("fov")["population"].agg(", ".join)
+    return by_fov["fov"].map(names).fillna("").astype(str)
+
+
+def _some(names: pd.Series) -> int:
+    return int((names != "").sum())
 
 
 def _lost(fates: pd.DataFrame) -> pd.Series:

@@ -161,7 +161,7 @@ Limits take replicates, not cells, as independent.</p>
 <div class="figures">{%- for p in overlays %}{{ picture(p) }}{% endfor %}</div>
 </section>
 {%- endif %}
-<section id="quality"><h2>Quality of the films</h2>
+<section id="quality"><h2>Quality of films and masks</h2>
 {%- if warnings.rows %}
 <div class="warn"><strong>Look at these before trusting the numbers.</strong>
 {{ grid(warnings, "Quality warnings") }}</div>
@@ -169,6 +169,13 @@ Limits take replicates, not cells, as independent.</p>
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}
 </section>
+{%- if masks.rows %}
+<section id="masks"><h2>Quality of masks and tracks</h2>
+<p class="note">The expected F1 is what masks like these had where the truth is known; a flagged field is
+not to be trusted. The least trusted stand first, each with its worst frame.</p>
+{{ grid(masks, "Fields by the expected F1 of their masks") }}
+</section>
+{%- endif %}
 <section id="analysed"><h2>What was analysed</h2>
 <p>{{ populations }}</p>
 {{ grid(fields, "Fields analysed") }}

@@ -20,7 +20,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, join
+from cyto_kedro.pipelines.common import Group, context, join, one_by_one
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -117,6 +117,7 @@ def summarise(
     fates: Partitions,
     kills: Partitions,
     touches: Partitions,
+    mask_quality: Partitions,
     viability_state: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -128,6 +129,7 @@ def summarise(
         "bouts": bouts,
         "fates": fates,
         "kills": kills,
+        "mask_quality": mask_quality,
     }
     data = assay(fields, frames, parts, manifest)
     data["touch_counts"] = {
@@ -151,6 +153,7 @@ def write_report(
     summary_by_fov: pd.DataFrame,
     summary_by_condition: pd.DataFrame,
     warnings: pd.DataFrame,
+    mask_quality: Partitions,
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     comparisons: pd.DataFrame,
@@ -185,6 +188,7 @@ def write_report(
             "by_fov": summary_by_fov,
             "by_condition": summary_by_condition,
             "warnings": warnings,
+            "mask_quality": join(one_by_one(mask_quality, manifest), schemas.MaskQuality),
             "comparisons": comparisons,
             "replicate_summaries": replicate_summaries,
             "hazards": hazards,

@@ -49,3 +49,9 @@ def measure_cells(
             dropped, place = before - len(table), "/".join(group.values())
             log.info("%s: %s dropped %d of %d cells", place, type(step).__name__, dropped, before)
     return table
+
+
+def one_image(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` with the mean of its channels, where an engine got them apart: (T, C, Y, X)."""
+    image = data["image"]
+    return data | {"image": image.mean(1)} if image.ndim == 4 else data

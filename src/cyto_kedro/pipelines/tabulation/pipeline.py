@@ -1,4 +1,4 @@
-"""tabulation: labels and measurement images -> cells and touches."""
+"""tabulation: labels and images -> cells, touches, and how well masks and image agree."""
 
 from kedro.pipeline import Pipeline, node
 
@@ -6,9 +6,10 @@ from cyto_kedro.lift import lift
 from cyto_kedro.parameters import TabulationSpec
 from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.generated import generated
-from cyto_kedro.pipelines.tabulation.nodes import measure_cells
+from cyto_kedro.pipelines.tabulation.nodes import measure_cells, one_image
 
 TOUCHES = (TabulationSpec, "tabulation.touches")
+EVIDENCE = (TabulationSpec, "tabulation.evidence")
 
 
 def create_pipeline() -> Pipeline:
@@ -36,6 +37,14 @@ def create_pipeline() -> Pipeline:
                 "fov/block",
                 ["touches"],
                 reads={"label": "labels", "image": "measurement_images"},
+            ),
+            generated(
+                "weigh_masks",
+                EVIDENCE,
+                "fov/population/block",
+                ["mask_evidence"],
+                reads={"label": "labels", "image": "segmentation_images"},
+                prepare=one_image,
             ),
         ],
     )

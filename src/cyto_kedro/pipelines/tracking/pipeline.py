@@ -1,10 +1,14 @@
-"""tracking: cells -> track points and tracks, by population."""
+"""tracking: cells -> track points and tracks, by population; and how far they are trusted."""
 
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import TabulationSpec
 from cyto_kedro.pipelines.category import category
+from cyto_kedro.pipelines.generated import generated
 from cyto_kedro.pipelines.tracking.nodes import end_tracks, track, used_by_linker
+
+QUALITY = (TabulationSpec, "tabulation.quality")
 
 
 def create_pipeline() -> Pipeline:
@@ -31,5 +35,6 @@ def create_pipeline() -> Pipeline:
                 "tracks",
                 name="end_tracks",
             ),
+            generated("judge_masks", QUALITY, "fov/population", ["mask_quality"]),
         ],
     )

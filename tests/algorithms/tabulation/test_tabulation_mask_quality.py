@@ -1,0 +1,153 @@
+"""Evidence of masks against spoilt masks of drawn cells; quality of tracks against values by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage as ndi
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.tabulation.mask_quality import MaskEvidence, MaskQuality
+from cyto_kedro.errors import InputError
+
+SIDE, RADIUS, PITCH = 240, 10, 40
+
+
+def drawn(scale: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """25 cells on a grid, blurred, with noise: image and true masks (Y, X)."""
+    y, x = np.mgrid[: SIDE * scale, : SIDE * scale] / scale
+    number = np.zeros(y.shape, np.uint32)
+    for k in range(25):
+        cy, cx = 40 + PITCH * (k // 5), 40 + PITCH * (k % 5)
+        number[(y - cy) ** 2 + (x - cx) ** 2 < RADIUS**2] = k + 1
+    light = ndi.gaussian_filter((number > 0).astype(float), scale)
+    noise = np.random.default_rng(1).normal(0, 3, light.shape)
+    return (20 + 100 * light + noise).astype(np.float32), number
+
+
+def expected(image: np.ndarray, label: np.ndarray) -> float:
+    return float(evidence(image, label)["expected_f1"].iloc[0])
+
+
+def evidence(image: np.ndarray, label: np.ndarray) -> pd.DataFrame:
+    return MaskEvidence()(image=image[None], label=label[None])["mask_evidence"]
+
+
+def test_right_masks_are_trusted_and_each_way_to_spoil_them_costs():
+    image, label = drawn()
+    best = expected(image, label)
+    assert best > 0.9
+    away, at = ndi.distance_transform_edt(label == 0, return_indices=True)
+    inside = ndi.distance_transform_edt(label > 0)
+    spoilt = {
+        "dilated": np.where(away <= 9, label[tuple(at)], 0),
+        "eroded": np.where(inside > 4, label, 0),
+        "shifted": np.roll(label, 10, 0),
+        "joined": np.where(away <= 21, (label[tuple(at)] + 1) // 2, 0),
+        "elsewhere": np.roll(label, PITCH // 2, (0, 1)),
+    }
+    flag = MaskQuality().least_f1
+    for how, masks in spoilt.items():
+        assert expected(image, masks.astype(np.uint32)) < flag, how
+    assert expected(image, spoilt["elsewhere"].astype(np.uint32)) < 0.05
+    assert "brightness falls" in evidence(image, np.roll(label, 10, 0))["reason"].iloc[0]
+
+
+def test_cells_cut_in_two_and_more_of_them_missed_cost_more():
+    image, label = drawn()
+    y = np.mgrid[:SIDE, :SIDE][0]
+    centre = np.r_[0, [40 + PITCH * (k // 5) for k in range(25)]]
+    half = (y > centre[label]) & (label > 0)
+    values = [
+        expected(image, np.where(half & (label <= n), label + 25, label)) for n in (0, 8, 16, 25)
+    ]
+    assert values == sorted(values, reverse=True) and values[-1] < values[0] - 0.02
+    whole = evidence(image, np.where(half, label + 25, label))
+    assert "valley" in whole["reason"].iloc[0]
+    values = [expected(image, np.where(label > n, label, 0)) for n in (0, 5, 10, 15, 20)]
+    assert values == sorted(values, reverse=True) and values[-1] < 0.75
+    assert "missed" in evidence(image, np.where(label > 10, label, 0))["reason"].iloc[0]
+
+
+def test_neither_light_nor_magnification_count():
+    image, label = drawn()
+    best = expected(image, label)
+    assert expected(7 * image + 500, label) == pytest.approx(best, abs=0.01)
+    assert expected(*drawn(2)) == pytest.approx(best, abs=0.06)
+
+
+def test_an_empty_frame_is_no_bad_frame():
+    image, label = drawn()
+    none = np.zeros_like(label)
+    noise = np.random.default_rng(2).normal(20, 3, image.shape).astype(np.float32)
+    assert np.isnan(expected(noise, none))
+    assert np.isnan(expected(np.zeros_like(image), none))
+    assert expected(image, none) < 0.1
+    assert expected(noise, label) < 0.3  # masks of nothing
+
+
+def test_excluded_frames_have_no_row_and_shapes_must_agree():
+    image, label = drawn()
+    stack, labels = np.stack([image] * 3), np.stack([label] * 3)
+    table = MaskEvidence()(image=stack, label=labels, frame_start=4, excluded=(5,))["mask_evidence"]
+    assert table["frame"].tolist() == [4, 6] and table["n_cells"].tolist() == [25, 25]
+    schemas.check(schemas.MaskEvidence, table)
+    with pytest.raises(InputError, match=r"field 'A1', 'T'.*must be alike"):
+        MaskEvidence()(image=stack, label=labels[:2], fov="A1", population="T")
+
+
+def seen(f1: list[float], n: int = 10) -> pd.DataFrame:
+    rows = {"fov": "A1", "population": "T", "frame": range(len(f1)), "n_cells": n}
+    return schemas.filled(schemas.MaskEvidence, rows).assign(expected_f1=f1, reason="holes")
+
+
+def test_a_field_is_flagged_by_the_mean_of_its_frames_and_stops_if_asked():
+    good = MaskQuality(least_f1=0.7)(mask_evidence=seen([0.9, 0.6, np.nan]))["mask_quality"]
+    assert good["field_f1"].tolist() == [0.75] * 3 and not good["flagged"].any()
+    bad = MaskQuality(least_f1=0.8)(mask_evidence=seen([0.9, 0.6]))["mask_quality"]
+    assert bad["flagged"].all()
+    with pytest.raises(InputError, match=r"field A1, T: .* F1 of 0\.75 .*holes, worst in frame 1"):
+        MaskQuality(least_f1=0.8, stop=True)(
+            mask_evidence=seen([0.9, 0.6]), fov="A1", population="T"
+        )
+    nothing = MaskQuality()(mask_evidence=seen([np.nan]))["mask_quality"]
+    assert not nothing["flagged"].any()
+
+
+def test_links_and_areas_by_hand():
+    """Two cells, 10 px apart; one moves by 6 px once, the other halves its area once."""
+    base = {"fov": "A1", "population": "T", "y_px": 5.0}
+    frame, label = np.repeat([0, 1, 2], 2), np.tile([1, 2], 3)
+    x = [0.0, 10, 0, 10, 6, 10]
+    points = schemas.filled(
+        schemas.TrackPoints,
+        {**base, "frame": frame, "track_id": label, "label": label, "x_px": x},
+    )
+    cells = schemas.filled(
+        schemas.Cells,
+        {**base, "frame": frame, "label": label, "x_px": x, "area_px": [9.0, 9, 9, 4.5, 9, 4.5]},
+    )
+    tracks = schemas.filled(
+        schemas.Tracks,
+        {
+            "fov": "A1", "population": "T", "track_id": [1, 2, 3], "first_frame": 0,
+            "last_frame": [2, 2, 0], "n_points": 3, "end_reason": ["film_end", "film_end", "lost"],
+        },
+    )  # fmt: skip
+    made = MaskQuality()(
+        mask_evidence=seen([0.9] * 3, 2), cells=cells, track_points=points, tracks=tracks
+    )["mask_quality"]
+    assert made["area_jumps"].tolist()[1:] == [0.5, 0]
+    assert made["links_unsure"].tolist()[1:] == [0, 0.5]  # 6 px, the other cell is 4 px off
+    assert made["lost"].tolist()[1:] == [0.5, 0]
+    assert np.isnan(made["links_unsure"].iloc[0])
+
+
+def test_a_frame_with_other_numbers_jumps():
+    table = seen([0.9] * 15, 40)
+    table.loc[7, "n_cells"] = 95
+    made = MaskQuality()(mask_evidence=table)["mask_quality"]
+    assert np.flatnonzero(made["jumps"]).tolist() == [7]
+    steady = seen([0.9] * 15, 40).assign(n_cells=[40, 43, 38, 47, 35] * 3)
+    assert not MaskQuality()(mask_evidence=steady)["mask_quality"]["jumps"].any()
