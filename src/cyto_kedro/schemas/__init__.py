@@ -81,7 +81,6 @@ from cyto_kedro.schemas.death import (
     Viability,
 )
 from cyto_kedro.schemas.films import CellSizes, Effects, Fields, Frames, Quality, Registration
-from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.masks import MaskEvidence, MaskQuality
 from cyto_kedro.schemas.motion import (
     Drift,
