@@ -100,8 +100,13 @@ class Tabulation(Strict):
 
     features: TabulationSpec = Field(description="what is measured of each cell")
     touches: TabulationSpec = Field(description="which masks are within reach of each other")
-    evidence: TabulationSpec = Field(description="what the image says of the masks")
-    quality: TabulationSpec = Field(description="which fields' masks and tracks are flagged")
+    evidence: TabulationSpec = Field(
+        default=TabulationSpec(name="MaskEvidence"), description="what the image says of the masks"
+    )
+    quality: TabulationSpec = Field(
+        default=TabulationSpec(name="MaskQuality"),
+        description="which fields' masks and tracks are flagged",
+    )
     steps: ColumnSteps = Field(
         description="steps on the cells as they are measured, each within a frame and population; "
         "what FilterCells drops is in no later table",
