@@ -3,6 +3,7 @@
     python benchmarks/crowded.py                        # two films of 155 frames
     python benchmarks/crowded.py --seeds 1 --frames 40  # a short look
     python benchmarks/crowded.py --film-only            # the films' own statistics, nothing analysed
+    python benchmarks/crowded.py --repair               # beside the defaults, tracks with repairs
 
 The films are `SimulatedAssay(preset="crowded")`, analysed with the defaults of `conf/base`. What each
 measure is: docs/accuracy.md.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,25 @@ from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tabulation.touches import Touches
 from cyto_kedro.algorithms.tracking.common import tracks_of
 from cyto_kedro.algorithms.tracking.lap import LAP
+from cyto_kedro.algorithms.tracking.repairs import RepairMerges
+from cyto_kedro.algorithms.tracking.steps import (
+    InterpolateGaps,
+    JoinFragments,
+    MinimumLength,
+    TrackStep,
+)
 from sample import ROLES, asked, of, true_names
 from tracking import Truth, switches, write_truth
 from tracking import tra as tra_of
 
 REACH_UM = {"TCell": 15.0, "CancerCell": 12.0}
+# As docs/tracking.md advises for crowds.
+REPAIRS: tuple[TrackStep, ...] = (
+    RepairMerges(),
+    JoinFragments(max_distance_um=4.0, max_gap_frames=8, min_area_ratio=0.5),
+    InterpolateGaps(),
+    MinimumLength(min_points=4),
+)
 # What was measured on the film of a T cell / tumour assay that the preset stands for.
 AIMS = {
     "CancerCell": {
@@ -132,8 +147,11 @@ def segmented(film: dict[str, Any]) -> dict[str, np.ndarray]:
     }
 
 
-def analysed(film: dict[str, Any], label: dict[str, np.ndarray], fov: str) -> Analysed:
-    """Tracks, contacts and bouts of `label` by the defaults."""
+def analysed(
+    film: dict[str, Any], label: dict[str, np.ndarray], steps: Sequence[TrackStep] = ()
+) -> Analysed:
+    """Tracks, contacts and bouts of `label` by the defaults, with `steps` after linking."""
+    fov = film["tracks"]["fov"].iloc[0]
     points, tracks = {}, {}
     size, n_frames = film["pixel_size_um"], len(film["time_s"])
     data = {"fov": fov, "pixel_size_um": size, "time_min": film["time_s"] / 60}
@@ -142,6 +160,10 @@ def analysed(film: dict[str, Any], label: dict[str, np.ndarray], fov: str) -> An
         cells = Features()({**data, "population": name, "label": masks})["cells"]
         linker = LAP(max_distance_um=REACH_UM[name], gap_closing_max_frames=2)
         points[name] = linker({**place, "cells": cells})["track_points"]
+        for step in steps:
+            points[name] = step({**place, "cells": cells}, track_points=points[name])[
+                "track_points"
+            ]
         tracks[name] = tracks_of(points[name], cells, n_frames, masks.shape[1:])
     touches = Touches(max_distance_um=1.0)(label=label, fov=fov, pixel_size_um=size)["touches"]
     every = pd.concat(points.values(), ignore_index=True)
@@ -265,16 +287,21 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--frames", type=int, default=155)
     parser.add_argument("--film-only", action="store_true", help="the films' statistics only")
+    parser.add_argument("--repair", action="store_true", help="tracks with repairs, besides")
     args = parser.parse_args()
     films = [crowded(seed, args.frames) for seed in range(args.first, args.first + args.seeds)]
     show_statistics(films)
     if args.film_only:
         return
-    tally = Tally()
+    compared = {"defaults": ()} | ({"with repairs": REPAIRS} if args.repair else {})
+    tallies = {name: Tally() for name in compared}
     for film in films:
-        add(tally, film, analysed(film, segmented(film), film["tracks"]["fov"].iloc[0]), tra=True)
-    print()
-    show(tally)
+        label = segmented(film)
+        for name, steps in compared.items():
+            add(tallies[name], film, analysed(film, label, steps), tra=True)
+    for name, tally in tallies.items():
+        print(f"\n{name}")
+        show(tally)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ TABLES = (
     *("velocity_autocorrelation", "smoothed_steps"),
     *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
     *("nearest_neighbours", "death_spread", "death_index", "cell_density", "results"),
+    *("event_times", "event_sums"),
 )
 
 

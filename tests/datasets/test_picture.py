@@ -64,3 +64,17 @@ def test_text_is_kept_as_written(tmp_path: Path) -> None:
     assert dataset.load() == page == dataset.preview()
     assert (tmp_path / "report.html").read_bytes() == page.encode()
     assert dataset.exists()
+
+
+def test_vector_figure_and_numbers_lie_beside_the_picture(tmp_path: Path) -> None:
+    data = PictureDataset(filepath=tmp_path / "kills.png")
+    blank = BytesIO()
+    Pillow.new("RGB", (2, 2)).save(blank, format="PNG")
+    words = ("Kills", "Shown.", "Curves.")
+    data.save(Picture(blank.getvalue(), *words, svg="<svg></svg>", numbers="a\n1\n"))
+    assert (tmp_path / "kills.svg").read_text() == "<svg></svg>"
+    assert (tmp_path / "kills.csv").read_text() == "a\n1\n"
+    found = data.load()
+    assert found is not None and (found.svg, found.numbers) == ("<svg></svg>", "a\n1\n")
+    data.save(Picture(blank.getvalue(), *words))  # what is there now is of this picture
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["kills.png"]

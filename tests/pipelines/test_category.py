@@ -73,3 +73,20 @@ def test_no_parameter_lies_within_another_that_a_node_reads() -> None:
         if name.startswith("params:")
     }
     assert not {inner for outer in read for inner in read if inner.startswith(f"{outer}.")}
+
+
+def test_no_block_of_parameters_is_read_whole_and_in_part() -> None:
+    """Kedro makes models of both, the part within the whole or not, by the order of a set."""
+    from kedro.framework.project import configure_project
+
+    from cyto_kedro.pipeline_registry import register_pipelines
+
+    configure_project("cyto_kedro")
+    read = {
+        name
+        for found in register_pipelines().values()
+        for name in found.inputs()
+        if name.startswith("params:")
+    }
+    parts = {name for name in read for whole in read if name.startswith(f"{whole}.")}
+    assert len(read) > 10 and not parts

@@ -37,7 +37,8 @@ OVER_ALL_FIELDS = {
     *("delaunay_nodes", "contact_nodes", "space_time_graph", "clusters"),
     *("spatial_statistics", "nearest_neighbours", "death_spread"),
     *("survival_curves", "survival_bounds", "contact_survival", "hazards"),
-    *("replicate_summaries", "comparisons"),
+    *("replicate_summaries", "comparisons", "killing_curves", "field_killing"),
+    *("dose_values", "dose_fits", "event_times", "event_sums", "event_signals", "event_curves"),
 }
 
 
@@ -258,7 +259,7 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
     learnt = {"viability_state", "column_state", "attack_models", "dwell"}
-    learnt |= {"msd_figure", "further_figure"}
+    learnt |= {"msd_figure", "further_figure", "events_figure"}
     assert {name for name, _ in saved} <= OVER_ALL_FIELDS | learnt
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}

@@ -116,7 +116,5 @@ def export(project: Any, form: str, output: Path | None, fovs: tuple[str, ...]) 
     A folder per field. Overwrites nothing.
     """
     folder = output or project.path / "results" / "exports" / (project.env or "base") / form
-    chosen, files = export_to(project.catalog, form, folder, fovs)
-    click.secho(
-        f"{folder}: {len(chosen)} fields, {len(files)} files, for {FORMATS[form][0]}", fg="green"
-    )
+    chosen, _ = export_to(project.catalog, form, folder, fovs)
+    click.secho(f"{folder}: {len(chosen)} fields, for {FORMATS[form][0]}", fg="green")

@@ -115,7 +115,7 @@ def new(
     own = sheet if beside is None else None
     files = write_environment(environment, project, found, assay, own, picture)
     click.secho(f"written: conf/{name}/ ({', '.join(files)})", fg="green")
-    if not sheet["condition"].astype(bool).any() if "condition" in sheet else True:
+    if "condition" not in sheet or not sheet["condition"].astype(bool).any():
         click.echo("no condition is known: fill that column of the sample sheet to compare")
     click.echo(f"Look at conf/{name}/contact_sheet.png. Next: {next_command(name, roles)}")
 
@@ -134,9 +134,9 @@ def table_of(found: Found) -> str:
         ("plates", ", ".join(sorted({raw.plate for raw in found.raw if raw.plate})[:12])),
         ("channels", ", ".join(f"{a} ({b})" if a != b else a for a, b in found.channels.items())),
         ("frames", " or ".join(map(str, frames))),
-        ("interval", f"{step:g} s" if step else "not known" if frames != [1] else ""),
+        ("interval", f"{step:g} s" if step else "the files do not say" if frames != [1] else ""),
         ("pixels", ", ".join(f"{h} x {w} {dtype}" for h, w, dtype in shapes)),
-        ("pixel size", f"{size:.4g} µm" if size else "not known"),
+        ("pixel size", f"{size:.4g} µm" if size else "the files do not say"),
         ("read beside", found.beside.source),
         (
             "left out",

@@ -80,7 +80,7 @@ from cyto_kedro.schemas.death import (
     TargetTallies,
     Viability,
 )
-from cyto_kedro.schemas.films import Effects, Fields, Frames, Quality, Registration
+from cyto_kedro.schemas.films import CellSizes, Effects, Fields, Frames, Quality, Registration
 from cyto_kedro.schemas.masks import MaskEvidence, MaskQuality
 from cyto_kedro.schemas.motion import (
     Drift,
@@ -111,6 +111,7 @@ __all__ = [
     "Bouts",
     "CellColumns",
     "CellDensity",
+    "CellSizes",
     "Cells",
     "Clusters",
     "Comparisons",

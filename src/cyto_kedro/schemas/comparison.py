@@ -389,7 +389,6 @@ TABLES: dict[str, type[Table]] = {
     "comparisons": Comparisons,
     "killing_curves": KillingCurves,
     "field_killing": FieldKilling,
-    "killing_summaries": ReplicateSummaries,
     "dose_values": DoseValues,
     "dose_fits": DoseFits,
     "event_times": EventTimes,

@@ -119,10 +119,45 @@ class Registration(PerFov):
         return ["fov", "step", "channel", "frame"]
 
 
+class CellSizes(PerFov):
+    """How wide the cells of a population are in a field: what is assumed, and what was measured."""
+
+    population: Series[str]
+    diameter_px: Series[float] = pa.Field(
+        nullable=True,
+        gt=0,
+        description="assumed; empty: none is, or nothing stands out of the noise",
+    )
+    diameter_um: Series[float] = pa.Field(nullable=True, gt=0, description="the same")
+    source: Series[str] = pa.Field(
+        isin=["given", "film", "assay", "engine", "none"],
+        description="given in the parameters; of the film's frames; of the assay's other fields; "
+        "engine: it needs none; none: no cells were seen",
+    )
+    doubt: Series[str] = pa.Field(
+        description="where the ways to measure it disagree: how; else empty"
+    )
+    blobs_px: Series[float] = pa.Field(nullable=True, description="of bright blobs")
+    regions_px: Series[float] = pa.Field(
+        nullable=True, description="of regions that look like cells"
+    )
+    widths_px: Series[float] = pa.Field(nullable=True, description="of discs within the foreground")
+    ways_ratio: Series[float] = pa.Field(nullable=True, description="the largest over the smallest")
+    frames_ratio: Series[float] = pa.Field(
+        nullable=True, description="90th over 10th percentile of the frames looked at"
+    )
+    n_frames: Series[int] = pa.Field(ge=0, description="frames with cells that were looked at")
+
+    @classmethod
+    def key(cls) -> list[str]:
+        return ["fov", "population"]
+
+
 TABLES: dict[str, type[Table]] = {
     "fields": Fields,
     "frames": Frames,
     "quality": Quality,
     "effects": Effects,
     "registration": Registration,
+    "cell_sizes": CellSizes,
 }

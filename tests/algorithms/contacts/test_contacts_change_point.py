@@ -111,3 +111,8 @@ def test_a_fall_below_the_least_step_is_no_death(make_points, make_tracks):
     for min_step, died in ((6.9, True), (7.1, False)):
         fates = call(make_points, make_tracks, {1: fall}, ChangePointDeaths(min_step=min_step))
         assert bool(fates.loc[1, "died"]) is died
+
+
+def test_four_frames_are_enough_for_a_death_and_three_are_not(make_points, make_tracks):
+    fates = call(make_points, make_tracks, {1: [5.0, 5.0, -5.0, -5.0], 2: [5.0, -5.0, -5.0]})
+    assert fates["died"].tolist() == [True, False]

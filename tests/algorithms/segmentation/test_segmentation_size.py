@@ -9,7 +9,15 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.parts import Part
-from cyto_kedro.algorithms.segmentation.size import CellSize, cell_size
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame
+from cyto_kedro.algorithms.segmentation.size import (
+    AssumedSize,
+    CellSize,
+    cell_size,
+    film_size,
+    over_assay,
+    spread,
+)
 from cyto_kedro.registry import build
 
 
@@ -65,13 +73,92 @@ def test_textured_nuclei_are_not_taken_for_their_clumps(diameter: int) -> None:
     assert f1(truth, found) >= 0.9 and f1(truth, found) >= f1(truth, cut)
 
 
-def test_doubt_is_said_with_field_frame_and_diameter(caplog: pytest.LogCaptureFixture) -> None:
-    image = nuclei(60, 15, 4)[0]
+def frames_of(images: list[np.ndarray]) -> list[FieldFrame]:
+    return [FieldFrame(each, each, number=number) for number, each in enumerate(images)]
+
+
+def film(diameter: float, count: int, empty: int, clumps: int = 4) -> np.ndarray:
+    """`count` frames of textured nuclei, and `empty` ones of noise alone before and after them."""
+    rng = np.random.default_rng(7)
+    shown = [nuclei(diameter, 10, clumps, seed)[0] for seed in range(count)]
+    shape = nuclei(diameter, 10, clumps)[0].shape
+    noise = [rng.normal(100, 6, shape).astype(np.float32) for _ in range(empty)]
+    return np.stack([*noise[: empty // 2], *shown, *noise[empty // 2 :]])
+
+
+@pytest.mark.parametrize("diameter", [8, 14, 25, 40, 80])
+@pytest.mark.parametrize("clumps", [0, 4, 9])
+def test_a_film_has_one_size_near_the_true_one(diameter: int, clumps: int) -> None:
+    images = [nuclei(diameter, snr, clumps, seed)[0] for seed, snr in enumerate((5, 10, 15))]
+    size = film_size(frames_of(images))
+    assert size is not None and size.sure and size.n_frames == 3
+    assert size.diameter == pytest.approx(diameter, rel=0.35)
+
+
+def test_empty_frames_have_no_say_in_a_films_size() -> None:
+    alone, among = (film_size(frames_of(list(film(30, 3, empty)))) for empty in (0, 9))
+    assert alone == among
+    assert film_size(frames_of(list(film(30, 0, 4)))) is None
+
+
+def test_all_frames_of_a_film_are_segmented_with_one_size_whatever_the_blocks() -> None:
+    images = np.stack([nuclei(30, 15, clumps, 0)[0] for clumps in (0, 3, 0, 6, 3, 0, 6, 0, 3)])
+    engine = build("segmentation", "Otsu")
+    size = engine.film_size(images)
+    whole = engine({"image": images})["label"]
+    for length in (1, 4):
+        for start in range(0, len(images), length):
+            block = images[start : start + length]
+            told = engine({"image": block, "typical_diameter_px": size.diameter})["label"]
+            assert np.array_equal(told, whole[start : start + length])
+
+
+def test_frames_are_taken_from_all_over_the_film() -> None:
+    assert sorted(spread(13)) == list(range(13)) and list(spread(1)) == [0]
+    first = sorted(list(spread(1000))[:8])
+    assert first[0] == 0 and max(np.diff(first)) <= 130
+
+
+def test_two_ways_that_agree_are_believed() -> None:
+    assert CellSize(20, 21, 60).believed == ("blobs", "regions")  # widths are of crowds
+    textured = CellSize(10, 40, 45)  # blobs are clumps
+    assert textured.believed == ("regions", "widths") and 35 < textured.diameter < 45
+    assert CellSize(20, 22, 23).clear and not textured.clear
+    unsure = CellSize(10, 25, 60)
+    assert not unsure.sure and unsure.diameter == pytest.approx(0.87 * 60)
+    assert "the safe one" in unsure.doubt() and "agree" in textured.doubt()
+    assert CellSize(20, 22, 23).doubt() == ""
+
+
+def test_a_field_that_is_not_sure_gets_the_size_of_the_others() -> None:
+    sizes = {f"f{n}": CellSize(20 + n, 22 + n, 24 + n) for n in range(4)}
+    unsure, scale = CellSize(8, 22, 70), dict.fromkeys([*sizes, "odd", "bare", "wide"], 0.5)
+    given = {**sizes, "odd": unsure, "bare": None, "wide": CellSize(60, 70, 72)}
+    found = over_assay(given, scale | {"bare": 0.25})
+    for name, size in sizes.items():
+        assert found[name] == AssumedSize(size.diameter, "film")
+    assert found["odd"].source == "assay" and 19 < (found["odd"].diameter or 0) < 25
+    assert found["bare"].diameter == pytest.approx(2 * (found["odd"].diameter or 0))
+    assert (
+        found["wide"].diameter == given["wide"].diameter and "other fields" in found["wide"].doubt
+    )
+    # without three sure fields that are alike, each has its own
+    alone = over_assay({"odd": unsure, "bare": None}, {"odd": None, "bare": None})
+    assert alone["odd"].diameter == unsure.diameter and alone["odd"].doubt
+    assert alone["bare"] == AssumedSize(None, "none")
+    mixed = {f"f{n}": CellSize(d, d, d) for n, d in enumerate((8.0, 20.0, 50.0, 90.0))}
+    assert over_assay({**mixed, "odd": unsure}, {})["odd"].source == "film"
+
+
+def test_doubt_is_said_with_field_and_diameter(caplog: pytest.LogCaptureFixture) -> None:
+    image = nuclei(80, 15, 4, 1)[0]
     data = {"image": np.stack([image, image]), "fov": "B07", "frame_start": 30}
+    size = build("segmentation", "Otsu").film_size(data["image"])
+    assert size is not None and size.doubt()
     with caplog.at_level(logging.WARNING):
         build("segmentation", "Otsu")(data)
     assert len(caplog.messages) == 1
-    for word in ("B07", "Otsu", "2 of 2 frames", "frame 31", "px is assumed", "diameter_um"):
+    for word in ("B07", "Otsu", "px is assumed", "diameter_um"):
         assert word in caplog.messages[0]
     caplog.clear()
     build("segmentation", "Otsu", {"diameter_px": 60})(data)
@@ -79,8 +166,11 @@ def test_doubt_is_said_with_field_frame_and_diameter(caplog: pytest.LogCaptureFi
     assert not caplog.messages
 
 
-def test_the_larger_one_is_assumed() -> None:
-    assert CellSize(20, None).diameter == 20 and CellSize(20, None).clear
-    assert CellSize(20, 50).diameter == pytest.approx(0.87 * 50) and not CellSize(20, 50).clear
-    assert CellSize(20, 21).diameter == 20 and CellSize(20, 30).clear
-    assert cell_size([Part(np.zeros((8, 8), np.float32))]) is None
+def test_what_is_many_times_as_large_as_a_cell_is_none() -> None:
+    y, x = np.mgrid[:300, :300]
+    image = nuclei(20, 15, 0)[0][:200, :200]
+    image = np.pad(image, ((0, 100), (0, 100)), mode="reflect")
+    image += 200 * ((y - 220) ** 2 + (x - 220) ** 2 < 75**2)
+    for name in ("Otsu", "LocalThreshold", "Nuclei", "Li"):
+        label = build("segmentation", name, {"diameter_px": 20})({"image": image[None]})["label"]
+        assert np.bincount(label.ravel())[1:].max() <= 10 * np.pi / 4 * 20**2

@@ -22,6 +22,7 @@ from skimage.morphology import disk
 from cyto_kedro import registry, schemas
 from cyto_kedro.algorithms.tabulation import texture
 from cyto_kedro.algorithms.tabulation.features import Features
+from cyto_kedro.algorithms.tabulation.frame import ratio_of
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tabulation.intensity import (
     LocalBackground,
@@ -438,3 +439,16 @@ def test_ring_pixels_of_a_dilation_agree():
         for index, number in enumerate(masks.labels):
             truth = np.flatnonzero(binary_dilation(label == number, disk(radius)))
             np.testing.assert_array_equal(np.sort(at[owner == index]), truth)
+
+
+def test_every_cell_has_a_rim_however_shallow():
+    label = np.zeros((12, 12), np.uint32)
+    label[2:9, 3:10] = 1
+    image = np.random.default_rng(0).random((12, 12))
+    shallow, outline = (measure(label, image, [Rim(depth_px=depth)]) for depth in (0.5, 1))
+    assert shallow["A_rim_mean"].tolist() == outline["A_rim_mean"].tolist()
+
+
+def test_no_ratio_to_what_is_not_above_zero():
+    found = ratio_of(np.array([1.0, 1, 1]), np.array([2.0, 0, -2]))
+    np.testing.assert_array_equal(found, [0.5, np.nan, np.nan])

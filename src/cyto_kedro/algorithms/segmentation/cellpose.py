@@ -118,7 +118,7 @@ class CellPose(Algorithm):
     >>> engine(image=film, pixel_size_um=0.65)["label"]  # doctest: +SKIP
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     model: str = Field(
         description="path of a weights file, its name in CELLPOSE_LOCAL_MODELS_PATH, or an official "

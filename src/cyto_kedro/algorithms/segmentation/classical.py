@@ -25,7 +25,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
     pool,
     wide_factor,
 )
-from cyto_kedro.algorithms.segmentation.size import CellSize, cell_size
+from cyto_kedro.algorithms.segmentation.size import CellSize, film_size, largest_area, spread
 from cyto_kedro.core.contract import Image
 from cyto_kedro.core.units import Area, PositiveArea, PositiveLength, in_px
 
@@ -46,10 +46,11 @@ class Classical(Algorithm):
     cells.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     diameter: PositiveLength | None = Field(
-        default=None, description="typical cell diameter; null: estimated per frame"
+        default=None,
+        description="typical cell diameter; null: estimated over the film and the assay",
     )
     smoothing: float = Field(
         default=0.05, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"
@@ -63,7 +64,9 @@ class Classical(Algorithm):
     min_area: Area | None = Field(
         default=None, description="smallest cell; null: 0.1 typical areas"
     )
-    max_area: PositiveArea | None = Field(default=None, description="largest cell")
+    max_area: PositiveArea | None = Field(
+        default=None, description="largest cell; null: 10 typical areas"
+    )
     clear_border: bool = Field(default=False, description="remove cells cut by the image's edge")
 
     def run(
@@ -75,11 +78,13 @@ class Classical(Algorithm):
         frame_start: int = 0,
         pixel_size_um: float | None = None,
         fov: str = "of no name",
+        typical_diameter_px: float | None = None,
     ) -> Labelled:
         """Segment every frame of `image`.
 
-        Where no diameter is given and cells look different in size as blobs and as whole regions, a
-        warning names the field and what is assumed.
+        Where no diameter is given, `typical_diameter_px` is taken, else it is measured over the frames
+        of `image`: of a film that is segmented block by block `film_size` tells it once for all. Where
+        its ways disagree, a warning names the field and what is assumed.
 
         Raises
         ------
@@ -93,42 +98,56 @@ class Classical(Algorithm):
         )
         frames = Frames(image, field, corner, valid, frame_start)
         label = np.zeros(frames.shape, np.uint32)
-        doubts: list[tuple[int, CellSize]] = []
+        if diameter is None and typical_diameter_px is None:
+            size = self.film_size(image, field, corner, valid, frame_start)
+            if size is None:
+                return {"label": label}
+            typical_diameter_px = size.diameter
+            if doubt := size.doubt():
+                log.warning(
+                    "field %s, %s: it is not clear how wide the cells are. %s. Look at the masks, or "
+                    "give diameter_um (or diameter_px)",
+                    *(fov, type(self).__name__, doubt),
+                )
+        used = float(diameter or typical_diameter_px or 0)
         for index in range(len(label)):
-            label[index] = self._frame(frames[index], diameter, smallest, largest, doubts)
-        if doubts:
-            number, size = doubts[len(doubts) // 2]
-            log.warning(
-                "field %s, %s: in %d of %d frames it is not clear how wide the cells are. In frame %d "
-                "%s. Look at the masks, or give diameter_um (or diameter_px)",
-                *(fov, type(self).__name__, len(doubts), len(label), number, size.doubt()),
-            )
+            label[index] = self._frame(frames[index], used, smallest, largest)
         return {"label": label}
 
-    def _frame(
+    def film_size(
         self,
-        frame: FieldFrame,
-        diameter: float | None,
-        smallest: float | None,
-        largest: float | None,
-        doubts: list[tuple[int, CellSize]],
+        image: Image,
+        field: Image | None = None,
+        corner: tuple[int, int] | None = None,
+        valid: np.ndarray | None = None,
+        frame_start: int = 0,
+    ) -> CellSize | None:
+        """Size of the cells over the frames of `image`; None where none holds any.
+
+        Raises
+        ------
+        InputError
+            If a frame that is looked at holds NaN or infinite values.
+        """
+        frames = Frames(image, field, corner, valid, frame_start)
+        return film_size(frames[index] for index in spread(len(frames)))
+
+    @property
+    def needs_size(self) -> bool:
+        """Whether the film has to tell how wide cells are."""
+        return self.diameter is None
+
+    def _frame(
+        self, frame: FieldFrame, size: float, smallest: float | None, largest: float | None
     ) -> np.ndarray:
         image = frame.part.image
-        nothing = np.zeros(image.shape, np.uint32)
         if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
-            return nothing
+            return np.zeros(image.shape, np.uint32)
         parts = frame.windows()
-        size = diameter
-        if size is None:
-            found = cell_size(parts)
-            if found is None:
-                return nothing
-            size = found.diameter
-            if not found.clear:
-                doubts.append((frame.number, found))
         margin = math.ceil(_MARGIN * size)
         wide, tile = frame.with_margin(margin, _grid(size, margin))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
+        largest = max(largest_area(size), smallest) if largest is None else largest
         scene = Scene(wide.image, tuple(parts), size, smallest, largest)
         scene = scene.changed(lambda each: flatten(each, size))
         label = drop_by_area(within_filmed(self.cells(scene), wide.filmed), smallest, largest)
@@ -162,7 +181,7 @@ class Scene:
     parts: tuple[Part, ...]
     diameter: float
     smallest: float
-    largest: float | None
+    largest: float
 
     def changed(self, change: Callable[[np.ndarray], np.ndarray]) -> Scene:
         """`change` of the image and of each part; once where they are the same array."""
@@ -189,7 +208,7 @@ class Scene:
             parts=parts,
             diameter=self.diameter / factor,
             smallest=self.smallest / factor**2,
-            largest=None if self.largest is None else self.largest / factor**2,
+            largest=self.largest / factor**2,
         )
 
 

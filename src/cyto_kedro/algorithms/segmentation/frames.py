@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage as ndi
 
+from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part, shown_in
 from cyto_kedro.core.contract import Stack
 from cyto_kedro.errors import InputError
 
 _WHOLE_PX = 2048**2
 _WINDOW_PX, _WINDOWS = 512, 8
+
+_AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 
 Window = tuple[slice, slice]
 
@@ -150,7 +153,8 @@ class FieldFrame:
 
     def _read(self, image: Any, shown: np.ndarray | None) -> Part:
         frame = f"frame {self.number}"
-        return Part.of(np.asarray(image), shown, frame, "no threshold can be computed")
+        part = Part.of(np.asarray(image), shown, frame, "no threshold can be computed")
+        return Part(without_hot_pixels(part.image), part.filmed)
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,29 @@ class Frames:
         whole = own if self.field is None else self.field[index]
         corner = None if self.field is None else self.corner
         return FieldFrame(own, whole, corner, self.frame_start + index, given)
+
+
+def without_hot_pixels(image: np.ndarray) -> np.ndarray:
+    """`image` (Y, X) in which single pixels far above all of their neighbours are their median.
+
+    Far is over 10 sd of the noise, and over the height of the neighbours above the 3 x 3 median: light
+    that came through a lens reaches the pixels beside.
+    """
+    if min(image.shape) < 3:
+        return image
+    around = ndi.maximum_filter(image, footprint=_AROUND, mode="nearest")
+    above = image - around
+    hot = above > 10 * noise_sd(image)
+    if not hot.any():
+        return image
+    y, x = np.nonzero(hot)
+    rows = np.clip(y[:, None] + np.repeat([-1, 0, 1], 3), 0, image.shape[0] - 1)
+    columns = np.clip(x[:, None] + np.tile([-1, 0, 1], 3), 0, image.shape[1] - 1)
+    middle = np.median(image[rows, columns], axis=1)
+    alone = above[y, x] > around[y, x] - middle
+    cooled = image.copy()
+    cooled[y[alone], x[alone]] = middle[alone]
+    return cooled
 
 
 def within_filmed(label: np.ndarray, shown: np.ndarray | None) -> np.ndarray:

@@ -137,7 +137,7 @@ class Nuclei(Classical):
             ),
             diameter=scene.diameter,
             smallest=max(scene.smallest, 1.0),
-            largest=np.inf if scene.largest is None else scene.largest,
+            largest=scene.largest,
         )
 
     def _look(self, frame: _Frame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:

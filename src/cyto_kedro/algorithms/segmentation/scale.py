@@ -7,9 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage as ndi
 
+from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 
 _SMALLEST_DIAMETER_PX = 6.0
+_NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
+_SLOPE = 0.5  # of the image's range, and of the noise of a pixel
+_STANDS_OUT = (
+    12.0  # sd of noise; noise of neighbouring pixels that are alike is taken for half of it
+)
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
@@ -65,7 +71,7 @@ def blob_diameter(windows: Sequence[Part]) -> float | None:
     found = [_blobs(window) for window in windows]
     if not found:
         return None
-    size, strength = (np.concatenate(each) for each in zip(*found, strict=True))
+    size, strength, _ = (np.concatenate(each) for each in zip(*found, strict=True))
     if not size.size:
         return None
     strong = strength >= 0.25 * np.percentile(strength, 99)
@@ -75,12 +81,34 @@ def blob_diameter(windows: Sequence[Part]) -> float | None:
     return float(size[order][np.searchsorted(cumulated, cumulated[-1] / 2)])
 
 
-def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Diameter (pixels) and response of every maximum over space and scale that was filmed."""
+def stand_out(windows: Sequence[Part]) -> bool:
+    """Whether a blob of `windows` stands out of the noise: a frame without cells has none.
+
+    The scale-normalised Laplacian of white noise has sd ``sqrt(2) s``, where s is what the Gaussian of
+    its own scale leaves of the noise; s is taken at 2 pixels (`smoothed_noise`) and falls with the
+    scale. A surface of second order is taken off, since slopes have maxima at the image's edge; maxima
+    near the edge, where there is nothing to compare with, do not count either.
+    """
+    noise = float(np.median([smoothed_noise(each, _NOISE_PX, np.inf) for each in windows]))
+    for part in windows:
+        coarse = block_mean(part.image, 8)
+        level = part.image - _surface(coarse, part.image.shape, 8, 0)
+        level[np.abs(level) < 1e-6 * float(np.abs(part.image).max())] = 0
+        size, strength, edge = _blobs(Part(level, part.filmed))
+        sigma = size / 2 / np.sqrt(2)
+        least = _STANDS_OUT * np.sqrt(2) * noise * _NOISE_PX / np.maximum(sigma, _NOISE_PX)
+        if ((strength > least) & (strength > 0) & (edge > sigma)).any():
+            return True
+    return False
+
+
+def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Diameter, response, distance from the image's edge (pixels) of all filmed maxima over space and
+    scale."""
     image = part.image
     largest = min(image.shape) / 3
     if largest < _SMALLEST_DIAMETER_PX:
-        return np.empty(0), np.empty(0, np.float32)
+        return np.empty(0), np.empty(0, np.float32), np.empty(0)
     count = int(np.ceil(2 * np.log2(largest / _SMALLEST_DIAMETER_PX))) + 1
     diameters = np.geomspace(_SMALLEST_DIAMETER_PX, largest, count)
     responses = []
@@ -90,7 +118,7 @@ def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
         small = block_mean(image, factor)
         log = -ndi.gaussian_laplace(small, sigma / factor, mode="nearest") * (sigma / factor) ** 2
         responses.append((factor, log, ndi.maximum_filter(log, 3)))
-    sizes, strengths = [], []
+    sizes, strengths, edges = [], [], []
     for i, (factor, log, local) in enumerate(responses[:-1]):
         y, x = np.nonzero((log == local) & (log > 0))
         value = log[y, x]
@@ -110,7 +138,10 @@ def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray]:
             best &= part.filmed[row, col]
         sizes.append(np.full(int(best.sum()), diameters[i]))
         strengths.append(value[best])
-    return np.concatenate(sizes), np.concatenate(strengths)
+        rows, columns = log.shape
+        inside = np.minimum(np.minimum(y, rows - 1 - y), np.minimum(x, columns - 1 - x))
+        edges.append((inside[best] + 0.5) * factor)
+    return np.concatenate(sizes), np.concatenate(strengths), np.concatenate(edges)
 
 
 def flatten_factor(diameter: float) -> int:
@@ -122,15 +153,55 @@ def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarra
     """Subtract the slowly varying background: a grey opening over `width` cell diameters.
 
     Computed on block means of a fifth of a diameter, so that noise does not pull the opening down
-    and the cost does not grow with the cells.
+    and the cost does not grow with the cells. At the bright edge of a slope an opening finds nothing
+    to lean on, and would leave a band that looks like cells: where a surface of second order, fitted to
+    the opening away from the edges, is half of the image's range, it is taken off first.
     """
     factor = flatten_factor(diameter)
-    coarse = ndi.gaussian_filter(block_mean(image, factor), 1)
     size = max(3, int(width * diameter / factor) | 1)
-    low = ndi.minimum_filter(coarse, size, mode="nearest")
-    low = ndi.maximum_filter(low, size, mode="nearest")
+    coarse = block_mean(image, factor)
+    surface = _surface(_opening(coarse, size), image.shape, factor, size // 2)
+    rounding = 1e-6 * float(np.abs(image).max())
+    low, high = np.percentile(coarse, (0.5, 99.5))
+    if np.ptp(surface) > max(_SLOPE * (high - low), _SLOPE * noise_sd(image), rounding):
+        image = image - surface
+        image[np.abs(image) < rounding] = 0
+        coarse = block_mean(image, factor)
+    low = _opening(ndi.gaussian_filter(coarse, 1), size)
     low = ndi.gaussian_filter(low, size / 4, mode="nearest")
     return (image - _upsample(low, factor, image.shape)).astype(np.float32)
+
+
+def _opening(coarse: np.ndarray, size: int) -> np.ndarray:
+    low = ndi.minimum_filter(coarse, size, mode="nearest")
+    return np.asarray(ndi.maximum_filter(low, size, mode="nearest"))
+
+
+def _surface(low: np.ndarray, shape: tuple[int, ...], factor: int, margin: int) -> np.ndarray:
+    """Least-squares surface of second order through `low`, blocks of an image of `shape`.
+
+    Fitted `margin` blocks away from the edges; a plane where less than half of a side is left.
+    """
+    inner = tuple(slice(min(margin, n // 3), n - min(margin, n // 3)) for n in low.shape)
+    curved = all(n > 4 * margin for n in low.shape)
+    known = _terms(low.shape, shape, factor, curved)[(slice(None), *inner)].reshape(
+        6 if curved else 3, -1
+    )
+    found, *_ = np.linalg.lstsq(known.T, low[inner].ravel().astype(float), rcond=None)
+    return np.tensordot(found, _terms(shape, shape, 1, curved), 1).astype(np.float32)
+
+
+def _terms(
+    shape: tuple[int, ...], of_image: tuple[int, ...], factor: int, curved: bool
+) -> np.ndarray:
+    """1, y, x and, of a curved surface, their products: (3 or 6, Y, X) for blocks of `factor` pixels.
+
+    y and x go from -1 to 1 over the image.
+    """
+    y, x = ((np.arange(n) + 0.5) * factor * 2 / m - 1 for n, m in zip(shape, of_image, strict=True))
+    y, x = np.broadcast_arrays(y[:, None], x[None, :])
+    terms = [np.ones(shape), y, x]
+    return np.stack(terms + ([y * y, x * x, x * y] if curved else []))
 
 
 def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]:

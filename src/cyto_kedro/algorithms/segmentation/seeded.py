@@ -10,9 +10,11 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cellpose import CellPose
+from cyto_kedro.algorithms.segmentation.classical import Classical
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled
 from cyto_kedro.algorithms.segmentation.frames import Frames, one_channel, within_filmed
 from cyto_kedro.algorithms.segmentation.labels import ImageToLabel
+from cyto_kedro.algorithms.segmentation.size import CellSize
 from cyto_kedro.algorithms.segmentation.stardist import StarDist
 from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
 from cyto_kedro.core.contract import Images
@@ -43,7 +45,7 @@ class SeededGrowth(Algorithm):
     (2, True)
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     nucleus: str = Field(
         description="channel of the nuclei; the population's other one is the cells'"
@@ -65,6 +67,17 @@ class SeededGrowth(Algorithm):
         """Channels that must not be mixed with the population's others."""
         return (self.nucleus,)
 
+    @property
+    def needs_size(self) -> bool:
+        """Whether the film has to tell how wide the nuclei are."""
+        return bool(getattr(self.seeds(), "needs_size", False))
+
+    def film_size(self, image: Images, valid: np.ndarray | None = None) -> CellSize | None:
+        """Size of the nuclei over the frames of `image`; None where none holds any."""
+        engine = self.seeds()
+        assert isinstance(engine, Classical)
+        return engine.film_size(one_channel(image, self.nucleus), valid=valid)
+
     def seeds(self) -> Algorithm:
         """The engine that finds the nuclei."""
         return _ENGINES[self.engine](**self.engine_args)
@@ -84,6 +97,7 @@ class SeededGrowth(Algorithm):
         valid: np.ndarray | None = None,
         frame_start: int = 0,
         pixel_size_um: float | None = None,
+        typical_diameter_px: float | None = None,
     ) -> Labelled:
         """Segment every frame; thresholds are those of the whole `field`.
 
@@ -105,6 +119,7 @@ class SeededGrowth(Algorithm):
         where = {
             **{"corner": corner, "valid": valid},
             **{"frame_start": frame_start, "pixel_size_um": pixel_size_um},
+            "typical_diameter_px": typical_diameter_px,
         }
         whole = {} if field is None else {"field": field[self.nucleus]}
         seeds = np.asarray(self.seeds()({"image": nuclei, **whole, **where})["label"])

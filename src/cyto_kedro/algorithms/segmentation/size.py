@@ -1,88 +1,322 @@
-"""How wide the cells are where nobody says it: estimated in two ways, and whether they agree.
+"""How wide the cells of a film are where nobody says it: measured in three ways, over its frames.
 
-Blobs (`scale.blob_diameter`) are quick and hold for even cells; in a textured nucleus they are its
-clumps. Regions are the most cell-like ones of all thresholds (`Nuclei`), found anew with the diameter
-that they have themselves until it stays: they hold for textured nuclei, and take a clump of small
-touching cells for one. On even cells both agree. Where they do not, the larger one is assumed:
-cells that are not parted can be seen and mended, nuclei cut into their clumps look like cells.
+Blobs (`scale.blob_diameter`) hold for even cells; in a textured nucleus they are its clumps. Regions
+are the most cell-like ones of all thresholds (`Nuclei`), found anew with the diameter that they have
+themselves until it stays: they hold for textured nuclei, and in strong noise fall apart. Widths are
+the discs that still fit into the foreground of one threshold (granulometry: Matheron 1975; Soille
+2003, Morphological Image Analysis, 4.4): they hold for texture and noise, and take crowds for cells.
+Each errs where another holds, so two that agree are believed. Where none do, the larger of regions
+and widths is assumed: cells that are not parted can be seen and mended, nuclei cut into their clumps
+look like cells. A film has one size, a field that is not sure of its own that of its assay.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.parts import Part
-from cyto_kedro.algorithms.segmentation.scale import blob_diameter, block_mean
+from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame
+from cyto_kedro.algorithms.segmentation.scale import (
+    background_level,
+    blob_diameter,
+    block_mean,
+    flatten,
+    pool,
+    stand_out,
+)
 from cyto_kedro.core.units import Length
 
 _BLOB = 0.87  # diameter of a blob in a cell's: engines' defaults are made for that of blobs
-_APART = 1.5  # regions this much wider than blobs are said to disagree
-_FINE_PX = 10  # of a blob, in the image that regions are found in
+_AGREE = 1.35  # ways this much apart, as a factor, agree
+_APART = 1.5  # ways further apart are said to disagree, whichever is believed
+_FINE_PX = 10  # of a blob, in the image that regions and widths are found in
 _ROUNDS, _SETTLED = 3, 0.1
+_SMOOTHING = 0.07  # of a diameter, of regions: with less, strong noise cuts them
+_FRAMES = 8  # of a film that hold cells are looked at
+_RADII = 16
+_SURE_FIELDS = 3  # at least, which an assay's size is made of
+_LARGEST = 10.0  # areas of a typical cell: what is larger is none
 
 
 @dataclass(frozen=True)
 class CellSize:
-    """Typical diameter of the cells of a frame, pixels: as blobs, and as regions (None: none found)."""
+    """Typical diameter of the cells of a frame or a film, pixels, in each way (None: none found).
+
+    Attributes
+    ----------
+    blobs, regions, widths
+        See above.
+    n_frames
+        Frames with cells that they are medians of.
+    frames_ratio
+        Of regions (else widths, else blobs), 90th over 10th percentile of the frames.
+    """
 
     blobs: float
     regions: float | None = None
+    widths: float | None = None
+    n_frames: int = 1
+    frames_ratio: float = 1.0
+
+    @property
+    def ways(self) -> dict[str, float]:
+        """Diameter that each way gives, on one scale: that of blobs."""
+        cells = {"regions": self.regions, "widths": self.widths}
+        return {"blobs": self.blobs, **{k: _BLOB * v for k, v in cells.items() if v}}
+
+    @property
+    def believed(self) -> tuple[str, ...]:
+        """The two ways that agree; none where no two do."""
+        ways = self.ways
+        for pair in (("regions", "widths"), ("blobs", "regions"), ("blobs", "widths")):
+            if set(pair) <= set(ways) and _ratio([ways[each] for each in pair]) <= _AGREE:
+                return pair
+            if pair[0] == "blobs" and "regions" in ways:
+                break  # blobs and widths err the same way where regions are in between
+        return ()
 
     @property
     def diameter(self) -> float:
-        """What is assumed: the larger one, that of regions as blobs would have it."""
-        return max(self.blobs, _BLOB * (self.regions or 0))
+        """What is assumed."""
+        ways, believed = self.ways, self.believed
+        if believed:
+            middle = math.sqrt(ways[believed[0]] * ways[believed[1]])
+            # blobs far below both are clumps: an engine would cut cells into them
+            return middle / _BLOB if middle > _AGREE * self.blobs else middle
+        return max([value for name, value in ways.items() if name != "blobs"] or [self.blobs])
+
+    @property
+    def sure(self) -> bool:
+        """Whether two ways agree."""
+        return bool(self.believed)
+
+    @property
+    def ways_ratio(self) -> float:
+        """The largest of the ways over the smallest."""
+        return _ratio(list(self.ways.values()))
 
     @property
     def clear(self) -> bool:
-        """Whether both ways agree."""
-        return self.regions is None or self.regions <= _APART * self.blobs
+        """Whether all ways agree, roughly."""
+        return self.ways_ratio <= _APART
 
     def doubt(self) -> str:
-        """Which diameters there are, and which one is assumed, in words."""
-        return (
-            f"blobs are {self.blobs:.0f} px wide, whole regions {self.regions or 0:.0f} px: "
-            f"{self.diameter:.0f} px is assumed"
-        )
+        """Which diameters there are, and which one is assumed, in words; empty where it is clear."""
+        if self.clear:
+            return ""
+        found = {"whole regions": self.regions, "the foreground": self.widths}
+        others = ", ".join(f"{name} {value:.0f} px" for name, value in found.items() if value)
+        why = f"as {' and '.join(self.believed)} agree on" if self.sure else "the safe one"
+        return f"blobs are {self.blobs:.0f} px wide, {others}: {self.diameter:.0f} px is assumed, {why}"
+
+
+def _ratio(values: Sequence[float]) -> float:
+    return max(values) / min(values)
+
+
+def largest_area(diameter: float) -> float:
+    """Pixels that no cell has more of where cells are typically `diameter` wide."""
+    return _LARGEST * math.pi / 4 * diameter**2
 
 
 def cell_size(parts: Sequence[Part]) -> CellSize | None:
-    """Size of the cells in `parts` of a frame; None without a blob."""
+    """Size of the cells in `parts` of a frame; None where nothing stands out of the noise."""
+    if not stand_out(parts):
+        return None
     blobs = blob_diameter(parts)
-    return None if blobs is None else CellSize(blobs, _regions(parts, blobs))
+    return None if blobs is None else CellSize(blobs, _regions(parts, blobs), _widths(parts, blobs))
+
+
+def film_size(frames: Iterable[FieldFrame]) -> CellSize | None:
+    """Size of the cells of a film: medians over up to eight of its `frames` that hold any.
+
+    Parameters
+    ----------
+    frames
+        In the order in which they are looked at (`spread`); none after the eighth with cells.
+    """
+    found: list[CellSize] = []
+    for frame in frames:
+        image = frame.part.image
+        if min(image.shape) < 3 or image.min() == image.max():
+            continue
+        size = cell_size(frame.windows())
+        if size is not None:
+            found.append(size)
+        if len(found) == _FRAMES:
+            break
+    if not found:
+        return None
+    blobs = [each.blobs for each in found]
+    regions = [each.regions for each in found if each.regions]
+    widths = [each.widths for each in found if each.widths]
+    low, high = np.percentile(regions or widths or blobs, (10, 90))
+    return CellSize(
+        float(np.median(blobs)),
+        float(np.median(regions)) if 2 * len(regions) >= len(found) else None,
+        float(np.median(widths)) if 2 * len(widths) >= len(found) else None,
+        len(found),
+        float(high / low),
+    )
+
+
+def spread(count: int) -> Iterator[int]:
+    """0 to `count` - 1, the first ones spread evenly, later ones between (van der Corput 1935)."""
+    bits = max(count - 1, 1).bit_length()
+    for number in range(1 << bits):
+        at = int(f"{number:0{bits}b}"[::-1], 2)
+        if at < count:
+            yield at
+
+
+@dataclass(frozen=True)
+class AssumedSize:
+    """The diameter that a field is segmented with, in pixels (None: nothing to segment), and why."""
+
+    diameter: float | None
+    source: str
+    doubt: str = ""
+
+
+def over_assay(
+    sizes: Mapping[str, CellSize | None], pixel_sizes_um: Mapping[str, float | None]
+) -> dict[str, AssumedSize]:
+    """What each field of an assay is segmented with.
+
+    A field that is sure of its size, by two ways that agree, has its own, which other fields do not
+    change. One that is not, or shows no cells in the frames that were looked at, gets the median of
+    the sure ones, where there are three and four of five of them are within a factor 1.5 of it. Sizes
+    are compared in µm where all pixel sizes are known. A sure field beyond that factor is named.
+    """
+    known = all(pixel_sizes_um.get(fov) for fov in sizes)
+    scale = {fov: (pixel_sizes_um.get(fov) or 1.0) if known else 1.0 for fov in sizes}
+    sure = {fov: each.diameter * scale[fov] for fov, each in sizes.items() if each and each.sure}
+    common = None
+    if len(sure) >= _SURE_FIELDS:
+        middle = float(np.median(list(sure.values())))
+        near = [_ratio([each, middle]) <= _APART for each in sure.values()]
+        common = middle if np.mean(near) >= 0.8 else None
+    found = {}
+    for fov, size in sizes.items():
+        shared = None if common is None else common / scale[fov]
+        if size is not None and (size.sure or shared is None):
+            doubt = size.doubt()
+            if size.sure and shared is not None and _ratio([size.diameter, shared]) > _APART:
+                doubt = (
+                    f"cells are {size.diameter:.0f} px wide, those of the other fields "
+                    f"{shared:.0f} px{f'; {doubt}' if doubt else ''}"
+                )
+            found[fov] = AssumedSize(size.diameter, "film", doubt)
+        elif shared is not None:
+            doubt = f"{size.doubt() or 'ways disagree'}; " if size else ""
+            told = f"{doubt}{shared:.0f} px of the other fields is taken" if doubt else ""
+            found[fov] = AssumedSize(shared, "assay", told)
+        else:
+            found[fov] = AssumedSize(None, "none")
+    return found
+
+
+def _shown(parts: Sequence[Part], factor: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each part in block means, and which blocks were filmed whole."""
+    for part in parts:
+        image = block_mean(part.image, factor)
+        shown = np.ones(image.shape, bool)
+        if part.filmed is not None:
+            shown = block_mean(part.filmed.astype(np.float32), factor) == 1
+        yield image, shown
 
 
 def _regions(parts: Sequence[Part], diameter: float) -> float | None:
-    """Median diameter of the regions that look like cells, weighted by area."""
+    """Median diameter of the regions that look like cells, weighted by area.
+
+    Sought anew in coarser images where there are none: noise may hide cells from a finer look.
+    """
+    for start in (diameter, 2 * diameter, 4 * diameter):
+        found = _settled(parts, start, _region)
+        if found is not None:
+            return found
+    return None
+
+
+def _widths(parts: Sequence[Part], diameter: float) -> float | None:
+    """Diameter of the disc that half of the foreground can be covered with, from within."""
+    return _settled(parts, diameter, _width)
+
+
+def _settled(
+    parts: Sequence[Part],
+    diameter: float,
+    measure: Callable[[Sequence[Part], float], float | None],
+) -> float | None:
+    """What `measure` finds with the diameter that it finds."""
+    found = None
+    for _ in range(_ROUNDS):
+        next_found = measure(parts, diameter)
+        if next_found is None:
+            break
+        found = next_found
+        if abs(math.log(found / diameter)) < _SETTLED:
+            break
+        diameter = found
+    return found
+
+
+def _region(parts: Sequence[Part], diameter: float) -> float | None:
     from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 
     factor = max(1, int(diameter / _FINE_PX))
-    images = [block_mean(part.image, factor) for part in parts]
-    masks = [
-        np.ones(image.shape, bool)
-        if part.filmed is None
-        else block_mean(part.filmed.astype(np.float32), factor) == 1
-        for part, image in zip(parts, images, strict=True)
-    ]
-    assumed, found = diameter / factor, None
-    for _ in range(_ROUNDS):
-        engine = Nuclei(diameter=Length(px=assumed), looks=1)
-        areas = np.concatenate(
-            [
-                np.bincount(engine.run(image[None], valid=mask)["label"][0].ravel())[1:]
-                for image, mask in zip(images, masks, strict=True)
-            ]
-        )
-        if not areas.any():
-            break
-        ordered = np.sort(areas)
-        middle = np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)
-        found = 2 * math.sqrt(ordered[middle] / math.pi)
-        if abs(math.log(found / assumed)) < _SETTLED:
-            break
-        assumed = found
-    return None if found is None else found * factor
+    engine = Nuclei(diameter=Length(px=diameter / factor), looks=1, smoothing=_SMOOTHING)
+    areas = np.concatenate(
+        [
+            np.bincount(engine.run(image[None], valid=shown)["label"][0].ravel())[1:]
+            for image, shown in _shown(parts, factor)
+        ]
+    )
+    if not areas.any():
+        return None
+    ordered = np.sort(areas)
+    middle = np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)
+    return 2 * factor * math.sqrt(ordered[middle] / math.pi)
+
+
+def _width(parts: Sequence[Part], diameter: float) -> float | None:
+    from skimage.filters import threshold_otsu
+
+    factor = max(1, int(diameter / _FINE_PX))
+    blocks = diameter / factor
+    smooth, shown = [], []
+    for image, mask in _shown(parts, factor):
+        smooth.append(ndi.gaussian_filter(flatten(image, blocks), max(0.1 * blocks, 0.7)))
+        shown.append(mask)
+    pixels = pool([image[mask] for image, mask in zip(smooth, shown, strict=True)])
+    if not pixels.size or pixels.min() == pixels.max():
+        return None
+    level, noise = background_level(pixels, float(threshold_otsu(pixels)))
+    threshold = float(threshold_otsu(np.sqrt(np.maximum(pixels - level, 0)))) ** 2
+    least = level + max(threshold, 3 * noise)
+    depths = []
+    for image, mask in zip(smooth, shown, strict=True):
+        cells = fill_holes((image > least) & mask, 0.3 * math.pi / 4 * blocks**2)
+        padded = np.pad(cells, 1, mode="edge")
+        depths.append(ndi.distance_transform_edt(padded)[1:-1, 1:-1])
+    deepest = max(float(each.max()) for each in depths)
+    if not deepest:
+        return None
+    radii = np.geomspace(1, max(deepest, 1.5), _RADII)
+    left = [sum(_opened(each, radius) for each in depths) for radius in (0, *radii)]
+    shares = np.minimum.accumulate(np.array(left, float)) / left[0]
+    return 2 * factor * float(np.interp(0.5, shares[::-1], np.r_[0, radii][::-1]))
+
+
+def _opened(depth: np.ndarray, radius: float) -> int:
+    """Pixels of a mask that discs of `radius` within it cover; `depth`: distances from outside."""
+    core = depth > radius
+    if radius == 0 or not core.any():
+        return int(core.sum())
+    return int((ndi.distance_transform_edt(~core) <= radius).sum())

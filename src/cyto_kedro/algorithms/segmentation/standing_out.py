@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage as ndi
 
+from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.scale import background_level, flatten, pool
 
+_LEAST = 0.1  # of the noise of a pixel
 _SMOOTHING = 0.2  # of a diameter: sd of the Gaussian after which noise is as broad as cells
 
 
@@ -54,4 +56,6 @@ def _heights(label: np.ndarray, frame: FieldFrame, diameter: float) -> np.ndarra
         return np.zeros(int(label.max()))
     level, noise = background_level(pixels, float(threshold_otsu(pixels)))
     height = ndi.mean(own.image, label, np.arange(1, int(label.max()) + 1)) - level
-    return np.asarray(height) / max(noise, float(np.finfo(np.float32).tiny))
+    # what is left of a slope, or of rounding, is no cell, however wide it is
+    least = max(_LEAST * noise_sd(frame.part.image), 1e-5 * float(np.abs(frame.part.image).max()))
+    return np.asarray(height) / max(noise, least, float(np.finfo(np.float32).tiny))

@@ -20,6 +20,11 @@ from cyto_kedro.pipelines.common import Group, join, of_assay
 
 log = logging.getLogger(__name__)
 
+COMPARED = (
+    *("killing_curves", "field_killing", "dose_values", "dose_fits"),
+    *("replicate_summaries", "comparisons"),
+)
+
 
 def estimate_survival(
     fields: pd.DataFrame,
@@ -46,27 +51,6 @@ def relate_contact(
     data = _assay(fields, frames, manifest, comparison, fates=fates, bouts=bouts)
     curves = comparison.contact.make()(data)["contact_survival"]
     return curves, comparison.hazards.make()(data)["hazards"]
-
-
-def measure_killing(
-    fields: pd.DataFrame,
-    frames: pd.DataFrame,
-    track_points: Partitions,
-    fates: Partitions,
-    manifest: Manifest,
-    comparison: Comparison,
-) -> tuple[pd.DataFrame, ...]:
-    """Live targets and specific killing by replicate and field; their dose-response and E:T curves."""
-    parts = {"track_points": track_points, "fates": fates}
-    data = _assay(fields, frames, manifest, comparison, **parts)
-    made = comparison.cytotoxicity.make()(data)
-    curves = comparison.dose_response.make()(
-        {"field_killing": made["field_killing"], "design": data["design"]}
-    )
-    return (
-        *(made[name] for name in ("killing_curves", "field_killing", "replicate_summaries")),
-        *(curves[name] for name in ("dose_values", "dose_fits")),
-    )
 
 
 def follow_events(
@@ -121,11 +105,14 @@ def compare_conditions(
     bouts: Partitions,
     fates: Partitions,
     kills: Partitions,
-    killing_summaries: pd.DataFrame,
     manifest: Manifest,
     comparison: Comparison,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`schemas.ReplicateSummaries`, and the tests on them (`schemas.Comparisons`)."""
+) -> tuple[pd.DataFrame, ...]:
+    """What is counted and compared: `COMPARED`.
+
+    Living targets and specific killing by replicate and by field, their dose-response and E:T curves,
+    all measures by replicate, and the tests on them.
+    """
     parts = {
         "track_points": track_points,
         "motility": motility,
@@ -143,12 +130,14 @@ def compare_conditions(
             "docs/comparison.md",
             condition,
         )
-    summaries = join(
-        [comparison.replicates.make()(data)["replicate_summaries"], killing_summaries],
-        schemas.ReplicateSummaries,
+    killing = comparison.cytotoxicity.make()(data)
+    made = {**killing, **comparison.dose_response.make()({**data, **killing})}
+    values = comparison.replicates.make()(data)["replicate_summaries"]
+    made["replicate_summaries"] = join(
+        [values, killing["replicate_summaries"]], schemas.ReplicateSummaries
     )
-    data["replicate_summaries"] = summaries
-    return summaries, comparison.tests.make()(data)["comparisons"]
+    made |= comparison.tests.make()({**data, **made})
+    return tuple(made[name] for name in COMPARED)
 
 
 def _assay(

@@ -27,21 +27,12 @@ def create_pipeline() -> Pipeline:
                 name="relate_contact",
             ),
             node(
-                nodes.measure_killing,
-                [*FILMS, "track_points", "fates", *PLAN],
-                [
-                    *("killing_curves", "field_killing", "killing_summaries"),
-                    *("dose_values", "dose_fits"),
-                ],
-                name="measure_killing",
-            ),
-            node(
                 nodes.compare_conditions,
                 [
                     *(*FILMS, "track_points", "motility", "bouts", "fates", "kills"),
-                    *("killing_summaries", *PLAN),
+                    *PLAN,
                 ],
-                ["replicate_summaries", "comparisons"],
+                [*nodes.COMPARED],
                 name="compare_conditions",
             ),
         ],

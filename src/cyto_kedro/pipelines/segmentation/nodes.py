@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cyto_kedro.algorithms.segmentation.stitching import stitch
 from cyto_kedro.blocks import Tile
@@ -18,10 +19,14 @@ from cyto_kedro.pipelines.common import Group, block_of, context
 def segment(
     group: Group,
     segmentation_images: Any,
+    cell_sizes: pd.DataFrame,
     manifest: Manifest,
     segmentation: Segmentation,
 ) -> np.ndarray:
     """Label one population in one block, or in one tile of it: only its pixels are read.
+
+    An engine that is not told how wide cells are gets the film's ``typical_diameter_px``; a film in
+    which nothing stands out of the noise holds no cells.
 
     Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
     images of the whole field, lazily, and ``corner``, (y, x) of the tile therein: an engine takes its
@@ -39,15 +44,19 @@ def segment(
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     used = manifest.fovs[group["fov"]].used_in(block)
     lacking = set(manifest.fovs[group["fov"]].lacking)
+    engine, typical = spec.make(), float(cell_sizes["diameter_px"].iloc[0])
+    if getattr(engine, "needs_size", False) and np.isnan(typical):
+        return np.zeros(shape, np.uint32)
     if not used or lacking.intersection(manifest.sources[group["population"]]):
         return np.zeros(shape, np.uint32)
     if len(used) < len(block):
         image = _cut(image, used, slice(None), slice(None))
     data = {**context(group, manifest), "image": image, "excluded": ()}
+    data["typical_diameter_px"] = None if np.isnan(typical) else typical
     if not tile.whole:
         tiled = {"field": image, "corner": (rows.start, columns.start)}
         data |= tiled | {"image": _cut(image, slice(None), rows, columns)}
-    label = np.asarray(spec.make()(data)["label"])
+    label = np.asarray(engine(data)["label"])
     if label.shape != (len(used), *shape[1:]):
         raise InputError(
             f"{spec.name} returned labels of shape {label.shape} for images of shape "

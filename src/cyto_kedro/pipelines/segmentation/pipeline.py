@@ -5,6 +5,7 @@ from kedro.pipeline import Pipeline, node
 from cyto_kedro.lift import lift
 from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.segmentation.nodes import segment, subtract
+from cyto_kedro.pipelines.segmentation.sizes import estimate_sizes, sizes_used
 
 
 def create_pipeline() -> Pipeline:
@@ -13,8 +14,14 @@ def create_pipeline() -> Pipeline:
         "segmentation",
         [
             node(
-                lift(segment, by="fov/population/tile"),
+                lift(estimate_sizes, by="population", out="fov/population", used=sizes_used),
                 ["segmentation_images", "manifest", "params:segmentation"],
+                "cell_sizes",
+                name="estimate_sizes",
+            ),
+            node(
+                lift(segment, by="fov/population/tile"),
+                ["segmentation_images", "cell_sizes", "manifest", "params:segmentation"],
                 "engine_labels",
                 name="segment",
             ),

@@ -1,0 +1,179 @@
+"""How wide cells are, over films and fields: read before anything is segmented."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.segmentation.size import AssumedSize, CellSize, over_assay
+from cyto_kedro.core.stack import Blocks
+from cyto_kedro.core.units import in_px
+from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.errors import ConfigError
+from cyto_kedro.parameters import Segmentation, SegmentationSpec
+from cyto_kedro.partitions import Block
+from cyto_kedro.pipelines.common import Group
+
+log = logging.getLogger(__name__)
+
+Images = Mapping[tuple[str, str], Any]
+
+
+def estimate_sizes(
+    group: Group,
+    segmentation_images: Images | None,
+    manifest: Manifest,
+    segmentation: Segmentation,
+) -> dict[str, pd.DataFrame]:
+    """How wide the cells of a population are, field by field, where the parameters do not say it.
+
+    A few frames of each film are read, none where the size is given. Fields that are not sure of their
+    own size get that of the others (`over_assay`). So all frames, blocks and tiles of a film are
+    segmented alike. Where the ways to measure it disagree, a warning names field and diameter.
+
+    Returns
+    -------
+    dict
+        `schemas.CellSizes` of each field, one row.
+    """
+    spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
+    engine, population = spec.make(), group["population"]
+    pixel_sizes = {name: planned.pixel_size_um for name, planned in manifest.fovs.items()}
+    measured: dict[str, CellSize | None] = {}
+    if segmentation_images is None:
+        assumed = {name: _as_given(engine, size) for name, size in pixel_sizes.items()}
+    else:
+        for name in manifest.fovs:
+            measured[name] = _film_size(engine, segmentation_images, name, population, manifest)
+        assumed = over_assay(measured, pixel_sizes)
+    tables: dict[str, pd.DataFrame] = {}
+    for name, size in assumed.items():
+        if size.doubt:
+            log.warning(
+                "field %s, %s: it is not clear how wide the cells are. %s. Look at the masks, or give "
+                "diameter_um (or diameter_px) in segmentation.%s.args",
+                *(name, population, size.doubt, population),
+            )
+        row = _row(size, measured.get(name), pixel_sizes[name])
+        table = pd.DataFrame([{"fov": name, "population": population, **row}])
+        tables[name] = schemas.conform(schemas.CellSizes, table)
+    return tables
+
+
+def sizes_used(inputs: Mapping[str, Any], group: Group) -> Collection[str]:
+    """The inputs that `estimate_sizes` needs: no images where the engine asks for no size."""
+    blocks = [each for each in inputs.values() if isinstance(each, Segmentation)]
+    needed = any(getattr(each.for_group(group).make(), "needs_size", False) for each in blocks)
+    return [name for name in inputs if needed or name != "segmentation_images"]
+
+
+def _as_given(engine: Any, pixel_size_um: float | None) -> AssumedSize:
+    if getattr(engine, "diameter", None) is None:
+        return AssumedSize(None, "engine")
+    try:
+        return AssumedSize(in_px(engine, "diameter", pixel_size_um), "given")
+    except ConfigError:  # in µm, and this field is not calibrated: its segmentation says so
+        return AssumedSize(None, "given")
+
+
+def _film_size(
+    engine: Any, images: Images, fov: str, population: str, manifest: Manifest
+) -> CellSize | None:
+    """Size of a field's cells over its frames, without excluded ones."""
+    planned, sources = manifest.fovs[fov], manifest.sources[population]
+    if set(planned.lacking).intersection(sources):
+        return None
+    blocks = {
+        Block.parse(block): partial(images.__getitem__, (fov, block))
+        for name, block in images
+        if name == fov
+    }
+    shape = planned.n_frames, planned.height_px, planned.width_px
+    used = planned.used_in(Block(0, planned.n_frames))
+    if manifest.combine.get(population) == "separate":
+        image: Any = {
+            channel: _Frames(_film(blocks, shape, number), used)
+            for number, channel in enumerate(sources)
+        }
+    else:
+        image = _Frames(_film(blocks, shape), used)
+    size: CellSize | None = engine.film_size(image)
+    return size
+
+
+def _film(
+    blocks: Mapping[Block, Any], shape: tuple[int, int, int], channel: int | None = None
+) -> Any:
+    ordered = sorted(blocks, key=lambda block: block.start)
+    opens = [partial(_opened, blocks[block], channel) for block in ordered]
+    return Blocks(opens, [block.start for block in ordered], shape)
+
+
+def _opened(open_block: Any, channel: int | None) -> Any:
+    block = open_block()
+    return block if channel is None else block[:, channel]
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Those frames of a film that are `used`, read one by one."""
+
+    film: Any
+    used: list[int]
+    ndim: int = 3
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Frames, rows, columns."""
+        return (len(self.used), *self.film.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        """Type of a pixel."""
+        return self.film.dtype
+
+    def __len__(self) -> int:
+        """Frames."""
+        return len(self.used)
+
+    def __getitem__(self, index: int, /) -> np.ndarray:
+        """One frame (Y, X)."""
+        return np.asarray(self.film[self.used[index]])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The frames."""
+        return (self[index] for index in range(len(self)))
+
+
+def _row(
+    size: AssumedSize, measured: CellSize | None, pixel_size_um: float | None
+) -> dict[str, Any]:
+    """What `schemas.CellSizes` holds beside the names."""
+    diameter = np.nan if size.diameter is None else size.diameter
+    found: dict[str, Any] = {
+        "diameter_px": diameter,
+        "diameter_um": diameter * pixel_size_um if pixel_size_um else np.nan,
+        "source": size.source,
+        "doubt": size.doubt,
+        **dict.fromkeys(
+            ("blobs_px", "regions_px", "widths_px", "ways_ratio", "frames_ratio"), np.nan
+        ),
+        "n_frames": 0,
+    }
+    if measured is not None:
+        found |= {
+            "blobs_px": measured.blobs,
+            "regions_px": measured.regions or np.nan,
+            "widths_px": measured.widths or np.nan,
+            "ways_ratio": measured.ways_ratio,
+            "frames_ratio": measured.frames_ratio,
+            "n_frames": measured.n_frames,
+        }
+    return found
