@@ -13,7 +13,7 @@ class MaskEvidence(PerFov):
 
     population: Series[str]
     frame: Series[int] = pa.Field(ge=0)
-    n_cells: Series[int] = pa.Field(ge=0)
+    n_cells: Series[int] = pa.Field(ge=0, description="masks in the frame")
     expected_f1: Series[float] = pa.Field(
         ge=0,
         le=1,
