@@ -9,9 +9,10 @@ from typing import Any, get_type_hints
 import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors
@@ -42,7 +43,18 @@ class CheckHooks:
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
-        """Hand ingestion's plan to masks made elsewhere, whoever opens them."""
+        """Hand ingestion's plan to masks made elsewhere; name what a block of parameters leaves out.
+
+        Nodes read parts of blocks, and Kedro knows those alone that stand in the files.
+        """
+        for name, block in self._parameters.items():
+            model = MODELS.get(name)
+            if model is None or not isinstance(block, dict):
+                continue
+            for key, field in model.model_fields.items():
+                part = f"params:{name}.{key}"
+                if key not in block and isinstance(field.default, BaseModel):
+                    catalog[part] = MemoryDataset(field.default)
         for name, entry in conf_catalog.items():
             if isinstance(entry, dict) and str(entry.get("type", "")).endswith("LabelFilms"):
                 catalog.get(name).follow(catalog.get("manifest"))

@@ -351,3 +351,14 @@ def test_the_terminal_shows_the_message_and_not_the_machinery(fresh: Project) ->
     )
     assert done.returncode != 0
     assert "channel Dead is missing" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_parts_that_a_block_of_parameters_leaves_out_have_their_defaults(fresh: Project) -> None:
+    whole = fresh.read("parameters_tabulation")
+    given = {key: whole["tabulation"][key] for key in ("features", "touches", "steps")}
+    fresh.write("parameters_tabulation", {"tabulation": given})
+    catalog = fresh.catalog
+    assert catalog.load("params:tabulation.quality").name == "MaskQuality"
+    assert catalog.load("params:tabulation.touches").name == given["touches"]["name"]
+    fresh.run("ingestion", "preprocessing", "segmentation", "tabulation")
+    assert len(fresh.table("mask_evidence")) > 0
