@@ -93,6 +93,17 @@ _SIDES = {
 }
 # what a column means where its schema does not say; `table.column` goes before `column`
 MEANING = {
+    "replicate": "from the sample sheet, or the field",
+    "cluster": "what is independent of each other: replicates, or pairs of them",
+    "measure": "what the response is",
+    "n_fovs": "fields that it is of",
+    "event": "contact, death, kill, or one of `events.define`",
+    "sum": "of the column over these tracks",
+    **{
+        f"{number}_{end}": "standard error" if end == "se" else "95 % limit"
+        for number in ("ec50", "hill", "at_zero", "at_infinity")
+        for end in ("low", "high", "se")
+    },
     "fov": "field of view",
     "population": "cells of one kind, as declared in the assay",
     "channel": "channel of the raw film",
