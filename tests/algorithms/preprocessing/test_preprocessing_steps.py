@@ -263,3 +263,15 @@ def test_errors_name_what_is_wrong() -> None:
         PercentileNormalisation()({"image": broken, "frame_start": 4})
     with pytest.raises(InputError, match=r"must be .*\(T, Y, X\)"):
         Gamma()({"image": {"c": np.zeros((4, 4))}})
+
+
+def test_a_second_channel_is_added_only_where_it_is_stained() -> None:
+    rng = np.random.default_rng(3)
+    first = rng.normal(10, 1, (2, 64, 64)).astype(np.float32)
+    empty = rng.normal(100, 2, (2, 64, 64)).astype(np.float32)
+    stained = empty.copy()
+    stained[1, 20:30, 20:30] += 50
+    step = build("preprocessing", "AddStained", {"channels": ["A", "B"], "output": "C"})
+    np.testing.assert_allclose(step(image={"A": first, "B": empty})["image"]["C"], first)
+    added = step(image={"A": first, "B": stained})["image"]["C"] - first
+    assert (added[1, 20:30, 20:30] > 25).all() and np.count_nonzero(added) <= 100

@@ -12,6 +12,7 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
+from cyto_kedro.algorithms.segmentation.classical import Classical
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
@@ -105,12 +106,17 @@ def test_a_single_cell_in_noise_is_found(cls: type) -> None:
 
 
 @ALL
-def test_same_result_for_any_block_length_and_for_dask(cls: type) -> None:
+def test_same_result_for_any_block_length_and_for_dask(cls: type[Classical]) -> None:
     import dask.array as da
 
     image = np.stack([scene(120, seed=s)[0] for s in range(3)])
     whole = cls()({"image": da.from_array(image, chunks=(1, -1, -1))})["label"]
-    parts = [cls()({"image": image[t : t + 1], "frame_start": t})["label"] for t in range(3)]
+    size = cls().film_size(image)  # the film's, told to each of its blocks
+    assert size is not None
+    told = {"typical_diameter_px": size.diameter}
+    parts = [
+        cls()({"image": image[t : t + 1], "frame_start": t, **told})["label"] for t in range(3)
+    ]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
