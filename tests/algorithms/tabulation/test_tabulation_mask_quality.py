@@ -107,7 +107,7 @@ def test_a_field_is_flagged_by_the_mean_of_its_frames_and_stops_if_asked():
     assert good["field_f1"].tolist() == [0.75] * 3 and not good["flagged"].any()
     bad = MaskQuality(least_f1=0.8)(mask_evidence=seen([0.9, 0.6]))["mask_quality"]
     assert bad["flagged"].all()
-    with pytest.raises(InputError, match=r"field A1, T: .* F1 of 0\.75 .*holes, worst in frame 1"):
+    with pytest.raises(InputError, match=r"field A1, T: .* F1 of 0\.75 .*worst in frame 1: holes"):
         MaskQuality(least_f1=0.8, stop=True)(
             mask_evidence=seen([0.9, 0.6]), fov="A1", population="T"
         )

@@ -113,10 +113,10 @@ class MaskQuality(Algorithm):
     --------
     >>> from cyto_kedro.schemas import MaskEvidence, TrackPoints, filled
     >>> seen = filled(MaskEvidence, {"fov": "A1", "population": "T", "frame": [0, 1], "n_cells": 1})
-    >>> seen["expected_f1"] = [0.5, 0.7]
+    >>> seen["expected_f1"] = [0.8, 1.0]
     >>> made = MaskQuality()(mask_evidence=seen, fov="A1", population="T")["mask_quality"]
     >>> made[["expected_f1", "field_f1", "flagged"]].to_numpy().tolist()
-    [[0.5, 0.6, True], [0.7, 0.6, True]]
+    [[0.8, 0.9, False], [1.0, 0.9, False]]
     """
 
     least_f1: float = Field(
@@ -158,10 +158,11 @@ class MaskQuality(Algorithm):
 
     def _said(self, table: pd.DataFrame, fov: str, population: str) -> str:
         worst = table.loc[table["expected_f1"].idxmin()]
+        reason = f": {worst['reason']}" if worst["reason"] else ""
         return (
             f"field {fov}, {population}: masks are expected to have an F1 of "
-            f"{worst['field_f1']:.2f} (under {self.least_f1:g}); most of all {worst['reason']}, worst "
-            f"in frame {worst['frame']}. Look at the masks before trusting any number of this field"
+            f"{worst['field_f1']:.2f} (under {self.least_f1:g}), worst in frame {worst['frame']}"
+            f"{reason}. Look at the masks before trusting any number of this field"
         )
 
 
