@@ -89,7 +89,7 @@ class StarDist(Algorithm):
     >>> engine(image=film)["label"]  # doctest: +SKIP
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     model: str = Field(
         description="folder of a model (config.json, weights), the name of one in Keras' cache, or an "
