@@ -60,7 +60,11 @@ def test_kedros_runners_stay_for_those_who_ask(
     words = ("--runner", "SequentialRunner", "--pipelines", "segmentation")
     done = kedro(project, *words, monkeypatch=monkeypatch)
     assert done.exit_code == 0, done.output
-    assert saved(project) == {"engine_labels", "labels"}  # all of it, and nothing else
+    assert saved(project) == {
+        "cell_sizes",
+        "engine_labels",
+        "labels",
+    }  # all of it, and nothing else
 
 
 @pytest.mark.parametrize(
@@ -85,6 +89,6 @@ def test_what_a_pipeline_needs_of_others(finished: Project) -> None:
     bootstrap_project(finished.path)
     found: dict[str, Any] = with_needed(["segmentation"])
     assert sorted(found["pipelines"]) == ["ingestion", "preprocessing", "segmentation"]
-    assert found["to_nodes"] == ["segment", "subtract"]
+    assert sorted(found["to_nodes"]) == ["estimate_sizes", "segment", "subtract"]
     for alone in (["ingestion"], ["simulation"], ["__default__"], ["no_such_pipeline"]):
         assert with_needed(alone) == {"pipeline": None, "pipelines": alone, "to_nodes": []}

@@ -68,4 +68,4 @@ def test_a_project_that_composes_the_pipelines_runs(tiny_raw: Path, tmp_path: Pa
     local = ("--runner", "cyto_kedro.runner.PartitionRunner", "--runner-params", "resources=local")
     kedro_run("--namespaces", "films.segmentation", *local)
     nodes = {each["node"] for each in project.manifest()["partitions"]}
-    assert nodes == {"films.segment", "films.subtract"}
+    assert nodes == {"films.estimate_sizes", "films.segment", "films.subtract"}

@@ -173,6 +173,7 @@ def test_given_flat_and_dark_images(fresh: Project) -> None:
 
 
 NEEDED: dict[str, dict[str, Any]] = {
+    "AddStained": {"channels": ["a", "b"], "output": "m"},
     "Background": {"radius_px": 5},
     "BleedThrough": {"source": "a", "channels": ["b"], "fraction": 0.1},
     "ChannelMerge": {"channels": ["a", "b"], "output": "m"},

@@ -198,7 +198,7 @@ def test_a_corrupt_input_stops_its_own_partition_only(
     good = image.read_bytes()
     image.write_bytes(good[: len(good) // 2])
     # asked for alone: a whole pipeline makes a spoilt input again first
-    failed = assay.slurm("--nodes", "segment,subtract").fails()
+    failed = assay.slurm("--nodes", "estimate_sizes,segment,subtract").fails()
     found = assay.labels("engine_labels")
     assert len(found) == 63 and identity not in found
     for key in set(found) - {identity}:

@@ -127,8 +127,9 @@ def test_two_clones_do_not_write_one_data_folder_while_a_driver_or_its_jobs_live
     for each in (second, plain):
         assert "is being written by run" in each.fails().text, each.text[-3000:]
     first.end()  # its jobs live
-    for each in (clone.slurm(*there), clone.kedro("--pipelines", "segmentation", *there)):
-        text = each.fails().text
+    segmentation = ("--pipelines", "segmentation")
+    for start in (lambda: clone.slurm(*there), lambda: clone.kedro(*segmentation, *there)):
+        text = start().fails().text  # one after the other: each holds the lease while it looks
         assert "still writes" in text and str(assay.path) in text, text[-3000:]
     resumed = assay.slurm(resume=True)
     wait_for("adoption", lambda: "adopted job" in resumed.text, 150)

@@ -130,8 +130,8 @@ class CellSizes(PerFov):
     )
     diameter_um: Series[float] = pa.Field(nullable=True, gt=0, description="the same")
     source: Series[str] = pa.Field(
-        isin=["given", "film", "assay", "engine", "none"],
-        description="given in the parameters; of the film's frames; of the assay's other fields; "
+        isin=["given", "film", "engine", "none"],
+        description="given in the parameters; of the film's frames; "
         "engine: it needs none; none: no cells were seen",
     )
     doubt: Series[str] = pa.Field(

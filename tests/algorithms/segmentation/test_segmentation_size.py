@@ -13,9 +13,9 @@ from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.size import (
     AssumedSize,
     CellSize,
+    assumed,
     cell_size,
     film_size,
-    over_assay,
     spread,
 )
 from cyto_kedro.registry import build
@@ -130,24 +130,11 @@ def test_two_ways_that_agree_are_believed() -> None:
     assert CellSize(20, 22, 23).doubt() == ""
 
 
-def test_a_field_that_is_not_sure_gets_the_size_of_the_others() -> None:
-    sizes = {f"f{n}": CellSize(20 + n, 22 + n, 24 + n) for n in range(4)}
-    unsure, scale = CellSize(8, 22, 70), dict.fromkeys([*sizes, "odd", "bare", "wide"], 0.5)
-    given = {**sizes, "odd": unsure, "bare": None, "wide": CellSize(60, 70, 72)}
-    found = over_assay(given, scale | {"bare": 0.25})
-    for name, size in sizes.items():
-        assert found[name] == AssumedSize(size.diameter, "film")
-    assert found["odd"].source == "assay" and 19 < (found["odd"].diameter or 0) < 25
-    assert found["bare"].diameter == pytest.approx(2 * (found["odd"].diameter or 0))
-    assert (
-        found["wide"].diameter == given["wide"].diameter and "other fields" in found["wide"].doubt
-    )
-    # without three sure fields that are alike, each has its own
-    alone = over_assay({"odd": unsure, "bare": None}, {"odd": None, "bare": None})
-    assert alone["odd"].diameter == unsure.diameter and alone["odd"].doubt
-    assert alone["bare"] == AssumedSize(None, "none")
-    mixed = {f"f{n}": CellSize(d, d, d) for n, d in enumerate((8.0, 20.0, 50.0, 90.0))}
-    assert over_assay({**mixed, "odd": unsure}, {})["odd"].source == "film"
+def test_what_a_film_is_segmented_with() -> None:
+    sure, unsure = CellSize(20, 22, 24), CellSize(8, 22, 70)
+    assert assumed(sure) == AssumedSize(sure.diameter, "film")
+    assert assumed(unsure).diameter == unsure.diameter and assumed(unsure).doubt
+    assert assumed(None) == AssumedSize(None, "none")
 
 
 def test_doubt_is_said_with_field_and_diameter(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ look like cells. A film has one size, a field that is not sure of its own that o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +40,6 @@ _ROUNDS, _SETTLED = 3, 0.1
 _SMOOTHING = 0.07  # of a diameter, of regions: with less, strong noise cuts them
 _FRAMES = 8  # of a film that hold cells are looked at
 _RADII = 16
-_SURE_FIELDS = 3  # at least, which an assay's size is made of
 _LARGEST = 10.0  # areas of a typical cell: what is larger is none
 
 
@@ -184,42 +183,11 @@ class AssumedSize:
     doubt: str = ""
 
 
-def over_assay(
-    sizes: Mapping[str, CellSize | None], pixel_sizes_um: Mapping[str, float | None]
-) -> dict[str, AssumedSize]:
-    """What each field of an assay is segmented with.
-
-    A field that is sure of its size, by two ways that agree, has its own, which other fields do not
-    change. One that is not, or shows no cells in the frames that were looked at, gets the median of
-    the sure ones, where there are three and four of five of them are within a factor 1.5 of it. Sizes
-    are compared in µm where all pixel sizes are known. A sure field beyond that factor is named.
-    """
-    known = all(pixel_sizes_um.get(fov) for fov in sizes)
-    scale = {fov: (pixel_sizes_um.get(fov) or 1.0) if known else 1.0 for fov in sizes}
-    sure = {fov: each.diameter * scale[fov] for fov, each in sizes.items() if each and each.sure}
-    common = None
-    if len(sure) >= _SURE_FIELDS:
-        middle = float(np.median(list(sure.values())))
-        near = [_ratio([each, middle]) <= _APART for each in sure.values()]
-        common = middle if np.mean(near) >= 0.8 else None
-    found = {}
-    for fov, size in sizes.items():
-        shared = None if common is None else common / scale[fov]
-        if size is not None and (size.sure or shared is None):
-            doubt = size.doubt()
-            if size.sure and shared is not None and _ratio([size.diameter, shared]) > _APART:
-                doubt = (
-                    f"cells are {size.diameter:.0f} px wide, those of the other fields "
-                    f"{shared:.0f} px{f'; {doubt}' if doubt else ''}"
-                )
-            found[fov] = AssumedSize(size.diameter, "film", doubt)
-        elif shared is not None:
-            doubt = f"{size.doubt() or 'ways disagree'}; " if size else ""
-            told = f"{doubt}{shared:.0f} px of the other fields is taken" if doubt else ""
-            found[fov] = AssumedSize(shared, "assay", told)
-        else:
-            found[fov] = AssumedSize(None, "none")
-    return found
+def assumed(size: CellSize | None) -> AssumedSize:
+    """What a film is segmented with, of what was measured in it; None: it shows no cells."""
+    if size is None:
+        return AssumedSize(None, "none")
+    return AssumedSize(size.diameter, "film", size.doubt())
 
 
 def _shown(parts: Sequence[Part], factor: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -19,14 +19,14 @@ from cyto_kedro.pipelines.common import Group, block_of, context
 def segment(
     group: Group,
     segmentation_images: Any,
-    cell_sizes: pd.DataFrame,
     manifest: Manifest,
     segmentation: Segmentation,
+    cell_sizes: pd.DataFrame | None = None,
 ) -> np.ndarray:
     """Label one population in one block, or in one tile of it: only its pixels are read.
 
     An engine that is not told how wide cells are gets the film's ``typical_diameter_px``; a film in
-    which nothing stands out of the noise holds no cells.
+    which nothing stands out of the noise holds no cells. Without `cell_sizes` it goes by this block.
 
     Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
     images of the whole field, lazily, and ``corner``, (y, x) of the tile therein: an engine takes its
@@ -44,15 +44,18 @@ def segment(
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
     used = manifest.fovs[group["fov"]].used_in(block)
     lacking = set(manifest.fovs[group["fov"]].lacking)
-    engine, typical = spec.make(), float(cell_sizes["diameter_px"].iloc[0])
-    if getattr(engine, "needs_size", False) and np.isnan(typical):
-        return np.zeros(shape, np.uint32)
+    engine, typical = spec.make(), None
+    if cell_sizes is not None:
+        known = cell_sizes["diameter_px"].dropna()
+        typical = None if known.empty else float(known.iloc[0])
+        if getattr(engine, "needs_size", False) and typical is None:
+            return np.zeros(shape, np.uint32)
     if not used or lacking.intersection(manifest.sources[group["population"]]):
         return np.zeros(shape, np.uint32)
     if len(used) < len(block):
         image = _cut(image, used, slice(None), slice(None))
     data = {**context(group, manifest), "image": image, "excluded": ()}
-    data["typical_diameter_px"] = None if np.isnan(typical) else typical
+    data["typical_diameter_px"] = typical
     if not tile.whole:
         tiled = {"field": image, "corner": (rows.start, columns.start)}
         data |= tiled | {"image": _cut(image, slice(None), rows, columns)}

@@ -14,14 +14,14 @@ def create_pipeline() -> Pipeline:
         "segmentation",
         [
             node(
-                lift(estimate_sizes, by="population", out="fov/population", used=sizes_used),
+                lift(estimate_sizes, by="fov/population", used=sizes_used),
                 ["segmentation_images", "manifest", "params:segmentation"],
                 "cell_sizes",
                 name="estimate_sizes",
             ),
             node(
                 lift(segment, by="fov/population/tile"),
-                ["segmentation_images", "cell_sizes", "manifest", "params:segmentation"],
+                ["segmentation_images", "manifest", "params:segmentation", "cell_sizes"],
                 "engine_labels",
                 name="segment",
             ),

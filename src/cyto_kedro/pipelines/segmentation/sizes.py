@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from kedro.io import DatasetError
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.segmentation.size import AssumedSize, CellSize, over_assay
+from cyto_kedro.algorithms.segmentation.size import AssumedSize, CellSize, assumed
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.core.units import in_px
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.parameters import Segmentation, SegmentationSpec
 from cyto_kedro.partitions import Block
 from cyto_kedro.pipelines.common import Group
 
 log = logging.getLogger(__name__)
 
-Images = Mapping[tuple[str, str], Any]
+Images = Mapping[str, Any]
 
 
 def estimate_sizes(
@@ -31,40 +32,35 @@ def estimate_sizes(
     segmentation_images: Images | None,
     manifest: Manifest,
     segmentation: Segmentation,
-) -> dict[str, pd.DataFrame]:
-    """How wide the cells of a population are, field by field, where the parameters do not say it.
+) -> pd.DataFrame:
+    """How wide the cells of a population are in one field, where the parameters do not say it.
 
-    A few frames of each film are read, none where the size is given. Fields that are not sure of their
-    own size get that of the others (`over_assay`). So all frames, blocks and tiles of a film are
-    segmented alike. Where the ways to measure it disagree, a warning names field and diameter.
+    A few frames of the film are read, none where the size is given. So all frames, blocks and tiles of
+    a film are segmented alike. Where the ways to measure it disagree, a warning names the field. A field
+    goes by itself: one that cannot be read stops no other.
 
     Returns
     -------
-    dict
-        `schemas.CellSizes` of each field, one row.
+    pd.DataFrame
+        `schemas.CellSizes`, one row.
     """
     spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
-    engine, population = spec.make(), group["population"]
-    pixel_sizes = {name: planned.pixel_size_um for name, planned in manifest.fovs.items()}
-    measured: dict[str, CellSize | None] = {}
+    engine, fov, population = spec.make(), group["fov"], group["population"]
+    pixel_size = manifest.fovs[fov].pixel_size_um
+    measured: CellSize | None = None
     if segmentation_images is None:
-        assumed = {name: _as_given(engine, size) for name, size in pixel_sizes.items()}
+        size = _as_given(engine, pixel_size)
     else:
-        for name in manifest.fovs:
-            measured[name] = _film_size(engine, segmentation_images, name, population, manifest)
-        assumed = over_assay(measured, pixel_sizes)
-    tables: dict[str, pd.DataFrame] = {}
-    for name, size in assumed.items():
-        if size.doubt:
-            log.warning(
-                "field %s, %s: it is not clear how wide the cells are. %s. Look at the masks, or give "
-                "diameter_um (or diameter_px) in segmentation.%s.args",
-                *(name, population, size.doubt, population),
-            )
-        row = _row(size, measured.get(name), pixel_sizes[name])
-        table = pd.DataFrame([{"fov": name, "population": population, **row}])
-        tables[name] = schemas.conform(schemas.CellSizes, table)
-    return tables
+        measured = _film_size(engine, segmentation_images, fov, population, manifest)
+        size = assumed(measured)
+    if size.doubt:
+        log.warning(
+            "field %s, %s: it is not clear how wide the cells are. %s. Look at the masks, or give "
+            "diameter_um (or diameter_px) in segmentation.%s.args",
+            *(fov, population, size.doubt, population),
+        )
+    row = {"fov": fov, "population": population, **_row(size, measured, pixel_size)}
+    return schemas.conform(schemas.CellSizes, pd.DataFrame([row]))
 
 
 def sizes_used(inputs: Mapping[str, Any], group: Group) -> Collection[str]:
@@ -84,23 +80,50 @@ def _as_given(engine: Any, pixel_size_um: float | None) -> AssumedSize:
 
 
 def _film_size(
-    engine: Any, images: Images, fov: str, population: str, manifest: Manifest
+    engine: Any, segmentation_images: Images, fov: str, population: str, manifest: Manifest
 ) -> CellSize | None:
     """Size of a field's cells over its frames, without excluded ones."""
     planned, sources = manifest.fovs[fov], manifest.sources[population]
     if set(planned.lacking).intersection(sources):
         return None
     blocks = {
-        Block.parse(block): partial(images.__getitem__, (fov, block))
-        for name, block in images
-        if name == fov
+        Block.parse(block): partial(segmentation_images.__getitem__, block)
+        for block in segmentation_images
     }
     shape = planned.n_frames, planned.height_px, planned.width_px
     used = planned.used_in(Block(0, planned.n_frames))
+    try:
+        return _measured(engine, blocks, shape, used, manifest, population)
+    except Exception:
+        readable = {block: image for block, image in blocks.items() if _can_be_read(image)}
+        if len(readable) == len(blocks):
+            raise
+    # a block that cannot be read stops its own segmentation, by name, and no other's
+    kept = {frame for block in readable for frame in range(block.start, block.stop)}
+    used = [frame for frame in used if frame in kept]
+    return _measured(engine, readable, shape, used, manifest, population) if used else None
+
+
+def _can_be_read(open_block: Any) -> bool:
+    try:
+        np.asarray(open_block())
+    except (DatasetError, PartitionError, OSError):
+        return False
+    return True
+
+
+def _measured(
+    engine: Any,
+    blocks: Mapping[Block, Any],
+    shape: tuple[int, int, int],
+    used: list[int],
+    manifest: Manifest,
+    population: str,
+) -> CellSize | None:
     if manifest.combine.get(population) == "separate":
         image: Any = {
             channel: _Frames(_film(blocks, shape, number), used)
-            for number, channel in enumerate(sources)
+            for number, channel in enumerate(manifest.sources[population])
         }
     else:
         image = _Frames(_film(blocks, shape), used)
