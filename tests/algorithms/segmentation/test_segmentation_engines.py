@@ -355,11 +355,11 @@ def test_stardist_on_real_nuclei(
     np.testing.assert_array_equal(alone, label)
     # as the library by itself
     folder = str(shared_models)
-    counts = {}
+    counts = {}  # surer: fewer; overlapping ones kept: more
     for knob, value in (("prob_thresh", 0.9), ("nms_thresh", 0.95)):
         changed = stardist.StarDist(model=f"{folder}/stardist_dsb2018_nuclei", **{knob: value})
         counts[knob] = changed({"image": film[1:]})["label"].max()
-    assert counts["prob_thresh"] < label.max() < counts["nms_thresh"]  # surer; overlapping ones kept
+    assert counts["prob_thresh"] < label.max() < counts["nms_thresh"]
     halved = {"model": f"{folder}/stardist_dsb2018_nuclei", "scale": 0.5, "antialias": False}
     ours = build("segmentation", "StarDist", halved)({"image": film[1:]})["label"][0]
     network = StarDist2D(None, name="stardist_dsb2018_nuclei", basedir=folder)
