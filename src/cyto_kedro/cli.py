@@ -17,7 +17,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.blocks import Block
-from cyto_kedro.console import expected, plain_errors, said
+from cyto_kedro.console import PlainCommand, plain_errors
 from cyto_kedro.currency import stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
@@ -78,7 +78,7 @@ def _writing(catalog: Any, *names: str) -> Hold:
     return Hold(places_of(catalog, names), "kedro cyto")
 
 
-class ProjectCommand(click.Command):
+class ProjectCommand(PlainCommand):
     """A command with `kedro run`'s own ``--env``, ``--conf-source`` and ``--params``.
 
     What is refused on purpose is said in a sentence.
@@ -94,12 +94,7 @@ class ProjectCommand(click.Command):
         """Run the command on the opened project."""
         given = {name: ctx.params.pop(name) for name in self.options}
         ctx.obj = Opened(Path(ctx.obj.project_path), **given)
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            if (known := expected(error)) is None:
-                raise
-            raise click.ClickException(said(known)) from error
+        return super().invoke(ctx)
 
 
 cyto.command(cls=ProjectCommand)(export)

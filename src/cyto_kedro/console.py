@@ -9,7 +9,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+import click
 import kedro
 from kedro.config import MissingConfigException
 from kedro.io import DatasetError
@@ -96,3 +98,16 @@ def plain_errors() -> None:
 
     hook.plain = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+class PlainCommand(click.Command):
+    """A command whose refusals are said in a sentence."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (known := expected(error)) is None:
+                raise
+            raise click.ClickException(said(known)) from error

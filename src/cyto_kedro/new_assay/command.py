@@ -10,25 +10,12 @@ import pandas as pd
 from fsspec.core import url_to_fs
 from kedro.framework.startup import ProjectMetadata
 
-from cyto_kedro.console import expected, said
+from cyto_kedro.console import PlainCommand
 from cyto_kedro.errors import ConfigError, InputError, together
 from cyto_kedro.new_assay.looking import Found, look
 from cyto_kedro.new_assay.roles import Roles, guess, propose
 
 _ANSWERS = ("effector", "target", "death", "none")
-
-
-class PlainCommand(click.Command):
-    """A command whose refusals are said in a sentence."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            if (known := expected(error)) is None:
-                raise
-            raise click.ClickException(said(known)) from error
 
 
 @click.command(cls=PlainCommand)

@@ -50,7 +50,7 @@ class Classical(Algorithm):
 
     diameter: PositiveLength | None = Field(
         default=None,
-        description="typical cell diameter; null: estimated over the film and the assay",
+        description="typical cell diameter; null: estimated over the film",
     )
     smoothing: float = Field(
         default=0.05, ge=0, le=0.5, description="sigma of the Gaussian, in cell diameters"

@@ -13,9 +13,8 @@ from cyto_kedro.algorithms.preprocessing.parts import Part
 _SMALLEST_DIAMETER_PX = 6.0
 _NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
 _SLOPE = 0.5  # of the image's range, and of the noise of a pixel
-_STANDS_OUT = (
-    12.0  # sd of noise; noise of neighbouring pixels that are alike is taken for half of it
-)
+# sd of noise; noise of neighbouring pixels that are alike is taken for half of it
+_STANDS_OUT = 12.0
 
 
 def block_mean(image: np.ndarray, factor: int) -> np.ndarray:

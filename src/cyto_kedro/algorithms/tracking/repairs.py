@@ -89,20 +89,21 @@ class RepairMerges(TrackStep):
         pixel_size_um: float | None,
     ) -> tuple[pd.DataFrame, Links]:
         """See `TrackStep.edit`."""
-        area = measured(table, "area_px", cells, "RepairMerges")
-        found = _cells(table, links, area)
-        ends = np.setdiff1d(np.arange(len(table)), links.source)
-        starts = np.setdiff1d(np.arange(len(table)), links.target)
-        into = self._blob(found, ends, 1)
-        out_of = self._blob(found, starts, -1)
-        if self.max_half_frames:
-            piece = self._pieces(found, into, out_of)
-            if piece.any():
-                table, links = without(table, links, piece)
-                return self.model_copy(update={"max_half_frames": 0}).edit(
-                    table, links, cells, pixel_size_um
-                )
-        return table, self._carried(found, links, ends, starts, into, out_of)
+        found, into, out_of = self._merged(table, links, cells)
+        piece = self._pieces(found, into, out_of)
+        if piece.any():
+            table, links = without(table, links, piece)
+            found, into, out_of = self._merged(table, links, cells)
+        return table, self._carried(found, links, into, out_of)
+
+    def _merged(
+        self, table: pd.DataFrame, links: Links, cells: pd.DataFrame | None
+    ) -> tuple[_Cells, np.ndarray, np.ndarray]:
+        """Detections, and the blob that each went into and came out of (`_blob`)."""
+        found = _cells(table, links, measured(table, "area_px", cells, "RepairMerges"))
+        rows = np.arange(len(table))
+        into = self._blob(found, np.setdiff1d(rows, links.source), 1)
+        return found, into, self._blob(found, np.setdiff1d(rows, links.target), -1)
 
     def _blob(self, cells: _Cells, rows: np.ndarray, side: int) -> np.ndarray:
         """(n,) the row of the blob that each of `rows` went into (`side` 1) or came out of (-1); -1.
@@ -142,13 +143,11 @@ class RepairMerges(TrackStep):
         self,
         cells: _Cells,
         links: Links,
-        ends: np.ndarray,
-        starts: np.ndarray,
         into: np.ndarray,
         out_of: np.ndarray,
     ) -> Links:
         """The links, with cells carried through blobs."""
-        lost, born = ends[into[ends] >= 0], starts[out_of[starts] >= 0]
+        lost, born = np.flatnonzero(into >= 0), np.flatnonzero(out_of >= 0)
         one = pd.DataFrame({"track": cells.track[into[lost]], "lost": lost})
         two = pd.DataFrame({"track": cells.track[out_of[born]], "born": born})
         both = one.merge(two, on="track")
