@@ -307,8 +307,7 @@ def test_cellpose_on_real_nuclei(
     large = build("segmentation", "CellPose", given)({"image": film[1:2]})["label"][0]
     network = models.CellposeModel(gpu=False, pretrained_model=str(weights))
     by_itself = network.eval(image, channels=[0, 0], diameter=50)[0]
-    # shrunk images differ in their last bits, which may move a pixel at a rim
-    assert ((large > 0) != (by_itself > 0)).sum() <= 2 and large.max() == by_itself.max()
+    np.testing.assert_array_equal(large > 0, by_itself > 0)
     alone = np.concatenate([algorithm({"image": frame[None]})["label"] for frame in film])
     np.testing.assert_array_equal(alone, label)
     together = cellpose.CellPose(model=str(weights), gpu=False, frames_at_once=3)
@@ -364,7 +363,7 @@ def test_stardist_on_real_nuclei(
     ours = build("segmentation", "StarDist", halved)({"image": film[1:]})["label"][0]
     network = StarDist2D(None, name="stardist_dsb2018_nuclei", basedir=folder)
     theirs = network.predict_instances(normalize(image, 1, 99.8), scale=0.5)[0]
-    assert ((ours > 0) != (theirs > 0)).sum() <= 3 and ours.max() == theirs.max()  # rims: last bits
+    np.testing.assert_array_equal(ours > 0, theirs > 0)
     noise = np.random.default_rng(0).normal(100, 3, (2, 256, 256)).astype(np.float32)
     noise[1] = ndi.gaussian_filter(noise[1] * 9, 2)
     assert not algorithm({"image": noise})["label"].any()

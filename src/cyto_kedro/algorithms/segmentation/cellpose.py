@@ -199,7 +199,7 @@ class CellPose(Algorithm):
         diameter = in_px(self, "diameter", pixel_size_um)
         fields = [None] * 2 if field is None else self._channels(field)
         channels = [
-            Frames(each, of_field, corner, valid, frame_start)
+            Frames(each, of_field, corner, valid, frame_start, as_filmed=True)
             for each, of_field in zip(self._channels(image), fields, strict=False)
         ]
         label = np.zeros(channels[0].shape, np.uint32)

@@ -38,6 +38,8 @@ class FieldFrame:
         Of the film's frame.
     given
         (Y, X) bool of the field: what was filmed; None: it is looked for (`filmed`).
+    as_filmed
+        Leave hot pixels in (networks look at more than single pixels).
     """
 
     own: Any
@@ -45,6 +47,7 @@ class FieldFrame:
     corner: tuple[int, int] | None = None
     number: int = 0
     given: np.ndarray | None = None
+    as_filmed: bool = False
 
     @property
     def tiled(self) -> bool:
@@ -154,7 +157,7 @@ class FieldFrame:
     def _read(self, image: Any, shown: np.ndarray | None) -> Part:
         frame = f"frame {self.number}"
         part = Part.of(np.asarray(image), shown, frame, "no threshold can be computed")
-        return Part(without_hot_pixels(part.image), part.filmed)
+        return part if self.as_filmed else Part(without_hot_pixels(part.image), part.filmed)
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,8 @@ class Frames:
         (Y, X) or (T, Y, X) bool of the field: which pixels were filmed; None: it is looked for.
     frame_start
         Number of the film's frame at index 0.
+    as_filmed
+        Leave hot pixels in.
     """
 
     image: Stack
@@ -180,6 +185,7 @@ class Frames:
     corner: tuple[int, int] | None = None
     valid: np.ndarray | None = None
     frame_start: int = 0
+    as_filmed: bool = False
 
     def __len__(self) -> int:
         return len(self.image)
@@ -196,7 +202,7 @@ class Frames:
             given = np.asarray(given if given.ndim == 2 else given[index], bool)
         whole = own if self.field is None else self.field[index]
         corner = None if self.field is None else self.corner
-        return FieldFrame(own, whole, corner, self.frame_start + index, given)
+        return FieldFrame(own, whole, corner, self.frame_start + index, given, self.as_filmed)
 
 
 def without_hot_pixels(image: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage as ndi
@@ -36,7 +37,7 @@ def standing_out(label: np.ndarray, frames: Sequence[FieldFrame], contrast: floa
         return label
     diameter = float(2 * np.sqrt(np.median(area[area > 0]) / np.pi))
     keep = np.zeros(area.size + 1, bool)
-    for frame in frames:
+    for frame in (replace(each, as_filmed=False) for each in frames):
         keep[1:] |= _heights(label, frame, diameter) > contrast
     return np.where(keep[label], label, 0).astype(label.dtype)
 

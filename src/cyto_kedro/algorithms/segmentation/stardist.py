@@ -163,7 +163,7 @@ class StarDist(Algorithm):
                 f"StarDist needs packages that are not installed ({error}): pip install "
                 f'"cyto_kedro[stardist]"'
             ) from error
-        frames = Frames(image, field, corner, valid, frame_start)
+        frames = Frames(image, field, corner, valid, frame_start, as_filmed=True)
         label = np.zeros(frames.shape, np.uint32)
         network, scale = _load(self.model), self._factor(pixel_size_um)
         for index in range(len(label)):
