@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 from kedro.pipeline import Pipeline, node
 
@@ -90,3 +91,10 @@ def test_no_block_of_parameters_is_read_whole_and_in_part() -> None:
     }
     parts = {name for name in read for whole in read if name.startswith(f"{whole}.")}
     assert len(read) > 10 and not parts
+
+
+def test_no_dataset_names_a_layer(project_root: Path) -> None:
+    """kedro-viz draws a band a layer, a fifth of the screen; categories are boxes already."""
+    catalogs = sorted((project_root / "conf").glob("*/catalog*.yml"))
+    assert catalogs
+    assert [path.name for path in catalogs if "layer:" in path.read_text()] == []

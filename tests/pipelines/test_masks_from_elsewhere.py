@@ -35,7 +35,6 @@ def test_an_analysis_goes_on_from_masks_made_elsewhere(project: Project) -> None
         "type": "cyto_kedro.datasets.LabelFilms",
         "path": str(project.path / "masks"),
         "pattern": "{fov}_{population}.tif",
-        "metadata": {"kedro-viz": {"layer": "primary"}},
     }
     project.write("catalog_images", entries)
     saved = project.resume("tabulation", "tracking")

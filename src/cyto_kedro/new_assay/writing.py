@@ -200,5 +200,4 @@ sample_sheet:
   type: cyto_kedro.datasets.SampleSheetDataset
   filepath: conf/{name}/sample_sheet.csv
   path: ${{runtime_params:raw, ${{globals:raw}}}}
-  metadata: {{kedro-viz: {{layer: raw}}}}
 """
