@@ -1,4 +1,7 @@
-"""``kedro cyto``: put a correction in place, see what is current, what a run did."""
+"""``kedro cyto``: put a correction in place, see what is current, what a run did.
+
+Kedro imports this module for every command of the project, so a command imports its own where it runs.
+"""
 
 from __future__ import annotations
 
@@ -9,30 +12,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
-from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.blocks import Block
 from cyto_kedro.console import PlainCommand, plain_errors
-from cyto_kedro.currency import stale_groups
-from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.partitioned import PartitionedDataset
-from cyto_kedro.datasets.planned import differences, fitted, is_whole
-from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
-from cyto_kedro.ledger import Correction
 from cyto_kedro.new_assay.command import new
-from cyto_kedro.partitions import parse_id, partition_id
 from cyto_kedro.run_command import run
-from cyto_kedro.runner import history
-from cyto_kedro.runner.graph import places_of
-from cyto_kedro.runner.holding import Hold
-from cyto_kedro.runner.report import usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cyto_kedro.datasets.manifest import Manifest
+    from cyto_kedro.runner.holding import Hold
 
 log = logging.getLogger(__name__)
 plain_errors()  # Kedro imports this where a person types commands
@@ -67,6 +63,8 @@ class Opened:
     @property
     def catalog(self) -> Any:
         """Its catalog."""
+        from kedro.framework.session import KedroSession
+
         session: Any = KedroSession.create(
             self.path, env=self.env, conf_source=self.conf_source, runtime_params=self.params
         )
@@ -75,6 +73,9 @@ class Opened:
 
 def _writing(catalog: Any, *names: str) -> Hold:
     """The leases of the datasets that a command writes."""
+    from cyto_kedro.runner.graph import places_of
+    from cyto_kedro.runner.holding import Hold
+
     return Hold(places_of(catalog, names), "kedro cyto")
 
 
@@ -133,6 +134,8 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
         If the dataset is unknown or not partitioned, the partition is not planned, the file cannot
         be read as one, or (labels) has another shape than what it replaces.
     """
+    from cyto_kedro.datasets.partitioned import PartitionedDataset
+
     if name not in catalog:
         raise InputError(unknown("dataset", name, catalog.keys()))
     dataset = catalog.get(name)
@@ -156,6 +159,12 @@ def keep(
         If it is labels of another shape than what it replaces, or a table of another field,
         population or block.
     """
+    import pandas as pd
+
+    from cyto_kedro.datasets.planned import fitted
+    from cyto_kedro.ledger import Correction
+    from cyto_kedro.partitions import parse_id
+
     dataset = catalog.get(name)
     group = parse_id(dataset.grain, partition)
     corrected = fitted(catalog.load("manifest"), group, corrected, str(file))
@@ -221,6 +230,9 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     InputError
         If the field or population is unknown, or the session is of a film of another size.
     """
+    from cyto_kedro.datasets.planned import differences, is_whole
+    from cyto_kedro.datasets.trackmate import TrackMateDataset
+    from cyto_kedro.partitions import partition_id
     from cyto_kedro.pipelines.common import context
     from cyto_kedro.pipelines.tracking.trackmate import (
         masks,
@@ -262,6 +274,8 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
 @click.pass_obj
 def uncorrect(project: Opened, dataset: str, partition: str) -> None:
     """Drop the correction of PARTITION: the next resuming run makes it again."""
+    from cyto_kedro.datasets.partitioned import PartitionedDataset
+
     catalog = project.catalog
     if dataset not in catalog:
         raise InputError(unknown("dataset", dataset, catalog.keys()))
@@ -279,6 +293,8 @@ def uncorrect(project: Opened, dataset: str, partition: str) -> None:
 def status(project: Opened, pipeline: str) -> None:
     """List what of PIPELINE is current, what a resuming run would redo and why."""
     from kedro.framework.project import pipelines
+
+    from cyto_kedro.currency import stale_groups
 
     catalog = project.catalog
     try:
@@ -323,6 +339,8 @@ def schema(metadata: ProjectMetadata, output: Path | None) -> None:
 @click.pass_obj
 def show_runs(project: Opened, run_id: str | None) -> None:
     """List the runs, or show one: what ran, what it made, how long it took."""
+    from cyto_kedro.runner import history
+
     folder = project.path / "runs"
     if run_id is None:
         for path in sorted(folder.glob("*/manifest.json")):
@@ -361,6 +379,8 @@ def prune(project: Opened, keep: int, yes: bool) -> None:
     The newest ones are kept, runs that still go on, and killed runs of the last 30 days whose jobs may
     be in a cluster's queue.
     """
+    from cyto_kedro.runner import history
+
     folder = project.path / "runs"
     old = history.old_runs(folder, keep)
     for path, size in old:
@@ -373,6 +393,8 @@ def prune(project: Opened, keep: int, yes: bool) -> None:
 
 def show_usage(tasks: list[dict[str, Any]]) -> None:
     """What each node's tasks used of what they asked for, and which of them failed."""
+    from cyto_kedro.runner.report import usage
+
     click.echo(
         "\nnode                       tasks  again  failed  time used / asked   memory used / asked"
     )

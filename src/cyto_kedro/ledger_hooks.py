@@ -27,7 +27,6 @@ from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json, move_aside, split_home
 from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.parameters import MODELS
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.runner import history
 from cyto_kedro.runner.graph import output_places
@@ -257,6 +256,8 @@ class LedgerHooks:
 
 def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Blocks in the order of the analysis: Kedro reads their files in no order of its own."""
+    from cyto_kedro.parameters import MODELS
+
     order = {name: place for place, name in enumerate(MODELS)}
     return dict(sorted(parameters.items(), key=lambda each: (order.get(each[0], 99), each[0])))
 

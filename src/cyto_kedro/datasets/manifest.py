@@ -35,7 +35,7 @@ class Manifest(Plan):
         Where each (fov, channel) lies in the raw files.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     roles: dict[str, str]
     sources: dict[str, tuple[str, ...]]

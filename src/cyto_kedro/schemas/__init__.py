@@ -36,6 +36,7 @@ from cyto_kedro.schemas.base import (
     Table,
     TableOf,
     check,
+    check_form,
     conform,
     dtypes,
     empty,
@@ -169,6 +170,7 @@ __all__ = [
     "VelocityAutocorrelation",
     "Viability",
     "check",
+    "check_form",
     "conform",
     "dtypes",
     "empty",
@@ -187,8 +189,9 @@ TABLES: dict[str, type[Table]] = {
 class EachPartition:
     """A catalog validator that checks each partition of a partitioned table as it passes.
 
-    On save Kedro hands over ``{partition_id: table}``, on load ``{partition_id: load function}``
-    (checked when called). A plain table is checked whole.
+    On save Kedro hands over ``{partition_id: table}``: columns and values are checked. On load it is
+    ``{partition_id: load function}``: columns and dtypes are, when it is called. A plain table is
+    checked whole both ways.
     """
 
     def __init__(self, table: str) -> None:
@@ -211,5 +214,5 @@ class EachPartition:
     def _one(self, partition_id: str, value: Any) -> Any:
         if callable(value):
             load: Callable[[], Any] = value
-            return lambda: check(self._table, load(), partition_id)
+            return lambda: check_form(self._table, load(), partition_id)
         return check(self._table, value, partition_id)
