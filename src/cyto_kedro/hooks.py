@@ -42,8 +42,9 @@ class CheckHooks:
         )
         self._conf.check_environment()
         self._given: dict[str, Any] = dict(loader.runtime_params or {})
-        self._parameters = read(loader, "parameters")
-        read(loader, "catalog")
+        # kept in the loader: else it parses and merges all files again for each who asks (seven times)
+        self._parameters = loader["parameters"] = read(loader, "parameters")
+        loader["catalog"] = read(loader, "catalog")
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
