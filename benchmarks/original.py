@@ -183,9 +183,9 @@ def main() -> None:
     n, every = args.frames, range(args.frames)
     share = (args.side / 1024) ** 2
     cells = {"n_effectors": round(300 * share), "n_targets": round(150 * share)}
-    film = SimulatedAssay(
-        seed=1, n_frames=n, size_px=args.side, **cells, touch_distance_um=1.5
-    )({"fov": "large"})
+    film = SimulatedAssay(seed=1, n_frames=n, size_px=args.side, **cells, touch_distance_um=1.5)(
+        {"fov": "large"}
+    )
     label = film["label"]
     where = {"fov": "large", "pixel_size_um": film["pixel_size_um"]}
     of: dict[tuple[str, int], np.ndarray] = {}
