@@ -19,6 +19,11 @@ END_REASONS = ("film_end", "border", "lost", "division", "merge")
 ROLES = ("effector", "target", "other")
 
 
+def known(description: str | None = None, **checks: Any) -> Any:
+    """A column that always has a value."""
+    return pa.Field(description=description, **checks)
+
+
 def nullable(description: str | None = None, **checks: Any) -> Any:
     """A column that is empty where the value is unknown, such as µm without a pixel size."""
     return pa.Field(nullable=True, description=description, **checks)
@@ -27,7 +32,7 @@ def nullable(description: str | None = None, **checks: Any) -> Any:
 class Table(pa.DataFrameModel):
     """Base: columns in any order, more columns than named are allowed.
 
-    ``class Steps(Table, key=("fov", "frame"))`` says which columns name a row.
+    ``class Steps(Table, key="fov frame")`` says which columns name a row.
     """
 
     _key: ClassVar[tuple[str, ...]] = ()
@@ -36,9 +41,9 @@ class Table(pa.DataFrameModel):
         strict = False
         coerce = False
 
-    def __init_subclass__(cls, key: tuple[str, ...] = (), **options: Any) -> None:
+    def __init_subclass__(cls, key: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._key = key or cls._key
+        cls._key = tuple(key.split()) or cls._key
 
     @classmethod
     def key(cls) -> list[str]:
@@ -51,6 +56,14 @@ T = TypeVar("T", bound=Table)
 
 class PerFov(Table):
     fov: Series[str]
+
+
+class PerPopulation(PerFov):
+    population: Series[str]
+
+
+class PerTrack(PerPopulation):
+    track_id: Series[int] = known(ge=1)
 
 
 @cache
