@@ -13,7 +13,7 @@ from cyto_kedro.datasets.companions import Beside, read_beside
 from cyto_kedro.datasets.foreign import foreign
 from cyto_kedro.datasets.layouts import IMAGES, THUMBNAILS, recognise
 from cyto_kedro.datasets.patterns import Pattern
-from cyto_kedro.datasets.raw_scan import RawChannel, survey
+from cyto_kedro.datasets.raw_scan import RawChannel, Search, survey
 from cyto_kedro.errors import CytoError, InputError
 from cyto_kedro.view import Projection
 
@@ -142,13 +142,15 @@ def look(
     if len(names) < len(inside):  # two channels of one dye
         names = {_plain(name): name for name in inside}
     looked = survey(
-        folder,
-        pattern,
-        names or None,
-        exclude=thumbnails,
-        project_z=project_z,
-        z_is_time=z_is_time,
-        numbered=True,
+        Search(
+            folder,
+            pattern,
+            names or None,
+            exclude=thumbnails,
+            project_z=project_z,
+            z_is_time=z_is_time,
+            numbered=True,
+        )
     )
     raw, by_order = list(looked.raw), False
     if not names:
