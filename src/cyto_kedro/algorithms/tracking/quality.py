@@ -44,16 +44,6 @@ class TrackQuality(TrackStep):
 
     min_score: float = Field(0.0, ge=0, le=1, description="tracks of a lower score are dropped")
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
-        return table, links
-
     def run(
         self,
         track_points: TableOf[schemas.TrackPoints],
