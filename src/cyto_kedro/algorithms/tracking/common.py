@@ -240,7 +240,7 @@ def tracks_of(
     ----------
     points
         `TrackPoints`; its columns ``parent_track_id`` and ``merged_into_track_id``, where it has
-        them, name parents and mergers; columns ``quality_…`` are copied.
+        them, name parents and mergers.
     cells
         `Cells` of the same population, all frames.
     n_frames, shape, border_px
@@ -275,9 +275,6 @@ def tracks_of(
     for key, named in (("parent_track_id", parent), ("merged_into_track_id", merged)):
         table[key] = pd.Series(named, dtype="Int64").where(named > 0)
     table["fov"], table["population"] = own["fov"].iloc[0], own["population"].iloc[0]
-    quality = [name for name in seen.columns if name.startswith("quality_")]
-    if quality:
-        table = table.merge(seen.drop_duplicates("track_id")[["track_id", *quality]], on="track_id")
     return schemas.conform(schemas.Tracks, table)
 
 
