@@ -35,10 +35,7 @@ def public_classes(package: str) -> Mapping[str, str]:
 def public_class(package: str, name: str) -> Any:
     """The class `name` of `package`: what the package's ``__getattr__`` returns.
 
-    Raises
-    ------
-    AttributeError
-        If no module of the package defines it: names the nearest match.
+    Raises AttributeError if no module of the package defines it: names the nearest match.
     """
     known = public_classes(package)
     if name not in known:

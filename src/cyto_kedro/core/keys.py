@@ -26,10 +26,8 @@ def size(*columns: pd.Series | np.ndarray) -> int:
 def fov_of(*tables: pd.DataFrame, fov: str | None = None) -> str:
     """The one fov that all `tables` are of (`fov`, or "", where they have no rows).
 
-    Raises
-    ------
-    InputError
-        If there are several: tracks and labels are numbered per fov, so they would be mixed up.
+    Raises InputError if there are several: tracks and labels are numbered per fov, so they would be
+    mixed up.
     """
     found = sorted({name for table in tables for name in table["fov"].unique()})
     if len(found) > 1:

@@ -61,12 +61,8 @@ class GraphDataset(FileDataset[Any, Any]):
     def load(self) -> Any:
         """The graph or graphs.
 
-        Raises
-        ------
-        UnsafePickleError
-            If the pickle asks for anything but graphs, arrays and containers; it is not run.
-        InputError
-            If the file is not a whole pickle of graphs.
+        Raises UnsafePickleError if the pickle asks for anything but graphs, arrays and containers;
+        it is not run. Raises InputError if the file is not a whole pickle of graphs.
         """
         with self._read() as file:
             content = file.read()

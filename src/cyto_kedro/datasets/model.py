@@ -54,10 +54,7 @@ class ModelDataset(FileDataset[BaseModel, BaseModel]):
     def load(self) -> BaseModel:
         """Read and validate the model.
 
-        Raises
-        ------
-        InputError
-            Naming the file and the fields that do not fit.
+        Raises InputError, naming the file and the fields that do not fit.
         """
         with self._read() as file:
             content = file.read()

@@ -120,10 +120,8 @@ def read_header(
     With `z_is_time` they are frames, where there is one time point. With `chunks` it is looked
     whether all chunks are there and whole.
 
-    Raises
-    ------
-    InputError
-        If it is not an OME-Zarr image, is a plate, or holds depth that is not asked for.
+    Raises InputError if it is not an OME-Zarr image, is a plate, or holds depth that is not asked
+    for.
     """
     try:
         return _read_header(location, options, depth, z_is_time, chunks)

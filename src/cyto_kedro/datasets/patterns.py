@@ -107,10 +107,7 @@ class Pattern:
     def match(self, path: str) -> RawFile | None:
         """What `path` says, or None if it is not of this pattern.
 
-        Raises
-        ------
-        InputError
-            If the path can be read in two ways, or holds a time that cannot be.
+        Raises InputError if the path can be read in two ways, or holds a time that cannot be.
         """
         read = _composed(path)  # macOS hands out names decomposed
         first, second = self._lazy.fullmatch(read), self._greedy.fullmatch(read)

@@ -21,10 +21,8 @@ __all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "open_raw", "scan"]
 def open_raw(raw: RawChannel, storage_options: dict[str, Any] | None = None) -> da.Array:
     """The frames of `raw`, (T, Y, X), lazily, one chunk per frame.
 
-    Raises
-    ------
-    InputError
-        When a frame is computed that cannot be decoded or holds NaN or infinite values.
+    Raises InputError when a frame is computed that cannot be decoded or holds NaN or infinite
+    values.
     """
     return lazy(_RawFrames(raw, dict(storage_options or {})))
 

@@ -86,12 +86,8 @@ class Survey:
 def survey(search: Search) -> Survey:
     """`scan`, with what is wrong beside what is right.
 
-    Raises
-    ------
-    InputError
-        If nothing is found.
-    ConfigError
-        If the pattern has an unknown placeholder.
+    Raises InputError if nothing is found. Raises ConfigError if the pattern has an unknown
+    placeholder.
     """
     fs, root = url_to_fs(search.folder, **(search.storage_options or {}))
     names = wanted(search.channels)

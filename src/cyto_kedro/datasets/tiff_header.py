@@ -239,10 +239,7 @@ def arrange(
 
     An axis without a meaning (I, Q, …) is the channels if it has `n_channels` planes, else time.
 
-    Raises
-    ------
-    InputError
-        If there is colour, depth that is not asked for, or more than one reading.
+    Raises InputError if there is colour, depth that is not asked for, or more than one reading.
     """
     # three or four planes written as "separate colours" are a stack more often than a colour image
     axes = axes.replace("SYX", "QYX")

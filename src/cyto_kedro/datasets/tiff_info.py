@@ -168,10 +168,7 @@ def square(
 ) -> tuple[float | None, tuple[Statement, ...]]:
     """The side of square pixels given along each axis, None if unknown; and what was said of it.
 
-    Raises
-    ------
-    InputError
-        If the sides differ: lengths would be wrong in some direction.
+    Raises InputError if the sides differ: lengths would be wrong in some direction.
     """
     known = [side for side in sides if side is not None and side.value]
     if doubted := [side for side in known if side.doubt is not None]:

@@ -71,11 +71,9 @@ class TrackMateDataset(FileDataset[Any, TrackMateFilm]):
     def load(self) -> TrackMateFilm:
         """Read the file.
 
-        Raises
-        ------
-        InputError
-            If it is no TrackMate file, is cut short, has several z planes or pixels that are not
-            square, a spot has no ID, frame or place, or a link names a spot that is not there.
+        Raises InputError if it is no TrackMate file, is cut short, has several z planes or pixels
+        that are not square, a spot has no ID, frame or place, or a link names a spot that is not
+        there.
         """
         with self._read() as file:
             return read_trackmate(file, self.location)
@@ -138,13 +136,7 @@ def read_trackmate(file: IO[bytes], where: str) -> TrackMateFilm:
 
 
 def _float(element: ET.Element, key: str, where: str, default: str | None = None) -> float:
-    """A number of an element.
-
-    Raises
-    ------
-    InputError
-        If it is missing, or no number.
-    """
+    """A number of an element. Raises InputError if it is missing, or no number."""
     text = element.get(key, default)
     try:
         return float(text or "")
@@ -159,10 +151,7 @@ def _float(element: ET.Element, key: str, where: str, default: str | None = None
 def _whole(element: ET.Element, key: str, where: str, default: str | None = None) -> int:
     """A whole number of an element, of at most 15 digits.
 
-    Raises
-    ------
-    InputError
-        If it is missing, or none.
+    Raises InputError if it is missing, or none.
     """
     value = _float(element, key, where, default)
     if not (abs(value) < 1e15 and value == int(value)):
@@ -178,10 +167,7 @@ def _spots(
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Visible spots, with the tracks that they are in still to be said; and outlines.
 
-    Raises
-    ------
-    InputError
-        If a spot has no ID, frame or position that is a number, or two have one ID.
+    Raises InputError if a spot has no ID, frame or position that is a number, or two have one ID.
     """
     rows, outlines = [], {}
     for spot in model.iter("Spot"):

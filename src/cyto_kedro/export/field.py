@@ -53,10 +53,7 @@ def field_graph(catalog: Any, manifest: Manifest, fov: str) -> FieldGraph:
 
     What was not made (contacts, kills, viability) is left out; cells and tracks are needed.
 
-    Raises
-    ------
-    InputError
-        If the field has no tracks yet.
+    Raises InputError if the field has no tracks yet.
     """
     points = [_load(catalog, manifest, "track_points", fov)]
     if points[0] is None:

@@ -70,10 +70,7 @@ def sample_sheet(found: Found, plate_map: pd.DataFrame | None = None) -> pd.Data
 
     Fields of one well are of one replicate.
 
-    Raises
-    ------
-    InputError
-        If a field is of no well of the plate map.
+    Raises InputError if a field is of no well of the plate map.
     """
     rows: list[dict[str, str]] = []
     lacking: list[str] = []
@@ -130,10 +127,7 @@ def write_environment(
 
     `sheet` is None where one lies beside the films.
 
-    Raises
-    ------
-    InputError
-        If `folder` is there: nothing of a person's is overwritten.
+    Raises InputError if `folder` is there: nothing of a person's is overwritten.
     """
     if folder.exists():
         raise InputError(f"{folder} is there already; take another name, or remove it")

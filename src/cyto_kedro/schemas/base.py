@@ -92,10 +92,7 @@ def or_empty(given: TableOf[T] | None, table: type[T]) -> TableOf[T]:
 def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
     """Column name -> dtype of those columns of `table` that are among `given`.
 
-    Raises
-    ------
-    InputError
-        If one that must be there is missing.
+    Raises InputError if one that must be there is missing.
     """
     for name, (_, required) in _columns(table).items():
         if required and name not in given:
@@ -106,10 +103,7 @@ def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
 def conform(table: type[T], frame: pd.DataFrame) -> TableOf[T]:
     """Put `frame` in the schema's dtypes, its columns first, others after; index reset.
 
-    Raises
-    ------
-    InputError
-        If a column of the schema is missing.
+    Raises InputError if a column of the schema is missing.
     """
     wanted = _present(table, frame.columns)
     others = [name for name in frame.columns if name not in wanted]
@@ -141,10 +135,7 @@ def filled(table: type[T], rows: Mapping[str, Any] | pd.DataFrame) -> TableOf[T]
 def from_columns(table: type[T], columns: Mapping[str, np.ndarray]) -> TableOf[T]:
     """The same from arrays of one length (texts as object arrays), at a tenth of the cost.
 
-    Raises
-    ------
-    InputError
-        If a column of the schema is missing.
+    Raises InputError if a column of the schema is missing.
     """
     wanted = _present(table, columns)
     ordered = {
@@ -160,10 +151,8 @@ def from_columns(table: type[T], columns: Mapping[str, np.ndarray]) -> TableOf[T
 def check(table: type[Table], frame: pd.DataFrame, where: str = "") -> pd.DataFrame:
     """Return `frame` if it satisfies `table`.
 
-    Raises
-    ------
-    InputError
-        Naming the table, the partition (`where`), the column, the rule and the first bad value.
+    Raises InputError, naming the table, the partition (`where`), the column, the rule and the first
+    bad value.
     """
     place = f"table {table.__name__}" + (f", partition {where}" if where else "")
     try:

@@ -75,7 +75,6 @@ class ChangePointDeaths(DeathCaller):
     )
 
     def judge(self, series: Series, n_tracks: int, clock: Clock) -> Judged:
-        """See `DeathCaller.judge`."""
         row, frame, alive = series
         died, first_sight, death, last_alive, _ = judged = Judged.nobody(n_tracks)
         if not len(row):

@@ -144,13 +144,7 @@ def rows_of(table: pd.DataFrame, population: pd.Series, track_id: pd.Series) -> 
 
 
 def roles_of(population: pd.Series, roles: Mapping[str, str]) -> np.ndarray:
-    """Role of each row's population.
-
-    Raises
-    ------
-    InputError
-        If one has none.
-    """
+    """Role of each row's population. Raises InputError if one has none."""
     for name in population.unique():
         if name not in roles:
             raise InputError(
@@ -166,10 +160,7 @@ def turned(contacts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
     Columns target_population, target_track_id, effector_population, effector_track_id, and the
     others of `contacts` that name no side.
 
-    Raises
-    ------
-    InputError
-        If a population has no role.
+    Raises InputError if a population has no role.
     """
     role = {side: roles_of(contacts[f"population_{side}"], roles) for side in "ab"}
     sided = {f"{what}_{side}" for what in ("population", "track_id") for side in "ab"}

@@ -138,7 +138,6 @@ class KillShares(KillRule):
     min_share: float = Field(default=0.1, ge=0, le=0.5, description="smaller shares are dropped")
 
     def needs(self) -> tuple[str, ...]:
-        """See `Algorithm.needs`."""
         return ("deaths", "contacts", "populations", "time_min")
 
     def run(
@@ -151,7 +150,6 @@ class KillShares(KillRule):
         condition: str = "",
         time_min: Any = None,
     ) -> Attributed:
-        """See `KillRule.run`."""
         roles = populations
         fov_of(deaths, contacts)
         deaths = schemas.conform(schemas.Deaths, deaths)

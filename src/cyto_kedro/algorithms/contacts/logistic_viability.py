@@ -123,7 +123,6 @@ class LogisticViability(ViabilityCaller):
     def judge(
         self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
     ) -> TableOf[schemas.Viability]:
-        """See `ViabilityCaller.judge`."""
         z = _scaled(self._signals(cells, dyes), state)
         logit = state["intercept"] + z @ np.asarray(state["weights"])
         alive = 1 / (1 + np.exp(-np.clip(logit, -700, 700)))
@@ -135,7 +134,6 @@ class LogisticViability(ViabilityCaller):
     def learn(
         self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
     ) -> dict[str, Any]:
-        """See `ViabilityCaller.learn`."""
         signals = self._signals(cells, dyes)
         zero, unit = self._zero_and_unit(signals)
         state: dict[str, Any] = {

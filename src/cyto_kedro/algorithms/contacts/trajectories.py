@@ -93,10 +93,7 @@ class Trajectories:
 def trajectories(points: pd.DataFrame) -> Trajectories:
     """The measured points of `schemas.TrackPoints` (any order) of one field.
 
-    Raises
-    ------
-    InputError
-        If time does not rise along a track.
+    Raises InputError if time does not rise along a track.
     """
     seen = points[~points["interpolated"].to_numpy(bool)]
     seen = seen.sort_values([*KEYS, "frame"], ignore_index=True)

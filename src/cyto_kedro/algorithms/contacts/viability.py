@@ -186,7 +186,6 @@ class MarkerThreshold(ViabilityCaller):
     def judge(
         self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
     ) -> TableOf[schemas.Viability]:
-        """See `ViabilityCaller.judge`."""
         signal = self._signal(cells, dyes)
         y = np.arcsinh((signal - state["background"]) / state["unit"])
         at = np.arcsinh((state["threshold"] - state["background"]) / state["unit"])
@@ -200,13 +199,11 @@ class MarkerThreshold(ViabilityCaller):
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """See `ViabilityCaller.markers`."""
         return ("death",)
 
     def learn(
         self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
     ) -> dict[str, Any]:
-        """See `ViabilityCaller.learn`."""
         signal = self._signal(cells, dyes)
         control = controls.get("live")
         if control is not None and len(control):

@@ -80,10 +80,7 @@ class Combine(Step):
     def add(self, data: Data, stack: np.ndarray) -> Data:
         """`data` with the new channel.
 
-        Raises
-        ------
-        ConfigError
-            If there is a channel of that name: it would be lost.
+        Raises ConfigError if there is a channel of that name: it would be lost.
         """
         if self.output in data["image"]:
             raise ConfigError(

@@ -124,10 +124,7 @@ class Classical(Algorithm):
     ) -> CellSize | None:
         """Size of the cells over the frames of `image`; None where none holds any.
 
-        Raises
-        ------
-        InputError
-            If a frame that is looked at holds NaN or infinite values.
+        Raises InputError if a frame that is looked at holds NaN or infinite values.
         """
         frames = Frames(image, field, corner, valid, frame_start)
         return film_size(frames[index] for index in spread(len(frames)))

@@ -87,10 +87,7 @@ class FieldFrame:
     def part(self) -> Part:
         """The frame of the block or tile.
 
-        Raises
-        ------
-        InputError
-            If a filmed pixel is NaN or infinite.
+        Raises InputError if a filmed pixel is NaN or infinite.
         """
         return self._read(self.own, self.own_filmed)
 
@@ -236,10 +233,7 @@ def within_filmed(label: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
 def one_channel(image: Stack | Mapping[str, Stack], channel: str) -> Stack:
     """One of a population's channels.
 
-    Raises
-    ------
-    InputError
-        If there are no channels apart, or not this one.
+    Raises InputError if there are no channels apart, or not this one.
     """
     if not isinstance(image, Mapping) or channel not in image:
         held = sorted(image) if isinstance(image, Mapping) else "one image"

@@ -45,7 +45,6 @@ class ThresholdSegmentation(Classical):
         """
 
     def cells(self, scene: Scene) -> np.ndarray:
-        """See `Classical.cells`."""
         diameter = scene.diameter
         found = levels_of(scene, self.sigma(diameter))
         floor = found.level + self.min_contrast * found.noise

@@ -193,10 +193,7 @@ def _truth(value: Any) -> Any:
 def numbers(table: pd.DataFrame, name: str, where: str) -> np.ndarray:
     """A column as float64 (yes and no as 1 and 0, missing as null).
 
-    Raises
-    ------
-    ConfigError
-        If it is missing, or holds no numbers.
+    Raises ConfigError if it is missing, or holds no numbers.
     """
     if name not in table.columns:
         raise ConfigError(f"{where}: {unknown('column', name, map(str, table.columns))}")

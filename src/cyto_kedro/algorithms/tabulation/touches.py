@@ -155,11 +155,9 @@ class Touches(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return "mask distance <= " + said(self.max_distance)
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return self.max_distance.in_px("max_distance", pixel_size_um)
 
 
@@ -179,11 +177,9 @@ class TouchingMasks(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return "masks share a pixel edge" + (" or corner" if self.corners else "")
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return float(np.sqrt(2) - 1) if self.corners else 0.0
 
 
@@ -207,15 +203,12 @@ class DilatedOverlap(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return f"masks dilated by {said(self.radius)} overlap by >= {self.min_overlap_px} px"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return max(2 * self._radius(pixel_size_um) - 1.0, 0.0)
 
     def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
-        """See `MaskTouches.find`."""
         found = super().find(lines, pixel_size_um)
         shared = dilated_overlap(
             lines, found["a"], found["b"], found["overlap_px"], self._radius(pixel_size_um)

@@ -66,10 +66,7 @@ class Detections:
     def masks(self) -> Overlaps:
         """How the masks overlap those of later frames.
 
-        Raises
-        ------
-        InputError
-            If there are no masks, or they are not those of the cells.
+        Raises InputError if there are no masks, or they are not those of the cells.
         """
         if self.label is None:
             raise InputError(

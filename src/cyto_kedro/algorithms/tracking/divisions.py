@@ -57,7 +57,6 @@ class CallDivisions(TrackStep):
     )
 
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
         table, links = tracks.table, tracks.links
         reach = self.max_distance.in_px("max_distance", tracks.pixel_size_um) * (1 + 1e-9)
         links = _one_each(links, position_of(table))

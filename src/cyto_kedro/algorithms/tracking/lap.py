@@ -73,11 +73,9 @@ class LAP(Linker):
 
     @property
     def mask_lag(self) -> int:
-        """See `Linker.mask_lag`."""
         return int(self.overlap_weight > 0)
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-        """See `Linker.link`."""
         import networkx as nx
 
         size, frame, position = detections.pixel_size_um, detections.frame, detections.position

@@ -89,7 +89,6 @@ class RepairMerges(TrackStep):
     )
 
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
         table, links = tracks.table, tracks.links
         found, into, out_of = self._merged(table, links, tracks.cells)
         piece = self._pieces(found, into, out_of)

@@ -91,12 +91,7 @@ class TrackStep(Algorithm):
 def measured(table: pd.DataFrame, column: str, cells: pd.DataFrame | None, who: str) -> np.ndarray:
     """(n,) float64, `column` of the cells that the rows of `table` are.
 
-    Raises
-    ------
-    ConfigError
-        If the cells have no such column.
-    InputError
-        If the cells are missing.
+    Raises ConfigError if the cells have no such column. Raises InputError if the cells are missing.
     """
     if cells is None:
         raise InputError(f"{who} compares {column} of cells, so it needs their table ('cells')")
@@ -132,7 +127,6 @@ class InterpolateGaps(TrackStep):
     )
 
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
         table, links = tracks.table, tracks.links
         frame = table["frame"].to_numpy(np.int64)
         missing = frame[links.target] - frame[links.source] - 1
@@ -158,7 +152,6 @@ class MinimumLength(TrackStep):
 
     @property
     def least(self) -> int:
-        """See `TrackStep.least`."""
         return self.min_points
 
 
@@ -185,7 +178,6 @@ class RemoveStill(TrackStep):
     )
 
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
         table, links = tracks.table, tracks.links
         spread = self.max_spread.in_px("max_spread", tracks.pixel_size_um) * (1 + 1e-9)
         track = table["track_id"]
@@ -238,7 +230,6 @@ class JoinFragments(TrackStep):
     )
 
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
         table, links = tracks.table, tracks.links
         reach = self.max_distance.in_px("max_distance", tracks.pixel_size_um) * (1 + 1e-9)
         n, frame, position = len(table), table["frame"].to_numpy(np.int64), position_of(table)

@@ -48,12 +48,8 @@ def estimate_preprocessing(
 ) -> dict[str, Any]:
     """Stream a field's film once per step that has to know all of it; return the steps' states.
 
-    Raises
-    ------
-    ConfigError
-        If a step names a reference image that is not there.
-    InputError
-        If a reference image is neither of the film's size nor, viewed as the film is, of it.
+    Raises ConfigError if a step names a reference image that is not there. Raises InputError if a
+    reference image is neither of the film's size nor, viewed as the film is, of it.
     """
     steps, _ = steps_of(preprocessing, manifest, group["fov"])
     names = {name for step in steps for name in step.references}
@@ -76,10 +72,7 @@ def steps_of(preprocessing: Preprocessing, manifest: Manifest, fov: str) -> tupl
 
     Steps leave out the channels that the field was filmed without.
 
-    Raises
-    ------
-    InputError
-        If drift is to be estimated on such a channel.
+    Raises InputError if drift is to be estimated on such a channel.
     """
     lacking = set(manifest.fovs[fov].lacking)
     if not lacking:
