@@ -38,26 +38,17 @@ JITTER = 0.05  # of real time stamps about the interval that was asked for
 
 @dataclass(frozen=True)
 class Statement:
-    """One source's word on a fact.
+    """One source's word on a fact."""
 
-    Attributes
-    ----------
-    fact
-        Which fact.
-    value
-        In the fact's unit.
-    source
-        File and key, as the user would look it up.
-    rank
-        `ASSAY`, `SIDE_FILE`, `IMAGE` or `NOMINAL`.
-    tolerance
-        Relative difference that is none: of rounding, or, of real time stamps, their jitter.
-    """
-
+    #: which fact
     fact: FactName
+    #: in the fact's unit
     value: float
+    #: file and key, as the user would look it up
     source: str
+    #: `ASSAY`, `SIDE_FILE`, `IMAGE` or `NOMINAL`
     rank: int = IMAGE
+    #: relative difference that is none: of rounding, or, of real time stamps, their jitter
     tolerance: float = 1e-3
 
     @property

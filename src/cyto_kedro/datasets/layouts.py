@@ -24,20 +24,13 @@ _LOOKED_AT = 400  # files are enough to tell a layout
 
 @dataclass(frozen=True)
 class Layout:
-    """Names that one program gives.
+    """Names that one program gives."""
 
-    Attributes
-    ----------
-    name
-        The program or instrument.
-    patterns
-        Tried in order; the one that most files fit is taken.
-    channel
-        Regular expression of {channel}.
-    """
-
+    #: the program or instrument
     name: str
+    #: tried in order; the one that most files fit is taken
     patterns: tuple[str, ...]
+    #: regular expression of {channel}
     channel: str = r"[^/]+"
 
     def compiled(self) -> Iterator[Pattern]:

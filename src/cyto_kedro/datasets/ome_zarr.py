@@ -28,29 +28,19 @@ TIMES = {
 
 @dataclass(frozen=True)
 class ZarrHeader:
-    """Level 0 of an OME-Zarr.
+    """Level 0 of an OME-Zarr."""
 
-    Attributes
-    ----------
-    location
-        URL or path of the image.
-    array
-        Path of level 0 in it.
-    axes
-        One letter per axis of the array, in its order, of TCZYX.
-    shape
-        (T, C, Y, X).
-    dtype
-        NumPy's name of the pixel type.
-    info
-        Channel labels, pixel size, frame times.
-    """
-
+    #: URL or path of the image
     location: str
+    #: path of level 0 in it
     array: str
+    #: one letter per axis of the array, in its order, of TCZYX
     axes: str
+    #: (T, C, Y, X)
     shape: tuple[int, int, int, int]
+    #: numPy's name of the pixel type
     dtype: str
+    #: channel labels, pixel size, frame times
     info: ImageInfo
 
 

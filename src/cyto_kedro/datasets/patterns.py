@@ -22,23 +22,16 @@ ONLY_FOV = "fov1"
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file of the raw folder and what its path says; `path` is relative to the folder.
+    """A file of the raw folder and what its path says; `path` is relative to the folder."""
 
-    Attributes
-    ----------
-    path, fov, channel, frame
-        `fov` joins what the path says of plate, well and field by ``_``.
-    time_s
-        Seconds, from the film's start or from a date.
-    plate, well
-        As they stand in the path; empty where the pattern does not ask for them.
-    """
-
+    #: path, fov, channel, frame: `fov` joins what the path says of plate, well and field by ``_``
     path: str
     fov: str
     channel: str | None
     frame: int | None
+    #: seconds, from the film's start or from a date
     time_s: float | None = None
+    #: plate, well: as they stand in the path; empty where the pattern does not ask for them
     plate: str = ""
     well: str = ""
 

@@ -47,42 +47,29 @@ MOST_PLANES = 10_000_000
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """Where each plane of a TIFF stack is, and what the file says of it.
+    """Where each plane of a TIFF stack is, and what the file says of it."""
 
-    Attributes
-    ----------
-    location
-        The file, as the user would name it.
-    shape
-        (T, C, Y, X).
-    dtype
-        NumPy's name of the pixel type, native byte order.
-    offsets
-        Byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its pixels
-        if `bare`.
-    bare
-        Pixels without a directory per plane, as ImageJ writes stacks above 4 GB; then the pixel
-        type in the file's byte order, else "".
-    info
-        Channel names, pixel size, frame times (as stored; not shifted to start at 0).
-    parts
-        Number of plane (t, c, z) in its page: above 0 only where a page holds several planes, as
-        tifffile writes stacks of 3 or 4 frames.
-    segment_rows
-        Rows of a strip or row of tiles that is decoded by itself; the height where a plane is
-        one piece.
-    n_z
-        Depth; 1 unless the reader is to flatten it.
-    """
-
+    #: the file, as the user would name it
     location: str
+    #: (T, C, Y, X)
     shape: tuple[int, int, int, int]
+    #: numPy's name of the pixel type, native byte order
     dtype: str
+    #: byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its
+    #: pixels if `bare`
     offsets: tuple[int, ...]
+    #: pixels without a directory per plane, as ImageJ writes stacks above 4 GB; then the pixel type
+    #: in the file's byte order, else ""
     bare: str
+    #: channel names, pixel size, frame times (as stored; not shifted to start at 0)
     info: ImageInfo
+    #: number of plane (t, c, z) in its page: above 0 only where a page holds several planes, as
+    #: tifffile writes stacks of 3 or 4 frames
     parts: tuple[int, ...]
+    #: rows of a strip or row of tiles that is decoded by itself; the height where a plane is one
+    #: piece
     segment_rows: int
+    #: depth; 1 unless the reader is to flatten it
     n_z: int = 1
 
 

@@ -29,36 +29,26 @@ _SECONDS = {
 
 @dataclass(frozen=True)
 class TrackMateFilm:
-    """What one TrackMate file says.
+    """What one TrackMate file says."""
 
-    Attributes
-    ----------
-    version
-        TrackMate's.
-    n_frames, shape
-        Of the film: number of frames, (Y, X) in pixels.
-    pixel_size_um, frame_interval_s
-        None where TrackMate's units are pixels or frames, or not known.
-    spots
-        Visible spots in order of (frame, spot_id): ``spot_id``, ``name``, ``frame``, ``x_px``,
-        ``y_px``, ``radius_px``, ``track`` (TrackMate's number, null for none), and TrackMate's
-        numeric features under their own names, in its units.
-    links
-        ``source``, ``target``: spot_id, source earlier; of the tracks that passed its filters.
-    outlines
-        spot_id -> (n, 2) float64, y and x in pixels; empty where spots have none.
-    said
-        What the session states of pixel size and frame interval, where its units are known.
-    """
-
+    #: trackMate's
     version: str
+    #: n_frames, shape: of the film: number of frames, (Y, X) in pixels
     n_frames: int
     shape: tuple[int, int]
+    #: pixel_size_um, frame_interval_s: none where TrackMate's units are pixels or frames, or not
+    #: known
     pixel_size_um: float | None
     frame_interval_s: float | None
+    #: visible spots in order of (frame, spot_id): ``spot_id``, ``name``, ``frame``, ``x_px``,
+    #: ``y_px``, ``radius_px``, ``track`` (TrackMate's number, null for none), and TrackMate's
+    #: numeric features under their own names, in its units
     spots: pd.DataFrame
+    #: ``source``, ``target``: spot_id, source earlier; of the tracks that passed its filters
     links: pd.DataFrame
+    #: spot_id -> (n, 2) float64, y and x in pixels; empty where spots have none
     outlines: dict[int, np.ndarray]
+    #: what the session states of pixel size and frame interval, where its units are known
     said: tuple[Statement, ...] = ()
 
 

@@ -36,34 +36,23 @@ DEEPEST = 4
 
 @dataclass(frozen=True)
 class Found:
-    """A folder as it was found.
-
-    Attributes
-    ----------
-    layout, pattern
-        What its names look like, and the pattern that reads them.
-    channels
-        Our name of a channel -> its name in the paths or files; in order.
-    by_order
-        Whether the files do not name their channels, so that `channels` are theirs in order.
-    raw
-        A row per field and channel, under our names.
-    beside
-        What the microscope's own files say.
-    exclude
-        Globs of thumbnails, if there are any.
-    problems, left_out
-        All that is wrong; images that do not fit the pattern.
-    """
+    """A folder as it was found."""
 
     folder: str
+    #: layout, pattern: what its names look like, and the pattern that reads them
     layout: str
     pattern: str
+    #: our name of a channel -> its name in the paths or files; in order
     channels: Mapping[str, str]
+    #: whether the files do not name their channels, so that `channels` are theirs in order
     by_order: bool
+    #: A row per field and channel, under our names
     raw: tuple[RawChannel, ...]
+    #: what the microscope's own files say
     beside: Beside
+    #: globs of thumbnails, if there are any
     exclude: tuple[str, ...]
+    #: problems, left_out: all that is wrong; images that do not fit the pattern
     problems: tuple[CytoError, ...]
     left_out: tuple[str, ...]
 

@@ -23,26 +23,18 @@ from cyto_kedro.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Exposure:
-    """Targets at risk, and their contacts with living effectors.
+    """Targets at risk, and their contacts with living effectors."""
 
-    Attributes
-    ----------
-    targets
-        One row per track of a target that was seen alive, by population and track: fov,
-        population, track_id, entry (first time seen), died, before and at (the death lies in
-        ``(before, at]``; both are the last time seen where it did not die).
-    attacks
-        One row per contact frame and effector, while both live, sorted by target, frame,
-        effector: target (row of `targets`), effector_population, effector_track_id, frame, time_min
-        (of the film's clock), time (of the watching clock),
-        dt (minutes that the frame stands for: contact seen in a frame was there before it, also in
-        the frame of the death).
-    timed
-        Whether times are minutes; else frames times the assumed interval.
-    """
-
+    #: one row per track of a target that was seen alive, by population and track: fov, population,
+    #: track_id, entry (first time seen), died, before and at (the death lies in ``(before, at]``;
+    #: both are the last time seen where it did not die)
     targets: pd.DataFrame
+    #: one row per contact frame and effector, while both live, sorted by target, frame, effector:
+    #: target (row of `targets`), effector_population, effector_track_id, frame, time_min (of the
+    #: film's clock), time (of the watching clock), dt (minutes that the frame stands for: contact
+    #: seen in a frame was there before it, also in the frame of the death)
     attacks: pd.DataFrame
+    #: whether times are minutes; else frames times the assumed interval
     timed: bool
 
 

@@ -40,20 +40,13 @@ class Assessed(TypedDict):
 
 @dataclass(frozen=True)
 class Dyes:
-    """Channels by what they tell.
+    """Channels by what they tell."""
 
-    Attributes
-    ----------
-    marker
-        Channel of the death marker, or None.
-    markers
-        Marker (as `assay.markers`) -> channel.
-    sources
-        Channels that the population is segmented from.
-    """
-
+    #: channel of the death marker, or None
     marker: str | None = None
+    #: marker (as `assay.markers`) -> channel
     markers: Mapping[str, str] = field(default_factory=dict)
+    #: channels that the population is segmented from
     sources: Sequence[str] = ()
 
 

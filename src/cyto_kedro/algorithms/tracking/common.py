@@ -24,28 +24,19 @@ _EXIT_STEPS = 3
 
 @dataclass(frozen=True)
 class Detections:
-    """What a linker links: the cells of one population of one field.
+    """What a linker links: the cells of one population of one field."""
 
-    Attributes
-    ----------
-    cells
-        `Cells` in order of frame and place (so that numbers of labels and the order of rows decide
-        nothing), at least one row.
-    pixel_size_um
-        Micrometres per pixel, or None.
-    mask_lag
-        Of the linker.
-    label, image
-        (T, Y, X), or None.
-    shape
-        (Y, X) of the image, or None.
-    """
-
+    #: `Cells` in order of frame and place (so that numbers of labels and the order of rows decide
+    #: nothing), at least one row
     cells: pd.DataFrame
+    #: micrometres per pixel, or None
     pixel_size_um: float | None
+    #: of the linker
     mask_lag: int = 0
+    #: label, image: (T, Y, X), or None
     label: Label | None = None
     image: Image | Images | None = None
+    #: (Y, X) of the image, or None
     shape: tuple[int, ...] | None = None
 
     @property
