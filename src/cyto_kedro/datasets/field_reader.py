@@ -68,48 +68,33 @@ def wanted(channels: Channels) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Search:
-    """Which films are looked for in a folder, and how they are read.
+    """Which films are looked for in a folder, and how they are read."""
 
-    Parameters
-    ----------
-    folder
-        Path or URL.
-    pattern
-        Of paths in it, with {plate}, {well}, {fov}, {channel}, {frame}, {time}, each optional; see
-        `patterns.Pattern`.
-    channels
-        The channels wanted. A list: their names in the path or in the file's metadata; if the
-        metadata has none of these names, names in file order, one for each channel of the file.
-        A mapping: our name -> the name in path or metadata. None: all, as the files name them.
-    sidecar
-        Name of a JSON file beside each image, such as ``{stem}.json``, with ``channels`` (names in
-        file order), ``pixel_size_um`` and ``frame_interval_s``, each optional.
-    exclude
-        Glob patterns of paths to leave out, such as ``*_labelled.tif``.
-    skip_fovs
-        Fields whose files are not looked at, however broken they are.
-    storage_options
-        Of the fsspec file system.
-    project_z
-        How z planes are flattened; None: a film with depth is refused.
-    z_is_time
-        Take z planes as frames, in files that have but one time point.
-    may_lack
-        Field -> channels (our names) that it may lack.
-    numbered
-        Call channels without names ``channel1``, ``channel2``, … where none are asked for.
-    """
-
+    #: path or URL
     folder: str
+    #: of paths in it, with {plate}, {well}, {fov}, {channel}, {frame}, {time}, each optional; see
+    #: `patterns.Pattern`
     pattern: str
+    #: the channels wanted. A list: their names in the path or in the file's metadata; if the
+    #: metadata has none of these names, names in file order, one for each channel of the file. A
+    #: mapping: our name -> the name in path or metadata. None: all, as the files name them
     channels: Channels = None
+    #: name of a JSON file beside each image, such as ``{stem}.json``, with ``channels`` (names in
+    #: file order), ``pixel_size_um`` and ``frame_interval_s``, each optional
     sidecar: str | None = None
+    #: glob patterns of paths to leave out, such as ``*_labelled.tif``
     exclude: Sequence[str] = ()
+    #: fields whose files are not looked at, however broken they are
     skip_fovs: Collection[str] = ()
+    #: of the fsspec file system
     storage_options: Mapping[str, Any] | None = None
+    #: how z planes are flattened; None: a film with depth is refused
     project_z: Projection | None = None
+    #: take z planes as frames, in files that have but one time point
     z_is_time: bool = False
+    #: field -> channels (our names) that it may lack
     may_lack: Mapping[str, Collection[str]] | None = None
+    #: call channels without names ``channel1``, ``channel2``, … where none are asked for
     numbered: bool = False
 
 
