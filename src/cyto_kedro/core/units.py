@@ -124,7 +124,7 @@ class Area(Quantity):
 def in_px(owner: BaseModel, name: str, pixel_size_um: float | None) -> float | None:
     """The length or area `name` of `owner` in pixels; None where it has none.
 
-    Raises ConfigError: As `Length.in_px`.
+    Raises ConfigError: as `Length.in_px`.
     """
     given: Length | Area | None = getattr(owner, name)
     return None if given is None else given.in_px(name, pixel_size_um)

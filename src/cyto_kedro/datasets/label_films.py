@@ -144,7 +144,7 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         return emptied(label, planned.excluded_in(block), url)
 
     def list_ids(self) -> list[str]:
-        """Refuse: the plan says which partitions there are. Raises DatasetError: Always."""
+        """Refuse: the plan says which partitions there are. Raises DatasetError: always."""
         raise DatasetError("label films are opened by partition id; which there are, the plan says")
 
     def content(self, identity: str) -> str | None:

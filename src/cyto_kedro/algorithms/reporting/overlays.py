@@ -131,7 +131,7 @@ class Overlays(Algorithm):
 def check_shapes(image: Mapping[str, Any], label: Mapping[str, Any]) -> int:
     """Number of frames of the field.
 
-    Raises InputError: Without a channel, or if one array is not (T, Y, X) like the first.
+    Raises InputError: without a channel, or if one array is not (T, Y, X) like the first.
     """
     if not image:
         raise InputError("overlays: 'image' has no channel, so there is nothing to draw on")

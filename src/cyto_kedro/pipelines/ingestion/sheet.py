@@ -49,7 +49,7 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
     ``treatment``, ``dose``, ``dose_unit``, ``donor``, ``et_ratio``, and any other. All are texts as
     they were typed, but for the flags `FLAGS` and the numbers `NUMBERS` (null where blank).
 
-    Raises InputError: No column fov, a field listed twice, a column that is nearly a known one, a
+    Raises InputError: no column fov, a field listed twice, a column that is nearly a known one, a
     flag that is neither yes nor no, a number that is none, an exclusion without its reason.
     """
     sheet = pd.DataFrame({tidy(name): sheet[name].map(text_of) for name in sheet.columns})
