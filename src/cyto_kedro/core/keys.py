@@ -94,10 +94,7 @@ def divide(a: Any, b: Any) -> np.ndarray:
 def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Concatenate ``start[i] .. start[i] + length[i] - 1`` for every i.
 
-    Returns
-    -------
-    values, owner
-        The numbers, and the i each belongs to.
+    Returns the numbers, and the i each belongs to.
     """
     owner = np.repeat(np.arange(len(length)), length)
     offset = np.cumsum(length) - length

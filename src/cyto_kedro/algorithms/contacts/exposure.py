@@ -172,12 +172,9 @@ def turned(contacts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
 def moments_of(attacks: pd.DataFrame) -> dict[str, Any]:
     """Runs of rows of one target and frame, and the contact time that has added up.
 
-    Returns
-    -------
-    dict
-        ``of`` (row -> moment); per moment ``target``, ``time`` (the middle of what the frame stands
-        for), ``n`` (effectors), ``low`` and ``high`` (contact time summed over effectors, before
-        and after the moment).
+    Returns ``of`` (row -> moment); per moment ``target``, ``time`` (the middle of what the frame
+    stands for), ``n`` (effectors), ``low`` and ``high`` (contact time summed over effectors, before
+    and after the moment).
     """
     target, frame = attacks["target"].to_numpy(np.int64), attacks["frame"].to_numpy(np.int64)
     first = starts_of(target, frame)

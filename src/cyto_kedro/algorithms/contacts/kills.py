@@ -219,11 +219,8 @@ def shares_of(death: np.ndarray, score: np.ndarray, min_share: float) -> np.ndar
 def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
     """One row per death and effector, of attacks with the columns death, weight (any number).
 
-    Returns
-    -------
-    pandas.DataFrame
-        death, effector_population, effector_track_id, weight (summed), contact_frames,
-        first_contact_frame, last_contact_frame, and the times of the two where attacks have time_min.
+    Returns death, effector_population, effector_track_id, weight (summed), contact_frames,
+    first_contact_frame, last_contact_frame, and the times of the two where attacks have time_min.
     """
     names = ["death", "effector_population", "effector_track_id"]
     attacks = attacks.sort_values([*names, "frame"], ignore_index=True)

@@ -31,11 +31,8 @@ _DTYPES: dict[str, Any] = {
 def node_table(network: Any) -> pd.DataFrame:
     """One row per node of a graph or of ``{frame: graph}``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        fov, frame (null for a graph over time), network, population, track_id, x_px, y_px, then
-        any other node attribute.
+    Returns fov, frame (null for a graph over time), network, population, track_id, x_px, y_px, then
+    any other node attribute.
     """
     if isinstance(network, FrameGraphs):
         return _table(network.node_table().assign(**network.head), _NODE)
@@ -50,11 +47,9 @@ def node_table(network: Any) -> pd.DataFrame:
 def edge_table(network: Any) -> pd.DataFrame:
     """One row per edge of a graph or of ``{frame: graph}``.
 
-    Returns
-    -------
-    pandas.DataFrame
-        fov, frame (null for a graph over time), network, population_a, track_id_a, population_b,
-        track_id_b, distance_px (null where edges have none), then any other edge attribute.
+    Returns fov, frame (null for a graph over time), network, population_a, track_id_a,
+    population_b, track_id_b, distance_px (null where edges have none), then any other edge
+    attribute.
     """
     if isinstance(network, FrameGraphs):
         return _table(network.edge_table().assign(**network.head), _EDGE)

@@ -125,10 +125,7 @@ class Linker(Algorithm):
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """Link detections.
 
-        Returns
-        -------
-        source, target
-            (n_links,) int64, rows of the detections; the source is in an earlier frame.
+        Returns (n_links,) int64, rows of the detections; the source is in an earlier frame.
         """
 
     def run(

@@ -164,11 +164,9 @@ def apply_preprocessing(
 ) -> tuple[dict[str, Image], dict[str, Image]]:
     """Correct one block, read with the frames beside it that the steps look at.
 
-    Returns
-    -------
-    measurement, segmentation
-        ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from several
-        channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them apart.
+    Returns ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from
+    several channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them
+    apart.
     """
     steps, n_safe = steps_of(preprocessing, manifest, group["fov"])
     states, halo = preprocessing_state["states"], chain_halo(steps)
@@ -225,10 +223,8 @@ def show_preprocessing(
 ) -> tuple[pd.DataFrame, pd.DataFrame, Picture]:
     """What each step did to a field: numbers of its first, middle and last frame, shifts, pictures.
 
-    Returns
-    -------
-    effects, registration, picture
-        `schemas.Effects`, `schemas.Registration`, and the middle frame before and after each step.
+    Returns `schemas.Effects`, `schemas.Registration`, and the middle frame before and after each
+    step.
     """
     fov = group["fov"]
     film = manifest.fovs[fov]
