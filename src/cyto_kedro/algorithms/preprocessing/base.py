@@ -111,8 +111,6 @@ class Step(Algorithm):
 
     #: may it touch images on which intensities are measured?
     measurement_safe: ClassVar[bool] = False
-    #: does `apply` need a state made by `estimate`?
-    needs_estimate: ClassVar[bool] = False
 
     channels: list[str] | None = Field(
         default=None, description="channels it applies to; null: every channel"

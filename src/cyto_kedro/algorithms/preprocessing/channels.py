@@ -107,8 +107,6 @@ class ChannelMerge(Combine):
     [[[80.0]]]
     """
 
-    needs_estimate: ClassVar[bool] = True
-
     channels: list[str] = Field(min_length=2, description="channels to add up")
     weights: list[float] | None = Field(
         default=None, description="one per channel; null: inverse means over the film"
@@ -162,8 +160,6 @@ class CrossChannelCorrelation(Combine):
     >>> round(float(step(image={"A": a, "B": -a})["image"]["r"].mean()), 3)
     -1.0
     """
-
-    needs_estimate: ClassVar[bool] = True
 
     channels: list[str] = Field(min_length=2, max_length=2, description="the two channels")
     over: Literal["frame", "film"] = Field(
@@ -224,8 +220,6 @@ class AddStained(Combine):
     >>> float(step(image=film)["image"]["Nuclei"].max())
     3.0
     """
-
-    needs_estimate: ClassVar[bool] = True
 
     channels: list[str] = Field(min_length=2, description="the first one, and those added to it")
     min_contrast: float = Field(
