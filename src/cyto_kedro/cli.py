@@ -214,12 +214,7 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     size.
     """
     from cyto_kedro.pipelines.common import context
-    from cyto_kedro.pipelines.tracking.trackmate import (
-        masks,
-        track_points,
-        viewed,
-        without_frames,
-    )
+    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points, viewed, without_frames
 
     manifest: Manifest = catalog.load("manifest")
     for what, name, known in (

@@ -18,12 +18,7 @@ import tifffile
 from fsspec import AbstractFileSystem
 
 from cyto_kedro.datasets.foreign import foreign
-from cyto_kedro.datasets.micro_manager import (
-    StackSeries,
-    check_stack,
-    settings_of,
-    summary_info,
-)
+from cyto_kedro.datasets.micro_manager import StackSeries, check_stack, settings_of, summary_info
 from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixels_of
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
@@ -53,7 +48,7 @@ class TiffHeader:
     location: str
     #: (T, C, Y, X)
     shape: tuple[int, int, int, int]
-    #: numPy's name of the pixel type, native byte order
+    #: NumPy's name of the pixel type, native byte order
     dtype: str
     #: byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its
     #: pixels if `bare`

@@ -22,13 +22,7 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
 )
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
-from cyto_kedro.core.style import (
-    INK,
-    colours,
-    figure,
-    strokes,
-    styled,
-)
+from cyto_kedro.core.style import INK, colours, figure, strokes, styled
 from cyto_kedro.core.watched import target_intervals
 from cyto_kedro.schemas import (
     Bouts,

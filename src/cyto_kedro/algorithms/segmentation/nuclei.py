@@ -9,12 +9,7 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import (
-    Classical,
-    Scene,
-    coarse_factor,
-    levels_of,
-)
+from cyto_kedro.algorithms.segmentation.classical import Classical, Scene, coarse_factor, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.algorithms.segmentation.packing import flood, within
 from cyto_kedro.algorithms.segmentation.scale import smoothed_noise

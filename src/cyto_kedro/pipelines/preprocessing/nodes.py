@@ -15,12 +15,7 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.preprocessing.base import Step
-from cyto_kedro.algorithms.preprocessing.chain import (
-    apply_chain,
-    chain_halo,
-    estimate_chain,
-    trim,
-)
+from cyto_kedro.algorithms.preprocessing.chain import apply_chain, chain_halo, estimate_chain, trim
 from cyto_kedro.algorithms.preprocessing.channels import Combine
 from cyto_kedro.algorithms.preprocessing.effects import (
     draw_effects,
