@@ -4,7 +4,8 @@
     python benchmarks/deaths.py --seeds 1 --densities 1
 
 Masks and tracks are the truth's, so what is scored is the calling alone: who is dead in a frame, and
-which track died when. The fields are those of `benchmarks/killing.py`; what each measure is: docs/killing.md.
+which track died when. The fields are those of `benchmarks/killing.py`; docs/killing.md says what each
+measure is.
 """
 
 from __future__ import annotations
