@@ -120,10 +120,7 @@ def recognise(paths: Sequence[str]) -> Recognised | None:
     A named layout is taken where at least half of the images fit it; else what varies in the names
     tells field, channel and frame.
 
-    Parameters
-    ----------
-    paths
-        Of the files in the folder, relative to it.
+    `paths`: of the files in the folder, relative to it.
     """
     images = sorted(path for path in paths if path.lower().endswith(IMAGES))
     if not images:

@@ -34,10 +34,7 @@ class Outcome:
 def outcome(ended: Ended, limits: tuple[float | None, float | None]) -> Outcome:
     """Decide for each group of a batch, by its own record, or by how the batch ended.
 
-    Parameters
-    ----------
-    limits
-        The most memory (MiB) and time (s) that a task can get; None: unknown.
+    `limits`: the most memory (MiB) and time (s) that a task can get; None: unknown.
     """
     sub, index = ended.submission, ended.index
     array, found = sub.array, Outcome(ended)

@@ -116,15 +116,8 @@ class ChangePointDeaths(DeathCaller):
 def steps_of(t: np.ndarray, y: np.ndarray, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gain in sum of squares, and height, of a step at each point beside a line through its run.
 
-    Parameters
-    ----------
-    t, y, run
-        (n,) time, signal and number of the run (0, 1, ..., ascending) of each point.
-
-    Returns
-    -------
-    gain, step : (n,) float
-        Of a step at the point, itself included; 0 where a line explains all that a step could.
+    `t`, `y`, `run`: (n,) time, signal and number of the run (0, 1, ..., ascending) of each point.
+    Returns of a step at the point, itself included; 0 where a line explains all that a step could.
     """
     count = np.bincount(run).astype(float)
 

@@ -247,12 +247,8 @@ def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
 def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Attributed:
     """``{"kills", "deaths"}`` in their schemas.
 
-    Parameters
-    ----------
-    kills
-        Of `per_pair`, with share, credit and p_background; rows of share 0 are dropped.
-    deaths
-        To be given n_killers; `death` counts its rows.
+    `kills`: of `per_pair`, with share, credit and p_background; rows of share 0 are dropped.
+    `deaths`: to be given n_killers; `death` counts its rows.
     """
     kills = kills[kills["share"] > 0]
     row = kills["death"].to_numpy(np.int64)

@@ -231,10 +231,7 @@ def fit_logistic(live: np.ndarray, dead: np.ndarray, penalty: float) -> tuple[np
     method in a trust region; scikit-learn's LogisticRegression with ``class_weight="balanced"`` and
     ``C = 1 / (n penalty)`` is the same.
 
-    Parameters
-    ----------
-    live, dead
-        (n, markers), scaled.
+    `live`, `dead`: (n, markers), scaled.
     """
     spread = np.concatenate([live, dead]).std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)  # grey levels of any size are as well conditioned

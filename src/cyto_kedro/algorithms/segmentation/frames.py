@@ -119,12 +119,9 @@ class FieldFrame:
     def with_margin(self, margin: int, multiple: int) -> tuple[Part, Window]:
         """A tile with what lies around it in its field, and where the tile is therein.
 
-        Parameters
-        ----------
-        margin
-            Pixels added on every side, fewer at the edge of the field; none where it is no tile.
-        multiple
-            Begin and end are multiples of it, so that block means fall alike in all tiles.
+        `margin`: pixels added on every side, fewer at the edge of the field; none where it is no
+        tile. `multiple`: begin and end are multiples of it, so that block means fall alike in all
+        tiles.
         """
         if not self.tiled or self.corner is None:
             return self.part, (slice(None), slice(None))

@@ -128,10 +128,7 @@ def cell_size(parts: Sequence[Part]) -> CellSize | None:
 def film_size(frames: Iterable[FieldFrame]) -> CellSize | None:
     """Size of the cells of a film: medians over up to eight of its `frames` that hold any.
 
-    Parameters
-    ----------
-    frames
-        In the order in which they are looked at (`spread`); none after the eighth with cells.
+    `frames`: in the order in which they are looked at (`spread`); none after the eighth with cells.
     """
     found: list[CellSize] = []
     for frame in frames:

@@ -115,12 +115,7 @@ def _max_tree(
     region is that of its basin at its level. skimage's max_tree gives the same, but its time grows
     faster than the image: 0.9 to 2.4 s for 512 x 512, here 0.04 to 0.1 s.
 
-    Parameters
-    ----------
-    level : (m,) uint8
-        Of the pixels, over 0.
-    around
-        `_neighbours`.
+    `level`: (m,) uint8; of the pixels, over 0. `around`: `_neighbours`.
     """
     basin = _basins(level, around)
     first, second = (np.concatenate(each) for each in zip(*_borders(basin, around), strict=True))

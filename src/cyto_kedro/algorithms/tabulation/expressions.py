@@ -122,15 +122,8 @@ class Expression:
     def __call__(self, table: pd.DataFrame) -> np.ndarray:
         """The value in every row: float64, or bool where the last step is a comparison.
 
-        Parameters
-        ----------
-        table
-            Its columns hold numbers, or yes and no.
-
-        Raises
-        ------
-        ConfigError
-            If a column is missing, or holds no numbers.
+        `table`: its columns hold numbers, or yes and no. Raises ConfigError if a column is missing,
+        or holds no numbers.
         """
         values = {name: numbers(table, name, repr(self.text)) for name in self.columns}
         with np.errstate(all="ignore"):
