@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict
 
@@ -51,9 +52,9 @@ class TrackStep(Algorithm):
         """Tracks with fewer detections are dropped."""
         return 1
 
+    @abstractmethod
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
-        """Change detections and the links between them; as it stands, nothing."""
-        return tracks.table, tracks.links
+        """Change detections and the links between them."""
 
     def run(
         self,
@@ -153,6 +154,9 @@ class MinimumLength(TrackStep):
     @property
     def least(self) -> int:
         return self.min_points
+
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        return tracks.table, tracks.links
 
 
 class RemoveStill(TrackStep):
