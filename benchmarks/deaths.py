@@ -22,7 +22,7 @@ from cyto_kedro.algorithms.contacts.logistic_viability import LogisticViability
 from cyto_kedro.algorithms.contacts.signals import ShapeChange
 from cyto_kedro.algorithms.contacts.viability import MarkerThreshold, ViabilityCaller
 from killing import Field_, Tally, assay_of, deaths_of, simulate
-from sample import ROLES
+from sample import ROLES, of
 from tracking import DENSITIES
 
 MARKERS = {"death": "Dead"}
@@ -50,9 +50,8 @@ def controls(population: str, density: str) -> dict[str, pd.DataFrame]:
     n_effectors, n_targets = DENSITIES[density]
     field = simulate("known", False, seed=500, n_effectors=n_effectors, n_targets=n_targets)
     cells = field.tables["true"]["cells"][population]
-    cells = cells.merge(field.tables["true"]["named"][population], on=["frame", "label"])
-    deaths = field.truth["deaths"].query("population == @population")
-    since = cells["true"].map(deaths.set_index("track_id")["frame"])
+    deaths = of(field.truth["deaths"], population).set_index("track_id")["frame"]
+    since = cells["label"].map(deaths)  # a true label is its track's number
     return {"live": cells[since.isna()], "dead": cells[cells["frame"] > since + 2]}
 
 
