@@ -161,7 +161,7 @@ def find(
     """
     if not fs.isdir(folder):
         raise InputError(f"the raw folder {folder} does not exist; correct its path")
-    paths = sorted(_walk(fs, folder, "", pattern.depth))
+    paths = sorted(walk(fs, folder, "", pattern.depth))
     paths = [p for p in paths if not any(fnmatch(_composed(p), _composed(g)) for g in exclude)]
     read = {path: pattern.match(path) for path in paths}
     files = [file for file in read.values() if file is not None]
@@ -183,7 +183,7 @@ def find(
     return files, ignored
 
 
-def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Iterator[str]:
+def walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Iterator[str]:
     """Relative paths of files exactly as deep as the pattern or less deep; hidden ones left out."""
     for entry in fs.ls(folder, detail=True):
         name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
@@ -192,4 +192,4 @@ def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Itera
         if entry["type"] != "directory" or name.lower().endswith(".zarr"):
             yield prefix + name
         elif depth:
-            yield from _walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)
+            yield from walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)

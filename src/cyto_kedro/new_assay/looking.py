@@ -12,7 +12,7 @@ from fsspec.core import url_to_fs
 from cyto_kedro.datasets.companions import Beside, read_beside
 from cyto_kedro.datasets.foreign import foreign
 from cyto_kedro.datasets.layouts import IMAGES, THUMBNAILS, recognise
-from cyto_kedro.datasets.patterns import Pattern
+from cyto_kedro.datasets.patterns import Pattern, walk
 from cyto_kedro.datasets.raw_scan import RawChannel, Search, survey
 from cyto_kedro.errors import CytoError, InputError
 from cyto_kedro.view import Projection
@@ -113,7 +113,7 @@ def look(
     fs, root = url_to_fs(folder)
     if not fs.isdir(root):
         raise InputError(f"the folder {folder} does not exist; give that of the films (--raw)")
-    paths = sorted(_walk(fs, root, "", DEEPEST))
+    paths = sorted(walk(fs, root, "", DEEPEST))
     thumbnails = tuple(glob for glob in THUMBNAILS if any(_fits(path, glob) for path in paths))
     kept = [path for path in paths if not any(_fits(path, glob) for glob in thumbnails)]
     layout = "as stated"
@@ -198,19 +198,6 @@ def _plain(name: str) -> str:
     bare = re.sub(r"^\d+(?=[A-Za-z])", "", name)
     bare = re.sub(r"\W+", "_", bare).strip("_")
     return f"channel{bare}" if bare.isdigit() or not bare else bare
-
-
-def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> list[str]:
-    found: list[str] = []
-    for entry in fs.ls(folder, detail=True):
-        name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
-        if name.startswith("."):
-            continue
-        if entry["type"] != "directory" or name.lower().endswith(".zarr"):
-            found.append(prefix + name)
-        elif depth:
-            found += _walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)
-    return found
 
 
 def _nothing(fs: AbstractFileSystem, root: str, folder: str, paths: Sequence[str]) -> str:
