@@ -89,19 +89,9 @@ class Conf:
     ) -> None:
         """Refuse top-level names that nothing reads.
 
-        Parameters
-        ----------
-        parameters
-            The parameters as Kedro has them, with what ``--params`` adds.
-        used
-            Parameters that the pipeline reads.
-        given
-            What ``--params`` gave.
-
-        Raises
-        ------
-        ConfigError
-            Naming the key, the file where it stands, the nearest match and the valid ones.
+        `parameters`: the parameters as Kedro has them, with what ``--params`` adds. `used`:
+        parameters that the pipeline reads. `given`: what ``--params`` gave. Raises ConfigError,
+        naming the key, the file where it stands, the nearest match and the valid ones.
         """
         folders = self.asked_for()
         known = {*MODELS, *used}

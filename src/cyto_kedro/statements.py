@@ -91,19 +91,9 @@ def settle(
 ) -> tuple[Statement | None, list[str]]:
     """Which statement on `fact` holds, and what is to be said of the others.
 
-    Parameters
-    ----------
-    place
-        Of what it is a fact, for messages.
-    said
-        What files say; those on other facts are left out.
-    stated
-        What the user states under `fact.key`; it holds whatever files say.
-
-    Raises
-    ------
-    InputError
-        If two sources of equal rank differ and nobody with a say over them decides.
+    `place`: of what it is a fact, for messages. `said`: what files say; those on other facts are
+    left out. `stated`: what the user states under `fact.key`; it holds whatever files say. Raises
+    InputError if two sources of equal rank differ and nobody with a say over them decides.
     """
     heard, remarks = believed(each for each in said if each.fact == fact.name)
     if stated is not None:

@@ -145,19 +145,9 @@ def find(
 ) -> tuple[list[RawFile], list[str]]:
     """Files of `folder` that fit `pattern`, and those that do not, both in order of path.
 
-    Parameters
-    ----------
-    fs, folder
-        File system, and the folder's path in it.
-    pattern
-        An OME-Zarr (a folder named ``*.zarr``) counts as a file.
-    exclude
-        Glob patterns of paths to leave out.
-
-    Raises
-    ------
-    InputError
-        If the folder is missing or has no file that fits, or the names of two fields come out alike.
+    `fs`, `folder`: file system, and the folder's path in it. `pattern`: an OME-Zarr (a folder named
+    ``*.zarr``) counts as a file. `exclude`: glob patterns of paths to leave out. Raises InputError
+    if the folder is missing or has no file that fits, or the names of two fields come out alike.
     """
     if not fs.isdir(folder):
         raise InputError(f"the raw folder {folder} does not exist; correct its path")

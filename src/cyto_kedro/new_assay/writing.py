@@ -32,14 +32,8 @@ def assay_block(
 ) -> dict[str, Any]:
     """The block ``assay`` that reads what was found.
 
-    Parameters
-    ----------
-    found, roles
-        The folder, and which channel shows what.
-    pixel_size_um, frame_interval_s
-        Stated by the user; None: as the files say.
-    raw
-        More keys of ``assay.raw``.
+    `found`, `roles`: the folder, and which channel shows what. `pixel_size_um`, `frame_interval_s`:
+    stated by the user; None: as the files say. `raw`: more keys of ``assay.raw``.
     """
     block: dict[str, Any] = {"raw": {"pattern": found.pattern}}
     if not found.by_order and any(ours != theirs for ours, theirs in found.channels.items()):

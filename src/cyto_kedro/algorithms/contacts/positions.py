@@ -51,14 +51,8 @@ class PositionContacts(Algorithm):
     def pairs(self, xy: np.ndarray, population: np.ndarray, reach_px: float) -> Pairs:
         """Rows of the cells of one frame that are in contact.
 
-        Parameters
-        ----------
-        xy : (n, 2) float64
-            Positions in pixels.
-        population : (n,) int64
-            Sorted.
-        reach_px
-            Largest distance, inf for none.
+        `xy`: (n, 2) float64; positions in pixels. `population`: (n,) int64; sorted. `reach_px`:
+        largest distance, inf for none.
         """
 
     @abstractmethod

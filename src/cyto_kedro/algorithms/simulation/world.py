@@ -252,14 +252,9 @@ def simulate(
     starts; killing starts with the film. Hits happen at frames, between cells that the truth's
     contacts say are in touch.
 
-    Parameters
-    ----------
-    counts
-        Number of effectors and of targets in the whole periodic plane.
-    time_min
-        (T,) times of the frames.
-    interval_min
-        Nominal time between frames: of the burn-in, and before the first frame.
+    `counts`: number of effectors and of targets in the whole periodic plane. `time_min`: (T,) times
+    of the frames. `interval_min`: nominal time between frames: of the burn-in, and before the first
+    frame.
     """
     sim = _Simulator(rng, counts, effectors, targets, rule, side_um, touch_um)
     n_sub = substeps(interval_min, (effectors, targets))
