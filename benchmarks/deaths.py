@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,7 @@ WAYS: dict[str, tuple[ViabilityCaller, DeathCaller]] = {
 }
 
 
+@cache
 def controls(population: str, density: str) -> dict[str, pd.DataFrame]:
     """Cells known to live and to be dead, of a field that nothing is scored on."""
     n_effectors, n_targets = DENSITIES[density]
@@ -59,13 +61,12 @@ def score(fields: Sequence[Field_], density: str, name: str) -> Tally:
     """What one way finds."""
     viability, caller = WAYS[name]
     result, judged = Tally(), {}
+    learns = isinstance(viability, LogisticViability) and viability.weights is None
+    known = controls("CancerCell", density) if learns else {}
     for population in ROLES:
         pooled = pd.concat([each.tables["true"]["cells"][population] for each in fields])
-        known = {} if viability.markers != ("death",) else controls("CancerCell", density)
-        given = {"marker": "Dead", "markers": MARKERS, "controls": known}
-        if isinstance(viability, MarkerThreshold):
-            given["controls"] = {}
-        judged[population] = viability(cells=pooled, **given)["viability"]
+        found = viability(cells=pooled, marker="Dead", markers=MARKERS, controls=known)
+        judged[population] = found["viability"]
     for each in fields:
         tables = each.tables["true"]
         points, tracks = (pd.concat(tables[key].values()) for key in ("points", "tracks"))
@@ -93,7 +94,7 @@ def main() -> None:
         late = np.concatenate(whole.late)
         found, within = whole.deaths, np.abs(late)
         shares = found.recall, found.precision, (within == 0).mean(), (within <= 1).mean()
-        print(f"| {name} | {found.true} | {' | '.join(f'{each:.3f}' for each in shares)} |")
+        print(f"| {name} | {found.true:.0f} | {' | '.join(f'{each:.3f}' for each in shares)} |")
 
 
 if __name__ == "__main__":
