@@ -91,9 +91,9 @@ def main() -> None:
             part = score(fields, density, name)
             whole.deaths += part.deaths
             whole.late += part.late
-        late = np.concatenate(whole.late)
-        found, within = whole.deaths, np.abs(late)
-        shares = found.recall, found.precision, (within == 0).mean(), (within <= 1).mean()
+        late, found = np.abs(np.concatenate(whole.late)), whole.deaths
+        shares = [found.recall, found.precision]
+        shares += [(late <= most).mean() if len(late) else np.nan for most in (0, 1)]
         print(f"| {name} | {found.true:.0f} | {' | '.join(f'{each:.3f}' for each in shares)} |")
 
 
