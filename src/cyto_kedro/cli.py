@@ -128,11 +128,8 @@ def correct(project: Opened, dataset: str, partition: str, file: Path, who: str,
 def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, why: str) -> None:
     """Replace one partition by a file, read and checked as the dataset would read its own.
 
-    Raises
-    ------
-    InputError
-        If the dataset is unknown or not partitioned, the partition is not planned, the file cannot
-        be read as one, or (labels) has another shape than what it replaces.
+    Raises InputError if the dataset is unknown or not partitioned, the partition is not planned,
+    the file cannot be read as one, or (labels) has another shape than what it replaces.
     """
     from cyto_kedro.datasets.partitioned import PartitionedDataset
 
@@ -153,11 +150,8 @@ def keep(
 ) -> None:
     """Save `corrected`, read from `file`, as a correction of a planned partition.
 
-    Raises
-    ------
-    InputError
-        If it is labels of another shape than what it replaces, or a table of another field,
-        population or block.
+    Raises InputError if it is labels of another shape than what it replaces, or a table of another
+    field, population or block.
     """
     import pandas as pd
 
@@ -225,21 +219,14 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     A session of the film in the files is seen through the assay's view as the film is; excluded
     frames get no cells. Where its pixel size or frame interval is not the field's, that is said.
 
-    Raises
-    ------
-    InputError
-        If the field or population is unknown, or the session is of a film of another size.
+    Raises InputError if the field or population is unknown, or the session is of a film of another
+    size.
     """
     from cyto_kedro.datasets.planned import differences, is_whole
     from cyto_kedro.datasets.trackmate import TrackMateDataset
     from cyto_kedro.partitions import partition_id
     from cyto_kedro.pipelines.common import context
-    from cyto_kedro.pipelines.tracking.trackmate import (
-        masks,
-        track_points,
-        viewed,
-        without_frames,
-    )
+    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points, viewed, without_frames
 
     manifest: Manifest = catalog.load("manifest")
     for what, name, known in (

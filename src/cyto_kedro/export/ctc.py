@@ -55,10 +55,7 @@ def write_ctc(
 ) -> list[Path]:
     """Write a RES folder; a mask without a track is a track of one frame.
 
-    Raises
-    ------
-    InputError
-        If there are more tracks than 16 bits count.
+    Raises InputError if there are more tracks than 16 bits count.
     """
     import tifffile
 
