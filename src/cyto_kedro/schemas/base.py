@@ -158,7 +158,7 @@ def check_form(table: type[Table], frame: pd.DataFrame, where: str) -> pd.DataFr
     InputError
         Naming the table, the partition (`where`) and the column.
     """
-    found = frame.dtypes.to_dict()
+    found = {str(name): dtype for name, dtype in frame.dtypes.items()}
     try:
         wanted = _present(table, found)
     except InputError as error:
