@@ -49,6 +49,11 @@ class ImageDataset(FileDataset[Any, da.Array]):
         ]
         return stacks[0] if len(stacks) == 1 else da.stack(stacks, axis=1)
 
+    def glance(self) -> str:
+        """Shape and type of the pixels."""
+        header = self._header()
+        return f"{header.shape}, (T, C, Y, X), {header.dtype}"
+
     def load_metadata(self) -> ImageInfo:
         """Channel names, pixel size and frame times, without reading pixels."""
         return self._header().info

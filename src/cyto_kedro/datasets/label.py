@@ -10,6 +10,7 @@ import numpy as np
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.datasets.lazy import lazy
 from cyto_kedro.datasets.ome_tiff import write_ome
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
@@ -28,6 +29,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
     saved by napari, Fiji or scikit-image load as well: any integer type, or whole numbers stored as
     float, with whatever name the third axis has. `save_args`: ``level``, of deflate, 0 to 9 (1).
     """
+
+    dtype = np.dtype(np.uint32)
 
     def _header(self) -> TiffHeader:
         self._require()
@@ -70,6 +73,18 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         if frames.dtype == np.uint32 or start == stop:
             return stack.astype(np.uint32, copy=False)
         return np.concatenate(list(_checked(stack, self.location, start)))
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """`load_frames`, as `lazy.Frames` is read."""
+        return self.load_frames(start, stop)
+
+    def lazy(self) -> da.Array:
+        """The labels as a Dask array, one chunk per frame, none of them read."""
+        return lazy(self)
+
+    def glance(self) -> str:
+        """Shape of the labels."""
+        return f"{self.shape}, (T, Y, X), uint32"
 
     def load_metadata(self) -> ImageInfo:
         """Pixel size and frame times, without reading pixels."""

@@ -70,6 +70,8 @@ class _Opened:
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
         self._stamps: dict[tuple[str, str], str] = {}
+        self._films: dict[tuple[str, str], da.Array] = {}
+        self.plan = manifest
         self.raw: dict[tuple[str, str], RawChannel] = {
             (each.fov, each.channel): each for each in manifest.raw
         }
@@ -101,7 +103,17 @@ class _Opened:
 
     def open(self, raw: RawChannel) -> da.Array:
         """The frames of a channel as the assay's view shows them."""
-        return self._manifest.view.stack(open_raw(raw))
+        key = raw.fov, raw.channel
+        if key not in self._films:  # its header is read once for all blocks
+            self._films[key] = self._manifest.view.stack(open_raw(raw))
+        return self._films[key]
+
+    lazy = load_one
+
+    def glance(self, identity: str) -> str:
+        """Shape and type of a block."""
+        block = self.load_one(identity)
+        return f"{block.shape}, (T, Y, X), {block.dtype}"
 
     def list_ids(self) -> list[str]:
         """Every planned raw partition."""

@@ -8,7 +8,7 @@ from pandera.typing import Series
 
 from cyto_kedro.schemas.base import END_REASONS, PerFov, Table, nullable
 
-EVIDENCE = ("marker", "body")
+EVIDENCE = ("marker", "body", "person")
 VERDICTS = ("kill", "background", "no_contact", "not_a_target")
 START_REASONS = ("film_start", "division", "entered")
 BACKGROUND_SOURCES = ("control", "same_fields", "assumed")
@@ -65,7 +65,8 @@ class Deaths(PerFov, key=("fov", "population", "track_id")):
         ge=0, description="last frame seen before the death: it lies between the two"
     )
     evidence: Series[str] | None = pa.Field(
-        isin=EVIDENCE, description="marker: its rise was seen; body: track lost, dead cell there"
+        isin=EVIDENCE,
+        description="marker: its rise was seen; body: track lost, dead cell there; person: set by hand",
     )
     body_track_id: Series[pd.Int64Dtype] | None = nullable(
         "the dead cell's track, where evidence is body"
@@ -74,6 +75,17 @@ class Deaths(PerFov, key=("fov", "population", "track_id")):
         "chance that no effector did it; null: not estimated", ge=0, le=1
     )
     verdict: Series[str] | None = pa.Field(isin=VERDICTS, description="what the death is put to")
+
+
+class EventCorrections(PerFov, key=("fov", "population", "event", "frame", "y_px", "x_px")):
+    """What a person says of events, by place and time: it holds for whatever track is there."""
+
+    population: Series[str]
+    event: Series[str] = pa.Field(isin=("death",))
+    frame: Series[int] = pa.Field(ge=0, description="of the death; of none: any frame of the cell")
+    y_px: Series[float] = pa.Field(description="where the cell is in that frame")
+    x_px: Series[float]
+    happened: Series[bool] = pa.Field(description="false: this cell does not die")
 
 
 class Kills(
@@ -218,6 +230,7 @@ TABLES: dict[str, type[Table]] = {
     "viability": Viability,
     "fates": Fates,
     "deaths": Deaths,
+    "event_corrections": EventCorrections,
     "kills": Kills,
     "attack_models": AttackModels,
     "effectors": EffectorTallies,
