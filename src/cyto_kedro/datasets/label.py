@@ -114,8 +114,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         self._write(lambda file: write_ome(file, checked, **self._save_args))
 
     def preview(self) -> ImagePreview:
-        """The middle frame, one colour per label."""
-        return previews.png(previews.colours(previews.middle(self.load())))
+        """Four frames, one colour per label."""
+        return previews.png(previews.colours(previews.four(self.lazy())))
 
 
 def _block(block: np.ndarray, location: str, block_info: Any = None) -> np.ndarray:

@@ -12,7 +12,7 @@ from kedro.io import DatasetError
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.previews import grey, middle, png
+from cyto_kedro.datasets.previews import four, grey, png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.kedro_private import ImagePreview
@@ -55,10 +55,10 @@ class RawImages(FileDataset[Any, Partitions]):
         raise DatasetError("raw_images are read where the microscope put them and never written")
 
     def preview(self) -> ImagePreview:
-        """The middle frame of the first film."""
+        """Four frames of the first film."""
         source = _Opened(self._manifest())
         raw = next(iter(source.raw.values()))
-        return png(grey(middle(source.open(raw))))
+        return png(grey(four(source.open(raw))))
 
 
 class _Opened:
