@@ -110,7 +110,7 @@ class Shown:
         except Exception as error:  # noqa: BLE001 - shown, not raised: a prompt has to answer
             yield f"{name}, partitions {'/'.join(grain)}: {error}".splitlines()[0]
             return
-        glance = getattr(self.source, "glance", lambda _: None)
+        glance: Any = getattr(self.source, "glance", lambda _: None)
         first = glance(ids[0])
         rows = ""
         if isinstance(first, Mapping) and len(ids) <= MOST_COUNTED:

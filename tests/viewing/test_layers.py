@@ -111,7 +111,10 @@ def test_masks_are_read_when_looked_at_and_edited_in_place() -> None:
     film = Counted()
     masks = EditedMasks(film)
     assert masks.shape == (5, 6, 7) and masks.size == 210 and not film.read
-    assert (masks[3] == 3).all() and film.read == [3]
+    shown = masks[3]
+    assert (shown == 3).all() and film.read == [3]
+    shown[:] = 8  # a viewer writes into what it shows
+    assert (masks[3] == 3).all() and not masks.changed()
     assert masks[2, 1:3, 4].tolist() == [2, 2] and masks[1:3].shape == (2, 6, 7)
     whole = np.stack([np.full((6, 7), t) for t in range(5)])
     at = (np.array([1, 4, 1]), np.array([0, 5, 2]), np.array([6, 0, 3]))

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
-from cyto_kedro.datasets.atomic import write_whole
+from cyto_kedro.datasets.atomic import copy_whole, rename_whole
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Entry, Ledger, hash_file, move_aside, split_home
 from cyto_kedro.partitions import Partitions, Plan, parse_grain, parse_id
@@ -208,7 +208,7 @@ class PartitionedDataset(KedroPartitionedDataset):
                 found = self.ledger.stranger(identity, path)
                 if found is not None and found != hash_file(self._filesystem, part):
                     self._set_aside(identity)
-                _put(part, path)
+                rename_whole(part, path)
         self.restore(identity)
 
     @contextlib.contextmanager
@@ -327,7 +327,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         fs.makedirs(copy.rsplit("/", 1)[0], exist_ok=True)
         if isinstance(fs, LocalFileSystem):
             with self._written(copy, value) as part:
-                _put(part, copy)
+                rename_whole(part, copy)
         else:
             self._at(copy).save(value)
         self.corrections.record(identity, copy, {}, correction=correction, saved_at=correction.when)
@@ -350,14 +350,14 @@ class PartitionedDataset(KedroPartitionedDataset):
                     *(self.name, path, held.correction.who),
                 )
                 return
-            _copy(fs, path, copy)
+            copy_whole(fs, path, copy)
             self.corrections.record(
                 identity, copy, {}, correction=held.correction, saved_at=held.saved_at
             )
         elif there != held.content:
             if self.ledger.stranger(identity, path) is not None:
                 self._set_aside(identity)
-            _copy(fs, copy, path)
+            copy_whole(fs, copy, path)
             log.info(
                 "%s %s: the correction by %s is in place", self.name, identity, held.correction.who
             )
@@ -393,17 +393,3 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "grain": "/".join(self.grain)}
-
-
-def _put(part: str, path: str) -> None:
-    """Rename a file to its place, after what its dataset wrote beside it (exports)."""
-    for other in sorted(Path(part).parent.iterdir()):
-        if other != Path(part):
-            other.replace(Path(path).with_name(other.name))
-    Path(part).replace(path)
-
-
-def _copy(fs: AbstractFileSystem, source: str, target: str) -> None:
-    """Copy a file, whole or not at all."""
-    with fs.open(source, "rb") as file:
-        write_whole(fs, target, lambda out: shutil.copyfileobj(file, out))

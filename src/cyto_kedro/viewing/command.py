@@ -18,7 +18,6 @@ def _place(ctx: Any, param: Any, value: str | None) -> tuple[float, float] | Non
     return y, x
 
 
-@click.command()
 @click.argument("fov")
 @click.option("--frame", type=click.IntRange(0), default=None, help="frame shown first")
 @click.option("--at", callback=_place, default=None, help="place shown first: y,x in pixels")
@@ -48,7 +47,6 @@ def view(
     napari.run()
 
 
-@click.command()
 @click.option("--most", default=20, show_default=True, type=click.IntRange(1), help="rows shown")
 @click.option(
     "--output",

@@ -51,7 +51,8 @@ class EditedMasks:
     def __getitem__(self, key: Any) -> Any:
         first, *rest = key if isinstance(key, tuple) else (key,)
         if isinstance(first, int | np.integer):
-            return self.frame(int(first) % self.shape[0])[tuple(rest)]
+            # a copy: viewers write into what they show
+            return np.array(self.frame(int(first) % self.shape[0])[tuple(rest)])
         if isinstance(first, slice) or first is Ellipsis:
             chosen = range(
                 *(first if isinstance(first, slice) else slice(None)).indices(self.shape[0])

@@ -234,13 +234,14 @@ def event_layers(tables: Mapping[str, pd.DataFrame]) -> list[Layer]:
     found, points = events(tables), tables["track_points"]
     found = found[found["y_px"].notna()]
     made = []
-    for event, symbol, size in (("death", "x", 9.0), ("kill", "ring", 24.0)):
+    for event, symbol, size in (("death", "x", 9.0), ("kill", "disc", 24.0)):
         mine = found[found["event"] == event]
         options = {
             "symbol": symbol,
             "size": size,
-            "face_color": FILM_COLOURS["death"],
+            "face_color": FILM_COLOURS["death"] if event == "death" else "transparent",
             "border_color": FILM_COLOURS["death"],
+            "border_width": 0.06,
             "features": mine[list(EVENTS)].reset_index(drop=True),
         }
         made.append(

@@ -26,7 +26,8 @@ def _of(points: pd.DataFrame, track_id: int) -> pd.DataFrame:
 
 
 def _formed(*parts: pd.DataFrame) -> pd.DataFrame:
-    rows = [conform(TrackPoints, each) for each in parts if len(each)] or [parts[0]]
+    rows: list[pd.DataFrame] = [conform(TrackPoints, each) for each in parts if len(each)]
+    rows = rows or [parts[0]]
     whole = pd.concat(rows, ignore_index=True).sort_values(_KEY, ignore_index=True)
     return conform(TrackPoints, whole)
 

@@ -24,10 +24,12 @@ def fit_corrections(
     """
     fit = np.full(len(corrections), MISSING)
     names = pd.MultiIndex.from_frame(tracks[["population", "track_id"]].astype(object))
+    at_y, at_x = corrections["y_px"].to_numpy(), corrections["x_px"].to_numpy()
     starts = points.groupby(["population", "track_id"], observed=True)["frame"].min()
     for i, given in enumerate(corrections.itertuples()):
         near = points[points["frame"].eq(given.frame) & points["population"].eq(given.population)]
-        away = np.hypot(near["y_px"] - given.y_px, near["x_px"] - given.x_px).to_numpy(float)
+        y, x = near["y_px"].to_numpy(float), near["x_px"].to_numpy(float)
+        away = np.hypot(y - float(at_y[i]), x - float(at_x[i]))
         if len(away) and away.min() <= reach_px:
             key = given.population, int(near["track_id"].iloc[int(away.argmin())])
             if not given.happened or starts[key] < given.frame:
