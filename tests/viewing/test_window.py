@@ -59,7 +59,7 @@ def test_edits_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
     layer = viewer.layers["CancerCell masks"]
     before = np.array(layer.data[8])
     one, two = np.unique(before)[1:3]
-    panel._one.setValue(int(one)), panel._two.setValue(int(two))
+    panel._label[0].setValue(int(one)), panel._label[1].setValue(int(two))
     panel.merge_masks()
     assert two not in layer.data[8] and (layer.data[8] > 0).sum() == (before > 0).sum()
     panel.undo_mask()
@@ -69,7 +69,7 @@ def test_edits_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
     assert 77 in layer.data[8] and [each.dataset for each in panel.changes()] == ["labels"]
     track_id = int(panel.points["track_id"].iloc[0])
     n = len(panel.points)
-    panel._one.setValue(track_id)
+    panel._track[0].setValue(track_id)
     viewer.dims.set_current_step(0, int(panel.points["frame"].iloc[3]))
     panel.cut_track()
     assert (

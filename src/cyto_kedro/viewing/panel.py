@@ -16,7 +16,7 @@ from cyto_kedro.errors import InputError
 from cyto_kedro.viewing import mask_edits, saving, track_edits
 from cyto_kedro.viewing.layers import Seen, track_layers
 
-HELP = "Paint, erase, fill: the buttons of a masks layer. Click a cell for its number."
+HELP = "Paint, erase, fill: the buttons of a masks layer. A click on a cell gives its numbers."
 
 
 class Panel:
@@ -71,9 +71,13 @@ class Panel:
         found = self._catalog.get("event_corrections").load_one(name)
         return schemas.empty(schemas.EventCorrections) if found is None else found
 
-    def numbers(self) -> tuple[int, int]:
-        """The two numbers given."""
-        return int(self._one.value()), int(self._two.value())
+    def labels(self) -> tuple[int, int]:
+        """Labels of the cell and of the other one."""
+        return int(self._label[0].value()), int(self._label[1].value())
+
+    def track_ids(self) -> tuple[int, int]:
+        """Their tracks."""
+        return int(self._track[0].value()), int(self._track[1].value())
 
     # -- masks
     def _masks(self, made: np.ndarray) -> None:
@@ -83,23 +87,22 @@ class Panel:
         layer.data_setitem((np.full(len(y), self.frame), y, x), made[y, x])
 
     @property
-    def _labels(self) -> np.ndarray:
+    def _shown(self) -> np.ndarray:
         return np.asarray(self._viewer.layers[f"{self.population} masks"].data[self.frame])
 
     def merge_masks(self) -> None:
         """Two masks of the shown frame are one cell."""
-        one, two = self.numbers()
-        self._masks(mask_edits.merge(self._labels, one, [two]))
+        one, two = self.labels()
+        self._masks(mask_edits.merge(self._shown, one, [two]))
 
     def split_mask(self) -> None:
         """A mask of the shown frame is two cells."""
-        labels = self._labels
-        highest = max(int(self._seen.masks[self.population].frame(self.frame).max()), labels.max())
-        self._masks(mask_edits.split(labels, self.numbers()[0], int(highest) + 1))
+        shown = self._shown
+        self._masks(mask_edits.split(shown, self.labels()[0], int(shown.max()) + 1))
 
     def delete_mask(self) -> None:
         """A mask of the shown frame is no cell."""
-        self._masks(mask_edits.delete(self._labels, self.numbers()[0]))
+        self._masks(mask_edits.delete(self._shown, self.labels()[0]))
 
     def undo_mask(self) -> None:
         """Take the last edit of masks back."""
@@ -113,23 +116,23 @@ class Panel:
 
     def join_tracks(self) -> None:
         """The second track goes on as the first."""
-        self._tracks(track_edits.join(self.points, *self.numbers()))
+        self._tracks(track_edits.join(self.points, *self.track_ids()))
 
     def cut_track(self) -> None:
         """From the shown frame on the track is another cell."""
-        self._tracks(track_edits.cut(self.points, self.numbers()[0], self.frame))
+        self._tracks(track_edits.cut(self.points, self.track_ids()[0], self.frame))
 
     def swap_tracks(self) -> None:
         """From the shown frame on two tracks exchange their cells."""
-        self._tracks(track_edits.swap(self.points, *self.numbers(), self.frame))
+        self._tracks(track_edits.swap(self.points, *self.track_ids(), self.frame))
 
     def delete_track(self) -> None:
         """The track is no cell."""
-        self._tracks(track_edits.delete(self.points, self.numbers()[0]))
+        self._tracks(track_edits.delete(self.points, self.track_ids()[0]))
 
     # -- deaths
     def _death(self, died: bool) -> None:
-        track_id = self.numbers()[0]
+        track_id = self.track_ids()[0]
         mine = self.points[self.points["track_id"] == track_id]
         here = mine[mine["frame"] == self.frame]
         if not len(here):
@@ -217,7 +220,7 @@ class Panel:
 
     # -- the widget
     def _clicked(self, layer: Any, event: Any) -> None:
-        """Put the number of a clicked cell in the first field (with Shift: the second)."""
+        """Put label and track of a clicked cell in the first row (with Shift: in the second)."""
         if str(layer.mode) not in ("pan_zoom", "pick"):
             return
         label = layer.get_value(event.position, world=True)
@@ -225,16 +228,16 @@ class Panel:
             return
         name = layer.name.removesuffix(" masks")
         self._of.setCurrentText(name)
-        field = self._two if "Shift" in event.modifiers else self._one
-        field.setValue(int(label))
-        points = self._seen.tables.get("track_points")
-        if points is not None:
-            here = self.points[(self.points["frame"] == self.frame)]
-            track = here.loc[here["label"] == int(label), "track_id"]
-            known = f", track {int(track.iloc[0])}" if len(track) else ", of no track"
-            self._tell(f"{name}, frame {self.frame}: label {int(label)}{known}")
-            if self._tracked.isChecked() and len(track):
-                field.setValue(int(track.iloc[0]))
+        which = int("Shift" in event.modifiers)
+        track_id = 0
+        if "track_points" in self._seen.tables:
+            here = self.points[self.points["frame"] == self.frame]
+            found = here.loc[here["label"] == int(label), "track_id"]
+            track_id = int(found.iloc[0]) if len(found) else 0
+        self._label[which].setValue(int(label))
+        self._track[which].setValue(track_id)
+        known = f"track {track_id}" if track_id else "of no track"
+        self._tell(f"{name}, frame {self.frame}: label {int(label)}, {known}")
 
     def _tell(self, words: str) -> None:
         self._said.setText(words)
@@ -256,10 +259,10 @@ class Panel:
 
     def _build(self, who: str) -> None:
         from qtpy.QtWidgets import (
-            QCheckBox,
             QComboBox,
             QFormLayout,
             QGridLayout,
+            QHBoxLayout,
             QLabel,
             QLineEdit,
             QPushButton,
@@ -276,16 +279,17 @@ class Panel:
         form = QFormLayout()
         self._of = QComboBox()
         self._of.addItems(list(self._seen.masks) or list(self._seen.roles))
-        self._one, self._two = QSpinBox(), QSpinBox()
-        for each in (self._one, self._two):
-            each.setMaximum(2**31 - 1)
-        self._tracked = QCheckBox("a click gives the track, not the label")
+        self._label, self._track = ((QSpinBox(), QSpinBox()) for _ in range(2))
         self._who, self._why = QLineEdit(who), QLineEdit()
         self._why.setPlaceholderText("what was wrong")
         form.addRow("Population", self._of)
-        form.addRow("Cell (click)", self._one)
-        form.addRow("Other (Shift-click)", self._two)
-        form.addRow(self._tracked)
+        for i, title in enumerate(("Cell (click)", "Other (Shift-click)")):
+            row = QHBoxLayout()
+            for word, box in (("label ", self._label[i]), ("track ", self._track[i])):
+                box.setMaximum(2**31 - 1)
+                box.setPrefix(word)
+                row.addWidget(box)
+            form.addRow(title, row)
         whole.addLayout(form)
         for title, acts in (
             ("Masks of this frame", ("merge_masks", "split_mask", "delete_mask", "undo_mask")),
