@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,15 @@ def test_edits_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
     layer = viewer.layers["CancerCell masks"]
     before = np.array(layer.data[8])
     one, two = np.unique(before)[1:3]
-    panel._label[0].setValue(int(one)), panel._label[1].setValue(int(two))
+    side = layer.scale[1]
+    for label, keys in ((one, ()), (two, ("Shift",))):  # the same by clicks
+        y, x = np.argwhere(before == label)[0]
+        click = SimpleNamespace(position=(8, y * side, x * side), modifiers=keys)
+        layer.mode = "pan_zoom"
+        panel._clicked(layer, click)
+    assert panel.labels() == (one, two)
+    here = panel.points[panel.points["frame"] == 8].set_index("label")["track_id"]
+    assert panel.track_ids() == (here.get(one, 0), here.get(two, 0))
     panel.merge_masks()
     assert two not in layer.data[8] and (layer.data[8] > 0).sum() == (before > 0).sum()
     panel.undo_mask()
