@@ -122,11 +122,14 @@ def test_masks_are_read_when_looked_at_and_edited_in_place() -> None:
     whole[at] = [70, 71, 72]
     masks[2, 0:2, 0] = 9
     whole[2, 0:2, 0] = 9
+    block = np.arange(8, dtype=np.uint32).reshape(2, 2, 2)
+    masks[0:2, 3:5, 1:3] = block
+    whole[0:2, 3:5, 1:3] = block
     np.testing.assert_array_equal(masks[at], [70, 71, 72])
     np.testing.assert_array_equal(np.asarray(masks), whole)
-    assert list(masks.changed()) == [1, 2, 4]
+    assert list(masks.changed()) == [0, 1, 2, 4]
     masks[2, 0:2, 0] = 2  # as it was
-    assert list(masks.changed()) == [1, 4]
+    assert list(masks.changed()) == [0, 1, 4]
     masks.taken()
     assert not masks.changed()
 

@@ -81,7 +81,7 @@ class EventCorrections(PerFov, key=("fov", "population", "event", "frame", "y_px
     """What a person says of events, by place and time: it holds for whatever track is there."""
 
     population: Series[str]
-    event: Series[str] = pa.Field(isin=("death",), description="what is spoken of: a death")
+    event: Series[str] = pa.Field(isin=["death"], description="what is spoken of: a death")
     frame: Series[int] = pa.Field(ge=0, description="of the death; of none: any frame of the cell")
     y_px: Series[float] = pa.Field(description="where the cell is in that frame")
     x_px: Series[float]

@@ -69,17 +69,22 @@ class EditedMasks:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         first, *rest = key if isinstance(key, tuple) else (key,)
-        times = np.asarray(first)
-        for t in np.unique(times):
-            at = int(t)
-            if at not in self._changed:
-                self._changed[at] = self._read(at).copy()
-            if times.ndim == 0:
-                self._changed[at][tuple(rest)] = value
-            else:
-                here = times == t
+        if isinstance(first, slice):
+            for i, t in enumerate(range(*first.indices(self.shape[0]))):
+                self._own(t)[tuple(rest)] = value[i] if np.ndim(value) == 3 else value
+        elif np.ndim(first) == 0:
+            self._own(int(first))[tuple(rest)] = value
+        else:
+            for t in np.unique(first):
+                here = np.asarray(first) == t
                 part = value[here] if np.ndim(value) else value
-                self._changed[at][tuple(np.asarray(each)[here] for each in rest)] = part
+                self._own(int(t))[tuple(np.asarray(each)[here] for each in rest)] = part
+
+    def _own(self, t: int) -> np.ndarray:
+        """A frame that may be written into."""
+        if t not in self._changed:
+            self._changed[t] = self._read(t).copy()
+        return self._changed[t]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         whole = self[:]
