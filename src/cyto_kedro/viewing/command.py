@@ -69,6 +69,10 @@ def review(project: Any, most: int, output: Path | None) -> None:
         click.echo(
             f"{i:3}. {row['weight']:6.3f}  {row['fov']}  {row['what']}\n     {row['command']}"
         )
+    if len(rows):
+        click.echo(
+            "(the number: by how much the share of killed targets of its condition may change)"
+        )
     click.echo(f"{min(most, len(rows))} of {len(rows)} rows" if len(rows) else "nothing to look at")
     if output is not None:
         from cyto_kedro.datasets.table import TableDataset
