@@ -133,7 +133,7 @@ def event_table(viewer: Any, seen: Seen) -> Any:
     from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem
 
     found = events(seen.tables) if "track_points" in seen.tables else None
-    rows = [] if found is None else list(found.itertuples(index=False))
+    rows: list[Any] = [] if found is None else list(found.itertuples(index=False))
     table = QTableWidget(len(rows), len(EVENTS))
     table.setHorizontalHeaderLabels([each.replace("_", " ") for each in EVENTS])
     table.setEditTriggers(QAbstractItemView.NoEditTriggers)

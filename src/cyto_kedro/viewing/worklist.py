@@ -149,7 +149,7 @@ def _placed(rows: pd.DataFrame, points: Points | None) -> pd.DataFrame:
     if points is None:
         return rows
     for (fov, population), mine in rows[rows["track_id"].notna()].groupby(["fov", "population"]):
-        at = points(fov, population).set_index(["track_id", "frame"])[["y_px", "x_px"]]
+        at = points(str(fov), str(population)).set_index(["track_id", "frame"])[["y_px", "x_px"]]
         where = at.reindex(pd.MultiIndex.from_frame(mine[["track_id", "frame"]].astype(int)))
         rows.loc[mine.index, ["y_px", "x_px"]] = where.to_numpy()
     return rows
