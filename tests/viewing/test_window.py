@@ -86,6 +86,9 @@ def test_edits_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
         and len(panel.points) == n
     )
     assert len(viewer.layers["CancerCell tracks"].data) == n
+    panel._does(panel.set_death)()
+    assert "has no point in frame" in panel._said.text()  # the track ends before, cut as it is
+    panel._track[0].setValue(int(panel.points["track_id"].max()))
     panel.set_death()
     assert panel.deaths["CancerCell"]["happened"].tolist() == [True]
     panel.clear_death()
