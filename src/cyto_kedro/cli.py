@@ -141,18 +141,11 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     A session of the film in the files is seen through the assay's view as the film is; excluded
     frames get no cells. Where its pixel size or frame interval is not the field's, that is said.
 
-    Raises
-    ------
-    InputError
-        If the field or population is unknown, or the session is of a film of another size.
+    Raises InputError if the field or population is unknown, or the session is of a film of another
+    size.
     """
     from cyto_kedro.pipelines.common import context
-    from cyto_kedro.pipelines.tracking.trackmate import (
-        masks,
-        track_points,
-        viewed,
-        without_frames,
-    )
+    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points, viewed, without_frames
 
     manifest: Manifest = catalog.load("manifest")
     for what, name, known in (

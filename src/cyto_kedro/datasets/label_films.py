@@ -104,12 +104,8 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
     def load_one(self, identity: str) -> np.ndarray:
         """The labels of a partition, (T, Y, X) uint32.
 
-        Raises
-        ------
-        PartitionError
-            If the film is not there: names the file.
-        InputError
-            If it is shorter than the field's film, or holds no labels.
+        Raises PartitionError if the film is not there: names the file. Raises InputError if it is
+        shorter than the field's film, or holds no labels.
         """
         url, block = self._file(identity)
         if self.content(identity) is None:
@@ -164,13 +160,7 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         return da.from_delayed(delayed(self.load_one)(identity), shape, np.uint32)
 
     def list_ids(self) -> list[str]:
-        """The planned ids of films that are there.
-
-        Raises
-        ------
-        DatasetError
-            Without a plan.
-        """
+        """The planned ids of films that are there. Raises DatasetError: without a plan."""
         if self._plan is not None:
             return [each for each in self._plan.ids(self.grain) if self.content(each) is not None]
         raise DatasetError("label films are opened by partition id; which there are, the plan says")
