@@ -54,6 +54,8 @@ class CheckHooks:
         """
         from pydantic import BaseModel
 
+        from cyto_kedro.datasets.partitioned import PLANS
+        from cyto_kedro.ledger import split_home
         from cyto_kedro.parameters import MODELS
 
         for name, block in self._parameters.items():
@@ -67,6 +69,9 @@ class CheckHooks:
         for name, entry in conf_catalog.items():
             if isinstance(entry, dict) and str(entry.get("type", "")).endswith("LabelFilms"):
                 catalog.get(name).follow(catalog.get("manifest"))
+        if "filepath" in (planned := conf_catalog.get("manifest") or {}):
+            home = split_home(str(planned["filepath"]))[0]
+            PLANS[home] = lambda: catalog.load("manifest") if catalog.exists("manifest") else None
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(
@@ -232,7 +237,7 @@ class FurtherHooks:
                 log.warning(
                     "%s is left out of what %s makes, since it does not fit the other results any more "
                     "(%s): kedro run --pipelines extended,%s",
-                    *(name, node.name, why, node.namespace),
+                    *(name, node.name, why, str(node.namespace).split(".")[0]),
                 )
         return left_out or None
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
-from cyto_kedro.datasets.lazy import is_lazy
+from cyto_kedro.datasets.lazy import is_lazy, lazy
 from cyto_kedro.datasets.ome_tiff import write_ome
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Image, ImageInfo
 from cyto_kedro.kedro_private import ImagePreview
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 LARGEST = int(np.iinfo(np.uint32).max)
 META = np.empty((0, 0, 0), np.uint32)
@@ -28,6 +31,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
     saved by napari, Fiji or scikit-image load as well: any integer type, or whole numbers stored as
     float, with whatever name the third axis has. `save_args`: ``level``, of deflate, 0 to 9 (1).
     """
+
+    dtype = np.dtype(np.uint32)
 
     def _header(self) -> TiffHeader:
         self._require()
@@ -65,6 +70,18 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
             return stack.astype(np.uint32, copy=False)
         return np.concatenate(list(_checked(stack, self.location, start)))
 
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """`load_frames`, as `lazy.Frames` is read."""
+        return self.load_frames(start, stop)
+
+    def lazy(self) -> da.Array:
+        """The labels as a Dask array, one chunk per frame, none of them read."""
+        return lazy(self)
+
+    def glance(self) -> str:
+        """Shape of the labels."""
+        return f"{self.shape}, (T, Y, X), uint32"
+
     def load_metadata(self) -> ImageInfo:
         """Pixel size and frame times, without reading pixels."""
         return self._header().info
@@ -91,8 +108,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         self._write(lambda file: write_ome(file, checked, **self._save_args))
 
     def preview(self) -> ImagePreview:
-        """The middle frame, one colour per label."""
-        return previews.png(previews.colours(previews.middle(self.load())))
+        """Four frames, one colour per label."""
+        return previews.png(previews.colours(previews.four(self.lazy())))
 
 
 def _block(block: np.ndarray, location: str, block_info: Any = None) -> np.ndarray:
