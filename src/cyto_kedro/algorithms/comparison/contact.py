@@ -21,7 +21,6 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
 from cyto_kedro.algorithms.comparison.design import ALL, clocked, strata
 from cyto_kedro.algorithms.comparison.episodes import (
-    CELL,
     Term,
     episodes,
     first_contact,
@@ -31,7 +30,7 @@ from cyto_kedro.algorithms.comparison.survival import survival_curve
 from cyto_kedro.core.groups import of_design, of_role
 from cyto_kedro.core.survival import risk
 from cyto_kedro.core.units import Duration, Durations
-from cyto_kedro.core.watched import watched
+from cyto_kedro.core.watched import n_cells, watched
 from cyto_kedro.schemas import TableOf
 
 GROUPS = ("not_touched", "touched")
@@ -382,7 +381,7 @@ def _report(
             **names,
             model=model,
             reference="",
-            n_cells=len(table[CELL].drop_duplicates()),
+            n_cells=n_cells(table),
             n_events=int(table["event"].sum()),
             n_clusters=table["cluster"].nunique(),
             df=fit.df,

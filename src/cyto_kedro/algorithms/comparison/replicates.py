@@ -20,10 +20,12 @@ from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
 from cyto_kedro.core.watched import (
+    cell_ids,
     common_end,
     contact_intervals,
     effector_hours,
     film_ends,
+    n_cells,
     until,
     watched,
     without_pauses,
@@ -31,6 +33,7 @@ from cyto_kedro.core.watched import (
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
+CELL = ["fov", "population", "track_id"]
 GROUP = ["condition", "population", "replicate", "cluster"]
 # the unit of a column by the end of its name, and the end that its uncalibrated twin has
 UNITS = {
@@ -116,6 +119,9 @@ class ReplicateValues(Algorithm):
         ConfigError
             If `motility` names a column that the table does not have.
         """
+        known = fates[[*CELL]].assign(cell_id=cell_ids(fates))
+        motility = motility.merge(known, on=CELL, how="left")
+        motility["cell_id"] = motility["cell_id"].fillna(motility["track_id"])
         rows = [
             *self._of_tracks(of_design(motility, design)),
             *self._of_survival(fates, frames, design),
@@ -255,7 +261,7 @@ def _of_kills(
     for effector in of_role(roles, "effector"):
         hours = effector_hours(track_points, frames, [effector], fates)
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
-        tracks = motility[motility["population"] == effector].groupby("fov").size()
+        tracks = motility[motility["population"] == effector].groupby("fov")["cell_id"].nunique()
         rows = design.assign(
             population=effector,
             hours=design["fov"].map(hours).astype(float),
@@ -288,5 +294,5 @@ def _row(group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str
         "unit": unit,
         "statistic": statistic,
         "n_fovs": rows["fov"].nunique(),
-        "n_cells": len(rows),
+        "n_cells": n_cells(rows) if "cell_id" in rows else len(rows),
     }

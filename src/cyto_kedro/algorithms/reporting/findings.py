@@ -44,8 +44,13 @@ def _answer(row: Mapping[Any, Any]) -> str:
         text += f", {rate} kills per effector and hour"
     cells = row["targets_at_once"]
     if at_risk > 1.2 * cells > 0:
-        text += f"; these are tracks, of {number(cells)} living targets in view at once at most: a cell "
-        text += "whose track broke, and one that came and went, are counted anew"
+        text += (
+            f"; at most {number(cells)} of them are in view at once, as cells come and go, or are "
+        )
+        text += (
+            f"lost and not found again: {100 * row['share_died']:.3g} % of those in view died by "
+        )
+        text += "the film's end (Kaplan-Meier, which broken tracks do not shift)"
     once = at_risk - row["targets_watched"]
     if once > 0:
         text += f"; {once} of the living were seen in one frame only, or at no known time, and are "
@@ -143,8 +148,8 @@ def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
         sentence = (
-            f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
-            "once, and deaths, serial kills and long contacts are missed"
+            f"{row['lost']} of {tracked} tracks were lost inside the field and not found again: cells "
+            "count more than once, and deaths, serial kills and long contacts are missed"
         )
         said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if 3 * row["contacts_unknown"] > row["contacts"] > 0:
