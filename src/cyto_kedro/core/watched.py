@@ -174,6 +174,33 @@ def until(rows: pd.DataFrame, end: float | None) -> pd.DataFrame:
     return cut[cut["leave"] > cut["entry"]]
 
 
+def bouts_until(
+    bouts: pd.DataFrame, end: float | None, unit: str, frames: pd.DataFrame
+) -> pd.DataFrame:
+    """`schemas.Bouts` as if the film had ended at `end` by the clock of `watched`; None: as they are."""
+    if end is None or not len(bouts):
+        return bouts
+    time = frames["frame"].astype(float)
+    if unit == "min":
+        time = without_pauses(frames["fov"], frames["time_s"] / 60, frames)
+    filmed = frames[["fov", "frame"]].assign(time=time)
+    filmed = filmed[~(filmed["time"] > end * (1 + 1e-9))]
+    last = bouts["fov"].map(filmed.groupby("fov")["frame"].max())
+    known = time.to_numpy()[
+        pd.MultiIndex.from_frame(frames[["fov", "frame"]]).get_indexer(
+            pd.MultiIndex.from_arrays([bouts["fov"], bouts["end_frame"]])
+        )
+    ]
+    beyond = (bouts["end_frame"] - last).clip(lower=0)
+    late = np.where(beyond > 0, known - bouts["fov"].map(filmed.groupby("fov")["time"].max()), 0)
+    cut = bouts.assign(
+        censored_end=bouts["censored_end"].astype(bool) | (bouts["end_frame"] >= last),
+        n_frames=bouts["n_frames"] - beyond,
+        duration_min=bouts["duration_min"] - late,
+    )
+    return cut[bouts["start_frame"] <= last]
+
+
 def effector_hours(
     points: pd.DataFrame,
     frames: pd.DataFrame,

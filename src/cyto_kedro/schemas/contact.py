@@ -155,6 +155,9 @@ class Conjugation(PerFov, key=("fov", "frame")):
     )
     target_contact_share: Series[float] = nullable("of all targets; empty without one", ge=0, le=1)
     n_conjugates: Series[int] = pa.Field(ge=0, description="pairs of an effector and a target")
+    n_unknown: Series[int] | None = pa.Field(
+        ge=0, description="cells in no other count: alive or dead is unknown"
+    )
 
 
 class ConjugationTiles(Conjugation, key=("fov", "frame", "tile_row", "tile_column")):

@@ -51,6 +51,13 @@ class MaskQuality(MaskEvidence):
         le=1,
         description="share of links across which the area changes 1.7-fold",
     )
+    split_merged: Series[float] | None = pa.Field(
+        nullable=True,
+        ge=0,
+        le=1,
+        description="share of cells whose mask splits here and merges again within 3 frames, or the "
+        "other way round",
+    )
     links_unsure: Series[float] = pa.Field(
         nullable=True,
         ge=0,

@@ -162,14 +162,14 @@ class DeathCaller(Algorithm):
         lost = judged & tracks["end_reason"].isin(_MAY_GO_ON).to_numpy()
         late = judged & (start == "entered") & (past == MISSING)
         gap, timed = self.max_lost.timed("max_lost", not np.isnan(clock.interval_min))
+        longer = rule._replace(max_gap=gap, clock=clock if timed else None)
         dead = died | first_sight
         for ended, begun in (
             (lost & ~dead, late & ~first_sight),
             (lost & dead & ~linked, late & first_sight),
         ):
             if gap:
-                times = clock if timed else None
-                on = find_again(points, tracks, ended, begun, gap, times)
+                on = find_again(points, tracks, ended, begun, longer)
                 past[on[on != MISSING]] = np.flatnonzero(on != MISSING)
         last = tracks["last_frame"].to_numpy(np.int64)
         death[linked] = tracks["first_frame"].to_numpy(np.int64)[bodies[linked]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
@@ -60,7 +61,9 @@ def _answer(row: Mapping[Any, Any]) -> str:
     return text + place
 
 
-def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
+def killed(
+    summaries: pd.DataFrame, by_condition: pd.DataFrame | None = None
+) -> list[tuple[str, str]]:
     """What kills most against no effectors, by independent replicates: nothing, or one sentence."""
     rows = summaries[summaries["measure"] == "specific_killing"].dropna(subset="value")
     said: list[tuple[float, str]] = []
@@ -74,19 +77,25 @@ def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
         said.append((mean, f"{text}{int(one['n_cells'].sum())} targets, {count(n, 'replicate')})"))
     if not said:
         return []
+    weak = weak_conditions(by_condition)
     ranked = [text for _, text in sorted(said, reverse=True)]
     more = f"; {len(ranked) - MOST_SAID} more in the figure" if len(ranked) > MOST_SAID else ""
     when = str(rows["statistic"].iloc[0]).split(",")[0]
-    return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.")]
+    told = weak_pair(weak, "specific_killing", *rows["condition"].unique())
+    return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.{_beware(told)}")]
 
 
-def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[str, str]]:
+def headline(
+    comparisons: pd.DataFrame, summaries: pd.DataFrame, by_condition: pd.DataFrame | None = None
+) -> list[tuple[str, str]]:
     """How much the primary outcome differs, a sentence per pair of conditions, the largest first.
 
     Parameters
     ----------
     comparisons, summaries
         `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that they rest on.
+    by_condition
+        `summary.summarise`'s: what weakens a number is said with it.
 
     Returns
     -------
@@ -97,7 +106,7 @@ def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[s
     rows = comparisons[(outcome == "primary") & comparisons["difference"].notna()]
     rows = rows.reindex(rows["difference"].abs().sort_values(ascending=False, kind="stable").index)
     cells = summaries.groupby(["measure", "population", "condition"])["n_cells"].sum()
-    said = []
+    said, weak = [], weak_conditions(by_condition)
     for row in rows.head(MOST_SAID).to_dict("records"):
         unit = "" if row["unit"] in ("", "share") else f" {row['unit']}"
         about = f"{plain(row['measure'])} of {row['population']}"
@@ -115,6 +124,8 @@ def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[s
         n = [int(cells.get((*key, row[side]), 0)) for side in ("condition", "reference")]
         text += f"; n = {n[0]} and {n[1]} cells of {row['n_condition']} and {row['n_reference']}"
         text += " replicates."
+        pair = (row["condition"], row["reference"])
+        text += _beware(weak_pair(weak, row["measure"], *pair))
         said.append((f"{row['condition']} against {row['reference']}", text))
     return said
 
@@ -174,6 +185,38 @@ def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
     return said
 
 
+#: what weakens a measure of `schemas.ReplicateSummaries`: the name that `weakened` has for it
+WEAKENED = {
+    **dict.fromkeys(("survival", "restricted_mean_survival", "death_rate"), "deaths"),
+    **dict.fromkeys(("live_targets", "specific_killing", "specific_killing_area"), "deaths"),
+    **dict.fromkeys(("contact_duration", "first_contact_rate"), "contact_median"),
+    "kills_per_effector_per_hour": "kills_per_effector_per_hour",
+}
+Weak = Mapping[str, list[tuple[tuple[str, ...], str]]]
+
+
+def weak_conditions(by_condition: pd.DataFrame | None) -> Weak:
+    """What weakens the numbers of each condition: `weakened`."""
+    rows = [] if by_condition is None else by_condition.to_dict("records")
+    return {str(row["condition"]): weakened(row) for row in rows}
+
+
+def weak_pair(weak: Weak, measure: str, *conditions: str) -> list[str]:
+    """What weakens a measure of any of `conditions`, a sentence each, with the condition's name."""
+    name = WEAKENED.get(measure, "speed")
+    return [
+        f"{condition}: {sentence}"
+        for condition in conditions
+        for names, sentence in weak.get(condition, ())
+        if name in names
+    ]
+
+
+def _beware(notes: Sequence[str], most: int = 2) -> str:
+    more = f"; {len(notes) - most} more with the table" if len(notes) > most else ""
+    return f" Beware: {'; '.join(notes[:most])}{more}." if notes else ""
+
+
 def tested(comparisons: pd.DataFrame) -> str:
     """How conditions were compared: outcome, test, pairing, correction, in sentences."""
     rows = comparisons[comparisons["test"] != ""]
@@ -205,8 +248,17 @@ def tested(comparisons: pd.DataFrame) -> str:
     return " ".join(said)
 
 
-def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """`schemas.Comparisons` for reading: means over replicates, difference, p, and the warning."""
+def compared(comparisons: pd.DataFrame, by_condition: pd.DataFrame | None = None) -> pd.DataFrame:
+    """`schemas.Comparisons` for reading: means over replicates, difference, p, warnings a line each.
+
+    With `by_condition` (`summary.summarise`) what weakens a condition's numbers is among them.
+    """
+    weak = weak_conditions(by_condition)
+    keys = zip(*(comparisons[name] for name in ("measure", "condition", "reference")), strict=True)
+    doubts = ["\n".join(weak_pair(weak, *key)) for key in keys]
+    notes = [
+        "\n".join(filter(None, each)) for each in zip(comparisons["note"], doubts, strict=True)
+    ]
     units = comparisons["unit"].where(comparisons["unit"] == "", " (" + comparisons["unit"] + ")")
     return pd.DataFrame(
         {
@@ -220,16 +272,17 @@ def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
             "difference (95 %)": _limits(comparisons, "difference"),
             "p": comparisons["p"],
             "p, corrected": comparisons["p_holm"],
-            "beware": comparisons["note"],
+            "beware": pd.Series(notes, comparisons.index, dtype=object),
         }
     )
 
 
 def numbered(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The texts of the column `beware` once each, and the table with their numbers instead."""
-    notes = [note for note in dict.fromkeys(table["beware"]) if note]
-    marks = {note: str(i + 1) for i, note in enumerate(notes)}
-    return table.assign(beware=table["beware"].map(marks).fillna("").astype(object)), notes
+    """The lines of the column `beware` once each, and the table with their numbers instead."""
+    lines = [str(text).splitlines() for text in table["beware"]]
+    marks = {note: n for n, note in enumerate(dict.fromkeys(chain(*lines)), 1)}
+    numbers = [", ".join(str(marks[note]) for note in each) for each in lines]
+    return table.assign(beware=pd.Series(numbers, table.index, dtype=object)), list(marks)
 
 
 def related(hazards: pd.DataFrame) -> pd.DataFrame:
