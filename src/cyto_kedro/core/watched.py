@@ -144,8 +144,24 @@ def n_cells(rows: pd.DataFrame) -> int:
     return len(rows[["fov", "population", "cell_id"]].drop_duplicates())
 
 
+def used(frames: pd.DataFrame) -> pd.DataFrame:
+    """Frames (`schemas.Frames`) that the sample sheet does not exclude."""
+    return frames[~frames["excluded"].astype(bool)] if "excluded" in frames else frames
+
+
+def films(frames: pd.DataFrame) -> pd.DataFrame:
+    """Used frames of fields that have several: of stills among films time tells nothing.
+
+    All used frames where there are stills alone.
+    """
+    frames = used(frames)
+    several = frames.groupby("fov")["frame"].transform("size") > 1
+    return frames[several] if several.any() else frames
+
+
 def film_ends(frames: pd.DataFrame, unit: str) -> pd.Series:
-    """When each film ends, by the clock of `watched`: fov -> time in `unit`."""
+    """When each film ends, by the clock of `watched`, excluded frames apart: fov -> time in `unit`."""
+    frames = used(frames)
     end = frames["frame"].astype(float)
     if unit == "min":
         end = without_pauses(frames["fov"], frames["time_s"] / 60, frames)
@@ -158,8 +174,7 @@ def common_end(frames: pd.DataFrame, design: pd.DataFrame, unit: str) -> float |
     By the clock of `watched`; a jitter of a twentieth is no difference. Stills do not count.
     `design` is `core.groups.design`'s.
     """
-    films = frames[frames.groupby("fov")["frame"].transform("size") > 1]
-    ends = design["fov"].map(film_ends(films, unit))
+    ends = design["fov"].map(film_ends(films(frames), unit))
     last = ends.groupby([design["condition"], design["replicate"]]).max().dropna()
     return float(last.min()) if len(last) and last.min() < 0.95 * last.max() else None
 

@@ -89,7 +89,7 @@ class ContactSurvival(Algorithm):
     {'not_touched': 1.0, 'touched': 0.0}
     """
 
-    version = 2
+    version = 3
 
     min_at_risk: int = Field(default=10, ge=1, description="cells in each group, see above")
     landmarks: Durations | None = Field(
@@ -184,7 +184,7 @@ class ContactHazards(Algorithm):
     (True, '1 replicate where 2 are needed: ')
     """
 
-    version = 2
+    version = 3
 
     terms: tuple[Term, ...] = Field(
         default=("ever_touched",),

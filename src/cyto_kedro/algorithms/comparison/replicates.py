@@ -92,7 +92,7 @@ class ReplicateValues(Algorithm):
     0.5
     """
 
-    version = 2
+    version = 3
 
     motility: tuple[str, ...] = Field(
         default=("mean_speed_um_per_min", "straightness", "arrest_coefficient"),

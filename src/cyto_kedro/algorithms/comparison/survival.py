@@ -67,7 +67,7 @@ class SurvivalCurves(Algorithm):
     [[0.0, 3.0, 0.0, 1.0], [2.0, 3.0, 1.0, 0.67], [4.0, 2.0, 1.0, 0.33], [6.0, 1.0, 1.0, 0.0]]
     """
 
-    version = 2
+    version = 3
 
     min_at_risk: int = Field(
         default=10, ge=1, description="cells; a curve is marked where fewer are under observation"
@@ -155,7 +155,7 @@ class LostBounds(Algorithm):
     [0.0, 0.67]
     """
 
-    version = 2
+    version = 3
 
     lost: tuple[str, ...] = Field(
         default=("lost", "merge"), description="end reasons that may hide a death"

@@ -77,7 +77,7 @@ class ReplicateTests(Algorithm):
     ('Welch t', 4.0, 0.008, 'exploratory')
     """
 
-    version = 3
+    version = 4
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
         default="auto", description="that gives `p`"

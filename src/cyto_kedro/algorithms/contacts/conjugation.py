@@ -51,6 +51,8 @@ class Conjugation(Algorithm):
     tiles is in the later one.
     """
 
+    version = 2
+
     tile_um: float = Field(
         default=50.0, gt=0, description="side of a tile; the image is cut into equal ones near it"
     )

@@ -273,7 +273,7 @@ class HysteresisDeaths(DeathCaller):
     [[1, 4, 5]]
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")

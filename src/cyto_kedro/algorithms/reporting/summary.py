@@ -70,6 +70,8 @@ class Summary(Algorithm):
     [['A1', 2, 1, 0.0]]
     """
 
+    version = 2
+
     def run(
         self,
         fields: TableOf[schemas.Fields],

@@ -121,6 +121,8 @@ class MaskQuality(Algorithm):
     [[0.8, 0.9, False], [1.0, 0.9, False]]
     """
 
+    version = 2
+
     least_f1: float = Field(
         default=0.79, ge=0, le=1, description="a field of a lower expected F1 is flagged"
     )
