@@ -187,7 +187,7 @@ def test_names_that_tell_what_a_channel_shows():
 def test_a_cell_in_no_numbered_column_of_a_plate_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plate.csv"
     path.write_text(text)
-    with pytest.raises(InputError, match="'control' in row A stands in no numbered column"):
+    with pytest.raises(ValueError, match="'control' in row A stands in no numbered column"):
         read_plate_map(path)
     path.write_text(",1,\nA,drug,\n")
     assert read_plate_map(path)["condition"].tolist() == ["drug"]
