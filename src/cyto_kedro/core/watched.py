@@ -80,8 +80,8 @@ def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd
     piece, past = _unseen(fates)
     mine = fates.assign(cell_id=cell_ids(fates))
     for name, end in (("entry_min", "exit_min"), ("first_frame", "last_frame")):
-        at = mine.columns.get_loc(name)
-        mine.iloc[piece, at] = mine[end].to_numpy()[past]
+        if len(piece):
+            mine.iloc[piece, mine.columns.get_loc(name)] = mine[end].to_numpy()[past]
     mine = mine[~fates["dead_at_first_sight"]]
     if any_known(fates["entry_min"]):
         mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]

@@ -77,7 +77,7 @@ def test_by_hand(make_points, make_contacts):
 def test_the_dead_and_excluded_frames_are_left_out(make_points, make_contacts):
     points, contacts = film(make_points, make_contacts)
     viability = pd.DataFrame(
-        {"fov": "A", "population": ["C", "T", "C"], "frame": 0, "label": [101, 101, 201]}
+        {"fov": "A", "population": ["C", "T", "C"], "frame": 0, "label": [101, 101, 102]}
     ).assign(marker_signal=1.0, alive_probability=0.5, dead=[True, False, False])
     table, _ = run(contacts, points, viability=viability)
     first = table.iloc[0]
@@ -123,7 +123,7 @@ def test_tiles_add_up(make_points, make_contacts):
         if rng.random() < 0.04
     ]
     table, tiles = run(make_contacts(rows), points, n_frames=3, tile_um=7.0)
-    counts = [name for name in table if name.startswith("n_")]
+    counts = [name for name in tiles if name.startswith("n_")]
     assert (
         tiles.groupby("frame")[counts].sum().to_numpy().tolist()
         == table[counts].to_numpy().tolist()

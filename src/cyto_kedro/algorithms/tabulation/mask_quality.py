@@ -179,6 +179,7 @@ def _steps(
         return pd.DataFrame({name: pd.Series(dtype=float) for name in names})
     seen = points[points["label"].notna()].astype({"label": np.int64})
     if cells is not None:
+        seen = seen.drop(columns="area_px", errors="ignore")
         seen = seen.merge(cells[["frame", "label", "area_px"]], on=["frame", "label"], how="left")
     else:
         seen = seen.assign(area_px=np.nan)

@@ -173,8 +173,8 @@ def _number(column: str, fov: str, text: str) -> float:
         parts = [re.sub(r"^([^.,]*),([^.,]*)$", r"\1.\2", part.strip()) for part in parts]
         if len(parts) <= 2 and all(_NUMBER.fullmatch(part) for part in parts):
             value = float(parts[0]) / (float(parts[1]) or np.nan) if parts[1:] else float(parts[0])
-            if value < 0 and column != "time_offset_min":
-                what = "is below 0 (a dose is an amount, not its logarithm)"
+            if value < 0 and column == "et_ratio":
+                what = "is below 0"
             elif np.isfinite(value):
                 return value
     raise InputError(
