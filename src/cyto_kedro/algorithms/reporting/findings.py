@@ -90,17 +90,9 @@ def headline(
 ) -> list[tuple[str, str]]:
     """How much the primary outcome differs, a sentence per pair of conditions, the largest first.
 
-    Parameters
-    ----------
-    comparisons, summaries
-        `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that they rest on.
-    by_condition
-        `summary.summarise`'s: what weakens a number is said with it.
-
-    Returns
-    -------
-    list of (pair, sentence)
-        At most `MOST_SAID`; what follows is in the figure.
+    `comparisons`, `summaries`: `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that
+    they rest on. With `by_condition` (`summary.summarise`) what weakens a number is said with it.
+    Returns at most `MOST_SAID`; what follows is in the figure.
     """
     outcome = comparisons.get("outcome", pd.Series("", comparisons.index))
     rows = comparisons[(outcome == "primary") & comparisons["difference"].notna()]
