@@ -77,7 +77,9 @@ def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd
     mine = fates.assign(cell_id=cell_ids(fates))
     for name, end in (("entry_min", "exit_min"), ("first_frame", "last_frame")):
         if len(piece):
-            mine.iloc[piece, mine.columns.get_loc(name)] = mine[end].to_numpy()[past]
+            begin = fates[name].to_numpy(copy=True)
+            begin[piece] = fates[end].to_numpy()[past]
+            mine[name] = begin
     mine = mine[~fates["dead_at_first_sight"]]
     if any_known(fates["entry_min"]):
         mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]
