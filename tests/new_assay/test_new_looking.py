@@ -221,6 +221,6 @@ def test_nothing_to_read(tmp_path):
         look(str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="it is empty"):
         look(str(tmp_path))
-    (tmp_path / "night.czi").write_bytes(b"ZISRAWFILE" + bytes(200))
-    with pytest.raises(InputError, match=r"night\.czi is a Zeiss CZI file: save it as OME-TIFF"):
+    (tmp_path / "night.oir").write_bytes(b"OLYMPUSRAWFORMAT" + bytes(200))
+    with pytest.raises(InputError, match=r"night\.oir is an Olympus OIR file: save it as OME-TIFF"):
         look(str(tmp_path))

@@ -11,7 +11,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 from pydantic import BaseModel, ConfigDict, Field
 
-from cyto_kedro.datasets import ome_zarr, tiff_header
+from cyto_kedro.datasets import microscopes, ome_zarr, tiff_header
 from cyto_kedro.datasets.patterns import RawFile
 from cyto_kedro.datasets.raw_facts import SIDE_KEYS, calibration, named_inside
 from cyto_kedro.datasets.raw_stack import Stack, joined
@@ -48,6 +48,7 @@ class RawChannel(BaseModel):
     remarks: tuple[str, ...] = Field(default=(), description="what is not as it should be")
     plate: str = Field(default="", description="by the path")
     well: str = Field(default="", description="by the path")
+    scene: int = Field(default=0, ge=0, description="number of the film in a microscope's own file")
 
 
 def place_of(fov: str, channel: str | None) -> str:
@@ -162,6 +163,7 @@ class FieldReader:
                 remarks=tuple(remarks),
                 plate=files[0].plate,
                 well=files[0].well,
+                scene=files[0].scene,
             )
             for name, index in chosen
         ]
@@ -200,6 +202,10 @@ class FieldReader:
         try:
             if path.lower().endswith(".zarr"):
                 header = ome_zarr.read_header(url, self._options, depth, z_is_time, chunks=True)
+            elif microscopes.is_microscope(path):
+                header = microscopes.read_header(
+                    self._fs, path, url, file.scene, depth=depth, z_is_time=z_is_time
+                )
             else:
                 header = tiff_header.read_header(
                     self._fs, path, url, n_channels, depth=depth, z_is_time=z_is_time

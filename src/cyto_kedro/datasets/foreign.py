@@ -8,15 +8,19 @@ _BIOFORMATS = (
     "save it as OME-TIFF, one file per field, with Fiji (Bio-Formats), the microscope's own program or "
     "`bfconvert`"
 )
+_OWN = (
+    "give it its own ending again (.czi, .nd2, .lif) and install what reads it, pip install "
+    '"cyto_kedro[microscopes]"; or ' + _BIOFORMATS
+)
 _EXPORT = "export the frames as TIFF (Fiji, or the program that made it)"
 _COPY = "it is no image at all: get the image again from where it was filmed"
 
 # first bytes, at which place, what it is, what to do
 MAGIC: tuple[tuple[bytes, int, str, str], ...] = (
-    (b"ZISRAWFILE", 0, "a Zeiss CZI file", _BIOFORMATS),
-    (b"\xda\xce\xbe\x0a", 0, "a Nikon ND2 file", _BIOFORMATS),
+    (b"ZISRAWFILE", 0, "a Zeiss CZI file", _OWN),
+    (b"\xda\xce\xbe\x0a", 0, "a Nikon ND2 file", _OWN),
     (b"\x00\x00\x00\x0cjP  ", 0, "a JPEG 2000 file, as old Nikon ND2 are", _BIOFORMATS),
-    (b"\x70\x00\x00\x00", 0, "a Leica LIF file", _BIOFORMATS),
+    (b"\x70\x00\x00\x00", 0, "a Leica LIF file", _OWN),
     (b"OLYMPUSRAWFORMAT", 0, "an Olympus OIR file", _BIOFORMATS),
     (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",

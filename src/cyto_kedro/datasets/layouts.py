@@ -13,10 +13,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from cyto_kedro.datasets.microscopes import ENDINGS
 from cyto_kedro.datasets.patterns import Pattern, RawFile
 from cyto_kedro.errors import InputError
 
-IMAGES = (".tif", ".tiff", ".zarr")
+IMAGES = (".tif", ".tiff", ".zarr", *ENDINGS)
 # thumbnails that microscopes write beside the images
 THUMBNAILS = ("*_thumb_*", "*_[Tt]humb*", "*/Thumb*")
 _LOOKED_AT = 400  # files are enough to tell a layout
@@ -134,9 +135,7 @@ def recognise(paths: Sequence[str]) -> Recognised | None:
                 best = fits, layout.name, pattern
     if best is None:
         text = by_what_varies(images)
-        name = (
-            "one file per field" if text in ("{fov}.tif", "{fov}.ome.tif") else "folders and names"
-        )
+        name = "one file per field" if text == f"{{fov}}{_ending(text)}" else "folders and names"
         best = 0, name, Pattern(text, channel_shape=r"[^/_]+")
     _, name, pattern = best
     channels = {file.channel for file in _matched(pattern, images) if file.channel is not None}
@@ -207,7 +206,7 @@ def by_what_varies(paths: Sequence[str]) -> str:
 
 
 def _ending(path: str) -> str:
-    found = re.search(r"(\.ome)?\.(tiff?|zarr)$", path, re.IGNORECASE)
+    found = re.search(r"(\.ome)?\.(tiff?|zarr|czi|nd2|lif)$", path, re.IGNORECASE)
     return found[0] if found else ""
 
 

@@ -34,6 +34,8 @@ class RawFile:
     #: plate, well: as they stand in the path; empty where the pattern does not ask for them
     plate: str = ""
     well: str = ""
+    #: number of the film in a file that holds several
+    scene: int = 0
 
 
 class Pattern:

@@ -8,7 +8,7 @@ import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
-from cyto_kedro.datasets import ome_zarr, tiff, tiff_header
+from cyto_kedro.datasets import microscopes, ome_zarr, tiff, tiff_header
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
@@ -48,6 +48,10 @@ class _RawFrames:
                 url, self._options, raw.project_z is not None, raw.z_is_time
             )
             source = ome_zarr.ZarrFrames(zarr_header, raw.index, self._options, raw.project_z)
+        elif microscopes.is_microscope(path):
+            source = microscopes.MicroscopeFrames(
+                fs, path, url, raw.scene, raw.index, raw.project_z, raw.z_is_time
+            )
         else:
             header = tiff_header.read_header(
                 fs,

@@ -134,5 +134,6 @@ class _Opened:
                     return None
                 stamps.append([url, *stat(fs, path)])
             view = self._manifest.view.model_dump(mode="json")
-            self._stamps[key] = digest([stamps, raw.index, raw.project_z, view])
+            scene = [raw.scene] if raw.scene else []
+            self._stamps[key] = digest([stamps, raw.index, raw.project_z, view, *scene])
         return digest([self._stamps[key], str(block)])

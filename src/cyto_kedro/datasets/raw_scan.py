@@ -1,8 +1,9 @@
 """The user's raw films: found by a pattern, checked by their headers, read lazily.
 
 Read are OME-TIFF, ImageJ and plain TIFF with one or more channels and frames, folders of one-frame
-TIFFs, and OME-Zarr. `scan` reads headers only and finds what is missing, cut short or ambiguous
-before any analysis; its `RawChannel`s are plain data, so that a worker can open its own.
+TIFFs, OME-Zarr, and microscopes' own files. `scan` reads headers only and finds what is missing, cut
+short or ambiguous before any analysis; its `RawChannel`s are plain data, so that a worker can open its
+own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from cyto_kedro.datasets.frame_order import (
     step_of_numbers,
     uneven_channels,
 )
+from cyto_kedro.datasets.layouts import IMAGES
+from cyto_kedro.datasets.microscopes import in_scenes
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.raw_facts import tell
 from cyto_kedro.errors import InputError, together
@@ -94,11 +97,13 @@ def survey(search: Search) -> Survey:
     compiled = Pattern(search.pattern, names.values() if names else None)
     files, ignored = find(fs, root, compiled, search.exclude)
     groups: dict[tuple[str, str | None], list[RawFile]] = defaultdict(list)
-    for file in files:
+    kept, unreadable = in_scenes(fs, root, [f for f in files if f.fov not in search.skip_fovs])
+    for file in kept:
         if file.fov not in search.skip_fovs:
             groups[file.fov, file.channel].append(file)
     lacking = search.may_lack or {}
-    problems = _missing_channels(groups, names, lacking) if "channel" in compiled.names else []
+    problems = unreadable
+    problems += _missing_channels(groups, names, lacking) if "channel" in compiled.names else []
     reader = FieldReader(search)
     step = step_of_numbers(groups.values())
     stacks: dict[tuple[str, str | None], list[RawFile]] = {}
@@ -120,7 +125,7 @@ def survey(search: Search) -> Survey:
     ]
     rank = {name: i for i, name in enumerate(names)}
     found.sort(key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
-    images = tuple(path for path in ignored if path.lower().endswith((".tif", ".tiff", ".zarr")))
+    images = tuple(path for path in ignored if path.lower().endswith(IMAGES))
     return Survey(tuple(found), tuple(problems), images)
 
 

@@ -19,9 +19,6 @@ from cyto_kedro.view import Projection
 
 # files that no pattern of ours points at, told of by what they are
 MICROSCOPES = (
-    ".czi",
-    ".nd2",
-    ".lif",
     ".oib",
     ".oif",
     ".oir",
