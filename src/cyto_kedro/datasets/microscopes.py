@@ -152,7 +152,7 @@ def _nd2(path: str) -> Iterator[list[Scene]]:
             raise InputError(f"{path} holds colour pictures; save each colour as a channel")
         sizes = dict(film.sizes)
         n_positions = sizes.pop("P", 1)
-        loops = film.loop_indices or ({},)
+        loops: Sequence[Mapping[str, int]] = film.loop_indices or ({},)
         number_of = {tuple(loop.get(a, 0) for a in "PTZ"): i for i, loop in enumerate(loops)}
         points = [
             point.name or ""
