@@ -23,6 +23,7 @@ from cyto_kedro.datasets.planned import differences, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
+from cyto_kedro.export.methods import methods
 from cyto_kedro.new_assay.command import new
 from cyto_kedro.partitions import partition_id
 from cyto_kedro.run_command import run
@@ -89,7 +90,7 @@ class ProjectCommand(PlainCommand):
         return super().invoke(ctx)
 
 
-for each in (export, view, review):
+for each in (export, view, review, methods):
     cyto.command(cls=ProjectCommand)(each)
 
 
@@ -250,11 +251,7 @@ def show_runs(project: Opened, run_id: str | None) -> None:
                 f"{run['run_id']}  {run['state']:8} {n:6} saved  {' '.join(run['command'][1:])}"
             )
         return
-    path = folder / run_id / "manifest.json"
-    if not path.exists():
-        known = [each.parent.name for each in folder.glob("*/manifest.json")]
-        raise InputError(unknown("run", run_id, known))
-    run = history.read(path.parent)
+    run = history.find(folder, run_id)
     click.echo(f"{run['run_id']}: {run['state']}, {run['started']} to {run.get('finished', '…')}")
     if "error" in run:
         click.secho(run["error"], fg="red")

@@ -12,11 +12,13 @@ import click
 
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.export.crate import write_crate
 from cyto_kedro.export.ctc import write_ctc
 from cyto_kedro.export.field import FieldGraph, field_graph, label_films
 from cyto_kedro.export.graphs import write_adjlist, write_geff, write_graphml
 from cyto_kedro.export.tables import write_fcs, write_spots
 from cyto_kedro.export.trackmate import write_trackmate
+from cyto_kedro.runner import history
 
 Write = Callable[[Any, Manifest, FieldGraph, Path], None]
 
@@ -64,6 +66,9 @@ FORMATS: dict[str, tuple[str, Write]] = {
 }
 
 
+CRATE = "ro-crate"
+
+
 def _none(_: Path) -> None:
     return None
 
@@ -79,15 +84,28 @@ def export_to(
     for fov in fovs:
         if fov not in manifest.fovs:
             raise InputError(unknown("field", fov, manifest.fovs))
+    chosen = list(fovs) or list(manifest.fovs)
+
+    def fields(made: Path) -> None:
+        for fov in chosen:
+            (made / fov).mkdir()
+            FORMATS[form][1](catalog, manifest, field_graph(catalog, manifest, fov), made / fov)
+
+    whole(folder, fields)
+    return chosen, sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder that becomes `folder` when it is done, or never.
+
+    Raises InputError if `folder` holds anything.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder} holds something already; give another --output, or remove it")
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    chosen = list(fovs) or list(manifest.fovs)
     try:
-        for fov in chosen:
-            (made / fov).mkdir()
-            FORMATS[form][1](catalog, manifest, field_graph(catalog, manifest, fov), made / fov)
+        write(made)
         if folder.exists():
             folder.rmdir()
         made.chmod(0o755)
@@ -95,10 +113,9 @@ def export_to(
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
-    return chosen, sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-@click.option("--to", "form", required=True, type=click.Choice(list(FORMATS)), help="format")
+@click.option("--to", "form", required=True, type=click.Choice([*FORMATS, CRATE]), help="format")
 @click.option(
     "--output",
     "-o",
@@ -106,12 +123,22 @@ def export_to(
     help="folder, by default results/exports/<environment>/<format>",
 )
 @click.option("--fov", "fovs", multiple=True, help="this field only (may be given again)")
+@click.option("--run", "run_id", help="run of an ro-crate, by default the last that was finished")
 @click.pass_obj
-def export(project: Any, form: str, output: Path | None, fovs: tuple[str, ...]) -> None:
-    """Write tracks, contacts and kills in a format that other programs read.
+def export(
+    project: Any, form: str, output: Path | None, fovs: tuple[str, ...], run_id: str | None
+) -> None:
+    """Write tracks, contacts and kills in a format that other programs read; or all of a run.
 
-    A folder per field. Overwrites nothing.
+    A folder per field; an ro-crate is of all. Overwrites nothing.
     """
     folder = output or project.path / "results" / "exports" / (project.env or "base") / form
+    if form == CRATE:
+        if fovs:
+            raise InputError("an ro-crate is of a whole run: leave out --fov")
+        run, catalog = history.find(project.path / "runs", run_id, project.env), project.catalog
+        whole(folder, lambda made: write_crate(made, run, catalog, project.path))
+        click.secho(f"{folder}: run {run['run_id']}, for Zenodo and other repositories", fg="green")
+        return
     chosen, _ = export_to(project.catalog, form, folder, fovs)
     click.secho(f"{folder}: {len(chosen)} fields, for {FORMATS[form][0]}", fg="green")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cyto_kedro.errors import InputError, unknown
 from cyto_kedro.runner.lease import is_over
 from cyto_kedro.runner.process import alive, is_here
 
@@ -49,6 +50,26 @@ def read(folder: Path) -> dict[str, Any]:
     if gone:
         run["state"] = "killed"
     return run | collect(folder)
+
+
+def find(runs: Path, run_id: str | None = None, env: str | None = None) -> dict[str, Any]:
+    """The manifest of a run, by default of the last one of an environment that was finished.
+
+    Raises InputError if there is none.
+    """
+    folders = sorted(path.parent for path in runs.glob("*/manifest.json"))
+    if run_id is not None:
+        if run_id not in (names := [each.name for each in folders]):
+            raise InputError(unknown("run", run_id, names))
+        return read(runs / run_id)
+    for folder in reversed(folders):
+        run = read(folder)
+        if run["state"] == "done" and run.get("env") == env:
+            return run
+    raise InputError(
+        f"no run of the environment {env or 'base'} was finished yet in {runs}: start kedro run, or "
+        "name another environment with --env"
+    )
 
 
 def old_runs(runs: Path, keep: int) -> list[tuple[Path, int]]:
