@@ -11,6 +11,7 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.classical import (
     Classical,
+    Levels,
     Scene,
     coarse_factor,
     levels_of,
@@ -24,6 +25,7 @@ from cyto_kedro.algorithms.segmentation.tree import RegionTree
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
+_ALIKE = 4  # widths of the smoothing in which noise of neighbours may be alike
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -123,7 +125,7 @@ class Nuclei(Classical):
         sigma = self.sigma(scene.diameter)
         found = levels_of(scene, sigma)
         smooth, level, threshold = found.smooth, found.level, found.threshold
-        noise = float(np.median([smoothed_noise(each, sigma, threshold) for each in scene.parts]))
+        noise = self._noise(scene, sigma, found)
         root = np.sqrt(np.maximum(smooth - level, 0))
         return _Frame(
             smooth=smooth - level,
@@ -139,6 +141,20 @@ class Nuclei(Classical):
             smallest=max(scene.smallest, 1.0),
             largest=scene.largest,
         )
+
+    def _noise(self, scene: Scene, sigma: float, found: Levels) -> float:
+        """Sd of what is left of the noise, also where that of neighbouring pixels is alike.
+
+        The spread of the background holds for any noise, and counts haze as well; second differences
+        see no haze, and no noise that is broader than they are. So the lesser of the spread and of wide
+        differences counts, and the spread alone in a frame that is nearly all noise.
+        """
+        fine, wide = (
+            float(np.median([smoothed_noise(p, sigma, found.threshold, n) for p in scene.parts]))
+            for n in (1, _ALIKE)
+        )
+        bare = found.threshold - found.level < self.min_contrast * found.noise
+        return max(fine, found.noise if bare else min(wide, found.noise))
 
     def _look(self, frame: _Frame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:
         """Regions (Y, X) chosen where it is not `hidden`, numbered from 1."""

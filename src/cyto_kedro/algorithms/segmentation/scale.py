@@ -222,15 +222,16 @@ def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]
     return level, 1.4826 * float(np.median(below)) if below.size else 0.0
 
 
-def smoothed_noise(part: Part, sigma: float, threshold: float) -> float:
+def smoothed_noise(part: Part, sigma: float, threshold: float, spread: int = 1) -> float:
     """Sd of the noise that a Gaussian of `sigma` pixels leaves of that in `part`.
 
     Of filmed pixels at or below `threshold`, the median absolute second difference along both axes
     (Immerkaer 1996, doi:10.1006/cviu.1996.0060): slow background, haze and most edges do not count.
-    Taken on block means near `sigma`, since noise of neighbouring pixels may be correlated. White
-    noise of sd s keeps s / (2 sqrt(pi) sigma).
+    Taken on block means near `sigma`, since noise of neighbouring pixels may be correlated; of
+    `spread` times that width, where it is so further. White noise of sd s keeps
+    s / (2 sqrt(pi) sigma).
     """
-    factor = max(1, int(sigma))
+    factor = max(1, int(sigma)) * spread
     fine = block_mean(part.image, factor)
     second = np.array([1.0, -2.0, 1.0])
     rough = ndi.convolve1d(ndi.convolve1d(fine, second, 0), second, 1)[1:-1, 1:-1] / 6
