@@ -46,7 +46,7 @@ class Classical(Algorithm):
     cells.
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 4
 
     diameter: PositiveLength | None = Field(
         default=None,

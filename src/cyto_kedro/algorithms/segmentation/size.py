@@ -32,7 +32,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
 )
 from cyto_kedro.core.units import Length
 
-_BLOB = 0.87  # diameter of a blob in a cell's
+_BLOB = 0.87  # diameter of a blob in a cell's: engines' defaults are made for that of blobs
 _AGREE = 1.35  # ways this much apart, as a factor, agree
 _APART = 1.5  # ways further apart are said to disagree, whichever is believed
 _FINE_PX = 10  # of a blob, in the image that regions and widths are found in
@@ -86,7 +86,8 @@ class CellSize:
         ways, believed = self.ways, self.believed
         if believed:
             middle = math.sqrt(ways[believed[0]] * ways[believed[1]])
-            return middle if "blobs" in believed else middle / _BLOB  # as wide as cells are
+            # blobs far below both are clumps: an engine would cut cells into them
+            return middle / _BLOB if middle > _AGREE * self.blobs else middle
         return max([value for name, value in ways.items() if name != "blobs"] or [self.blobs])
 
     @property
