@@ -177,8 +177,8 @@ not to be trusted. The least trusted stand first, each with its worst frame.</p>
 {{ grid(masks, "Fields by the expected F1 of their masks") }}
 {%- endif %}
 {%- if widths.rows %}
-<p class="note">How wide cells are taken to be, median (and range) over fields. It is measured in three ways
-where the parameters do not say it; where these disagree, a warning names the field.</p>
+<p class="note">How wide cells are taken to be, median (and range) over fields. It is measured in three
+ways where the parameters do not say it; where these disagree, a warning names the field.</p>
 {{ grid(widths, "Width of cells by population") }}
 {%- endif %}
 </section>
