@@ -10,7 +10,7 @@ from scipy import ndimage as ndi
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 
-_SMALLEST_DIAMETER_PX = 6.0
+SMALLEST_DIAMETER_PX = 6.0
 _NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
 _SLOPE = 0.5  # of the image's range, and of the noise of a pixel
 # sd of noise; noise of neighbouring pixels that are alike is taken for half of it
@@ -106,10 +106,10 @@ def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale."""
     image = part.image
     largest = min(image.shape) / 3
-    if largest < _SMALLEST_DIAMETER_PX:
+    if largest < SMALLEST_DIAMETER_PX:
         return np.empty(0), np.empty(0, np.float32), np.empty(0)
-    count = int(np.ceil(2 * np.log2(largest / _SMALLEST_DIAMETER_PX))) + 1
-    diameters = np.geomspace(_SMALLEST_DIAMETER_PX, largest, count)
+    count = int(np.ceil(2 * np.log2(largest / SMALLEST_DIAMETER_PX))) + 1
+    diameters = np.geomspace(SMALLEST_DIAMETER_PX, largest, count)
     responses = []
     for diameter in diameters:
         sigma = diameter / 2 / np.sqrt(2)

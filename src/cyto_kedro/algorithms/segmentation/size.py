@@ -23,6 +23,7 @@ from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.scale import (
+    SMALLEST_DIAMETER_PX,
     background_level,
     blob_diameter,
     block_mean,
@@ -102,8 +103,13 @@ class CellSize:
 
     @property
     def clear(self) -> bool:
-        """Whether all ways agree, roughly."""
-        return self.ways_ratio <= _APART
+        """Whether all ways agree, roughly, on more than the least width that is looked for."""
+        return self.ways_ratio <= _APART and not self.fine
+
+    @property
+    def fine(self) -> bool:
+        """Whether blobs are the smallest there are: noise, texture, or no image of fluorescence."""
+        return self.blobs < 1.01 * SMALLEST_DIAMETER_PX
 
     def doubt(self) -> str:
         """Which diameters there are, and which one is assumed, in words; empty where it is clear."""
@@ -112,6 +118,8 @@ class CellSize:
         found = {"whole regions": self.regions, "the foreground": self.widths}
         others = ", ".join(f"{name} {value:.0f} px" for name, value in found.items() if value)
         why = f"as {' and '.join(self.believed)} agree on" if self.sure else "the safe one"
+        if self.fine:
+            why += "; blobs of that width may be noise, texture, or contrast that is no fluorescence"
         return f"blobs are {self.blobs:.0f} px wide, {others}: {self.diameter:.0f} px is assumed, {why}"
 
 
