@@ -26,6 +26,7 @@ _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
 _ALIKE = 4  # widths of the smoothing in which noise of neighbours may be alike
+_RIM = 0.6  # of the least contrast: a cell as dim as it may be has a dimmer rim
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -38,7 +39,8 @@ class _Frame:
     slope: np.ndarray  # gradient of the root
     threshold: float  # Otsu's, above the background's level
     high: float  # of the root, 99.9th percentile over the field
-    floor: float  # least of `smooth` that can be a cell
+    floor: float  # least of `smooth` that can be a cell's rim
+    least_mean: float  # of `smooth` over a region that can be a cell
     least_height: float
     diameter: float
     smallest: float
@@ -133,7 +135,8 @@ class Nuclei(Classical):
             slope=np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8,
             threshold=threshold - level,
             high=float(np.percentile(np.sqrt(np.maximum(found.pixels - level, 0)), 99.9)),
-            floor=self.min_contrast * noise,
+            floor=_RIM * self.min_contrast * noise,
+            least_mean=self.min_contrast * noise,
             least_height=max(
                 self.min_height * (threshold - level), 0.5 * self.min_contrast * noise
             ),
@@ -170,11 +173,13 @@ class Nuclei(Classical):
         area = np.maximum(tree.over_pixels(np.ones(smooth.size)), 1)  # node 0 may be empty
         contour = np.maximum(tree.over_contour(np.ones(smooth.size)), 1)
         edge = tree.over_contour(smooth) / contour
-        height = tree.over_pixels(smooth) / area - edge
+        mean = tree.over_pixels(smooth) / area
+        height = mean - edge
         slope = tree.over_contour(frame.slope[tree.inside]) / contour
         fill = ellipse_fill(area, *(tree.over_pixels(each) for each in moments(tree.inside)))
         possible = (area >= frame.smallest) & (area <= frame.largest) & (fill >= least_fill)
-        possible &= (height >= frame.least_height) & (tree.level > 0)
+        possible &= (height >= frame.least_height) & (mean >= frame.least_mean)
+        possible &= tree.level > 0
         score = np.sqrt(area) * slope * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
         chosen = numbered(tree.best(np.where(possible, score, 0)))
         del tree
