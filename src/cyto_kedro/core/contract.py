@@ -116,10 +116,7 @@ class Contract:
 def contract_of(run: Callable[..., Any]) -> Contract:
     """The contract of a ``run`` function (of a class: ``contract_of(Otsu.run)``).
 
-    Raises
-    ------
-    ConfigError
-        If an argument has no type, or the result is no ``TypedDict``.
+    Raises ConfigError if an argument has no type, or the result is no ``TypedDict``.
     """
     hints = get_type_hints(run, include_extras=True)
     made = hints.pop("return", None)
@@ -174,10 +171,8 @@ def admit(
     `data` may hold more: it is shared among algorithms. What is `named` must be declared. The key
     ``dataframe`` stands for the first table that is declared and not given by its own name.
 
-    Raises
-    ------
-    InputError
-        Naming the input that is missing, unknown or of the wrong type, with what was expected.
+    Raises InputError, naming the input that is missing, unknown or of the wrong type, with what was
+    expected.
     """
     for name in named:
         if name not in contract.inputs:

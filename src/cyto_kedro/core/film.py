@@ -80,13 +80,7 @@ class Film:
         return int(height), int(width)
 
     def only(self, *channels: str) -> Self:
-        """The same film with `channels` alone.
-
-        Raises
-        ------
-        InputError
-            If there is no such channel.
-        """
+        """The same film with `channels` alone. Raises InputError if there is no such channel."""
         for name in channels:
             if name not in self.image:
                 raise InputError(f"field {self.fov!r}: {unknown('channel', name, self.image)}")

@@ -103,7 +103,6 @@ class Nuclei(Classical):
     )
 
     def cells(self, scene: Scene) -> np.ndarray:
-        """See `Classical.cells`."""
         factor = coarse_factor(scene.diameter)  # chosen in a smaller image, edges found in this
         frame = self._measured(scene.coarser(factor))
         label = np.zeros(frame.smooth.shape, np.int32)
