@@ -41,6 +41,7 @@ _ROUNDS, _SETTLED = 3, 0.1
 _SMOOTHING = 0.07  # of a diameter, of regions: with less, strong noise cuts them
 _FRAMES = 8  # of a film that hold cells are looked at
 _RADII = 16
+_LEAST_CONTRAST = 5.0  # of what no region looks like a cell in, in sd of the background's spread
 _LARGEST = 10.0  # areas of a typical cell: what is larger is none
 
 
@@ -130,7 +131,26 @@ def cell_size(parts: Sequence[Part]) -> CellSize | None:
     if not stand_out(parts):
         return None
     blobs = blob_diameter(parts)
-    return None if blobs is None else CellSize(blobs, _regions(parts, blobs), _widths(parts, blobs))
+    if blobs is None:
+        return None
+    regions = _regions(parts, blobs)
+    if regions is None and not _above_spread(parts, blobs):
+        return None
+    return CellSize(blobs, regions, _widths(parts, blobs))
+
+
+def _above_spread(parts: Sequence[Part], diameter: float) -> bool:
+    """Whether anything is above the spread of the background: noise of neighbours alike is not."""
+    from skimage.filters import threshold_otsu
+
+    sigma = max(0.05 * diameter, 0.5)
+    smooth = [
+        Part(ndi.gaussian_filter(flatten(each.image, diameter), sigma), each.filmed)
+        for each in parts
+    ]
+    pixels = pool([each.pixels for each in smooth])
+    level, noise = background_level(pixels, float(threshold_otsu(pixels)))
+    return bool(pixels.max() > level + _LEAST_CONTRAST * noise)
 
 
 def film_size(frames: Iterable[FieldFrame]) -> CellSize | None:
