@@ -174,6 +174,12 @@ def admit(
     Raises InputError, naming the input that is missing, unknown or of the wrong type, with what was
     expected.
     """
+    if not isinstance(data, Mapping | Film | None):
+        first = next(iter(contract.inputs), "name")
+        raise InputError(
+            f"{owner}: inputs are given by name ({owner}(...)({first}=...)), as a film or as a data "
+            f"dict; got {type(data).__name__} without a name"
+        )
     for name in named:
         if name not in contract.inputs:
             raise InputError(f"{owner}: {unknown('input', name, contract.inputs)}")

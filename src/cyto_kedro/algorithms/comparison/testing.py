@@ -15,6 +15,7 @@ from scipy import optimize, special
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import effector_free, matched_references
+from cyto_kedro.algorithms.comparison.replicates import WHOLE_FILMS
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -76,7 +77,7 @@ class ReplicateTests(Algorithm):
     ('Welch t', 4.0, 0.008, 'exploratory')
     """
 
-    version = 3
+    version = 4
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
         default="auto", description="that gives `p`"
@@ -148,7 +149,9 @@ class ReplicateTests(Algorithm):
         by = "cluster" if given is None else "replicate"
         known = [each.dropna(subset="value") for each in (a, b)]
         x, y = (each.groupby(by, sort=False)["value"].mean().astype(float) for each in known)
-        notes = []
+        told = [each["statistic"] for each in (a, b) if "statistic" in each]
+        said = pd.unique(pd.concat(told)) if told else []
+        notes = [each[each.index(WHOLE_FILMS) + 2 :] for each in said if WHOLE_FILMS in each]
         if missing := len(a) + len(b) - sum(map(len, known)):
             notes.append(f"{missing} replicate{'s' * (missing > 1)} without a value")
         if sum(map(len, known)) > len(x) + len(y):

@@ -63,6 +63,7 @@ def worst_masks(mask_quality: pd.DataFrame) -> pd.DataFrame:
             "frames that jump": int(table["jumps"].sum()),
             "links unsure": table["links_unsure"].mean(),
             "areas that jump": table["area_jumps"].mean(),
+            "split and merged": table["split_merged"].mean() if "split_merged" in table else None,
             "lost a frame": table["lost"].mean(),
         }
         for (fov, population), table in mask_quality.groupby(OF, sort=False)

@@ -113,7 +113,7 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 {%- for doubt in card.doubts %}<p class="doubt">{{ loop.index }}: {{ doubt }}.</p>{% endfor %}</div>
 {%- endfor %}
 </div>
-<p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
+<p class="note">Cells are tracks; one lost and found again counts once. Deaths are transitions seen in
 view. Kills are deaths attributed to effectors: sums of shares, so two halves are one. Effector-hours
 are the time that effectors were watched alive: their number in each frame, added up over the film (the
 table effectors has each from its first frame to its last, half an interval less at either end).
