@@ -113,7 +113,9 @@ class CellSize:
         others = ", ".join(f"{name} {value:.0f} px" for name, value in found.items() if value)
         why = f"as {' and '.join(self.believed)} agree on" if self.sure else "the safe one"
         if self.fine:
-            why += "; blobs of that width may be noise, texture, or contrast that is no fluorescence"
+            why += (
+                "; blobs of that width may be noise, texture, or contrast that is no fluorescence"
+            )
         return f"blobs are {self.blobs:.0f} px wide, {others}: {self.diameter:.0f} px is assumed, {why}"
 
 
