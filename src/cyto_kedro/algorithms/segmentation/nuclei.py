@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.classical import (
     Classical,
@@ -21,6 +20,7 @@ from cyto_kedro.algorithms.segmentation.packing import flood, within
 from cyto_kedro.algorithms.segmentation.scale import smoothed_noise
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance, trim_to_height
 from cyto_kedro.algorithms.segmentation.tree import RegionTree
+from cyto_kedro.core import ndi
 
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain

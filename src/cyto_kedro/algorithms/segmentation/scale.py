@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
+from cyto_kedro.core import ndi
 
 SMALLEST_DIAMETER_PX = 6.0
 _NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
@@ -31,6 +30,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
     pool,
     stand_out,
 )
+from cyto_kedro.core import ndi
 from cyto_kedro.core.units import Length
 
 _BLOB = 0.87  # diameter of a blob in a cell's: engines' defaults are made for that of blobs

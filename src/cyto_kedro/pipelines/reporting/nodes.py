@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pandas as pd
-from dask import delayed
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.overlays import Overlays
@@ -62,6 +60,9 @@ def draw_overlays(
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Montages of a field's film: the masks, and the tracks with deaths and kills."""
+    import dask.array as da
+    from dask import delayed
+
     fov = manifest.fovs[group["fov"]]
     blocks = manifest.blocks(group["fov"])
 
