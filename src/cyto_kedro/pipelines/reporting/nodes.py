@@ -119,6 +119,7 @@ def summarise(
     kills: Partitions,
     touches: Partitions,
     mask_quality: Partitions,
+    cell_sizes: Partitions,
     viability_state: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -131,6 +132,7 @@ def summarise(
         "fates": fates,
         "kills": kills,
         "mask_quality": mask_quality,
+        "cell_sizes": cell_sizes,
     }
     data = assay(fields, frames, parts, manifest)
     data["touch_counts"] = {
@@ -155,6 +157,7 @@ def write_report(
     summary_by_condition: pd.DataFrame,
     warnings: pd.DataFrame,
     mask_quality: Partitions,
+    cell_sizes: Partitions,
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     comparisons: pd.DataFrame,
@@ -190,6 +193,7 @@ def write_report(
             "by_condition": summary_by_condition,
             "warnings": warnings,
             "mask_quality": join(one_by_one(mask_quality, manifest), schemas.MaskQuality),
+            "cell_sizes": join(one_by_one(cell_sizes, manifest), schemas.CellSizes),
             "comparisons": comparisons,
             "replicate_summaries": replicate_summaries,
             "hazards": hazards,
