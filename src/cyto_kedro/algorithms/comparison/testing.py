@@ -9,8 +9,8 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy import optimize, special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -290,7 +290,7 @@ def _effect(x: np.ndarray, y: np.ndarray, paired: bool) -> dict[str, float]:
         df, root = len(x) + len(y) - 2, float(np.sqrt(1 / len(x) + 1 / len(y)))
         sum_of_squares = np.var(x) * len(x) + np.var(y) * len(y)
         d = float((np.mean(y) - np.mean(x)) / np.sqrt(sum_of_squares / df))
-    log_factor = special.gammaln(df / 2) - special.gammaln((df - 1) / 2)
+    log_factor = scipy.special.gammaln(df / 2) - scipy.special.gammaln((df - 1) / 2)
     factor = float(np.exp(log_factor) / np.sqrt(df / 2)) if df > 1 else float("nan")
     low, high = noncentrality(d / root, df)
     return {
@@ -306,12 +306,12 @@ def noncentrality(t: float, df: int, level: float = LEVEL) -> tuple[float, float
 
     def limit(share: float) -> float:
         def excess(nc: float) -> float:
-            below = float(special.nctdtr(df, nc, t))
+            below = float(scipy.special.nctdtr(df, nc, t))
             # far out, where it is 1 or 0, scipy's distribution has holes
             return (float(nc < t) if np.isnan(below) else below) - share
 
         try:
-            return float(optimize.brentq(excess, t - reach, t + reach))
+            return float(scipy.optimize.brentq(excess, t - reach, t + reach))
         except ValueError:  # beyond what the distribution can be computed for
             return float("nan")
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 import pandas as pd
-from scipy import special
+import scipy
 
 from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
@@ -72,7 +72,7 @@ def killed(
         mean, n = float(each.mean()), len(each)
         text = f"{condition} {number(mean)} % ("
         if n > 1:
-            half = special.stdtrit(n - 1, 0.975) * each.sem()
+            half = scipy.special.stdtrit(n - 1, 0.975) * each.sem()
             text += f"95 % interval {number(float(mean - half))} to {number(float(mean + half))}; "
         said.append((mean, f"{text}{int(one['n_cells'].sum())} targets, {count(n, 'replicate')})"))
     if not said:

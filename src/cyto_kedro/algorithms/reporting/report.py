@@ -28,7 +28,7 @@ from cyto_kedro.algorithms.reporting.findings import (
     tested,
     weakened,
 )
-from cyto_kedro.algorithms.reporting.mask_warnings import worst_masks
+from cyto_kedro.algorithms.reporting.mask_warnings import cell_widths, worst_masks
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
 from cyto_kedro.core.groups import with_condition
@@ -87,6 +87,7 @@ class HtmlReport(Algorithm):
         figures: Mapping[str, Picture | bytes] | None = None,
         overlays: Mapping[str, Picture | bytes] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
+        cell_sizes: TableOf[schemas.CellSizes] | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> Written:
         """Write the page.
@@ -115,6 +116,7 @@ class HtmlReport(Algorithm):
                 *(fields, roles, frames, track_points, motility, bouts, fates, kills, quality),
                 sample_sheet=sample_sheet,
                 mask_quality=mask_quality,
+                cell_sizes=cell_sizes,
             )
             by_fov, by_condition, warnings = made["by_fov"], made["by_condition"], made["warnings"]
         run = run or {}
@@ -155,6 +157,7 @@ class HtmlReport(Algorithm):
             figures=list(pictures.values()),
             quality=films,
             masks=grid(worst_masks(or_empty(mask_quality, schemas.MaskQuality))),
+            widths=grid(cell_widths(or_empty(cell_sizes, schemas.CellSizes))),
             overlays=drawn,
             warnings=grid(
                 warnings.rename(columns={"n_frames": "frames", "first_frame": "first frame"})

@@ -169,11 +169,18 @@ Limits take replicates, not cells, as independent.</p>
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}
 </section>
-{%- if masks.rows %}
+{%- if masks.rows or widths.rows %}
 <section id="masks"><h2>Quality of masks and tracks</h2>
+{%- if masks.rows %}
 <p class="note">The expected F1 is what masks like these had where the truth is known; a flagged field is
 not to be trusted. The least trusted stand first, each with its worst frame.</p>
 {{ grid(masks, "Fields by the expected F1 of their masks") }}
+{%- endif %}
+{%- if widths.rows %}
+<p class="note">How wide cells are taken to be, median (and range) over fields. It is measured in three
+ways where the parameters do not say it; where these disagree, a warning names the field.</p>
+{{ grid(widths, "Width of cells by population") }}
+{%- endif %}
 </section>
 {%- endif %}
 <section id="analysed"><h2>What was analysed</h2>

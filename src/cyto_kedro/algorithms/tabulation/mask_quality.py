@@ -8,8 +8,8 @@ from typing import TypedDict
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy import spatial
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -219,7 +219,7 @@ def _nearest(points: pd.DataFrame) -> pd.Series:
     for _, group in points.groupby("frame"):
         if len(group) > 1:
             place = group[["y_px", "x_px"]].to_numpy(float)
-            found[group.index] = spatial.cKDTree(place).query(place, k=2)[0][:, 1]
+            found[group.index] = scipy.spatial.cKDTree(place).query(place, k=2)[0][:, 1]
     return found
 
 
