@@ -75,10 +75,11 @@ def test_cells_of_an_unmarked_population_are_alive_however_bright(
     made = assess_viability(
         {"fov": "A1", "block": "t0000-0000"},
         cells,
-        schemas.empty(schemas.Touches),
-        {"N": state, "T": state},
-        manifest,  # type: ignore[arg-type]
-        ContactsSpec(name="MarkerThreshold"),
+        touches=schemas.empty(schemas.Touches),
+        viability_state={"N": state, "T": state},
+        fields=schemas.filled(schemas.Fields, {"fov": ["A1"], "n_frames": 1}),
+        manifest=manifest,  # type: ignore[arg-type]
+        viability=ContactsSpec(name="MarkerThreshold"),
     )
     for name, table in made.items():
         assert table["dead"].tolist() == [False, name not in unmarked], name
