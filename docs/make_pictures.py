@@ -24,7 +24,7 @@ from cyto_kedro.core.style import figure, png, styled
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-FIELD, POPULATION, BLOCK = "treated_1", "CancerCell", "t0020-0039"
+FIELD, POPULATION, BLOCK = "treated_1", "CancerCell", "t0020-0023"
 # figures of the report that are shown as they are: page's picture -> figure
 FIGURES = {
     "kills": "kills",

@@ -259,7 +259,7 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
     learnt = {"viability_state", "column_state", "attack_models", "dwell"}
-    learnt |= {"msd_figure", "further_figure", "events_figure"}
+    learnt |= {"msd_figure", "further_figure", "events_figure", "event_curves_figure"}
     assert {name for name, _ in saved} <= OVER_ALL_FIELDS | learnt
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}

@@ -111,7 +111,7 @@ def rgb_png(rgb: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, format="PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, format="PNG", compress_level=6)
     return buffer.getvalue()
 
 

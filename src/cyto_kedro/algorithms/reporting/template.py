@@ -23,7 +23,7 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .first{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,36rem),1fr));gap:0 2rem}
 .first figure{margin:.4rem 0 1rem}.first h3{margin:.4rem 0}
 .vector svg{width:100%;height:auto;max-width:60rem;display:block}
-.effects img{max-width:min(100%,82rem)}
+.effects img,.effects svg{max-width:min(100%,82rem)}
 .card sup{color:var(--warn);font-weight:400;margin-left:.2rem}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
@@ -126,7 +126,7 @@ means not reached, or unknown.</p>
 {%- if comparisons.rows %}
 <p>{{ tested }}</p>
 <div class="effects">{%- for p in effects %}{{ picture(p) }}{% endfor %}</div>
-{%- if not effects %}<p class="warn">No effect has an interval: each condition needs two replicates at
+{%- if not certain %}<p class="warn">No effect has an interval: each condition needs two replicates at
 least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
 <details><summary>All {{ comparisons.rows|length }} comparisons as a table</summary>
 <p class="note">Replicates are compared, not cells: cells of one well are not independent. Pairs are
@@ -158,6 +158,8 @@ Limits take replicates, not cells, as independent.</p>
 </section>
 {%- if overlays %}
 <section id="overlays"><h2>Overlays</h2>
+{%- if overlaid %}<p class="note">The first field of each condition. Those of every field lie in the folders
+segmentation_overlay and track_overlay beside this page.</p>{% endif %}
 <div class="figures">{%- for p in overlays %}{{ picture(p) }}{% endfor %}</div>
 </section>
 {%- endif %}
