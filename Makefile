@@ -30,37 +30,6 @@ SMOKE := core datasets algorithms
 smoke: $(VENV)/.dev
 	$(PYTEST) -q -x -m smoke tests/test_*.py $(addprefix tests/,$(SMOKE))
 
-test-quick: all but the slow ones.
-# make docs: the site, into site/.
-SHELL := /bin/bash
-.SHELLFLAGS := -o pipefail -c
-PYTHON ?= python3
-VENV ?= .venv
-BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install
-# one line per package while pip works, so that a first install does not look like a standstill; bytecode is
-# written as modules are first imported (`--no-compile`), since most never are
-SAY := | awk '/^Collecting/ {n += 1; printf "  %3d  %s\n", n, $$2; fflush()} /^Installing collected/ {print "  unpacking them"; fflush()}'
-# processes for the tests; a file's tests stay together, since they share what they simulate
-WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
-
-.PHONY: demo test smoke test-quick test-all test-rest test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
-.PHONY: engines test-engines clean
-
-demo: $(VENV)/.core
-	@echo "Analysing the sample assay: two films, about half a minute."
-	$(BIN)/kedro run
-	@echo "Report: data/08_reporting/report.html"
-
-test: check test-slurm test-all
-
-# What a slip breaks first, within a minute: no whole runs, no simulated assays, no examples drawn at random.
-STAGES := preprocessing segmentation tabulation tracking contacts networks
-smoke: $(VENV)/.dev
-	$(PYTEST) -q -x -m "not slow and not slurm and not engine and not shared and not hypothesis" -k "not memory and not fuzz" \
-		tests/test_*.py tests/core tests/datasets tests/algorithms/test_*.py $(addprefix tests/algorithms/,$(STAGES))
-
 test-quick: $(VENV)/.dev
 	$(PYTEST) -q -m "not slow and not slurm"
 

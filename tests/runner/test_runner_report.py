@@ -2,18 +2,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cyto_kedro.runner.report import Failure, failure_table, left, resume_command, usage
 
+WORDS = ("run", "--pipelines", "segmentation", "--params", "raw=/a b,data=/c")
+RESUMES = "kedro run --pipelines segmentation --params 'raw=/a b,data=/c'"
 
-def test_the_command_that_resumes_is_the_same_with_the_flag() -> None:
-    words = ["run", "--pipelines", "segmentation", "--params", "raw=/a b,data=/c"]
-    expected = (
-        "kedro run --pipelines segmentation --params 'raw=/a b,data=/c' --only-missing-outputs"
-    )
-    for name in ("/env/bin/kedro", "python -m kedro"):
-        assert resume_command([name, *words]) == expected
-    assert resume_command(["kedro", *words, "--only-missing-outputs"]) == expected
-    assert "--only-missing-outputs" in resume_command(["pytest"])
+
+@pytest.mark.parametrize("name", ["/env/bin/kedro", "python -m kedro"])
+def test_the_command_that_resumes_is_the_same_one(name: str) -> None:
+    assert resume_command(True, [name, *WORDS]) == RESUMES
+    assert resume_command(False, [name, *WORDS, "--all"]) == RESUMES
+    assert resume_command(True, ["pytest"]) == "the same `kedro run ...`"
+
+
+def test_in_another_project_the_command_that_resumes_needs_the_flag() -> None:
+    flag = "--only-missing-outputs"
+    assert resume_command(False, ["kedro", *WORDS]) == f"{RESUMES} {flag}"
+    assert resume_command(True, ["kedro", *WORDS, flag]) == f"{RESUMES} {flag}"
+    assert resume_command(False, ["pytest"]) == f"the same `kedro run ...` with {flag}"
 
 
 def test_the_table_says_what_failed_where_and_what_its_log_ends_with() -> None:

@@ -220,14 +220,12 @@ class Assay:
     def slurm(
         self,
         *words: str,
-        resume: bool = False,
         pipelines: str = "segmentation",
         env: dict[str, str] | None = None,
     ) -> Driver:
         """``kedro run`` on the cluster."""
         given = ["--pipelines", pipelines] if pipelines else []
         given += ["--runner", RUNNER, "--runner-params", "resources=fault"]
-        given += ["--only-missing-outputs"] if resume else []
         return Driver(self, [*given, *words], env or {})
 
     def notes(self, name: str = "calls") -> list[dict[str, Any]]:

@@ -125,9 +125,9 @@ def test_a_task_cancelled_by_someone_else_stops_no_other(
     wait_for("the victim's call", lambda: assay.calls()[VICTIM], 60)
     cluster.call("scancel", task_of(cluster, assay, VICTIM))
     if driver.wait() != 0:  # someone wanted it to end: it is reported, and a resume makes it
-        assert "--only-missing-outputs" in driver.text and "cancel" in driver.text.lower()
+        assert "then resume" in driver.text and "cancel" in driver.text.lower()
         assert set(assay.labels("engine_labels")) == set(bench.engine_labels) - {VICTIM_ID}
-        assay.slurm(resume=True).ok()
+        assay.slurm().ok()
     complete(assay, bench)
     once(assay, VICTIM)
     assert assay.calls()[VICTIM] == 2
@@ -145,7 +145,7 @@ def test_jobs_outlive_a_killed_driver_and_the_next_one_takes_them_over(
     finished = set(assay.ends())
     killed = history.read(assay.run_folder())  # what it did is known although it said no last word
     assert killed["state"] == "killed" and len(killed["partitions"]) >= 2
-    resumed = assay.slurm(resume=True).ok(180)
+    resumed = assay.slurm().ok(180)
     complete(assay, bench)
     calls = assay.calls()
     assert all(calls[each] == 1 for each in finished), resumed.text[-3000:]
@@ -208,10 +208,10 @@ def test_a_corrupt_input_stops_its_own_partition_only(
             f"{fov}/{population}/t{frame // 8 * 8:04d}-{frame // 8 * 8 + 7:04d}"
         ]
         np.testing.assert_array_equal(found[key][0], whole[frame % 8])
-    assert "t0005-0005" in failed.text and "--only-missing-outputs" in failed.text
+    assert "t0005-0005" in failed.text and "then resume" in failed.text
     assert max(assay.calls().values()) == 1  # the code's own error is not tried again
     image.write_bytes(good)
-    assay.slurm(resume=True).ok()
+    assay.slurm().ok()
     assert len(assay.labels("engine_labels")) == len(assay.labels()) == 64
     assert assay.calls() == Counter(assay.groups())
 
@@ -226,7 +226,7 @@ def test_without_accounting_the_record_and_the_log_decide(
     failed = assay.slurm().fails(180)
     assert "the test wants" in failed.text
     assert assay.calls()[VICTIM] == 2 and assay.calls()[other] == 1
-    assay.slurm(resume=True).ok()
+    assay.slurm().ok()
     complete(assay, bench)
     once(assay, VICTIM, other)
     assert assay.calls()[other] == 2
@@ -253,7 +253,7 @@ def test_a_disk_that_cannot_be_written_is_called_by_its_name(
     assert max(assay.calls().values(), default=0) <= 1  # another try would find it the same
     assert not assay.labels("engine_labels")
     subprocess.run(["umount", str(bad_disk)], check=True)
-    assay.slurm(resume=True).ok()
+    assay.slurm().ok()
     complete(assay, bench)
 
 
@@ -266,14 +266,14 @@ def test_ctrl_c_cancels_the_jobs_and_says_what_is_kept(
     driver.send(signal.SIGINT)
     assert driver.wait(30) != 0
     wait_for("the jobs' end", lambda: not cluster.live_jobs(), 20)
-    assert "--only-missing-outputs" in driver.text, driver.text[-3000:]
+    assert "Go on with:" in driver.text, driver.text[-3000:]
     kept = set(assay.ends())
     assert 2 <= len(kept) < 8
     found = assay.labels("engine_labels")
     assert_equal(found, {key: bench.engine_labels[key] for key in found})
     assert len(found) >= len(kept) - 4  # what was being saved at that moment may be lost
     current = {k for k in kept if assay.has(k)}
-    assay.slurm(resume=True).ok()
+    assay.slurm().ok()
     complete(assay, bench)
     assert all(assay.calls()[each] == 1 for each in current)
 
@@ -286,7 +286,7 @@ def test_a_parameter_changed_before_the_resume_redoes_what_it_touches(
     failed = assay.slurm().fails()
     assert "the test wants" in failed.text and FOVS[0] in failed.text
     assay.set_segmentation(TCell=0.5)
-    assay.slurm(resume=True).ok()
+    assay.slurm().ok()
     calls = assay.calls()
     touched = {each for each in assay.groups() if "/TCell/" in each} | {bad}
     assert calls == {each: 2 if each in touched else 1 for each in assay.groups()}

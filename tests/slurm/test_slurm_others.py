@@ -43,7 +43,7 @@ def test_a_controller_that_is_silent_at_a_resume_computes_nothing_twice(
     driver.end()
     jobs = set(cluster.jobs())
     with cluster.silent():
-        resumed = assay.slurm(resume=True)
+        resumed = assay.slurm()
         wait_for("what it says", lambda: "SLURM does not answer" in resumed.text, 150)
         assert "is unknown; asked again" in resumed.text and len(assay.notes()) == 4
     wait_for("adoption", lambda: "adopted job" in resumed.text, 150)
@@ -131,7 +131,7 @@ def test_two_clones_do_not_write_one_data_folder_while_a_driver_or_its_jobs_live
     for start in (lambda: clone.slurm(*there), lambda: clone.kedro(*segmentation, *there)):
         text = start().fails().text  # one after the other: each holds the lease while it looks
         assert "still writes" in text and str(assay.path) in text, text[-3000:]
-    resumed = assay.slurm(resume=True)
+    resumed = assay.slurm()
     wait_for("adoption", lambda: "adopted job" in resumed.text, 150)
     go_on(assay)
     resumed.ok()

@@ -49,7 +49,7 @@ def test_segmentation_is_what_a_plain_run_makes_and_its_record_says_how(
 
     # nothing is left to do: no job is submitted
     before = set(cluster.jobs())
-    assay.slurm(resume=True).ok()
+    assay.slurm().ok()
     assert not set(cluster.jobs()) - before  # the cluster may have forgotten older ones
     assert sorted(assay.calls().values()) == [1] * 8
 

@@ -130,7 +130,9 @@ class Driver:
             raise
         if self._failures:
             blocked = [node.name for node, itself in self._flow.blocked.items() if not itself]
-            raise RunFailedError(failure_table(self._failures, blocked, resume_command()))
+            raise RunFailedError(
+                failure_table(self._failures, blocked, resume_command(self._only_stale))
+            )
 
     def _start_ready(self) -> bool:
         """Start the nodes whose inputs are there; at most one of them in this process."""
@@ -393,5 +395,5 @@ class Driver:
             f"{why}: its jobs are cancelled. {len(self._flow.ended)} nodes are finished, and {done} "
             "partitions of those that were running; all of that stays, and nothing is half "
             "written. Go on with:\n"
-            f"  {resume_command()}"
+            f"  {resume_command(self._only_stale)}"
         )

@@ -33,14 +33,17 @@ class Failure:
         return "/".join(self.group.values()) or "-"
 
 
-def resume_command(arguments: Sequence[str] | None = None) -> str:
-    """The command that goes on where this run ended."""
+def resume_command(incremental: bool, arguments: Sequence[str] | None = None) -> str:
+    """The command that goes on where this run ended.
+
+    A run that was not `incremental` comes from ``--all``, or from the ``run`` of another project,
+    which is Kedro's and needs the flag.
+    """
     words = list(sys.argv if arguments is None else arguments)
+    flag = [] if incremental or "--all" in words else ["--only-missing-outputs"]
     if Path(words[0]).name not in ("kedro", "python -m kedro") or "run" not in words:
-        return "the same `kedro run ...` with --only-missing-outputs"
-    words = [word for word in words if word != "--all"]
-    flag = [] if "--only-missing-outputs" in words else ["--only-missing-outputs"]
-    return shlex.join(["kedro", *words[1:], *flag])
+        return " ".join(["the same `kedro run ...`", *(f"with {each}" for each in flag)])
+    return shlex.join(["kedro", *(word for word in words[1:] if word != "--all"), *flag])
 
 
 def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: str) -> str:
