@@ -68,6 +68,8 @@ def score_masks(
         points = run.table("05_model_input/track_points", fov, population)
         named[population] = m.name_tracks(matches, points)
         tracks = run.table("05_model_input/tracks", fov, population)
+        if not true_label.any():
+            continue  # a control without effectors has no tracks to score
         with tempfile.TemporaryDirectory() as temp:
             true_named, true_lineage = ctc.unbroken(
                 of(truth["track_points"], population), of(truth["tracks"], population)

@@ -97,7 +97,7 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Mean speed of the same cells before and after a moment (dashed line): left the start of a "
         "contact with a cell of the other role, of cells that were in none; right the death of the "
         "target, for the target itself and for the effector that at least half of it is attributed to. "
-        "Thick: mean over all such moments of a condition; band: -+ 1.96 standard errors, moments "
+        "Thick: mean over all such moments of a condition; band: ± 1.96 standard errors, moments "
         "taken as independent, so too narrow; thin: each replicate, where there are several. A cell "
         "may come into contact several times. The number of moments falls away from zero, since "
         "cells come and go; times with fewer than 3 are not drawn.",

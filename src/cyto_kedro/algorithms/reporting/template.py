@@ -70,6 +70,11 @@ PAGE = """<!DOCTYPE html>
 {%- endfor %}
 </tbody></table></div>
 {%- endmacro %}
+{%- macro folded(table, caption) %}
+{%- if table.rows|length > 12 %}
+<details><summary>{{ caption }}: {{ table.rows|length }} rows</summary>{{ grid(table, caption) }}</details>
+{%- else %}{{ grid(table, caption) }}{% endif %}
+{%- endmacro %}
 {%- macro noted(table, caption) %}
 {%- if table.notes %}<div class="warn"><strong>Beware</strong> (numbers: last column)<ol>
 {%- for note in table.notes %}<li>{{ note }}</li>{% endfor %}</ol></div>{% endif %}
@@ -120,7 +125,7 @@ table effectors has each from its first frame to its last, half an interval less
 Speeds are means over fields. The median contact is a Kaplan-Meier estimate; &ldquo;&ndash;&rdquo;
 means not reached, or unknown.</p>
 <h3>Per field</h3>
-{{ grid(by_fov, "Numbers per field") }}
+{{ folded(by_fov, "Numbers per field") }}
 </section>
 <section id="compared"><h2>Conditions compared</h2>
 {%- if comparisons.rows %}
@@ -175,12 +180,12 @@ found.</p>{% endif %}
 <section id="masks"><h2>Quality of masks and tracks</h2>
 <p class="note">The expected F1 is what masks like these had where the truth is known; a flagged field is
 not to be trusted. The least trusted stand first, each with its worst frame.</p>
-{{ grid(masks, "Fields by the expected F1 of their masks") }}
+{{ folded(masks, "Fields by the expected F1 of their masks") }}
 </section>
 {%- endif %}
 <section id="analysed"><h2>What was analysed</h2>
 <p>{{ populations }}</p>
-{{ grid(fields, "Fields analysed") }}
+{{ folded(fields, "Fields analysed") }}
 </section>
 <section id="methods"><h2>Methods</h2>
 {%- if methods.rows %}{{ grid(methods, "Algorithms and parameters") }}
