@@ -137,7 +137,9 @@ def test_hazard_ratios_are_lifelines_fit_of_single_frames(assay: dict, page: str
     rows = table(page, "Hazard ratios")
     targets = steps(assay).query("population == 'CancerCell'")
 
-    def ratios(data: pd.DataFrame, terms: list[str], strata: list[str] | None = None) -> list[float]:
+    def ratios(
+        data: pd.DataFrame, terms: list[str], strata: list[str] | None = None
+    ) -> list[float]:
         columns = ["id", "start", "stop", "event", *terms, *(strata or [])]
         fit = CoxTimeVaryingFitter().fit(
             data[columns], event_col="event", id_col="id", start_col="start", strata=strata

@@ -75,7 +75,9 @@ class AnswerFigures(Algorithm):
         for name, ((fig, told), table) in made.items():
             title, caption, alt = WORDS[name]
             if name == "effects" and len(table) > MOST_EFFECTS:
-                caption += f" The first {MOST_EFFECTS} of {len(table)} are shown; the table has all."
+                caption += (
+                    f" The first {MOST_EFFECTS} of {len(table)} are shown; the table has all."
+                )
             if told is None:  # in words
                 found[name] = Picture(png(fig, self.dpi), title, "", "")
             else:

@@ -34,12 +34,14 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     ),
     "effects": (
         "Effects of the conditions",
-        "Difference of each pair of conditions over its standard deviation between replicates (Hedges' "
-        "g), with its 95 % interval; right the difference in the measure's unit with its 95 % interval, n "
-        "as cells and replicates, and the corrected p. Bold: the primary outcome; grey: exploratory; pale: "
-        "pairs with an effector-free control. An interval that crosses 0 leaves the direction open. Few "
-        "replicates make long intervals, which may reach beyond the axis.",
-        "Points with intervals: the effect of each pair of conditions on each measure, by replicates.",
+        "Difference of each pair of conditions over its standard deviation between replicates "
+        "(Hedges' g), with its 95 % interval; right the difference in the measure's unit with "
+        "its 95 % interval, n as cells and replicates, and the corrected p. Bold: the primary "
+        "outcome; grey: exploratory; pale: pairs with an effector-free control. An interval "
+        "that crosses 0 leaves the direction open. Few replicates make long intervals, which "
+        "may reach beyond the axis.",
+        "Points with intervals: the effect of each pair of conditions on each measure, by "
+        "replicates.",
     ),
     "kills": (
         "Kills over time",
@@ -150,10 +152,10 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     ),
     "event_curves": (
         "When events come",
-        "Share of the tracks that have not had the event yet (Kaplan-Meier, from the film's start, tracks "
-        "entering when first seen; one that has had it when first seen is left out). Thick: the condition, "
-        "with its 95 % band by replicates; thin: each replicate. Steps at which fewer than ten tracks are "
-        "watched are paler.",
+        "Share of the tracks that have not had the event yet (Kaplan-Meier, from the film's "
+        "start, tracks entering when first seen; one that has had it when first seen is left "
+        "out). Thick: the condition, with its 95 % band by replicates; thin: each replicate. "
+        "Steps at which fewer than ten tracks are watched are paler.",
         "Step curves of the share of tracks without an event over time, by condition.",
     ),
     "networks": (

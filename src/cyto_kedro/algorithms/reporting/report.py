@@ -255,7 +255,9 @@ def _picture(name: str, given: object) -> dict[str, str]:
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
-        "data": "" if given.svg and name in VECTORS else base64.b64encode(given.png).decode("ascii"),
+        "data": ""
+        if given.svg and name in VECTORS
+        else base64.b64encode(given.png).decode("ascii"),
         "svg": given.svg if name in VECTORS else "",
     }
 

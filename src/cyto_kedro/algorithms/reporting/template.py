@@ -72,7 +72,8 @@ PAGE = """<!DOCTYPE html>
 {%- endmacro %}
 {%- macro folded(table, caption) %}
 {%- if table.rows|length > 12 %}
-<details><summary>{{ caption }}: {{ table.rows|length }} rows</summary>{{ grid(table, caption) }}</details>
+<details><summary>{{ caption }}: {{ table.rows|length }} rows</summary>
+{{ grid(table, caption) }}</details>
 {%- else %}{{ grid(table, caption) }}{% endif %}
 {%- endmacro %}
 {%- macro noted(table, caption) %}
@@ -163,8 +164,8 @@ Limits take replicates, not cells, as independent.</p>
 </section>
 {%- if overlays %}
 <section id="overlays"><h2>Overlays</h2>
-{%- if overlaid %}<p class="note">The first field of each condition. Those of every field lie in the folders
-segmentation_overlay and track_overlay beside this page.</p>{% endif %}
+{%- if overlaid %}<p class="note">The first field of each condition. Those of every field lie in
+the folders segmentation_overlay and track_overlay beside this page.</p>{% endif %}
 <div class="figures">{%- for p in overlays %}{{ picture(p) }}{% endfor %}</div>
 </section>
 {%- endif %}
