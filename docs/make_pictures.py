@@ -116,7 +116,9 @@ def tracking(results: Path) -> Image.Image:
 def engines(results: Path) -> Image.Image:
     """Outlines of both fields' middle frame."""
     folder = results / "08_reporting/segmentation_overlay"
-    return _narrow(_beside(*(_panel(folder / f"{fov}.png", 0, 1) for fov in (FIELD, "untreated_1"))))
+    return _narrow(
+        _beside(*(_panel(folder / f"{fov}.png", 0, 1) for fov in (FIELD, "untreated_1")))
+    )
 
 
 def networks(results: Path) -> Image.Image:

@@ -24,7 +24,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 figure_nodes.draw_figures,
-                {name: name for name in drawn} | {"reporting": "params:reporting"},
+                {name: name for name in drawn} | {"dpi": "params:reporting.dpi"},
                 pictures(figure_nodes.FIGURES),
                 name="draw_figures",
             ),
