@@ -207,6 +207,8 @@ def show(tally: Tally, tolerance: int) -> None:
         f"  {'population':<12}{'precision':>10}{'recall':>8}{'F1':>7}{'SEG':>7}{'DET':>7}{'TRA':>7}"
     )
     for name, each in tally.detection.items():
+        if not tally.ctc[name]:
+            continue
         total, n = np.sum(tally.iou[name], axis=0)
         mean = {key: np.mean([one[key] for one in tally.ctc[name]]) for key in ("DET", "TRA")}
         print(
