@@ -187,7 +187,7 @@ def tally(fields: list[Field_], source: str) -> Tally:
     for data in analyse(fields, source):
         named, truth = data["named"], data["truth"]
         _contacts(result, data, named, truth)
-        died = _deaths(result, data, named, truth["deaths"])
+        died = deaths_of(result, data, named, truth["deaths"])
         if not data["control"]:
             _kills(result, data, named, truth, died)
         rows = data["attack_models"].query("condition == ''")
@@ -222,7 +222,7 @@ def _named_bouts(bouts: pd.DataFrame, named: dict) -> pd.DataFrame:
     return found
 
 
-def _deaths(result: Tally, data: dict, named: dict, true: pd.DataFrame) -> pd.DataFrame:
+def deaths_of(result: Tally, data: dict, named: dict, true: pd.DataFrame) -> pd.DataFrame:
     """Counts deaths; returns those of targets with their true tracks."""
     parts = []
     for population, who in named.items():

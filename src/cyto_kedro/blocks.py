@@ -33,10 +33,7 @@ class Block:
     def parse(cls, text: str) -> Block:
         """The block that `text` (``t0000-0049``) names.
 
-        Raises
-        ------
-        PartitionError
-            If `text` is no block.
+        Raises PartitionError if `text` is no block.
         """
         match = _BLOCK.fullmatch(text)
         if match is None:
@@ -65,10 +62,7 @@ class Tile:
     def parse(cls, text: str) -> Tile:
         """The tile that `text` (``t0000-0049.y0000-x2048``, or a block) names.
 
-        Raises
-        ------
-        PartitionError
-            If `text` is neither.
+        Raises PartitionError if `text` is neither.
         """
         match = _TILE.fullmatch(text)
         if match is None:
@@ -99,10 +93,7 @@ class Tiling(BaseModel):
     def overlap(self, pixel_size_um: float | None) -> int:
         """The overlap in pixels.
 
-        Raises
-        ------
-        ConfigError
-            If it is in um and the pixel size is unknown, or half a tile or more.
+        Raises ConfigError if it is in um and the pixel size is unknown, or half a tile or more.
         """
         found: float = self.overlap_px or OVERLAP_PX
         if self.overlap_um is not None:

@@ -127,11 +127,8 @@ def correct(project: Opened, dataset: str, partition: str, file: Path, who: str,
 def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, why: str) -> None:
     """Replace one partition by a file, read and checked as the dataset would read its own.
 
-    Raises
-    ------
-    InputError
-        If the dataset is unknown or not partitioned, the partition is not planned, the file cannot
-        be read as one, or (labels) has another shape than what it replaces.
+    Raises InputError if the dataset is unknown or not partitioned, the partition is not planned,
+    the file cannot be read as one, or (labels) has another shape than what it replaces.
     """
     if name not in catalog:
         raise InputError(unknown("dataset", name, catalog.keys()))
@@ -150,11 +147,8 @@ def keep(
 ) -> None:
     """Save `corrected`, read from `file`, as a correction of a planned partition.
 
-    Raises
-    ------
-    InputError
-        If it is labels of another shape than what it replaces, or a table of another field,
-        population or block.
+    Raises InputError if it is labels of another shape than what it replaces, or a table of another
+    field, population or block.
     """
     dataset = catalog.get(name)
     group = parse_id(dataset.grain, partition)
@@ -216,18 +210,11 @@ def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) 
     A session of the film in the files is seen through the assay's view as the film is; excluded
     frames get no cells. Where its pixel size or frame interval is not the field's, that is said.
 
-    Raises
-    ------
-    InputError
-        If the field or population is unknown, or the session is of a film of another size.
+    Raises InputError if the field or population is unknown, or the session is of a film of another
+    size.
     """
     from cyto_kedro.pipelines.common import context
-    from cyto_kedro.pipelines.tracking.trackmate import (
-        masks,
-        track_points,
-        viewed,
-        without_frames,
-    )
+    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points, viewed, without_frames
 
     manifest: Manifest = catalog.load("manifest")
     for what, name, known in (

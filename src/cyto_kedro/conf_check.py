@@ -53,10 +53,7 @@ class Conf:
     def check_environment(self) -> None:
         """Refuse an environment without folder, and files in it that nothing would read.
 
-        Raises
-        ------
-        ConfigError
-            Naming it, the nearest match and all there are.
+        Raises ConfigError, naming it, the nearest match and all there are.
         """
         if not self.local or self.env is None:
             return
@@ -92,19 +89,9 @@ class Conf:
     ) -> None:
         """Refuse top-level names that nothing reads.
 
-        Parameters
-        ----------
-        parameters
-            The parameters as Kedro has them, with what ``--params`` adds.
-        used
-            Parameters that the pipeline reads.
-        given
-            What ``--params`` gave.
-
-        Raises
-        ------
-        ConfigError
-            Naming the key, the file where it stands, the nearest match and the valid ones.
+        `parameters`: the parameters as Kedro has them, with what ``--params`` adds. `used`:
+        parameters that the pipeline reads. `given`: what ``--params`` gave. Raises ConfigError,
+        naming the key, the file where it stands, the nearest match and the valid ones.
         """
         folders = self.asked_for()
         known = {*MODELS, *used}
@@ -144,10 +131,8 @@ class Conf:
 def read(loader: Any, kind: str) -> dict[str, Any]:
     """A kind of configuration, as `loader` merges it.
 
-    Raises
-    ------
-    ConfigError
-        If a file is no YAML, a key stands in two files, or a name in it means nothing.
+    Raises ConfigError if a file is no YAML, a key stands in two files, or a name in it means
+    nothing.
     """
     try:
         return dict(loader[kind])

@@ -43,19 +43,11 @@ def input_digests(
     Partitions are hashed by the content of the group's own, as it was when they were opened;
     everything else as `narrow` gives it. Inputs that the group does not use are left out.
 
-    Parameters
-    ----------
-    known
-        Kept from group to group of the same inputs: what `narrow` gives is the same for all blocks
-        of a field and population (tables are cut by field, parameters by population), and is hashed
-        once.
-    now
-        Partitions as they are now, whatever was read of them: what a run would find.
-
-    Raises
-    ------
-    PartitionError
-        For an input whose content cannot be hashed: such a node is never current.
+    `known`: kept from group to group of the same inputs: what `narrow` gives is the same for all
+    blocks of a field and population (tables are cut by field, parameters by population), and is
+    hashed once. `now`: partitions as they are now, whatever was read of them: what a run would
+    find. Raises PartitionError for an input whose content cannot be hashed: such a node is never
+    current.
     """
     plan = plan_of(inputs)
     worker = spec_of(func).func if is_lifted(func) else func

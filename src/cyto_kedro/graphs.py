@@ -24,29 +24,21 @@ class FrameGraphs(Mapping[int, Any]):
 
     A node is the tuple ``(population, track_id)`` and has its columns as attributes, an edge too.
     All values are plain Python, missing ones None.
-
-    Attributes
-    ----------
-    head
-        Attributes of every graph, which also has `frame`.
-    frames
-        (F,) int, ascending.
-    node_starts, edge_starts
-        (F + 1,) int: frame i has the nodes ``node_starts[i]:node_starts[i + 1]``, likewise edges.
-    nodes
-        Name -> (N,) values; population and track_id are among them.
-    edges
-        (E, 2) int, numbers of the nodes that an edge joins.
-    edge_values
-        Name -> (E,) values.
     """
 
+    #: attributes of every graph, which also has `frame`
     head: dict[str, str]
+    #: (F,) int, ascending
     frames: np.ndarray
+    #: node_starts, edge_starts: (F + 1,) int: frame i has the nodes ``node_starts[i]:node_starts[i
+    #: + 1]``, likewise edges
     node_starts: np.ndarray
     edge_starts: np.ndarray
+    #: name -> (N,) values; population and track_id are among them
     nodes: dict[str, np.ndarray]
+    #: (E, 2) int, numbers of the nodes that an edge joins
     edges: np.ndarray
+    #: name -> (E,) values
     edge_values: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

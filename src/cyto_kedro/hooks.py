@@ -215,7 +215,7 @@ class FurtherHooks:
                 log.warning(
                     "%s is left out of what %s makes, since it does not fit the other results any more "
                     "(%s): kedro run --pipelines extended,%s",
-                    *(name, node.name, why, node.namespace),
+                    *(name, node.name, why, str(node.namespace).split(".")[0]),
                 )
         return left_out or None
 

@@ -10,26 +10,17 @@ from cyto_kedro.statements import Statement
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What a file says of an image beside its pixels.
+    """What a file says of an image beside its pixels."""
 
-    Attributes
-    ----------
-    pixel_size_um
-        Side of a (square) pixel in micrometres; None if unknown.
-    time_s
-        Time of each frame in seconds; None if unknown.
-    channels
-        Channel names in file order; empty if unnamed.
-    said
-        What the file says of pixel size and frame interval and where, also what cannot be true.
-    doubts
-        What else in the file is not as it should be, one sentence each.
-    """
-
+    #: side of a (square) pixel in micrometres; None if unknown
     pixel_size_um: float | None = None
+    #: time of each frame in seconds; None if unknown
     time_s: tuple[float, ...] | None = None
+    #: channel names in file order; empty if unnamed
     channels: tuple[str, ...] = ()
+    #: what the file says of pixel size and frame interval and where, also what cannot be true
     said: tuple[Statement, ...] = field(default=(), compare=False, repr=False)
+    #: what else in the file is not as it should be, one sentence each
     doubts: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
@@ -50,24 +41,16 @@ class Image:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture and the words that go with it.
+    """A finished picture and the words that go with it."""
 
-    Attributes
-    ----------
-    png
-        The bytes of a PNG file.
-    title, caption, alt
-        Heading; what is shown and how it was computed; the same for someone who cannot see it (blank:
-        nothing is shown but the reason).
-    svg
-        The same as a vector figure, whose marks tell their numbers under the pointer; blank: none.
-    numbers
-        What is drawn, as CSV; blank: none.
-    """
-
+    #: the bytes of a PNG file
     png: bytes
+    #: title, caption, alt: heading; what is shown and how it was computed; the same for someone who
+    #: cannot see it (blank: nothing is shown but the reason)
     title: str
     caption: str
     alt: str
+    #: the same as a vector figure, whose marks tell their numbers under the pointer; blank: none
     svg: str = ""
+    #: what is drawn, as CSV; blank: none
     numbers: str = ""

@@ -95,10 +95,7 @@ class Ledger:
     def read(self, identity: str) -> Entry | None:
         """The entry of `identity`, or None; a torn entry counts as none.
 
-        Raises
-        ------
-        PartitionError
-            If it is there and cannot be read: it may be of a person's correction.
+        Raises PartitionError if it is there and cannot be read: it may be of a person's correction.
         """
         path = self._path(identity)
         try:
@@ -117,10 +114,7 @@ class Ledger:
     def write(self, identity: str, entry: Entry) -> None:
         """Write the entry of `identity`, whole or not at all, on disk when this returns.
 
-        Raises
-        ------
-        PartitionError
-            If it cannot be written, such as on a full disk.
+        Raises PartitionError if it cannot be written, such as on a full disk.
         """
         path = self._path(identity)
         try:
@@ -218,10 +212,7 @@ def digest(value: Any) -> str:
 
     An object with a ``fingerprint()`` method is hashed by what that returns.
 
-    Raises
-    ------
-    PartitionError
-        For a type whose content cannot be hashed.
+    Raises PartitionError for a type whose content cannot be hashed.
     """
     hasher = hashlib.blake2b(digest_size=16)
     _feed(hasher, value)

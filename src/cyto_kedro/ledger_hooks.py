@@ -103,12 +103,8 @@ class LedgerHooks:
     ) -> None:
         """Work for a run that another process drives, noting what is saved in a file of its own.
 
-        Parameters
-        ----------
-        partitions
-            The file to note saved partitions in; the driver adds it to the run's manifest.
-        where
-            Host, job and attempt, noted with each partition.
+        `partitions`: the file to note saved partitions in; the driver adds it to the run's
+        manifest. `where`: host, job and attempt, noted with each partition.
         """
         self._catalog, self._inputs, self._hashed, self._clock = catalog, {}, {}, {}
         self._aside = {}

@@ -27,10 +27,7 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Kedro finds only the pipelines that a run asked for, so that a worker imports no more.
 
-    Raises
-    ------
-    ConfigError
-        If a pipeline was asked for that does not exist.
+    Raises ConfigError if a pipeline was asked for that does not exist.
     """
     try:
         found = find_pipelines(raise_errors=True)

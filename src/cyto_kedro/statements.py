@@ -38,26 +38,17 @@ JITTER = 0.05  # of real time stamps about the interval that was asked for
 
 @dataclass(frozen=True)
 class Statement:
-    """One source's word on a fact.
+    """One source's word on a fact."""
 
-    Attributes
-    ----------
-    fact
-        Which fact.
-    value
-        In the fact's unit.
-    source
-        File and key, as the user would look it up.
-    rank
-        `ASSAY`, `SIDE_FILE`, `IMAGE` or `NOMINAL`.
-    tolerance
-        Relative difference that is none: of rounding, or, of real time stamps, their jitter.
-    """
-
+    #: which fact
     fact: FactName
+    #: in the fact's unit
     value: float
+    #: file and key, as the user would look it up
     source: str
+    #: `ASSAY`, `SIDE_FILE`, `IMAGE` or `NOMINAL`
     rank: int = IMAGE
+    #: relative difference that is none: of rounding, or, of real time stamps, their jitter
     tolerance: float = 1e-3
 
     @property
@@ -100,19 +91,9 @@ def settle(
 ) -> tuple[Statement | None, list[str]]:
     """Which statement on `fact` holds, and what is to be said of the others.
 
-    Parameters
-    ----------
-    place
-        Of what it is a fact, for messages.
-    said
-        What files say; those on other facts are left out.
-    stated
-        What the user states under `fact.key`; it holds whatever files say.
-
-    Raises
-    ------
-    InputError
-        If two sources of equal rank differ and nobody with a say over them decides.
+    `place`: of what it is a fact, for messages. `said`: what files say; those on other facts are
+    left out. `stated`: what the user states under `fact.key`; it holds whatever files say. Raises
+    InputError if two sources of equal rank differ and nobody with a say over them decides.
     """
     heard, remarks = believed(each for each in said if each.fact == fact.name)
     if stated is not None:

@@ -62,10 +62,7 @@ class View(BaseModel):
     def frames(self, n_frames: int) -> range:
         """Numbers in the file of the frames used, of `n_frames`.
 
-        Raises
-        ------
-        InputError
-            If the film has not that many frames.
+        Raises InputError if the film has not that many frames.
         """
         last = n_frames - 1 if self.last_frame is None else self.last_frame
         if last >= n_frames or self.first_frame > last:
@@ -78,10 +75,7 @@ class View(BaseModel):
     def shape(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of a viewed frame; pixels that fill no whole square are left out.
 
-        Raises
-        ------
-        InputError
-            If the crop reaches beyond the image, or nothing is left.
+        Raises InputError if the crop reaches beyond the image, or nothing is left.
         """
         y0, y1, x0, x1 = self.crop_px or (0, height, 0, width)
         if y1 > height or x1 > width:

@@ -97,6 +97,15 @@ def test_a_misspelt_name_is_refused_with_the_nearest(cells: pd.DataFrame) -> Non
         Count()(cels=cells)
 
 
+def test_an_array_without_a_name_is_told_how_inputs_are_given() -> None:
+    with pytest.raises(
+        InputError, match=r"Look\(\.\.\.\)\(image=\.\.\.\).*got ndarray without a name"
+    ):
+        Look()(np.zeros((2, 4, 4)))
+    with pytest.raises(InputError, match="channels are given by name"):
+        Film(np.zeros((2, 4, 4)))
+
+
 def test_one_array_or_a_mapping_numpy_or_dask() -> None:
     stack = np.zeros((2, 4, 4))
     assert Look()(image=stack)["seen"] is stack

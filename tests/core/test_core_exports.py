@@ -9,9 +9,8 @@ import pytest
 
 from cyto_kedro import registry
 from cyto_kedro.algorithms import segmentation
+from cyto_kedro.algorithms.listing import STAGES
 from cyto_kedro.core.exports import public_class, public_classes
-
-STAGES = ["preprocessing", "segmentation", "tabulation"]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -28,6 +27,7 @@ def test_every_algorithm_is_a_public_name(stage: str) -> None:
 def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys; from cyto_kedro.algorithms.segmentation import Otsu, CellPose; "
+        "import cyto_kedro; assert 'Otsu' in cyto_kedro.algorithms('segmentation'); "
         "print([m for m in ('skimage', 'torch', 'cellpose', 'tensorflow') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -98,3 +98,42 @@ def test_no_dataset_names_a_layer(project_root: Path) -> None:
     catalogs = sorted((project_root / "conf").glob("*/catalog*.yml"))
     assert catalogs
     assert [path.name for path in catalogs if "layer:" in path.read_text()] == []
+
+
+def shown(found: Pipeline, box: str) -> set[str]:
+    """The datasets that kedro-viz draws around a box when that is looked at alone.
+
+    Of a box within a box, those that lie inside of the outer one are not drawn.
+    """
+    inside = found.only_nodes_with_namespaces([box])
+    crossing = inside.inputs() | inside.outputs()
+    crossing |= (found - inside).inputs() & inside.all_outputs()
+    if "." in box:
+        crossing &= shown(found, box.rpartition(".")[0])
+    return {each for each in crossing if not each.startswith("params:")}
+
+
+def test_each_box_alone_fits_a_screen() -> None:
+    """A stand-in of scales measured in a browser (docs/design.md): 20 datasets are at 0.66 or more."""
+    from kedro.framework.project import configure_project
+
+    from cyto_kedro.pipeline_registry import register_pipelines
+
+    configure_project("cyto_kedro")
+    registered = register_pipelines()
+    crowded = {}
+    for name in ("__default__", "extended"):
+        found = registered[name]
+        paths = [str(each.namespace).split(".") for each in found.nodes]
+        assert max(map(len, paths)) <= 2
+        boxes = {".".join(path[:depth]) for path in paths for depth in range(1, len(path) + 1)}
+        for box in boxes:
+            inside = found.only_nodes_with_namespaces([box]).nodes
+            nodes = [each.name for each in inside if each.namespace == box]
+            n_within = len(nodes) + sum(each.startswith(f"{box}.") for each in boxes)
+            assert n_within <= 8, f"{box} holds {n_within} nodes and boxes: make boxes within"
+            if (many := len(shown(found, box))) > 20:
+                crowded[box] = many
+    # the one that reads all: 0.64, its boxes one by one 0.93 and more
+    assert crowded.pop("reporting", 0) <= 36
+    assert not crowded, "more datasets around a box than can be read: make boxes within"

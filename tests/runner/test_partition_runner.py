@@ -12,12 +12,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner, ThreadRunner
 
 from cyto_kedro.cli import cli
 from cyto_kedro.datasets import LabelDataset
 from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
-from cyto_kedro.pipeline_registry import ANALYSIS
+from cyto_kedro.lift import is_lifted, spec_of
+from cyto_kedro.pipeline_registry import ANALYSIS, register_pipelines
 from cyto_kedro.registry import algorithms
 from cyto_kedro.runner import PartitionRunner, history
 from cyto_kedro.runner.holding import Hold
@@ -28,18 +30,16 @@ STAGES = (*ANALYSIS[:-1], "extended")  # drawing takes most of the time, and is 
 ALWAYS = {("manifest", ""), ("fields", ""), ("frames", "")}
 
 
-# what is learnt over all fields, and what follows from it
-OVER_ALL_FIELDS = {
-    *("viability", "observed_deaths", "fates", "kills", "deaths", "death_index", "cell_columns"),
-    *("effectors", "targets", "conjugation", "conjugation_tiles"),
-    *("delaunay_graphs", "delaunay_measures"),
-    *("contact_graphs", "contact_graph_over_time", "contact_measures"),
-    *("delaunay_nodes", "contact_nodes", "space_time_graph", "clusters"),
-    *("spatial_statistics", "nearest_neighbours", "death_spread"),
-    *("survival_curves", "survival_bounds", "contact_survival", "hazards"),
-    *("replicate_summaries", "comparisons", "killing_curves", "field_killing"),
-    *("dose_values", "dose_fits", "event_times", "event_sums", "event_signals", "event_curves"),
-}
+def over_all_fields() -> set[str]:
+    """What is learnt over all fields, and what follows from it: any field may change it.
+
+    A node learns over fields if it makes one group of all, or of each population of all.
+    """
+    found = register_pipelines()
+    whole = sum((found[name] for name in STAGES), Pipeline([])) - found["ingestion"]
+    grains = {each: spec_of(each.func).by if is_lifted(each.func) else "" for each in whole.nodes}
+    learnt = {name for each, by in grains.items() if "fov" not in by for name in each.outputs}
+    return learnt | whole.from_inputs(*learnt).all_outputs()
 
 
 def content(project: Project) -> dict[str, str]:
@@ -125,7 +125,7 @@ def test_a_corrected_mask_redoes_what_depends_on_it_and_is_kept(
     assert "Redo what depends on it: kedro run" in done.output
     saved = set(project.resume(*STAGES)) - ALWAYS
     assert ("cells", "treated_1/TCell/t0007-0008") in saved
-    assert {name for name, each in saved if each.startswith("control_1")} <= OVER_ALL_FIELDS
+    assert {name for name, each in saved if each.startswith("control_1")} <= over_all_fields()
     assert {each for name, each in saved if name == "cells"} == {"treated_1/TCell/t0007-0008"}
     np.testing.assert_array_equal(labels.load_one("treated_1/TCell/t0007-0008"), mask)
     cells = project.table("cells").query("fov == 'treated_1' and population == 'TCell'")
@@ -258,9 +258,7 @@ def test_a_field_that_the_sheet_excludes_is_left_out_and_the_others_stay(
     table["exclude_reason"] = "out of focus"
     table.to_csv(sheet, index=False)
     saved = set(project.resume(*STAGES)) - ALWAYS
-    learnt = {"viability_state", "column_state", "attack_models", "dwell"}
-    learnt |= {"msd_figure", "further_figure", "events_figure", "event_curves_figure"}
-    assert {name for name, _ in saved} <= OVER_ALL_FIELDS | learnt
+    assert {name for name, _ in saved} <= over_all_fields()
     assert not any("control_1" in each for _, each in saved)
     assert set(project.table("cells")["fov"]) == {"treated_1"}
     assert list(project.catalog.load("fields")["fov"]) == ["treated_1"]

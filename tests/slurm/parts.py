@@ -52,6 +52,7 @@ SelectTypeParameters=CR_CPU_Memory
 DefMemPerCPU=500
 {memory}
 JobAcctGatherFrequency=1
+MinJobAge=3600
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,sched_min_interval=0,batch_sched_delay=0,bf_interval=1,default_queue_depth=1000
 MaxArraySize={max_array_size}

@@ -38,10 +38,7 @@ STAGES = (
 def algorithms(stage: str) -> dict[str, type[Algorithm]]:
     """Every algorithm class of `stage` by name: the project's own, then entry points.
 
-    Raises
-    ------
-    ConfigError
-        If `stage` is unknown, or two packages offer the same name.
+    Raises ConfigError if `stage` is unknown, or two packages offer the same name.
     """
     if stage not in STAGES:
         raise ConfigError(unknown("stage", stage, STAGES))

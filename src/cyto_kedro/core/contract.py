@@ -116,10 +116,7 @@ class Contract:
 def contract_of(run: Callable[..., Any]) -> Contract:
     """The contract of a ``run`` function (of a class: ``contract_of(Otsu.run)``).
 
-    Raises
-    ------
-    ConfigError
-        If an argument has no type, or the result is no ``TypedDict``.
+    Raises ConfigError if an argument has no type, or the result is no ``TypedDict``.
     """
     hints = get_type_hints(run, include_extras=True)
     made = hints.pop("return", None)
@@ -174,11 +171,15 @@ def admit(
     `data` may hold more: it is shared among algorithms. What is `named` must be declared. The key
     ``dataframe`` stands for the first table that is declared and not given by its own name.
 
-    Raises
-    ------
-    InputError
-        Naming the input that is missing, unknown or of the wrong type, with what was expected.
+    Raises InputError, naming the input that is missing, unknown or of the wrong type, with what was
+    expected.
     """
+    if not isinstance(data, Mapping | Film | None):
+        first = next(iter(contract.inputs), "name")
+        raise InputError(
+            f"{owner}: inputs are given by name ({owner}(...)({first}=...)), as a film or as a data "
+            f"dict; got {type(data).__name__} without a name"
+        )
     for name in named:
         if name not in contract.inputs:
             raise InputError(f"{owner}: {unknown('input', name, contract.inputs)}")

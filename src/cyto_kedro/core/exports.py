@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Mapping
-from functools import cache
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,20 @@ def public_classes(package: str) -> Mapping[str, str]:
 
 
 def public_class(package: str, name: str) -> Any:
-    """The class `name` of `package`: what the package's ``__getattr__`` returns.
+    """The class `name` of `package`.
 
-    Raises
-    ------
-    AttributeError
-        If no module of the package defines it: names the nearest match.
+    Raises AttributeError if no module of the package defines it: names the nearest match.
     """
     known = public_classes(package)
     if name not in known:
         raise AttributeError(f"{package}: {unknown('public name', name, known)}")
     return getattr(importlib.import_module(known[name]), name)
+
+
+def lazily(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package that exports its `public_classes`."""
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *public_classes(package)})
+
+    return partial(public_class, package), names

@@ -35,7 +35,7 @@ class Film:
     Raises
     ------
     InputError
-        If channels differ in shape, are not (T, Y, X), or times do not fit the frames.
+        If channels have no names, differ in shape, are not (T, Y, X), or times do not fit the frames.
 
     Examples
     --------
@@ -53,6 +53,11 @@ class Film:
     valid: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.image, Mapping):
+            raise InputError(
+                f"field {self.fov!r}: channels are given by name, such as {{'TCell': array}}; got "
+                f"{type(self.image).__name__} alone"
+            )
         shapes = {name: tuple(np.shape(stack)) for name, stack in self.image.items()}
         if not shapes:
             raise InputError(f"field {self.fov!r}: a film needs a channel at least")
@@ -80,13 +85,7 @@ class Film:
         return int(height), int(width)
 
     def only(self, *channels: str) -> Self:
-        """The same film with `channels` alone.
-
-        Raises
-        ------
-        InputError
-            If there is no such channel.
-        """
+        """The same film with `channels` alone. Raises InputError if there is no such channel."""
         for name in channels:
             if name not in self.image:
                 raise InputError(f"field {self.fov!r}: {unknown('channel', name, self.image)}")

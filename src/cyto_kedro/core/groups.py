@@ -23,10 +23,7 @@ def with_condition(table: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd
 
     Without a sheet all fields are of ``(no condition)``, each its own replicate.
 
-    Raises
-    ------
-    InputError
-        If a fov of `table` is not in the sheet, or stands in it twice.
+    Raises InputError if a fov of `table` is not in the sheet, or stands in it twice.
     """
     if sample_sheet is None or "fov" not in sample_sheet.columns:
         sample_sheet = pd.DataFrame({"fov": table["fov"].unique()})
@@ -102,10 +99,7 @@ def _clusters(
 ) -> pd.Series:
     """Which experiment each field is of; where pairs are stated, replicates get their names apart.
 
-    Raises
-    ------
-    ConfigError
-        If `paired` names a column that the sheet does not have.
+    Raises ConfigError if `paired` names a column that the sheet does not have.
     """
     if isinstance(paired, str) and paired not in fields.columns:
         columns = [str(each) for each in fields.columns]
@@ -155,10 +149,7 @@ def _escaped(text: pd.Series) -> pd.Series:
 def of_design(table: pd.DataFrame, design: pd.DataFrame) -> pd.DataFrame:
     """Add `condition`, `replicate` and `cluster` to `table` by its `fov`.
 
-    Raises
-    ------
-    InputError
-        If a field of the table is not in `design`.
+    Raises InputError if a field of the table is not in `design`.
     """
     missing = sorted(set(table["fov"]) - set(design["fov"]))
     if missing:
@@ -188,10 +179,7 @@ def condition_order(sample_sheet: pd.DataFrame | None, present: pd.Series) -> li
 def of_role(roles: Mapping[str, str], role: str) -> list[str]:
     """The populations with `role`, in the order declared.
 
-    Raises
-    ------
-    ConfigError
-        If any population has a role that does not exist.
+    Raises ConfigError if any population has a role that does not exist.
     """
     for population, given in roles.items():
         if given not in ROLES:

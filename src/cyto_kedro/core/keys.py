@@ -26,10 +26,8 @@ def size(*columns: pd.Series | np.ndarray) -> int:
 def fov_of(*tables: pd.DataFrame, fov: str | None = None) -> str:
     """The one fov that all `tables` are of (`fov`, or "", where they have no rows).
 
-    Raises
-    ------
-    InputError
-        If there are several: tracks and labels are numbered per fov, so they would be mixed up.
+    Raises InputError if there are several: tracks and labels are numbered per fov, so they would be
+    mixed up.
     """
     found = sorted({name for table in tables for name in table["fov"].unique()})
     if len(found) > 1:
@@ -96,10 +94,7 @@ def divide(a: Any, b: Any) -> np.ndarray:
 def ranges(start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Concatenate ``start[i] .. start[i] + length[i] - 1`` for every i.
 
-    Returns
-    -------
-    values, owner
-        The numbers, and the i each belongs to.
+    Returns the numbers, and the i each belongs to.
     """
     owner = np.repeat(np.arange(len(length)), length)
     offset = np.cumsum(length) - length

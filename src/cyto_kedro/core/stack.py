@@ -75,10 +75,7 @@ class Blocks:
 def read_frame(label: Any, index: int, where: str) -> np.ndarray:
     """Compute frame `index` of `label` (NumPy or Dask).
 
-    Raises
-    ------
-    InputError
-        If a label is negative.
+    Raises InputError if a label is negative.
     """
     frame = np.asarray(label[index])
     if frame.dtype.kind == "i" and frame.size and frame.min() < 0:

@@ -85,12 +85,8 @@ def png(fig: Figure, dpi: int = 144) -> bytes:
 def svg(fig: Figure, name: str, told: Mapping[str, str] | None = None) -> str:
     """Write `fig` as an SVG element that may stand in a page beside others.
 
-    Parameters
-    ----------
-    name
-        Begins every id in it, so that those of two figures differ.
-    told
-        gid of an artist -> what it says when pointed at.
+    `name`: begins every id in it, so that those of two figures differ. `told`: gid of an artist ->
+    what it says when pointed at.
     """
     import matplotlib
 

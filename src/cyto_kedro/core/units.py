@@ -46,10 +46,7 @@ class Quantity(BaseModel):
     def says(self, known: bool, name: str, remedy: str) -> tuple[Any, bool]:
         """The value that counts, and whether it is the physical one.
 
-        Raises
-        ------
-        ConfigError
-            If the physical one is all there is, and `known` is false.
+        Raises ConfigError if the physical one is all there is, and `known` is false.
         """
         physical, of_film = self.units
         if self.physical is not None and known:
@@ -88,10 +85,7 @@ class Length(Quantity):
     def in_px(self, name: str, pixel_size_um: float | None) -> float:
         """In pixels; `name` is the parameter's, for messages.
 
-        Raises
-        ------
-        ConfigError
-            If it is in micrometres and the pixel size is unknown.
+        Raises ConfigError if it is in micrometres and the pixel size is unknown.
         """
         value, physical = self.says(pixel_size_um is not None, name, _PIXEL_SIZE)
         return float(value) / float(pixel_size_um or 1.0) if physical else float(value)
@@ -130,10 +124,7 @@ class Area(Quantity):
 def in_px(owner: BaseModel, name: str, pixel_size_um: float | None) -> float | None:
     """The length or area `name` of `owner` in pixels; None where it has none.
 
-    Raises
-    ------
-    ConfigError
-        As `Length.in_px`.
+    Raises ConfigError: as `Length.in_px`.
     """
     given: Length | Area | None = getattr(owner, name)
     return None if given is None else given.in_px(name, pixel_size_um)
@@ -152,10 +143,7 @@ class Duration(Quantity):
 
         Not rounded; a limit is reached at ``x <= d.in_frames(…) + 1e-9``.
 
-        Raises
-        ------
-        ConfigError
-            If it is in minutes and times are unknown.
+        Raises ConfigError if it is in minutes and times are unknown.
         """
         known = interval_min is not None and not math.isnan(interval_min)
         value, physical = self.says(known, name, _TIMES)
@@ -169,10 +157,7 @@ class Duration(Quantity):
     def in_unit(self, name: str, unit: str) -> float:
         """In `unit`, ``min`` or ``frames``: that of an analysis over many fields.
 
-        Raises
-        ------
-        ConfigError
-            If it is given in the other one alone.
+        Raises ConfigError if it is given in the other one alone.
         """
         return float(_in_unit(self, name, unit))
 

@@ -42,12 +42,8 @@ def contact_intervals(bouts: pd.DataFrame, roles: Mapping[str, str]) -> tuple[pd
 def without_pauses(fov: pd.Series, minutes: pd.Series, frames: pd.DataFrame | None) -> pd.Series:
     """Film times of several fields by clocks that stand still in pauses: `Clock.without_pauses`.
 
-    Parameters
-    ----------
-    fov, minutes
-        Of each row, its field and a time.
-    frames
-        `schemas.Frames`; a field that is not in it, or has no times, is taken to have no pause.
+    `fov`, `minutes`: of each row, its field and a time. `frames`: `schemas.Frames`; a field that is
+    not in it, or has no times, is taken to have no pause.
     """
     if frames is None or not len(frames):
         return minutes

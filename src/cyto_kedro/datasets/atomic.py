@@ -25,12 +25,8 @@ def write_whole(fs: AbstractFileSystem, path: str, writer: Callable[[IO[bytes]],
     file is renamed over `path`; no other suffix is ever listed as a partition. Elsewhere they are
     gathered in memory and stored by one call, which object stores make visible at its end.
 
-    Parameters
-    ----------
-    fs, path
-        File system and the path in it; missing folders are made.
-    writer
-        Receives a seekable binary file. What it raises is raised again, with nothing left behind.
+    `fs`, `path`: file system and the path in it; missing folders are made. `writer`: receives a
+    seekable binary file. What it raises is raised again, with nothing left behind.
     """
     if not isinstance(fs, LocalFileSystem):
         buffer = BytesIO()

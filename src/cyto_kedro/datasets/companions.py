@@ -17,21 +17,14 @@ from cyto_kedro.datasets.tiff_info import LENGTHS, number
 
 @dataclass(frozen=True)
 class Beside:
-    """What a microscope's own files say.
+    """What a microscope's own files say."""
 
-    Attributes
-    ----------
-    channels
-        Name of a channel in the paths -> its name.
-    pixel_size_um, frame_interval_s
-        None where they do not say.
-    source
-        The file.
-    """
-
+    #: name of a channel in the paths -> its name
     channels: dict[str, str] = field(default_factory=dict)
+    #: pixel_size_um, frame_interval_s: none where they do not say
     pixel_size_um: float | None = None
     frame_interval_s: float | None = None
+    #: the file
     source: str = ""
 
 

@@ -42,10 +42,7 @@ _OTHERS = (
 def decode(content: bytes, where: str, encoding: str | None = None) -> str:
     """The text of a file: UTF-8 with or without its mark, UTF-16 or UTF-32 with it, or `encoding`.
 
-    Raises
-    ------
-    InputError
-        If it is of another kind or encoding: letters are then not known.
+    Raises InputError if it is of another kind or encoding: letters are then not known.
     """
     for magic, kind in _OTHERS:
         if content.startswith(magic):
@@ -76,10 +73,7 @@ def decode(content: bytes, where: str, encoding: str | None = None) -> str:
 def split(text: str, where: str, separator: str | None = None) -> list[list[str]]:
     """The cells of each line; the separator is what the header has most of, unless given.
 
-    Raises
-    ------
-    InputError
-        If a quotation mark is not closed.
+    Raises InputError if a quotation mark is not closed.
     """
     first, _, rest = text.partition("\n")
     if told := re.fullmatch(r'"?sep=(.)"?\r?', first):  # Excel's own first line
@@ -103,10 +97,8 @@ def tabulate(rows: Iterable[Sequence[str]], where: str) -> tuple[pd.DataFrame, l
     Texts are stripped and in Unicode's composed form (NFC). Blank lines, and cells beyond the header
     that are blank, are nothing.
 
-    Raises
-    ------
-    InputError
-        Naming the line: cells without a column, a column without a name, or with that of another.
+    Raises InputError, naming the line: cells without a column, a column without a name, or with
+    that of another.
     """
     lines = [
         (number, [tidy(cell) for cell in row]) for number, row in enumerate(rows, 1) if any(row)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from cyto_kedro.datasets import ome_zarr, tiff_header
@@ -65,27 +66,46 @@ def wanted(channels: Channels) -> dict[str, str]:
     return names
 
 
+@dataclass(frozen=True)
+class Search:
+    """Which films are looked for in a folder, and how they are read."""
+
+    #: path or URL
+    folder: str
+    #: of paths in it, with {plate}, {well}, {fov}, {channel}, {frame}, {time}, each optional; see
+    #: `patterns.Pattern`
+    pattern: str
+    #: the channels wanted. A list: their names in the path or in the file's metadata; if the
+    #: metadata has none of these names, names in file order, one for each channel of the file. A
+    #: mapping: our name -> the name in path or metadata. None: all, as the files name them
+    channels: Channels = None
+    #: name of a JSON file beside each image, such as ``{stem}.json``, with ``channels`` (names in
+    #: file order), ``pixel_size_um`` and ``frame_interval_s``, each optional
+    sidecar: str | None = None
+    #: glob patterns of paths to leave out, such as ``*_labelled.tif``
+    exclude: Sequence[str] = ()
+    #: fields whose files are not looked at, however broken they are
+    skip_fovs: Collection[str] = ()
+    #: of the fsspec file system
+    storage_options: Mapping[str, Any] | None = None
+    #: how z planes are flattened; None: a film with depth is refused
+    project_z: Projection | None = None
+    #: take z planes as frames, in files that have but one time point
+    z_is_time: bool = False
+    #: field -> channels (our names) that it may lack
+    may_lack: Mapping[str, Collection[str]] | None = None
+    #: call channels without names ``channel1``, ``channel2``, … where none are asked for
+    numbered: bool = False
+
+
 class FieldReader:
     """Turns the files of one field (and channel) into `RawChannel`s."""
 
-    def __init__(
-        self,
-        fs: AbstractFileSystem,
-        root: str,
-        folder: str,
-        options: dict[str, Any],
-        channels: Channels,
-        sidecar: str | None,
-        project_z: Projection | None,
-        z_is_time: bool,
-        may_lack: Mapping[str, Collection[str]],
-        numbered: bool = False,
-    ) -> None:
-        self._may_lack, self._numbered = may_lack, numbered
-        self._fs, self._root, self._folder, self._options = fs, root, folder, options
-        self._channels, self._sidecar, self._project = channels, sidecar, project_z
-        self._z_is_time = z_is_time
-        self._names = wanted(channels)
+    def __init__(self, search: Search) -> None:
+        self._search, self._options = search, dict(search.storage_options or {})
+        self._fs, self._root = url_to_fs(search.folder, **self._options)
+        self._folder = search.folder.rstrip("/")
+        self._names = wanted(search.channels)
 
     def read(self, fov: str, channel: str | None, files: list[RawFile]) -> list[RawChannel]:
         """The channels in `files`, in order of their frames."""
@@ -93,7 +113,7 @@ class FieldReader:
         side = self._side(files[0], place)
         side_names = tuple(str(name) for name in side.get("channels", ()))
         expected = 1 if channel else len(side_names) or None
-        if expected is None and not isinstance(self._channels, Mapping):
+        if expected is None and not isinstance(self._search.channels, Mapping):
             expected = len(self._names) or None
         stacks = [self._stack(file, expected, place) for file in files]
         first = joined(stacks, files, place)
@@ -114,7 +134,7 @@ class FieldReader:
                 for inside in others.intersection(first.info.channels)
             ]
         else:
-            lack = self._may_lack.get(fov, ())
+            lack = (self._search.may_lack or {}).get(fov, ())
             given = side_names, first.info.channels, n_channels, files[0].path
             chosen = self._choose(*given, place, lack)
             named = side_names or named_inside(first.info.channels)
@@ -133,9 +153,9 @@ class FieldReader:
                 n_frames=n_frames,
                 height=height,
                 width=width,
-                dtype="float32" if self._project == "mean" else first.dtype,
-                project_z=self._project,
-                z_is_time=self._z_is_time,
+                dtype="float32" if self._search.project_z == "mean" else first.dtype,
+                project_z=self._search.project_z,
+                z_is_time=self._search.z_is_time,
                 pixel_size_um=pixel_size,
                 time_s=times,
                 said=said,
@@ -147,11 +167,11 @@ class FieldReader:
         ]
 
     def _side(self, file: RawFile, place: str) -> dict[str, Any]:
-        if self._sidecar is None:
+        if self._search.sidecar is None:
             return {}
         path = PurePosixPath(file.path)
         stem = path.name.removesuffix(path.suffix).removesuffix(".ome")
-        beside = f"{self._root}/{path.with_name(self._sidecar.replace('{stem}', stem))}"
+        beside = f"{self._root}/{path.with_name(self._search.sidecar.replace('{stem}', stem))}"
         try:
             with self._fs.open(beside, "rb") as source:
                 content = json.load(source)
@@ -175,21 +195,15 @@ class FieldReader:
 
     def _stack(self, file: RawFile, n_channels: int | None, place: str) -> Stack:
         url, path = f"{self._folder}/{file.path}", f"{self._root}/{file.path}"
+        depth, z_is_time = self._search.project_z is not None, self._search.z_is_time
+        header: Any
         try:
-            header: Any = (
-                ome_zarr.read_header(
-                    url, self._options, self._project is not None, self._z_is_time, chunks=True
+            if path.lower().endswith(".zarr"):
+                header = ome_zarr.read_header(url, self._options, depth, z_is_time, chunks=True)
+            else:
+                header = tiff_header.read_header(
+                    self._fs, path, url, n_channels, depth=depth, z_is_time=z_is_time
                 )
-                if path.lower().endswith(".zarr")
-                else tiff_header.read_header(
-                    self._fs,
-                    path,
-                    url,
-                    n_channels,
-                    depth=self._project is not None,
-                    z_is_time=self._z_is_time,
-                )
-            )
         except InputError as error:
             raise InputError(f"{place}: {error}") from error
         return Stack(shape=header.shape, dtype=header.dtype, info=header.info)
@@ -208,7 +222,7 @@ class FieldReader:
         if side and len(side) != n:
             raise InputError(f"{place}: {file} has {n} channels, its side file names {len(side)}")
         if not self._names:
-            if not found and self._numbered:
+            if not found and self._search.numbered:
                 found = tuple(f"channel{number + 1}" for number in range(n))
             if not found:
                 raise InputError(
@@ -221,7 +235,7 @@ class FieldReader:
         if lacking <= set(may_lack) and lacking != set(self._names):
             named = self._names.items()
             return [(ours, found.index(name)) for ours, name in named if ours not in lacking]
-        by_order = not side and not isinstance(self._channels, Mapping)
+        by_order = not side and not isinstance(self._search.channels, Mapping)
         if by_order and not named_inside(inside) and len(self._names) == n:
             return [(name, i) for i, name in enumerate(self._names)]
         advice = "Correct the names of the channels."

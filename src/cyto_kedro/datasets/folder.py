@@ -38,13 +38,7 @@ class ReadOnlyFolder(AbstractDataset[None, Out]):
         self.metadata = metadata
 
     def save(self, data: None) -> None:
-        """Refuse.
-
-        Raises
-        ------
-        DatasetError
-            Always.
-        """
+        """Refuse, always, by DatasetError."""
         raise DatasetError(f"{self._folder} holds {self.holds}, which is read only")
 
     def _exists(self) -> bool:

@@ -26,10 +26,7 @@ def step_of_numbers(stacks: Iterable[Sequence[RawFile]]) -> int:
 def in_order(files: list[RawFile], place: str, step: int = 1) -> list[RawFile]:
     """The files of a stack by frame number, else by time; files without numbers get them.
 
-    Raises
-    ------
-    InputError
-        If two files are of one frame, or a number is missing that `step` asks for.
+    Raises InputError if two files are of one frame, or a number is missing that `step` asks for.
     """
     files = sorted(files, key=_place_in_film)
     for before, after in itertools.pairwise(files):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import Any
@@ -30,29 +29,17 @@ class GraphDataset(FileDataset[Any, Any]):
 
     Parameters
     ----------
-    filepath
-        Of the pickle, ``<stem>.pkl``.
     export
         What else to write in the same folder, each file whole or not at all. ``graphml``:
         ``<stem>.graphml``, or ``<stem>.<key>.graphml`` for each of several graphs. ``tables``:
         ``<stem>.nodes.parquet`` and ``<stem>.edges.parquet``; column `graph` holds the key. Node
         names that are tuples, as (population, track_id), are joined by ":".
-    fs_args, credentials, metadata
-        As for every file dataset.
+    options
+        As for every file dataset; `filepath` is that of the pickle, ``<stem>.pkl``.
     """
 
-    def __init__(
-        self,
-        *,
-        filepath: str | os.PathLike[str],
-        export: Sequence[str] = (),
-        fs_args: dict[str, Any] | None = None,
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(
-            filepath=filepath, fs_args=fs_args, credentials=credentials, metadata=metadata
-        )
+    def __init__(self, *, export: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(**options)
         for name in export:
             if name not in EXPORTS:
                 raise ConfigError(f"{self.location}: export: {unknown('format', name, EXPORTS)}")
@@ -61,12 +48,8 @@ class GraphDataset(FileDataset[Any, Any]):
     def load(self) -> Any:
         """The graph or graphs.
 
-        Raises
-        ------
-        UnsafePickleError
-            If the pickle asks for anything but graphs, arrays and containers; it is not run.
-        InputError
-            If the file is not a whole pickle of graphs.
+        Raises UnsafePickleError if the pickle asks for anything but graphs, arrays and containers;
+        it is not run. Raises InputError if the file is not a whole pickle of graphs.
         """
         with self._read() as file:
             content = file.read()

@@ -36,13 +36,7 @@ class ImageDataset(FileDataset[Any, da.Array]):
         return read_header(self._fs, self._path, self.location)
 
     def load(self) -> da.Array:
-        """The stack, lazily.
-
-        Raises
-        ------
-        InputError
-            If the file is not a whole, flat, grey TIFF.
-        """
+        """The stack, lazily. Raises InputError if the file is not a whole, flat, grey TIFF."""
         header = self._header()
         stacks = [
             lazy_bands(TiffFrames(self._fs, self._path, header, c)) for c in range(header.shape[1])
@@ -56,10 +50,8 @@ class ImageDataset(FileDataset[Any, da.Array]):
     def save(self, data: Any) -> None:
         """Write the stack.
 
-        Raises
-        ------
-        InputError
-            If it has no 2 to 4 axes, is empty, or times or names do not match its shape.
+        Raises InputError if it has no 2 to 4 axes, is empty, or times or names do not match its
+        shape.
         """
         image = data if isinstance(data, Image) else Image(data)
         checked = _checked(image, self.location)

@@ -48,20 +48,14 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
     def load(self) -> np.ndarray:
         """The labels, (T, Y, X) uint32.
 
-        Raises
-        ------
-        InputError
-            Naming the file and the frame that holds no labels.
+        Raises InputError, naming the file and the frame that holds no labels.
         """
         return self.load_frames(0, None)
 
     def load_frames(self, start: int, stop: int | None) -> np.ndarray:
         """Frames `start` to `stop` (not included), or as many of them as there are.
 
-        Raises
-        ------
-        InputError
-            Naming the file and the frame that holds no labels.
+        Raises InputError, naming the file and the frame that holds no labels.
         """
         frames = TiffFrames(self._fs, self._path, self._header(), 0)
         stop = frames.shape[0] if stop is None else min(stop, frames.shape[0])
@@ -78,10 +72,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
     def save(self, data: Any) -> None:
         """Write labels.
 
-        Raises
-        ------
-        InputError
-            Naming the file and the frame with a negative, fractional or oversized value.
+        Raises InputError, naming the file and the frame with a negative, fractional or oversized
+        value.
         """
         image = data if isinstance(data, Image) else Image(data)
         array = image.array if isinstance(image.array, da.Array) else np.asarray(image.array)

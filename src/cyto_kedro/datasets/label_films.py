@@ -102,12 +102,8 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
     def load_one(self, identity: str) -> np.ndarray:
         """The labels of a partition, (T, Y, X) uint32.
 
-        Raises
-        ------
-        PartitionError
-            If the film is not there: names the file.
-        InputError
-            If it is shorter than the field's film, or holds no labels.
+        Raises PartitionError if the film is not there: names the file. Raises InputError if it is
+        shorter than the field's film, or holds no labels.
         """
         url, block = self._file(identity)
         if self.content(identity) is None:
@@ -148,13 +144,7 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         return emptied(label, planned.excluded_in(block), url)
 
     def list_ids(self) -> list[str]:
-        """Refuse: the plan says which partitions there are.
-
-        Raises
-        ------
-        DatasetError
-            Always.
-        """
+        """Refuse: the plan says which partitions there are. Raises DatasetError: always."""
         raise DatasetError("label films are opened by partition id; which there are, the plan says")
 
     def content(self, identity: str) -> str | None:

@@ -24,20 +24,13 @@ _LOOKED_AT = 400  # files are enough to tell a layout
 
 @dataclass(frozen=True)
 class Layout:
-    """Names that one program gives.
+    """Names that one program gives."""
 
-    Attributes
-    ----------
-    name
-        The program or instrument.
-    patterns
-        Tried in order; the one that most files fit is taken.
-    channel
-        Regular expression of {channel}.
-    """
-
+    #: the program or instrument
     name: str
+    #: tried in order; the one that most files fit is taken
     patterns: tuple[str, ...]
+    #: regular expression of {channel}
     channel: str = r"[^/]+"
 
     def compiled(self) -> Iterator[Pattern]:
@@ -127,10 +120,7 @@ def recognise(paths: Sequence[str]) -> Recognised | None:
     A named layout is taken where at least half of the images fit it; else what varies in the names
     tells field, channel and frame.
 
-    Parameters
-    ----------
-    paths
-        Of the files in the folder, relative to it.
+    `paths`: of the files in the folder, relative to it.
     """
     images = sorted(path for path in paths if path.lower().endswith(IMAGES))
     if not images:

@@ -13,37 +13,25 @@ from cyto_kedro.view import View
 
 
 class Manifest(Plan):
-    """The plan, the assay's populations, and the raw channels.
-
-    Attributes
-    ----------
-    roles
-        Population -> effector, target or other.
-    sources
-        Population -> channels it is segmented from.
-    combine
-        Population -> whether its channels are averaged (mean) or kept apart (separate).
-    subtract
-        Population -> populations taken out of its mask.
-    markers
-        Marker -> channel.
-    unmarked
-        Populations of which the death marker does not tell: their cells are taken to live.
-    view
-        What of the raw films is analysed.
-    raw
-        Where each (fov, channel) lies in the raw files.
-    """
+    """The plan, the assay's populations, and the raw channels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    #: population -> effector, target or other
     roles: dict[str, str]
+    #: population -> channels it is segmented from
     sources: dict[str, tuple[str, ...]]
+    #: population -> whether its channels are averaged (mean) or kept apart (separate)
     combine: dict[str, str] = Field(default_factory=dict)
+    #: population -> populations taken out of its mask
     subtract: dict[str, tuple[str, ...]]
+    #: marker -> channel
     markers: dict[str, str]
+    #: populations of which the death marker does not tell: their cells are taken to live
     unmarked: tuple[str, ...] = ()
+    #: what of the raw films is analysed
     view: View = View()
+    #: where each (fov, channel) lies in the raw files
     raw: tuple[RawChannel, ...] = ()
 
     def for_group(self, group: Mapping[str, str]) -> Self:

@@ -65,10 +65,7 @@ class StackSeries:
 def check_stack(settings: Mapping[str, Any], location: str) -> tuple[str, ...]:
     """What is doubtful about a stack.
 
-    Raises
-    ------
-    InputError
-        If it holds several positions, or goes on from another file.
+    Raises InputError if it holds several positions, or goes on from another file.
     """
     index = settings["IndexMap"]
     positions = sorted({int(each) for each in index[:, 3]})

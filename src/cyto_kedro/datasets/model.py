@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from typing import Any
 
@@ -20,22 +19,12 @@ class ModelDataset(FileDataset[BaseModel, BaseModel]):
     ----------
     model
         Dotted path of the model's class.
-    filepath, fs_args, credentials, metadata
+    options
         As for every file dataset.
     """
 
-    def __init__(
-        self,
-        *,
-        filepath: str | os.PathLike[str],
-        model: str,
-        fs_args: dict[str, Any] | None = None,
-        credentials: dict[str, Any] | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(
-            filepath=filepath, fs_args=fs_args, credentials=credentials, metadata=metadata
-        )
+    def __init__(self, *, model: str, **options: Any) -> None:
+        super().__init__(**options)
         self._model = model
 
     def _class(self) -> type[BaseModel]:
@@ -54,10 +43,7 @@ class ModelDataset(FileDataset[BaseModel, BaseModel]):
     def load(self) -> BaseModel:
         """Read and validate the model.
 
-        Raises
-        ------
-        InputError
-            Naming the file and the fields that do not fit.
+        Raises InputError, naming the file and the fields that do not fit.
         """
         with self._read() as file:
             content = file.read()

@@ -22,10 +22,7 @@ WELL = r"(?:(?<![A-Za-z])[A-Pa-p]0*[1-9]\d?(?!\d)|(?<![A-Za-z])r\d\dc\d\d(?!\d))
 def seconds(text: str) -> float:
     """A time in a name in seconds: from the film's start, or, of a date, from 1970 on.
 
-    Raises
-    ------
-    ValueError
-        If it is none, such as a date with a 13th month.
+    Raises ValueError if it is none, such as a date with a 13th month.
     """
     if found := re.fullmatch(r"(\d+(?:\.\d+)?)(ms|sec|s|min|hr|h)", text):
         return float(found[1]) * _SECONDS[found[2]]

@@ -20,25 +20,15 @@ class ObjectDataset(FileDataset[Any, Any]):
     def load(self) -> Any:
         """The object.
 
-        Raises
-        ------
-        UnsafePickleError
-            Naming the file and what the pickle asks for.
-        InputError
-            If the file is not a whole pickle.
+        Raises UnsafePickleError, naming the file and what the pickle asks for. Raises InputError if
+        the file is not a whole pickle.
         """
         with self._read() as file:
             content = file.read()
         return safe_pickle.loads(content, self.location)
 
     def save(self, data: Any) -> None:
-        """Write the object.
-
-        Raises
-        ------
-        InputError
-            If it holds what could not be loaded again.
-        """
+        """Write the object. Raises InputError if it holds what could not be loaded again."""
         self._write_bytes(safe_pickle.dumps(data))
 
     def preview(self) -> JSONPreview:

@@ -17,14 +17,8 @@ from cyto_kedro.images import Image
 def write_ome(file: IO[bytes], image: Image, level: int = 1) -> None:
     """Write `image` as OME-TIFF, deflated, one chunk of a Dask array in memory at a time.
 
-    Parameters
-    ----------
-    file
-        Seekable binary file.
-    image
-        Array (T, Y, X) or (T, C, Y, X).
-    level
-        Of deflate, 0 to 9. On camera noise 1 is as small as 6 and three times as fast.
+    `file`: seekable binary file. `image`: array (T, Y, X) or (T, C, Y, X). `level`: of deflate, 0
+    to 9. On camera noise 1 is as small as 6 and three times as fast.
     """
     array = image.array
     n_t, n_c = array.shape[0], array.shape[1] if array.ndim == 4 else 1

@@ -28,29 +28,19 @@ TIMES = {
 
 @dataclass(frozen=True)
 class ZarrHeader:
-    """Level 0 of an OME-Zarr.
+    """Level 0 of an OME-Zarr."""
 
-    Attributes
-    ----------
-    location
-        URL or path of the image.
-    array
-        Path of level 0 in it.
-    axes
-        One letter per axis of the array, in its order, of TCZYX.
-    shape
-        (T, C, Y, X).
-    dtype
-        NumPy's name of the pixel type.
-    info
-        Channel labels, pixel size, frame times.
-    """
-
+    #: URL or path of the image
     location: str
+    #: path of level 0 in it
     array: str
+    #: one letter per axis of the array, in its order, of TCZYX
     axes: str
+    #: (T, C, Y, X)
     shape: tuple[int, int, int, int]
+    #: numPy's name of the pixel type
     dtype: str
+    #: channel labels, pixel size, frame times
     info: ImageInfo
 
 
@@ -120,10 +110,8 @@ def read_header(
     With `z_is_time` they are frames, where there is one time point. With `chunks` it is looked
     whether all chunks are there and whole.
 
-    Raises
-    ------
-    InputError
-        If it is not an OME-Zarr image, is a plate, or holds depth that is not asked for.
+    Raises InputError if it is not an OME-Zarr image, is a plate, or holds depth that is not asked
+    for.
     """
     try:
         return _read_header(location, options, depth, z_is_time, chunks)

@@ -22,23 +22,16 @@ ONLY_FOV = "fov1"
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file of the raw folder and what its path says; `path` is relative to the folder.
+    """A file of the raw folder and what its path says; `path` is relative to the folder."""
 
-    Attributes
-    ----------
-    path, fov, channel, frame
-        `fov` joins what the path says of plate, well and field by ``_``.
-    time_s
-        Seconds, from the film's start or from a date.
-    plate, well
-        As they stand in the path; empty where the pattern does not ask for them.
-    """
-
+    #: path, fov, channel, frame: `fov` joins what the path says of plate, well and field by ``_``
     path: str
     fov: str
     channel: str | None
     frame: int | None
+    #: seconds, from the film's start or from a date
     time_s: float | None = None
+    #: plate, well: as they stand in the path; empty where the pattern does not ask for them
     plate: str = ""
     well: str = ""
 
@@ -107,10 +100,7 @@ class Pattern:
     def match(self, path: str) -> RawFile | None:
         """What `path` says, or None if it is not of this pattern.
 
-        Raises
-        ------
-        InputError
-            If the path can be read in two ways, or holds a time that cannot be.
+        Raises InputError if the path can be read in two ways, or holds a time that cannot be.
         """
         read = _composed(path)  # macOS hands out names decomposed
         first, second = self._lazy.fullmatch(read), self._greedy.fullmatch(read)
@@ -155,23 +145,13 @@ def find(
 ) -> tuple[list[RawFile], list[str]]:
     """Files of `folder` that fit `pattern`, and those that do not, both in order of path.
 
-    Parameters
-    ----------
-    fs, folder
-        File system, and the folder's path in it.
-    pattern
-        An OME-Zarr (a folder named ``*.zarr``) counts as a file.
-    exclude
-        Glob patterns of paths to leave out.
-
-    Raises
-    ------
-    InputError
-        If the folder is missing or has no file that fits, or the names of two fields come out alike.
+    `fs`, `folder`: file system, and the folder's path in it. `pattern`: an OME-Zarr (a folder named
+    ``*.zarr``) counts as a file. `exclude`: glob patterns of paths to leave out. Raises InputError
+    if the folder is missing or has no file that fits, or the names of two fields come out alike.
     """
     if not fs.isdir(folder):
         raise InputError(f"the raw folder {folder} does not exist; correct its path")
-    paths = sorted(_walk(fs, folder, "", pattern.depth))
+    paths = sorted(walk(fs, folder, "", pattern.depth))
     paths = [p for p in paths if not any(fnmatch(_composed(p), _composed(g)) for g in exclude)]
     read = {path: pattern.match(path) for path in paths}
     files = [file for file in read.values() if file is not None]
@@ -193,7 +173,7 @@ def find(
     return files, ignored
 
 
-def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Iterator[str]:
+def walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Iterator[str]:
     """Relative paths of files exactly as deep as the pattern or less deep; hidden ones left out."""
     for entry in fs.ls(folder, detail=True):
         name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
@@ -202,4 +182,4 @@ def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> Itera
         if entry["type"] != "directory" or name.lower().endswith(".zarr"):
             yield prefix + name
         elif depth:
-            yield from _walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)
+            yield from walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)

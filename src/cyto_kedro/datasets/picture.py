@@ -52,13 +52,7 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
         return str(self._filepath.with_suffix(ending))
 
     def load(self) -> Picture | None:
-        """Read the picture and its words.
-
-        Raises
-        ------
-        InputError
-            If the file is not a PNG.
-        """
+        """Read the picture and its words. Raises InputError if the file is not a PNG."""
         from PIL import Image as Pillow
         from PIL import UnidentifiedImageError
 

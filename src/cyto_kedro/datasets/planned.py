@@ -41,10 +41,7 @@ def seen_shape(plan: Manifest, fov: str) -> Shape:
 def is_whole(plan: Manifest, fov: str, shape: Shape, where: str) -> bool:
     """Whether something of `shape` was made on the film of the files (True) or on the viewed one.
 
-    Raises
-    ------
-    InputError
-        If it fits neither: names both.
+    Raises InputError if it fits neither: names both.
     """
     whole, seen = whole_shape(plan, fov), seen_shape(plan, fov)
     if shape == whole:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import dask.array as da
@@ -15,7 +14,6 @@ from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
 from cyto_kedro.errors import InputError
-from cyto_kedro.view import Projection
 
 __all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "open_raw", "scan"]
 
@@ -23,10 +21,8 @@ __all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "open_raw", "scan"]
 def open_raw(raw: RawChannel, storage_options: dict[str, Any] | None = None) -> da.Array:
     """The frames of `raw`, (T, Y, X), lazily, one chunk per frame.
 
-    Raises
-    ------
-    InputError
-        When a frame is computed that cannot be decoded or holds NaN or infinite values.
+    Raises InputError when a frame is computed that cannot be decoded or holds NaN or infinite
+    values.
     """
     return lazy(_RawFrames(raw, dict(storage_options or {})))
 
@@ -99,20 +95,9 @@ class RawFolder:
         self.folder = folder
         self.storage_options = dict(storage_options or {})
 
-    def scan(
-        self,
-        pattern: str,
-        channels: Channels = None,
-        sidecar: str | None = None,
-        exclude: Sequence[str] = (),
-        skip_fovs: Collection[str] = (),
-        project_z: Projection | None = None,
-        z_is_time: bool = False,
-        may_lack: Mapping[str, Collection[str]] | None = None,
-    ) -> list[RawChannel]:
+    def scan(self, pattern: str, channels: Channels = None, **how: Any) -> list[RawChannel]:
         """`scan` this folder."""
-        which = pattern, channels, sidecar, exclude, skip_fovs
-        return scan(self.folder, *which, self.storage_options, project_z, z_is_time, may_lack)
+        return scan(self.folder, pattern, channels, storage_options=self.storage_options, **how)
 
     def open(self, raw: RawChannel) -> da.Array:
         """`open_raw` with this folder's credentials."""

@@ -45,13 +45,7 @@ class RawImages(FileDataset[Any, Partitions]):
         return Partitions(_Opened(self._manifest()))
 
     def save(self, data: Any) -> None:
-        """Refuse: raw films are input.
-
-        Raises
-        ------
-        DatasetError
-            Always.
-        """
+        """Refuse: raw films are input. Raises DatasetError: always."""
         raise DatasetError("raw_images are read where the microscope put them and never written")
 
     def preview(self) -> ImagePreview:

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from fsspec.core import url_to_fs
 
-from cyto_kedro.datasets.field_reader import Channels, FieldReader, RawChannel, place_of, wanted
+from cyto_kedro.datasets.field_reader import (
+    Channels,
+    FieldReader,
+    RawChannel,
+    Search,
+    place_of,
+    wanted,
+)
 from cyto_kedro.datasets.frame_order import (
     in_order,
     remarks_on_numbers,
@@ -25,53 +32,18 @@ from cyto_kedro.datasets.frame_order import (
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.raw_facts import tell
 from cyto_kedro.errors import InputError, together
-from cyto_kedro.view import Projection
 
-__all__ = ["Channels", "RawChannel", "Survey", "scan", "survey"]
+__all__ = ["Channels", "RawChannel", "Search", "Survey", "scan", "survey"]
 
 logger = logging.getLogger(__name__)
 
 
 def scan(
-    folder: str,
-    pattern: str,
-    channels: Channels = None,
-    sidecar: str | None = None,
-    exclude: Sequence[str] = (),
-    skip_fovs: Collection[str] = (),
-    storage_options: dict[str, Any] | None = None,
-    project_z: Projection | None = None,
-    z_is_time: bool = False,
-    may_lack: Mapping[str, Collection[str]] | None = None,
+    folder: str, pattern: str, channels: Channels = None, *how: Any, **more: Any
 ) -> list[RawChannel]:
     """Find the channels of every field of view in `folder`; reads headers, no pixels.
 
-    Parameters
-    ----------
-    folder
-        Path or URL.
-    pattern
-        Of paths in it, with {plate}, {well}, {fov}, {channel}, {frame}, {time}, each optional; see
-        `patterns.Pattern`.
-    channels
-        The channels wanted. A list: their names in the path or in the file's metadata; if the
-        metadata has none of these names, names in file order, one for each channel of the file.
-        A mapping: our name -> the name in path or metadata. None: all, as the files name them.
-    sidecar
-        Name of a JSON file beside each image, such as ``{stem}.json``, with ``channels`` (names in
-        file order), ``pixel_size_um`` and ``frame_interval_s``, each optional.
-    exclude
-        Glob patterns of paths to leave out, such as ``*_labelled.tif``.
-    skip_fovs
-        Fields whose files are not looked at, however broken they are.
-    storage_options
-        Of the fsspec file system.
-    project_z
-        How z planes are flattened; None: a film with depth is refused.
-    z_is_time
-        Take z planes as frames, in files that have but one time point.
-    may_lack
-        Field -> channels (our names) that it may lack.
+    Arguments are those of `Search`.
 
     Returns
     -------
@@ -87,18 +59,7 @@ def scan(
     ConfigError
         If the pattern has an unknown placeholder.
     """
-    looked = survey(
-        folder,
-        pattern,
-        channels,
-        sidecar,
-        exclude,
-        skip_fovs,
-        storage_options,
-        project_z,
-        z_is_time,
-        may_lack,
-    )
+    looked = survey(Search(folder, pattern, channels, *how, **more))
     if (wrong := together(looked.problems, f"the films in {folder}")) is not None:
         raise wrong
     if looked.ignored:
@@ -122,60 +83,23 @@ class Survey:
     ignored: tuple[str, ...]
 
 
-def survey(
-    folder: str,
-    pattern: str,
-    channels: Channels = None,
-    sidecar: str | None = None,
-    exclude: Sequence[str] = (),
-    skip_fovs: Collection[str] = (),
-    storage_options: dict[str, Any] | None = None,
-    project_z: Projection | None = None,
-    z_is_time: bool = False,
-    may_lack: Mapping[str, Collection[str]] | None = None,
-    numbered: bool = False,
-) -> Survey:
+def survey(search: Search) -> Survey:
     """`scan`, with what is wrong beside what is right.
 
-    Parameters
-    ----------
-    folder, pattern, channels, sidecar, exclude, skip_fovs, storage_options
-        Of `scan`.
-    project_z, z_is_time, may_lack
-        Of `scan`.
-    numbered
-        Call channels without names ``channel1``, ``channel2``, … where none are asked for.
-
-    Raises
-    ------
-    InputError
-        If nothing is found.
-    ConfigError
-        If the pattern has an unknown placeholder.
+    Raises InputError if nothing is found. Raises ConfigError if the pattern has an unknown
+    placeholder.
     """
-    options = dict(storage_options or {})
-    fs, root = url_to_fs(folder, **options)
-    names = wanted(channels)
-    compiled = Pattern(pattern, names.values() if names else None)
-    files, ignored = find(fs, root, compiled, exclude)
+    fs, root = url_to_fs(search.folder, **(search.storage_options or {}))
+    names = wanted(search.channels)
+    compiled = Pattern(search.pattern, names.values() if names else None)
+    files, ignored = find(fs, root, compiled, search.exclude)
     groups: dict[tuple[str, str | None], list[RawFile]] = defaultdict(list)
     for file in files:
-        if file.fov not in skip_fovs:
+        if file.fov not in search.skip_fovs:
             groups[file.fov, file.channel].append(file)
-    lacking = may_lack or {}
+    lacking = search.may_lack or {}
     problems = _missing_channels(groups, names, lacking) if "channel" in compiled.names else []
-    reader = FieldReader(
-        fs,
-        root,
-        folder.rstrip("/"),
-        options,
-        channels,
-        sidecar,
-        project_z,
-        z_is_time,
-        lacking,
-        numbered,
-    )
+    reader = FieldReader(search)
     step = step_of_numbers(groups.values())
     stacks: dict[tuple[str, str | None], list[RawFile]] = {}
     for fov, channel in sorted(groups, key=str):

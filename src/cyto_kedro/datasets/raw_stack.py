@@ -26,10 +26,7 @@ class Stack(BaseModel):
 def joined(stacks: list[Stack], files: list[RawFile], place: str) -> Stack:
     """One stack out of one per frame; times in the names of files are those of the frames.
 
-    Raises
-    ------
-    InputError
-        If a file holds several frames, or files differ in shape, type or channels.
+    Raises InputError if a file holds several frames, or files differ in shape, type or channels.
     """
     first = stacks[0]
     if files[0].frame is None:

@@ -25,10 +25,7 @@ class ReferenceImagesDataset(ReadOnlyFolder[dict[str, np.ndarray]]):
     def load(self) -> dict[str, np.ndarray]:
         """All images.
 
-        Raises
-        ------
-        InputError
-            If a file is not a grey TIFF of one channel, or two have one name.
+        Raises InputError if a file is not a grey TIFF of one channel, or two have one name.
         """
         fs, folder = url_to_fs(self._folder, **self._options)
         found: dict[str, np.ndarray] = {}

@@ -136,13 +136,7 @@ class _Pickler(pickle.Pickler):
 
 
 def dumps(data: Any) -> bytes:
-    """Pickle `data`.
-
-    Raises
-    ------
-    InputError
-        If it holds what `loads` would refuse.
-    """
+    """Pickle `data`. Raises InputError if it holds what `loads` would refuse."""
     buffer = BytesIO()
     _Pickler(buffer, protocol=5).dump(data)
     return buffer.getvalue()
@@ -151,12 +145,8 @@ def dumps(data: Any) -> bytes:
 def loads(content: bytes, location: str) -> Any:
     """Unpickle `content`, which was read from `location`.
 
-    Raises
-    ------
-    UnsafePickleError
-        Naming the file and what it asks for.
-    InputError
-        If it is not a whole pickle.
+    Raises UnsafePickleError, naming the file and what it asks for. Raises InputError if it is not a
+    whole pickle.
     """
     try:
         return _Unpickler(BytesIO(content)).load()

@@ -66,10 +66,7 @@ class SampleSheetDataset(TableDataset):
     def load(self) -> pd.DataFrame:
         """Read the sheet, all texts; what the file leaves in doubt is warned of.
 
-        Raises
-        ------
-        InputError
-            If there is none, it cannot be read without a guess, or two differ.
+        Raises InputError if there is none, it cannot be read without a guess, or two differ.
         """
         found = self._candidates()
         if not found:
@@ -130,11 +127,9 @@ class SampleSheetDataset(TableDataset):
 def excel_rows(content: bytes, where: str, sheet: str | None = None) -> list[list[str]]:
     """The cells of an Excel sheet as they are shown; of several sheets the one with a column fov.
 
-    Raises
-    ------
-    InputError
-        Naming the cell: an error, a formula without its value, a date where a name is meant
-        (Excel makes ``1-2`` one, and a time of ``5:1``), merged cells; or no such sheet, or several.
+    Raises InputError, naming the cell: an error, a formula without its value, a date where a name
+    is meant (Excel makes ``1-2`` one, and a time of ``5:1``), merged cells; or no such sheet, or
+    several.
     """
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
@@ -219,10 +214,7 @@ def plain(value: float) -> str:
 def parquet_rows(content: bytes, where: str) -> list[list[str]]:
     """The cells of a Parquet table as texts.
 
-    Raises
-    ------
-    InputError
-        If it is not a readable Parquet file.
+    Raises InputError if it is not a readable Parquet file.
     """
     try:
         table = pd.read_parquet(BytesIO(content), engine="pyarrow")

@@ -51,13 +51,7 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
         return suffix == ".csv"
 
     def load(self) -> pd.DataFrame:
-        """Read the table.
-
-        Raises
-        ------
-        InputError
-            If the file is not a readable table.
-        """
+        """Read the table. Raises InputError if the file is not a readable table."""
         with self._read() as file:
             try:
                 if self._csv:

@@ -18,12 +18,7 @@ import tifffile
 from fsspec import AbstractFileSystem
 
 from cyto_kedro.datasets.foreign import foreign
-from cyto_kedro.datasets.micro_manager import (
-    StackSeries,
-    check_stack,
-    settings_of,
-    summary_info,
-)
+from cyto_kedro.datasets.micro_manager import StackSeries, check_stack, settings_of, summary_info
 from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixels_of
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
@@ -47,42 +42,29 @@ MOST_PLANES = 10_000_000
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """Where each plane of a TIFF stack is, and what the file says of it.
+    """Where each plane of a TIFF stack is, and what the file says of it."""
 
-    Attributes
-    ----------
-    location
-        The file, as the user would name it.
-    shape
-        (T, C, Y, X).
-    dtype
-        NumPy's name of the pixel type, native byte order.
-    offsets
-        Byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its pixels
-        if `bare`.
-    bare
-        Pixels without a directory per plane, as ImageJ writes stacks above 4 GB; then the pixel
-        type in the file's byte order, else "".
-    info
-        Channel names, pixel size, frame times (as stored; not shifted to start at 0).
-    parts
-        Number of plane (t, c, z) in its page: above 0 only where a page holds several planes, as
-        tifffile writes stacks of 3 or 4 frames.
-    segment_rows
-        Rows of a strip or row of tiles that is decoded by itself; the height where a plane is
-        one piece.
-    n_z
-        Depth; 1 unless the reader is to flatten it.
-    """
-
+    #: the file, as the user would name it
     location: str
+    #: (T, C, Y, X)
     shape: tuple[int, int, int, int]
+    #: NumPy's name of the pixel type, native byte order
     dtype: str
+    #: byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its
+    #: pixels if `bare`
     offsets: tuple[int, ...]
+    #: pixels without a directory per plane, as ImageJ writes stacks above 4 GB; then the pixel type
+    #: in the file's byte order, else ""
     bare: str
+    #: channel names, pixel size, frame times (as stored; not shifted to start at 0)
     info: ImageInfo
+    #: number of plane (t, c, z) in its page: above 0 only where a page holds several planes, as
+    #: tifffile writes stacks of 3 or 4 frames
     parts: tuple[int, ...]
+    #: rows of a strip or row of tiles that is decoded by itself; the height where a plane is one
+    #: piece
     segment_rows: int
+    #: depth; 1 unless the reader is to flatten it
     n_z: int = 1
 
 
@@ -239,10 +221,7 @@ def arrange(
 
     An axis without a meaning (I, Q, …) is the channels if it has `n_channels` planes, else time.
 
-    Raises
-    ------
-    InputError
-        If there is colour, depth that is not asked for, or more than one reading.
+    Raises InputError if there is colour, depth that is not asked for, or more than one reading.
     """
     # three or four planes written as "separate colours" are a stack more often than a colour image
     axes = axes.replace("SYX", "QYX")

@@ -42,17 +42,9 @@ def parse_ome(
 ) -> ElementTree.Element | None:
     """The OME-XML of a file, with the image that is its own alone; None where it has none.
 
-    Parameters
-    ----------
-    tif, location
-        The file, and its name in messages.
-    settings
-        Of a Micro-Manager stack.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or is of several images of which the file's own is not told.
+    `tif`, `location`: the file, and its name in messages. `settings`: of a Micro-Manager stack.
+    Raises InputError if it cannot be read, or is of several images of which the file's own is not
+    told.
     """
     if not tif.is_ome:
         return None
@@ -168,10 +160,7 @@ def square(
 ) -> tuple[float | None, tuple[Statement, ...]]:
     """The side of square pixels given along each axis, None if unknown; and what was said of it.
 
-    Raises
-    ------
-    InputError
-        If the sides differ: lengths would be wrong in some direction.
+    Raises InputError if the sides differ: lengths would be wrong in some direction.
     """
     known = [side for side in sides if side is not None and side.value]
     if doubted := [side for side in known if side.doubt is not None]:

@@ -29,36 +29,26 @@ _SECONDS = {
 
 @dataclass(frozen=True)
 class TrackMateFilm:
-    """What one TrackMate file says.
+    """What one TrackMate file says."""
 
-    Attributes
-    ----------
-    version
-        TrackMate's.
-    n_frames, shape
-        Of the film: number of frames, (Y, X) in pixels.
-    pixel_size_um, frame_interval_s
-        None where TrackMate's units are pixels or frames, or not known.
-    spots
-        Visible spots in order of (frame, spot_id): ``spot_id``, ``name``, ``frame``, ``x_px``,
-        ``y_px``, ``radius_px``, ``track`` (TrackMate's number, null for none), and TrackMate's
-        numeric features under their own names, in its units.
-    links
-        ``source``, ``target``: spot_id, source earlier; of the tracks that passed its filters.
-    outlines
-        spot_id -> (n, 2) float64, y and x in pixels; empty where spots have none.
-    said
-        What the session states of pixel size and frame interval, where its units are known.
-    """
-
+    #: trackMate's
     version: str
+    #: n_frames, shape: of the film: number of frames, (Y, X) in pixels
     n_frames: int
     shape: tuple[int, int]
+    #: pixel_size_um, frame_interval_s: none where TrackMate's units are pixels or frames, or not
+    #: known
     pixel_size_um: float | None
     frame_interval_s: float | None
+    #: visible spots in order of (frame, spot_id): ``spot_id``, ``name``, ``frame``, ``x_px``,
+    #: ``y_px``, ``radius_px``, ``track`` (TrackMate's number, null for none), and TrackMate's
+    #: numeric features under their own names, in its units
     spots: pd.DataFrame
+    #: ``source``, ``target``: spot_id, source earlier; of the tracks that passed its filters
     links: pd.DataFrame
+    #: spot_id -> (n, 2) float64, y and x in pixels; empty where spots have none
     outlines: dict[int, np.ndarray]
+    #: what the session states of pixel size and frame interval, where its units are known
     said: tuple[Statement, ...] = ()
 
 
@@ -71,11 +61,9 @@ class TrackMateDataset(FileDataset[Any, TrackMateFilm]):
     def load(self) -> TrackMateFilm:
         """Read the file.
 
-        Raises
-        ------
-        InputError
-            If it is no TrackMate file, is cut short, has several z planes or pixels that are not
-            square, a spot has no ID, frame or place, or a link names a spot that is not there.
+        Raises InputError if it is no TrackMate file, is cut short, has several z planes or pixels
+        that are not square, a spot has no ID, frame or place, or a link names a spot that is not
+        there.
         """
         with self._read() as file:
             return read_trackmate(file, self.location)
@@ -138,13 +126,7 @@ def read_trackmate(file: IO[bytes], where: str) -> TrackMateFilm:
 
 
 def _float(element: ET.Element, key: str, where: str, default: str | None = None) -> float:
-    """A number of an element.
-
-    Raises
-    ------
-    InputError
-        If it is missing, or no number.
-    """
+    """A number of an element. Raises InputError if it is missing, or no number."""
     text = element.get(key, default)
     try:
         return float(text or "")
@@ -159,10 +141,7 @@ def _float(element: ET.Element, key: str, where: str, default: str | None = None
 def _whole(element: ET.Element, key: str, where: str, default: str | None = None) -> int:
     """A whole number of an element, of at most 15 digits.
 
-    Raises
-    ------
-    InputError
-        If it is missing, or none.
+    Raises InputError if it is missing, or none.
     """
     value = _float(element, key, where, default)
     if not (abs(value) < 1e15 and value == int(value)):
@@ -178,10 +157,7 @@ def _spots(
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Visible spots, with the tracks that they are in still to be said; and outlines.
 
-    Raises
-    ------
-    InputError
-        If a spot has no ID, frame or position that is a number, or two have one ID.
+    Raises InputError if a spot has no ID, frame or position that is a number, or two have one ID.
     """
     rows, outlines = [], {}
     for spot in model.iter("Spot"):

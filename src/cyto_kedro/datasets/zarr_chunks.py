@@ -26,10 +26,7 @@ def check_chunks(
 ) -> tuple[str, ...]:
     """What is to be said of missing chunks of the Zarr `array`, whose `axes` are letters of TCZYX.
 
-    Raises
-    ------
-    InputError
-        If no chunk is stored, or one was cut short: names it.
+    Raises InputError if no chunk is stored, or one was cut short: names it.
     """
     sides = array.shards or array.chunks
     if not (all(sides) and all(array.shape)):

@@ -73,10 +73,7 @@ def export_to(
 ) -> tuple[list[str], list[Path]]:
     """Write fields into `folder`, whole or not at all; the fields and files written.
 
-    Raises
-    ------
-    InputError
-        If a field is unknown or has no tracks yet, or `folder` holds anything.
+    Raises InputError if a field is unknown or has no tracks yet, or `folder` holds anything.
     """
     manifest: Manifest = catalog.load("manifest")
     for fov in fovs:

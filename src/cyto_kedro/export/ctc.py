@@ -56,10 +56,7 @@ def write_ctc(
 ) -> list[Path]:
     """Write a RES folder; a mask without a track is a track of one frame.
 
-    Raises
-    ------
-    InputError
-        If there are more tracks than 16 bits count.
+    Raises InputError if there are more tracks than 16 bits count.
     """
     of_label, tracks = unbroken(graph, population)
     folder.mkdir(parents=True)

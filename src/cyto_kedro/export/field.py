@@ -22,29 +22,21 @@ _TRACK = ["population", "track_id", "frame"]
 
 @dataclass(frozen=True)
 class FieldGraph:
-    """A field.
+    """A field."""
 
-    Attributes
-    ----------
-    fov, shape, n_frames
-        Its name, (Y, X) in pixels, frames.
-    pixel_size_um, frame_interval_s
-        None where not known.
-    nodes
-        Index 0, 1, …: ``population``, ``track_id``, ``frame``, ``x_px``, ``y_px``, ``label`` (null of an
-        interpolated point), time, µm, and the features of `cells`.
-    edges
-        ``source`` and ``target`` (index of `nodes`), ``kind`` (of `KINDS`), ``share`` of a kill. Of a
-        track and a division the source is earlier; of a kill it is the killer at its last contact
-        and the target the cell as it dies.
-    """
-
+    #: fov, shape, n_frames: its name, (Y, X) in pixels, frames
     fov: str
     shape: tuple[int, int]
     n_frames: int
+    #: pixel_size_um, frame_interval_s: none where not known
     pixel_size_um: float | None
     frame_interval_s: float | None
+    #: index 0, 1, …: ``population``, ``track_id``, ``frame``, ``x_px``, ``y_px``, ``label`` (null
+    #: of an interpolated point), time, µm, and the features of `cells`
     nodes: pd.DataFrame
+    #: ``source`` and ``target`` (index of `nodes`), ``kind`` (of `KINDS`), ``share`` of a kill. Of
+    #: a track and a division the source is earlier; of a kill it is the killer at its last contact
+    #: and the target the cell as it dies
     edges: pd.DataFrame
 
 
@@ -53,10 +45,7 @@ def field_graph(catalog: Any, manifest: Manifest, fov: str) -> FieldGraph:
 
     What was not made (contacts, kills, viability) is left out; cells and tracks are needed.
 
-    Raises
-    ------
-    InputError
-        If the field has no tracks yet.
+    Raises InputError if the field has no tracks yet.
     """
     points = [_load(catalog, manifest, "track_points", fov)]
     if points[0] is None:

@@ -28,12 +28,8 @@ def write_trackmate(path: Path, graph: FieldGraph, population: str, film: str = 
 
     Features are written under their names in capitals. Radius is that of a disk of the cell's area.
 
-    Parameters
-    ----------
-    path, graph, population
-        Where, and what.
-    film
-        The image that TrackMate is to open, if it is to.
+    `path`, `graph`, `population`: where, and what. `film`: the image that TrackMate is to open, if
+    it is to.
     """
     nodes = graph.nodes[graph.nodes["population"] == population]
     size = graph.pixel_size_um or 1.0

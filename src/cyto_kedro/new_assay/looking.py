@@ -12,8 +12,8 @@ from fsspec.core import url_to_fs
 from cyto_kedro.datasets.companions import Beside, read_beside
 from cyto_kedro.datasets.foreign import foreign
 from cyto_kedro.datasets.layouts import IMAGES, THUMBNAILS, recognise
-from cyto_kedro.datasets.patterns import Pattern
-from cyto_kedro.datasets.raw_scan import RawChannel, survey
+from cyto_kedro.datasets.patterns import Pattern, walk
+from cyto_kedro.datasets.raw_scan import RawChannel, Search, survey
 from cyto_kedro.errors import CytoError, InputError
 from cyto_kedro.view import Projection
 
@@ -36,34 +36,23 @@ DEEPEST = 4
 
 @dataclass(frozen=True)
 class Found:
-    """A folder as it was found.
-
-    Attributes
-    ----------
-    layout, pattern
-        What its names look like, and the pattern that reads them.
-    channels
-        Our name of a channel -> its name in the paths or files; in order.
-    by_order
-        Whether the files do not name their channels, so that `channels` are theirs in order.
-    raw
-        A row per field and channel, under our names.
-    beside
-        What the microscope's own files say.
-    exclude
-        Globs of thumbnails, if there are any.
-    problems, left_out
-        All that is wrong; images that do not fit the pattern.
-    """
+    """A folder as it was found."""
 
     folder: str
+    #: layout, pattern: what its names look like, and the pattern that reads them
     layout: str
     pattern: str
+    #: our name of a channel -> its name in the paths or files; in order
     channels: Mapping[str, str]
+    #: whether the files do not name their channels, so that `channels` are theirs in order
     by_order: bool
+    #: A row per field and channel, under our names
     raw: tuple[RawChannel, ...]
+    #: what the microscope's own files say
     beside: Beside
+    #: globs of thumbnails, if there are any
     exclude: tuple[str, ...]
+    #: problems, left_out: all that is wrong; images that do not fit the pattern
     problems: tuple[CytoError, ...]
     left_out: tuple[str, ...]
 
@@ -124,7 +113,7 @@ def look(
     fs, root = url_to_fs(folder)
     if not fs.isdir(root):
         raise InputError(f"the folder {folder} does not exist; give that of the films (--raw)")
-    paths = sorted(_walk(fs, root, "", DEEPEST))
+    paths = sorted(walk(fs, root, "", DEEPEST))
     thumbnails = tuple(glob for glob in THUMBNAILS if any(_fits(path, glob) for path in paths))
     kept = [path for path in paths if not any(_fits(path, glob) for glob in thumbnails)]
     layout = "as stated"
@@ -142,13 +131,15 @@ def look(
     if len(names) < len(inside):  # two channels of one dye
         names = {_plain(name): name for name in inside}
     looked = survey(
-        folder,
-        pattern,
-        names or None,
-        exclude=thumbnails,
-        project_z=project_z,
-        z_is_time=z_is_time,
-        numbered=True,
+        Search(
+            folder,
+            pattern,
+            names or None,
+            exclude=thumbnails,
+            project_z=project_z,
+            z_is_time=z_is_time,
+            numbered=True,
+        )
     )
     raw, by_order = list(looked.raw), False
     if not names:
@@ -207,19 +198,6 @@ def _plain(name: str) -> str:
     bare = re.sub(r"^\d+(?=[A-Za-z])", "", name)
     bare = re.sub(r"\W+", "_", bare).strip("_")
     return f"channel{bare}" if bare.isdigit() or not bare else bare
-
-
-def _walk(fs: AbstractFileSystem, folder: str, prefix: str, depth: int) -> list[str]:
-    found: list[str] = []
-    for entry in fs.ls(folder, detail=True):
-        name = entry["name"].rstrip("/").rsplit("/", 1)[-1]
-        if name.startswith("."):
-            continue
-        if entry["type"] != "directory" or name.lower().endswith(".zarr"):
-            found.append(prefix + name)
-        elif depth:
-            found += _walk(fs, entry["name"], f"{prefix}{name}/", depth - 1)
-    return found
 
 
 def _nothing(fs: AbstractFileSystem, root: str, folder: str, paths: Sequence[str]) -> str:

@@ -20,10 +20,7 @@ def read_plate_map(path: Path) -> pd.DataFrame:
     **plate** has rows A, B, … and columns 1, 2, …, with the condition in each cell; an empty one was
     not used.
 
-    Raises
-    ------
-    InputError
-        If it is neither, or names a well twice.
+    Raises InputError if it is neither, or names a well twice.
     """
     where = f"plate map {path}"
     content = path.read_bytes()

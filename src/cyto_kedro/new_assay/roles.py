@@ -92,10 +92,7 @@ def propose(
 ) -> Roles:
     """What is stated, and for what nobody stated, what names tell.
 
-    Raises
-    ------
-    ConfigError
-        If a stated channel is not there, or is stated twice.
+    Raises ConfigError if a stated channel is not there, or is stated twice.
     """
     names = list(channels)
     stated = {"effector": tuple(effectors), "target": tuple(targets)}

@@ -32,14 +32,8 @@ def assay_block(
 ) -> dict[str, Any]:
     """The block ``assay`` that reads what was found.
 
-    Parameters
-    ----------
-    found, roles
-        The folder, and which channel shows what.
-    pixel_size_um, frame_interval_s
-        Stated by the user; None: as the files say.
-    raw
-        More keys of ``assay.raw``.
+    `found`, `roles`: the folder, and which channel shows what. `pixel_size_um`, `frame_interval_s`:
+    stated by the user; None: as the files say. `raw`: more keys of ``assay.raw``.
     """
     block: dict[str, Any] = {"raw": {"pattern": found.pattern}}
     if not found.by_order and any(ours != theirs for ours, theirs in found.channels.items()):
@@ -70,10 +64,7 @@ def sample_sheet(found: Found, plate_map: pd.DataFrame | None = None) -> pd.Data
 
     Fields of one well are of one replicate.
 
-    Raises
-    ------
-    InputError
-        If a field is of no well of the plate map.
+    Raises InputError if a field is of no well of the plate map.
     """
     rows: list[dict[str, str]] = []
     lacking: list[str] = []
@@ -130,10 +121,7 @@ def write_environment(
 
     `sheet` is None where one lies beside the films.
 
-    Raises
-    ------
-    InputError
-        If `folder` is there: nothing of a person's is overwritten.
+    Raises InputError if `folder` is there: nothing of a person's is overwritten.
     """
     if folder.exists():
         raise InputError(f"{folder} is there already; take another name, or remove it")

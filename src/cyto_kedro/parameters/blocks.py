@@ -50,10 +50,6 @@ class Preprocessing(Strict):
         """All steps in order, those of measurement first."""
         return [spec.make() for spec in (*self.measurement, *self.segmentation)]
 
-    def made_channels(self) -> list[str]:
-        """Channels that steps add."""
-        return [name for step in self.steps() for name in step.makes]
-
 
 class ByPopulation(RootModel[dict[str, Any]]):
     """A block keyed by population; a group sees its population's part."""

@@ -23,7 +23,6 @@ class Stepped(Spec[Kind], Generic[Kind]):
     steps: tuple[AlgorithmSpec, ...] = ()
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `AlgorithmSpec.fingerprint`."""
         return super().fingerprint() | {"steps": [each.fingerprint() for each in self.steps]}
 
 

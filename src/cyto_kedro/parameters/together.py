@@ -20,18 +20,10 @@ from cyto_kedro.registry import AlgorithmSpec
 def check_together(blocks: Mapping[str, Any], inherited: Collection[str] = ()) -> None:
     """Check what one block of parameters cannot know of another.
 
-    Parameters
-    ----------
-    blocks
-        Block name -> its model, or its plain dict; blocks that are absent are not checked.
-    inherited
-        Blocks that the user did not write: those of conf/base under an environment's assay.
-
-    Raises
-    ------
-    ConfigError
-        A block keyed by population that lacks one or names an unknown one; a channel that neither
-        the raw films have nor a preprocessing step makes.
+    `blocks`: block name -> its model, or its plain dict; blocks that are absent are not checked.
+    `inherited`: blocks that the user did not write: those of conf/base under an environment's
+    assay. Raises ConfigError: a block keyed by population that lacks one or names an unknown one; a
+    channel that neither the raw films have nor a preprocessing step makes.
     """
     assay = _model("assay", blocks["assay"]) if "assay" in blocks else None
     if isinstance(assay, Assay):  # names first: a misspelt one is no entry of an algorithm either

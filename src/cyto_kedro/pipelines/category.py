@@ -43,10 +43,7 @@ class Step(Node):
 def category(name: str, nodes: Iterable[Node]) -> Pipeline:
     """The pipeline of a category: its nodes get its name as namespace, and the parts of it as tags.
 
-    Parameters
-    ----------
-    name
-        Such as ``segmentation``, or ``contacts.killing`` for a box within a box.
+    `name`: such as ``segmentation``, or ``contacts.killing`` for a box within a box.
     """
     tags = name.split(".")
     return Pipeline(

@@ -25,10 +25,7 @@ def take_over(
     The caller holds the leases of `places`, where it writes: a driver of a job that writes there is
     dead. Jobs that write elsewhere (a run on other data) are left alone, as is what their driver does.
 
-    Returns
-    -------
-    list of Submission
-        What was adopted: their nodes are planned when they have ended.
+    Returns what was adopted: their nodes are planned when they have ended.
     """
     adopted = []
     for submission in backend.live(context.runs):

@@ -185,10 +185,7 @@ def refused(runner: str, is_async: bool) -> str | None:
 def check_names(file: ResourceFile, pipeline: Pipeline) -> None:
     """Refuse entries of `file` that name no node, tag or pipeline of the project.
 
-    Raises
-    ------
-    ConfigError
-        With the nearest name.
+    Raises ConfigError, with the nearest name.
     """
     from kedro.framework.project import pipelines
 
@@ -224,10 +221,7 @@ def _near(name: str, known: set[str]) -> list[str]:
 def check_memory(pipeline: Pipeline, catalog: Any, file: ResourceFile) -> None:
     """Refuse data that lives only in memory where it would have to cross from process to process.
 
-    Raises
-    ------
-    ConfigError
-        Naming the dataset and the nodes on both sides.
+    Raises ConfigError, naming the dataset and the nodes on both sides.
     """
     homes = pipelines_of(pipeline)
     makers = {name: node for node in pipeline.nodes for name in node.outputs}

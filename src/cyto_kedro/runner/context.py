@@ -51,10 +51,7 @@ class ContextHooks:
 def context_of(hook_manager: Any) -> RunContext:
     """The `RunContext` that `ContextHooks` kept.
 
-    Raises
-    ------
-    ConfigError
-        If the project's settings do not register `ContextHooks`.
+    Raises ConfigError if the project's settings do not register `ContextHooks`.
     """
     for plugin in hook_manager.get_plugins():
         if isinstance(plugin, ContextHooks) and plugin.context is not None:

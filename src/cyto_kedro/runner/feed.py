@@ -75,10 +75,7 @@ class Feed:
     def submit(self) -> bool:
         """Hand in what there is room for; what is refused for good is put into `refused`.
 
-        Raises
-        ------
-        RunFailedError
-            If nothing was accepted for ``submit_wait_s``.
+        Raises RunFailedError if nothing was accepted for ``submit_wait_s``.
         """
         if time.monotonic() < self._until:
             return False

@@ -52,24 +52,17 @@ def _with_block(group: Group) -> Group:
 
 @dataclass
 class NodeRun:
-    """What the driver keeps of a node that has started.
-
-    Attributes
-    ----------
-    waiting
-        Groups whose inputs are not all there.
-    fresh
-        Groups that can run, and wait until a batch is full.
-    cut
-        Groups that cannot run since what they need failed.
-    """
+    """What the driver keeps of a node that has started."""
 
     node: Node
     total: int = 0
     done: int = 0
     open: int = 0  # tasks submitted, and batches that wait to be
+    #: groups that cannot run since what they need failed
     cut: int = 0
+    #: groups whose inputs are not all there
     waiting: list[Group] = field(default_factory=list)
+    #: groups that can run, and wait until a batch is full
     fresh: list[Group] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     adopted: set[Submission] = field(default_factory=set)

@@ -20,11 +20,8 @@ QUEUE_S = 30 * 86400.0  # how long a job may wait
 def collect(folder: Path) -> dict[str, Any]:
     """The partitions that were saved, and what became of each task, as far as the run has come.
 
-    Returns
-    -------
-    dict
-        ``partitions``: one item each, from the driver and from all workers; ``tasks``: one item per
-        batch, only where a runner started batches.
+    Returns ``partitions``: one item each, from the driver and from all workers; ``tasks``: one item
+    per batch, only where a runner started batches.
     """
     workers = sorted(folder.glob("jobs/*/*/*.partitions.jsonl"))
     files = [folder / "partitions.jsonl", *workers]

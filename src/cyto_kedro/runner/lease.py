@@ -209,10 +209,7 @@ def path_of(folder: Path, place: str) -> Path:
 def read(path: Path) -> str | None:
     """The text of a lease, or None where there is none.
 
-    Raises
-    ------
-    OSError
-        If it cannot be told, asked several times.
+    Raises OSError if it cannot be told, asked several times.
     """
     for pause in (*READ_AGAIN_S, None):
         try:

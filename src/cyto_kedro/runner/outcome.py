@@ -12,21 +12,14 @@ from cyto_kedro.runner.report import Failure, task_line
 
 @dataclass
 class Outcome:
-    """The groups of a batch that ended, by what happens to them.
-
-    Attributes
-    ----------
-    done
-        What was saved.
-    retry
-        What is run again, by its cause.
-    lost, failures
-        What is given up, for the run's record and for its last message.
-    """
+    """The groups of a batch that ended, by what happens to them."""
 
     ended: Ended
+    #: what was saved
     done: list[Group] = field(default_factory=list)
+    #: what is run again, by its cause
     retry: dict[Cause, list[Group]] = field(default_factory=dict)
+    #: lost, failures: what is given up, for the run's record and for its last message
     lost: list[GroupRecord] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
@@ -41,10 +34,7 @@ class Outcome:
 def outcome(ended: Ended, limits: tuple[float | None, float | None]) -> Outcome:
     """Decide for each group of a batch, by its own record, or by how the batch ended.
 
-    Parameters
-    ----------
-    limits
-        The most memory (MiB) and time (s) that a task can get; None: unknown.
+    `limits`: the most memory (MiB) and time (s) that a task can get; None: unknown.
     """
     sub, index = ended.submission, ended.index
     array, found = sub.array, Outcome(ended)

@@ -21,20 +21,14 @@ def key_of(group: Group) -> Key:
 
 @dataclass(frozen=True)
 class Array:
-    """Tasks of one node that ask for the same: one job array, one task per batch.
-
-    Attributes
-    ----------
-    attempt
-        1 for the first try, counted up whenever its groups are run again.
-    restarts
-        How many of these tries were not the node's fault (a machine died, a job was preempted).
-    """
+    """Tasks of one node that ask for the same: one job array, one task per batch."""
 
     node: str
     resources: Resources
     batches: tuple[tuple[Group, ...], ...]
+    #: 1 for the first try, counted up whenever its groups are run again
     attempt: int = 1
+    #: how many of these tries were not the node's fault (a machine died, a job was preempted)
     restarts: int = 0
 
     @property

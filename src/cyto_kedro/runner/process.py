@@ -55,10 +55,7 @@ def _born(pid: int) -> str | None:
 def alive(pid: Any, born: str | None = None) -> bool:
     """Whether a process of this machine runs; a zombie that nobody waits for does not.
 
-    Parameters
-    ----------
-    born
-        Its birth, as `whoami` gave it: another process of the same number is not it.
+    `born`: its birth, as `whoami` gave it: another process of the same number is not it.
     """
     if not isinstance(pid, int) or pid <= 0:
         return False

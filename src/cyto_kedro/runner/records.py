@@ -67,13 +67,7 @@ class BatchRecord(BaseModel):
 
 
 def read_task(path: Path) -> TaskFile:
-    """The task file at `path`.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or is torn.
-    """
+    """The task file at `path`. Raises ConfigError if it cannot be read, or is torn."""
     try:
         return TaskFile.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:

@@ -300,11 +300,8 @@ def split_selector(selector: str) -> tuple[str, str | None]:
 def read_resources(folder: Path, name: str) -> ResourceFile:
     """Read ``<folder>/<name>.yml`` and check all of it.
 
-    Raises
-    ------
-    ConfigError
-        If there is no such file, or it holds an unknown key (the nearest valid one is named) or a
-        value that cannot work.
+    Raises ConfigError if there is no such file, or it holds an unknown key (the nearest valid one
+    is named) or a value that cannot work.
     """
     if not re.fullmatch(r"[\w.-]+", name):
         raise ConfigError(f"resources={name!r}: give the name of a file in {folder}, without .yml")

@@ -95,14 +95,9 @@ def events(
 ) -> list[dict[str, Any]]:
     """What became of each node and dataset, and of the run, as kedro-viz's events.
 
-    Parameters
-    ----------
-    left
-        What the run left, of all its processes (`history.collect`).
-    errors
-        Node -> what it died of in this process; nodes that died elsewhere are in ``left["tasks"]``.
-    error
-        What the run died of. Without one, a node that saved nothing was current.
+    `left`: what the run left, of all its processes (`history.collect`). `errors`: node -> what it
+    died of in this process; nodes that died elsewhere are in ``left["tasks"]``. `error`: what the
+    run died of. Without one, a node that saved nothing was current.
     """
     from kedro_viz.integrations.kedro.hooks_utils import hash_node
     from kedro_viz.integrations.kedro.run_hooks import create_dataset_event

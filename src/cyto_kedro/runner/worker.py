@@ -133,10 +133,7 @@ class Worker:
     def start(self, task: TaskFile) -> Started:
         """The session of `task`, with its node.
 
-        Raises
-        ------
-        ConfigError
-            If the pipeline has no node of that name.
+        Raises ConfigError if the pipeline has no node of that name.
         """
         from kedro.framework.project import pipelines
 

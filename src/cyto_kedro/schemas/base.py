@@ -19,6 +19,11 @@ END_REASONS = ("film_end", "border", "lost", "division", "merge")
 ROLES = ("effector", "target", "other")
 
 
+def known(description: str | None = None, **checks: Any) -> Any:
+    """A column that always has a value."""
+    return pa.Field(description=description, **checks)
+
+
 def nullable(description: str | None = None, **checks: Any) -> Any:
     """A column that is empty where the value is unknown, such as µm without a pixel size."""
     return pa.Field(nullable=True, description=description, **checks)
@@ -27,7 +32,7 @@ def nullable(description: str | None = None, **checks: Any) -> Any:
 class Table(pa.DataFrameModel):
     """Base: columns in any order, more columns than named are allowed.
 
-    ``class Steps(Table, key=("fov", "frame"))`` says which columns name a row.
+    ``class Steps(Table, key="fov frame")`` says which columns name a row.
     """
 
     _key: ClassVar[tuple[str, ...]] = ()
@@ -36,9 +41,9 @@ class Table(pa.DataFrameModel):
         strict = False
         coerce = False
 
-    def __init_subclass__(cls, key: tuple[str, ...] = (), **options: Any) -> None:
+    def __init_subclass__(cls, key: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls._key = key or cls._key
+        cls._key = tuple(key.split()) or cls._key
 
     @classmethod
     def key(cls) -> list[str]:
@@ -51,6 +56,14 @@ T = TypeVar("T", bound=Table)
 
 class PerFov(Table):
     fov: Series[str]
+
+
+class PerPopulation(PerFov):
+    population: Series[str]
+
+
+class PerTrack(PerPopulation):
+    track_id: Series[int] = known(ge=1)
 
 
 @cache
@@ -79,10 +92,7 @@ def or_empty(given: TableOf[T] | None, table: type[T]) -> TableOf[T]:
 def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
     """Column name -> dtype of those columns of `table` that are among `given`.
 
-    Raises
-    ------
-    InputError
-        If one that must be there is missing.
+    Raises InputError if one that must be there is missing.
     """
     for name, (_, required) in _columns(table).items():
         if required and name not in given:
@@ -93,10 +103,7 @@ def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
 def conform(table: type[T], frame: pd.DataFrame) -> TableOf[T]:
     """Put `frame` in the schema's dtypes, its columns first, others after; index reset.
 
-    Raises
-    ------
-    InputError
-        If a column of the schema is missing.
+    Raises InputError if a column of the schema is missing.
     """
     wanted = _present(table, frame.columns)
     others = [name for name in frame.columns if name not in wanted]
@@ -128,10 +135,7 @@ def filled(table: type[T], rows: Mapping[str, Any] | pd.DataFrame) -> TableOf[T]
 def from_columns(table: type[T], columns: Mapping[str, np.ndarray]) -> TableOf[T]:
     """The same from arrays of one length (texts as object arrays), at a tenth of the cost.
 
-    Raises
-    ------
-    InputError
-        If a column of the schema is missing.
+    Raises InputError if a column of the schema is missing.
     """
     wanted = _present(table, columns)
     ordered = {
@@ -168,10 +172,8 @@ def _typed(table: type[Table], frame: pd.DataFrame) -> bool:
 def check(table: type[Table], frame: pd.DataFrame, where: str = "") -> pd.DataFrame:
     """Return `frame` if it satisfies `table`.
 
-    Raises
-    ------
-    InputError
-        Naming the table, the partition (`where`), the column, the rule and the first bad value.
+    Raises InputError, naming the table, the partition (`where`), the column, the rule and the first
+    bad value.
     """
     place = f"table {table.__name__}" + (f", partition {where}" if where else "")
     try:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table
+from cyto_kedro.schemas.base import PerPopulation, PerTrack, Table, known, nullable
 
 KINDS = ("survival", "cumulative_hazard")
 METHODS = ("simon_makuch", "landmark")
@@ -16,368 +13,272 @@ MODELS = ("contact", "condition", "condition + contact")
 
 
 class Grouped(Table):
-    condition: Series[str] = pa.Field(description="from the sample sheet")
+    condition: Series[str] = known("from the sample sheet")
     population: Series[str]
 
 
 class Curve(Grouped):
-    replicate: Series[str] = pa.Field(description="(all): the condition's replicates together")
-    time_min: Series[float] = pa.Field(
-        nullable=True, description="since the film's start; empty where any field lacks times"
-    )
-    time_frames: Series[float] = pa.Field(
-        nullable=True, description="the same in frames, filled only where `time_min` is empty"
+    replicate: Series[str] = known("(all): the condition's replicates together")
+    time_min: Series[float] = nullable("since the film's start; empty where any field lacks times")
+    time_frames: Series[float] = nullable(
+        "the same in frames, filled only where `time_min` is empty"
     )
 
 
 class BandedCurve(Curve):
-    estimate: Series[float] = pa.Field(
-        ge=0, description="share alive; of cumulative_hazard, deaths expected of a cell by then"
+    estimate: Series[float] = known(
+        "share alive; of cumulative_hazard, deaths expected of a cell by then", ge=0
     )
-    low: Series[float] = pa.Field(nullable=True, description="95 %, cells independent: too narrow")
-    high: Series[float] = pa.Field(nullable=True, description="the same")
-    low_clustered: Series[float] = pa.Field(
-        nullable=True, description="95 %, replicates independent; empty with fewer than two"
+    low: Series[float] = nullable("95 %, cells independent: too narrow")
+    high: Series[float] = nullable("the same")
+    low_clustered: Series[float] = nullable(
+        "95 %, replicates independent; empty with fewer than two"
     )
-    high_clustered: Series[float] = pa.Field(nullable=True, description="the same")
-    at_risk: Series[float] = pa.Field(ge=0, description="cells under observation")
-    events: Series[float] = pa.Field(ge=0, description="deaths at this time")
-    few_at_risk: Series[bool] = pa.Field(description="too few cells to read the curve here")
+    high_clustered: Series[float] = nullable("the same")
+    at_risk: Series[float] = known("cells under observation", ge=0)
+    events: Series[float] = known("deaths at this time", ge=0)
+    few_at_risk: Series[bool] = known("too few cells to read the curve here")
 
 
-class SurvivalCurves(BandedCurve):
+class SurvivalCurves(BandedCurve, key="condition population replicate kind time_min time_frames"):
     """Kaplan-Meier and Nelson-Aalen curves: one row per time at which something changed."""
 
-    kind: Series[str] = pa.Field(
-        isin=KINDS, description="survival (Kaplan-Meier) or cumulative_hazard (Nelson-Aalen)"
+    kind: Series[str] = known(
+        "survival (Kaplan-Meier) or cumulative_hazard (Nelson-Aalen)", isin=KINDS
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["condition", "population", "replicate", "kind", "time_min", "time_frames"]
 
-
-class SurvivalBounds(Curve):
+class SurvivalBounds(Curve, key="condition population replicate time_min time_frames"):
     """Survival if every lost track had ended in death, and if none had."""
 
-    estimate: Series[float] = pa.Field(nullable=True, description="lost tracks censored")
-    all_lost_died: Series[float] = pa.Field(
-        nullable=True, description="all died when they were last seen"
-    )
-    none_lost_died: Series[float] = pa.Field(
-        nullable=True, description="all lived to the end of the film"
-    )
-    n_cells: Series[int] = pa.Field(ge=1, description="cells ever under observation")
-    n_lost: Series[int] = pa.Field(ge=0, description="of them lost so far")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["condition", "population", "replicate", "time_min", "time_frames"]
+    estimate: Series[float] = nullable("lost tracks censored")
+    all_lost_died: Series[float] = nullable("all died when they were last seen")
+    none_lost_died: Series[float] = nullable("all lived to the end of the film")
+    n_cells: Series[int] = known("cells ever under observation", ge=1)
+    n_lost: Series[int] = known("of them lost so far", ge=0)
 
 
-class ContactSurvival(BandedCurve):
+class ContactSurvival(
+    BandedCurve,
+    key="condition population replicate method landmark_min landmark_frames group time_min time_frames",
+):
     """Survival of targets by contact with effectors, without immortal time."""
 
-    method: Series[str] = pa.Field(isin=METHODS, description="simon_makuch or landmark")
-    landmark_min: Series[float] = pa.Field(
-        nullable=True, description="the curve begins here; of simon_makuch too"
+    method: Series[str] = known("simon_makuch or landmark", isin=METHODS)
+    landmark_min: Series[float] = nullable("the curve begins here; of simon_makuch too")
+    landmark_frames: Series[float] = nullable(
+        "the same in frames, filled only where `landmark_min` is empty"
     )
-    landmark_frames: Series[float] = pa.Field(
-        nullable=True, description="the same in frames, filled only where `landmark_min` is empty"
-    )
-    group: Series[str] = pa.Field(
+    group: Series[str] = known(
+        "landmark: until the landmark; simon_makuch: so far, cells change groups",
         isin=("not_touched", "touched"),
-        description="landmark: until the landmark; simon_makuch: so far, cells change groups",
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        own = ["method", "landmark_min", "landmark_frames", "group"]
-        return ["condition", "population", "replicate", *own, "time_min", "time_frames"]
 
-
-class Hazards(Grouped):
+class Hazards(Grouped, key="model condition population reference term"):
     """Cox regression: one row per model and term."""
 
-    model: Series[str] = pa.Field(isin=MODELS, description="which terms it has")
-    term: Series[str] = pa.Field(description="of contact, or the condition that is compared")
-    reference: Series[str] = pa.Field(description="condition it is compared with; else blank")
-    hazard_ratio: Series[float] = pa.Field(nullable=True, description="exp(coefficient)")
-    low: Series[float] = pa.Field(nullable=True, description="of the ratio, 95 %, by replicate")
-    high: Series[float] = pa.Field(nullable=True, description="the same")
-    p: Series[float] = pa.Field(nullable=True, description="by replicate; empty with too few")
-    coefficient: Series[float] = pa.Field(nullable=True, description="log hazard ratio")
-    se: Series[float] = pa.Field(nullable=True, description="of the coefficient, by replicate")
-    se_model: Series[float] = pa.Field(
-        nullable=True, description="the same if cells were independent: too small"
-    )
-    df: Series[float] = pa.Field(nullable=True, description="degrees of freedom of limits and p")
-    n_cells: Series[int] = pa.Field(ge=0, description="cells under observation")
-    n_events: Series[int] = pa.Field(ge=0, description="deaths")
-    n_clusters: Series[int] = pa.Field(ge=0, description="replicates")
-    note: Series[str] = pa.Field(description="why something is empty")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["model", "condition", "population", "reference", "term"]
+    model: Series[str] = known("which terms it has", isin=MODELS)
+    term: Series[str] = known("of contact, or the condition that is compared")
+    reference: Series[str] = known("condition it is compared with; else blank")
+    hazard_ratio: Series[float] = nullable("exp(coefficient)")
+    low: Series[float] = nullable("of the ratio, 95 %, by replicate")
+    high: Series[float] = nullable("the same")
+    p: Series[float] = nullable("by replicate; empty with too few")
+    coefficient: Series[float] = nullable("log hazard ratio")
+    se: Series[float] = nullable("of the coefficient, by replicate")
+    se_model: Series[float] = nullable("the same if cells were independent: too small")
+    df: Series[float] = nullable("degrees of freedom of limits and p")
+    n_cells: Series[int] = known("cells under observation", ge=0)
+    n_events: Series[int] = known("deaths", ge=0)
+    n_clusters: Series[int] = known("replicates", ge=0)
+    note: Series[str] = known("why something is empty")
 
 
-class ReplicateSummaries(Grouped):
+class ReplicateSummaries(Grouped, key="condition population replicate measure"):
     """One number per replicate and measure: what a comparison of conditions rests on."""
 
-    replicate: Series[str] = pa.Field(description="from the sample sheet, or the field")
-    cluster: Series[str] = pa.Field(
-        description="replicates of one cluster (donor) are one experiment, in all conditions"
+    replicate: Series[str] = known("from the sample sheet, or the field")
+    cluster: Series[str] = known(
+        "replicates of one cluster (donor) are one experiment, in all conditions"
     )
-    measure: Series[str] = pa.Field(description="what is measured")
-    unit: Series[str] = pa.Field(description="of the measure; blank without one")
-    statistic: Series[str] = pa.Field(description="what `value` is")
-    value: Series[float] = pa.Field(nullable=True, description="what is compared")
-    n_fovs: Series[int] = pa.Field(ge=1, description="fields that it rests on")
-    n_cells: Series[int] = pa.Field(ge=0, description="tracks, or contacts, that it rests on")
-    mean: Series[float] = pa.Field(nullable=True, description="of cells, where they have a value")
-    median: Series[float] = pa.Field(nullable=True, description="the same")
-    sd: Series[float] = pa.Field(nullable=True, description="the same")
-    q25: Series[float] = pa.Field(nullable=True, description="the same, lower quartile")
-    q75: Series[float] = pa.Field(nullable=True, description="the same, upper quartile")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["condition", "population", "replicate", "measure"]
+    measure: Series[str] = known("what is measured")
+    unit: Series[str] = known("of the measure; blank without one")
+    statistic: Series[str] = known("what `value` is")
+    value: Series[float] = nullable("what is compared")
+    n_fovs: Series[int] = known("fields that it rests on", ge=1)
+    n_cells: Series[int] = known("tracks, or contacts, that it rests on", ge=0)
+    mean: Series[float] = nullable("of cells, where they have a value")
+    median: Series[float] = nullable("the same")
+    sd: Series[float] = nullable("the same")
+    q25: Series[float] = nullable("the same, lower quartile")
+    q75: Series[float] = nullable("the same, upper quartile")
 
 
-class Comparisons(Table):
+class Comparisons(Table, key="measure population reference condition"):
     """Two conditions compared by their replicates' values."""
 
-    measure: Series[str] = pa.Field(description="as in `replicate_summaries`")
+    measure: Series[str] = known("as in `replicate_summaries`")
     population: Series[str]
-    unit: Series[str] = pa.Field(description="of means, difference and its limits")
-    reference: Series[str] = pa.Field(description="condition that the other is compared with")
-    condition: Series[str] = pa.Field(description="condition that is compared")
-    paired: Series[bool] = pa.Field(
-        description="replicates of one cluster (donor) are compared pair by pair"
+    unit: Series[str] = known("of means, difference and its limits")
+    reference: Series[str] = known("condition that the other is compared with")
+    condition: Series[str] = known("condition that is compared")
+    paired: Series[bool] = known("replicates of one cluster (donor) are compared pair by pair")
+    n_reference: Series[int] = known("independent replicates", ge=0)
+    n_condition: Series[int] = known("independent replicates", ge=0)
+    mean_reference: Series[float] = nullable("over replicates")
+    mean_condition: Series[float] = nullable("over replicates")
+    difference: Series[float] = nullable("condition less reference")
+    low: Series[float] = nullable("of the difference, 95 %")
+    high: Series[float] = nullable("the same")
+    effect_size: Series[float] = nullable("Hedges' g; of the differences where paired")
+    effect_low: Series[float] = nullable("of the effect size, 95 %")
+    effect_high: Series[float] = nullable("the same")
+    test: Series[str] = known("that gave `p`; blank without one")
+    p: Series[float] = nullable("two-sided; empty with fewer than two replicates", ge=0, le=1)
+    p_holm: Series[float] = nullable("corrected for the number of comparisons", ge=0, le=1)
+    p_permutation: Series[float] = nullable(
+        "of the difference of means, by permutation", ge=0, le=1
     )
-    n_reference: Series[int] = pa.Field(ge=0, description="independent replicates")
-    n_condition: Series[int] = pa.Field(ge=0, description="independent replicates")
-    mean_reference: Series[float] = pa.Field(nullable=True, description="over replicates")
-    mean_condition: Series[float] = pa.Field(nullable=True, description="over replicates")
-    difference: Series[float] = pa.Field(nullable=True, description="condition less reference")
-    low: Series[float] = pa.Field(nullable=True, description="of the difference, 95 %")
-    high: Series[float] = pa.Field(nullable=True, description="the same")
-    effect_size: Series[float] = pa.Field(
-        nullable=True, description="Hedges' g; of the differences where paired"
-    )
-    effect_low: Series[float] = pa.Field(nullable=True, description="of the effect size, 95 %")
-    effect_high: Series[float] = pa.Field(nullable=True, description="the same")
-    test: Series[str] = pa.Field(description="that gave `p`; blank without one")
-    p: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="two-sided; empty with fewer than two replicates"
-    )
-    p_holm: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="corrected for the number of comparisons"
-    )
-    p_permutation: Series[float] = pa.Field(
-        nullable=True, ge=0, le=1, description="of the difference of means, by permutation"
-    )
-    smallest_p: Series[float] = pa.Field(
-        nullable=True, description="that permutation can reach with so many replicates"
-    )
-    note: Series[str] = pa.Field(description="why something is empty, or weak")
-    outcome: Series[str] | None = pa.Field(
+    smallest_p: Series[float] = nullable("that permutation can reach with so many replicates")
+    note: Series[str] = known("why something is empty, or weak")
+    outcome: Series[str] | None = known(
+        "the assay's question, anything else, or a pair with an effector-free control",
         isin=("primary", "exploratory", "control"),
-        description="the assay's question, anything else, or a pair with an effector-free control",
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["measure", "population", "reference", "condition"]
 
-
-class KillingCurves(Grouped):
+class KillingCurves(Grouped, key="condition population replicate time_min time_frames"):
     """Living targets over time, by replicate: counted, in percent of the start, and specific killing."""
 
-    replicate: Series[str] = pa.Field(description="from the sample sheet, or the field")
-    cluster: Series[str] = pa.Field(description="as in `replicate_summaries`")
-    time_min: Series[float] = pa.Field(
-        nullable=True, description="since the film's start; empty where no field has times"
-    )
-    time_frames: Series[float] = pa.Field(nullable=True, description="the same in frames")
-    n_live: Series[float] = pa.Field(ge=0, description="living targets in view")
-    live_percent: Series[float] = pa.Field(nullable=True, description="of the first frame's")
-    control_percent: Series[float] = pa.Field(
-        nullable=True, description="the same of the effector-free control, at this time"
-    )
-    specific_killing: Series[float] = pa.Field(
-        nullable=True, description="100 (1 - live_percent / control_percent), percent"
-    )
-    control: Series[str] = pa.Field(
+    replicate: Series[str] = known("from the sample sheet, or the field")
+    cluster: Series[str] = known("as in `replicate_summaries`")
+    time_min: Series[float] = nullable("since the film's start; empty where no field has times")
+    time_frames: Series[float] = nullable("the same in frames")
+    n_live: Series[float] = known("living targets in view", ge=0)
+    live_percent: Series[float] = nullable("of the first frame's")
+    control_percent: Series[float] = nullable("the same of the effector-free control, at this time")
+    specific_killing: Series[float] = nullable("100 (1 - live_percent / control_percent), percent")
+    control: Series[str] = known(
+        "whose control it is: of the same donor, the same plate, or of all; blank: none",
         isin=("", "cluster", "plate", "all"),
-        description="whose control it is: of the same donor, the same plate, or of all; blank: none",
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["condition", "population", "replicate", "time_min", "time_frames"]
 
-
-class FieldKilling(Grouped):
+class FieldKilling(Grouped, key="fov population"):
     """One row per field and target population: living targets and specific killing at the end."""
 
     fov: Series[str]
     replicate: Series[str]
     cluster: Series[str]
-    plate: Series[str] = pa.Field(description="from the sample sheet; blank where it has none")
-    well: Series[str] = pa.Field(description="the same")
-    treatment: Series[str] = pa.Field(description="the same: what the dose is of")
-    dose: Series[float] = pa.Field(nullable=True, description="from the sample sheet")
-    et_ratio: Series[float] = pa.Field(nullable=True, description="effectors per target, the same")
-    end_min: Series[float] = pa.Field(nullable=True, description="when the values are read")
-    end_frames: Series[float] = pa.Field(nullable=True, description="the same in frames")
-    n_start: Series[float] = pa.Field(
-        nullable=True, description="living targets in the first frame"
+    plate: Series[str] = known("from the sample sheet; blank where it has none")
+    well: Series[str] = known("the same")
+    treatment: Series[str] = known("the same: what the dose is of")
+    dose: Series[float] = nullable("from the sample sheet")
+    et_ratio: Series[float] = nullable("effectors per target, the same")
+    end_min: Series[float] = nullable("when the values are read")
+    end_frames: Series[float] = nullable("the same in frames")
+    n_start: Series[float] = nullable("living targets in the first frame")
+    n_end: Series[float] = nullable("living targets at the end")
+    live_percent: Series[float] = nullable("n_end of n_start")
+    specific_killing: Series[float] = nullable(
+        "percent, against the replicate's effector-free control"
     )
-    n_end: Series[float] = pa.Field(nullable=True, description="living targets at the end")
-    live_percent: Series[float] = pa.Field(nullable=True, description="n_end of n_start")
-    specific_killing: Series[float] = pa.Field(
-        nullable=True, description="percent, against the replicate's effector-free control"
-    )
-    specific_killing_area: Series[float] = pa.Field(
-        nullable=True, description="area under it over time, percent hours (frames without times)"
+    specific_killing_area: Series[float] = nullable(
+        "area under it over time, percent hours (frames without times)"
     )
 
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population"]
 
-
-class Response(Table):
-    against: Series[str] = pa.Field(isin=("dose", "et_ratio"), description="what varies")
+class Response(Table, key="against population treatment at replicate"):
+    against: Series[str] = known("what varies", isin=("dose", "et_ratio"))
     population: Series[str]
-    treatment: Series[str] = pa.Field(description="what the dose is of; blank: all together")
-    at: Series[float] = pa.Field(
-        nullable=True, description="the E:T ratio of a dose curve, the dose of an E:T curve"
-    )
-    replicate: Series[str] = pa.Field(description="(all): all together")
-    measure: Series[str] = pa.Field(isin=("specific_killing", "live_percent"))
-    unit: Series[str] = pa.Field(description="of dose and EC50 (`dose_unit`); blank: not stated")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["against", "population", "treatment", "at", "replicate"]
+    treatment: Series[str] = known("what the dose is of; blank: all together")
+    at: Series[float] = nullable("the E:T ratio of a dose curve, the dose of an E:T curve")
+    replicate: Series[str] = known("(all): all together")
+    measure: Series[str] = known(isin=("specific_killing", "live_percent"))
+    unit: Series[str] = known("of dose and EC50 (`dose_unit`); blank: not stated")
 
 
-class DoseValues(Response):
+class DoseValues(Response, key="against population treatment at replicate x"):
     """Points of dose-response and E:T curves: one row per replicate and dose."""
 
     cluster: Series[str]
-    x: Series[float] = pa.Field(ge=0, description="dose, or E:T ratio")
-    value: Series[float] = pa.Field(description="mean over the fields, percent")
-    n_fovs: Series[int] = pa.Field(ge=1)
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return [*super().key(), "x"]
-
-
-def _limits_of(what: str) -> dict[str, Any]:
-    return {"nullable": True, "description": what}
+    x: Series[float] = known("dose, or E:T ratio", ge=0)
+    value: Series[float] = known("mean over the fields, percent")
+    n_fovs: Series[int] = known(ge=1)
 
 
 class DoseFits(Response):
     """Four-parameter logistic fits, by replicate and of all; limits are 95 %."""
 
-    ec50: Series[float] = pa.Field(**_limits_of("dose of half the effect"))
-    ec50_low: Series[float] = pa.Field(nullable=True)
-    ec50_high: Series[float] = pa.Field(nullable=True)
-    ec50_se: Series[float] = pa.Field(nullable=True)
-    hill: Series[float] = pa.Field(**_limits_of("slope, always above 0"))
-    hill_low: Series[float] = pa.Field(nullable=True)
-    hill_high: Series[float] = pa.Field(nullable=True)
-    hill_se: Series[float] = pa.Field(nullable=True)
-    at_zero: Series[float] = pa.Field(**_limits_of("response without any, percent"))
-    at_zero_low: Series[float] = pa.Field(nullable=True)
-    at_zero_high: Series[float] = pa.Field(nullable=True)
-    at_zero_se: Series[float] = pa.Field(nullable=True)
-    at_infinity: Series[float] = pa.Field(**_limits_of("response to as much as there may be"))
-    at_infinity_low: Series[float] = pa.Field(nullable=True)
-    at_infinity_high: Series[float] = pa.Field(nullable=True)
-    at_infinity_se: Series[float] = pa.Field(nullable=True)
-    limits_from: Series[str] = pa.Field(
-        isin=("replicates", "points"), description="what is taken as independent"
-    )
-    df: Series[float] = pa.Field(description="degrees of freedom of the limits")
-    n_points: Series[int] = pa.Field(ge=0, description="replicates times doses")
-    n_doses: Series[int] = pa.Field(ge=0, description="different ones")
-    n_replicates: Series[int] = pa.Field(ge=0, description="independent ones")
-    note: Series[str] = pa.Field(description="why something is empty, or weak")
+    ec50: Series[float] = nullable("dose of half the effect")
+    ec50_low: Series[float] = nullable()
+    ec50_high: Series[float] = nullable()
+    ec50_se: Series[float] = nullable()
+    hill: Series[float] = nullable("slope, always above 0")
+    hill_low: Series[float] = nullable()
+    hill_high: Series[float] = nullable()
+    hill_se: Series[float] = nullable()
+    at_zero: Series[float] = nullable("response without any, percent")
+    at_zero_low: Series[float] = nullable()
+    at_zero_high: Series[float] = nullable()
+    at_zero_se: Series[float] = nullable()
+    at_infinity: Series[float] = nullable("response to as much as there may be")
+    at_infinity_low: Series[float] = nullable()
+    at_infinity_high: Series[float] = nullable()
+    at_infinity_se: Series[float] = nullable()
+    limits_from: Series[str] = known("what is taken as independent", isin=("replicates", "points"))
+    df: Series[float] = known("degrees of freedom of the limits")
+    n_points: Series[int] = known("replicates times doses", ge=0)
+    n_doses: Series[int] = known("different ones", ge=0)
+    n_replicates: Series[int] = known("independent ones", ge=0)
+    note: Series[str] = known("why something is empty, or weak")
 
 
-class EventTimes(PerFov):
+class EventTimes(PerTrack, key="fov population track_id event"):
     """When each track first had each event, or until when it was watched without."""
 
-    population: Series[str]
-    track_id: Series[int] = pa.Field(ge=1)
-    event: Series[str] = pa.Field(description="contact, death, kill, or one of `events.define`")
-    happened: Series[bool] = pa.Field(description="it was seen to begin")
-    at_first_sight: Series[bool] = pa.Field(
-        description="it had begun when the track was first seen"
-    )
-    frame: Series[pd.Int64Dtype] = pa.Field(nullable=True, description="of the event")
-    entry_frames: Series[float] = pa.Field(description="the track's first frame")
-    exit_frames: Series[float] = pa.Field(description="event, death, or last frame")
-    entry_min: Series[float] = pa.Field(nullable=True, description="the same in minutes")
-    exit_min: Series[float] = pa.Field(nullable=True, description="the same in minutes")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "track_id", "event"]
+    event: Series[str] = known("contact, death, kill, or one of `events.define`")
+    happened: Series[bool] = known("it was seen to begin")
+    at_first_sight: Series[bool] = known("it had begun when the track was first seen")
+    frame: Series[pd.Int64Dtype] = nullable("of the event")
+    entry_frames: Series[float] = known("the track's first frame")
+    exit_frames: Series[float] = known("event, death, or last frame")
+    entry_min: Series[float] = nullable("the same in minutes")
+    exit_min: Series[float] = nullable("the same in minutes")
 
 
-class EventSums(PerFov):
+class EventSums(PerPopulation, key="fov population event column lag_frames"):
     """Sums of a column over the tracks of a field, by the time from their event."""
 
-    population: Series[str]
     event: Series[str]
-    column: Series[str] = pa.Field(description="what is summed")
-    lag_frames: Series[float] = pa.Field(description="after the event, in the field's intervals")
-    lag_min: Series[float] = pa.Field(nullable=True, description="the same in minutes")
-    n: Series[int] = pa.Field(ge=1, description="tracks")
+    column: Series[str] = known("what is summed")
+    lag_frames: Series[float] = known("after the event, in the field's intervals")
+    lag_min: Series[float] = nullable("the same in minutes")
+    n: Series[int] = known("tracks", ge=1)
     sum: Series[float]
-    squares: Series[float] = pa.Field(description="sum of the squares")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "event", "column", "lag_frames"]
+    squares: Series[float] = known("sum of the squares")
 
 
-class EventSignals(Grouped):
+class EventSignals(Grouped, key="condition population event column replicate lag_min lag_frames"):
     """Mean of a column around an event, by condition and replicate."""
 
     event: Series[str]
-    column: Series[str] = pa.Field(description="what is averaged")
-    replicate: Series[str] = pa.Field(description="(all): the mean of the replicates")
-    lag_min: Series[float] = pa.Field(nullable=True, description="after the event")
-    lag_frames: Series[float] = pa.Field(nullable=True, description="where times are unknown")
+    column: Series[str] = known("what is averaged")
+    replicate: Series[str] = known("(all): the mean of the replicates")
+    lag_min: Series[float] = nullable("after the event")
+    lag_frames: Series[float] = nullable("where times are unknown")
     mean: Series[float]
-    low: Series[float] = pa.Field(nullable=True, description="95 %, by replicate")
-    high: Series[float] = pa.Field(nullable=True, description="the same")
-    n: Series[int] = pa.Field(ge=1, description="tracks")
-    n_replicates: Series[int] = pa.Field(ge=1, description="independent ones")
-
-    @classmethod
-    def key(cls) -> list[str]:
-        own = ["event", "column", "replicate", "lag_min", "lag_frames"]
-        return ["condition", "population", *own]
+    low: Series[float] = nullable("95 %, by replicate")
+    high: Series[float] = nullable("the same")
+    n: Series[int] = known("tracks", ge=1)
+    n_replicates: Series[int] = known("independent ones", ge=1)
 
 
-class EventCurves(BandedCurve):
+class EventCurves(BandedCurve, key="event condition population replicate time_min time_frames"):
     """Share of tracks that have not had an event yet."""
 
     event: Series[str]
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["event", "condition", "population", "replicate", "time_min", "time_frames"]
 
 
 TABLES: dict[str, type[Table]] = {

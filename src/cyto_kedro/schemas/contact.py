@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import ROLES, PerFov, Table, nullable
+from cyto_kedro.schemas.base import ROLES, PerFov, PerPopulation, Table, known, nullable
 
 # why a bout is seen to start or end where it does, see `Bouts`
 BOUT_CAUSES = ("seen", "unseen", "pause", "film", "track_a", "track_b", "tracks")
-_PAIR = ["population_a", "track_id_a", "population_b", "track_id_b"]
+_PAIR = "population_a track_id_a population_b track_id_b"
 
 
 class Pair(PerFov):
     population_a: Series[str]
-    track_id_a: Series[int] = pa.Field(ge=1)
+    track_id_a: Series[int] = known(ge=1)
     population_b: Series[str]
-    track_id_b: Series[int] = pa.Field(ge=1)
+    track_id_b: Series[int] = known(ge=1)
 
 
-class Contacts(Pair, key=("fov", "frame", *_PAIR)):
+class Contacts(Pair, key=f"fov frame {_PAIR}"):
     """A touch between two tracked cells, one row per frame and pair (sides as in `Touches`).
 
     Columns measured on masks are empty where a definition by position (centroid distance, k
     nearest) finds a pair whose masks are not within reach of each other.
     """
 
-    frame: Series[int] = pa.Field(ge=0)
+    frame: Series[int] = known(ge=0)
     time_min: Series[float] = nullable()
     distance_px: Series[float] = nullable(ge=0)
     distance_um: Series[float] = nullable()
@@ -45,10 +44,10 @@ class Contacts(Pair, key=("fov", "frame", *_PAIR)):
         "distance of the two positions, centre to centre", ge=0
     )
     centre_distance_um: Series[float] | None = nullable("the same")
-    definition: Series[str] | None = pa.Field(description="what counts as a contact")
+    definition: Series[str] | None = known("what counts as a contact")
 
 
-class Bouts(Pair, key=("fov", *_PAIR, "bout")):
+class Bouts(Pair, key=f"fov {_PAIR} bout"):
     """A run of contact of one pair. Frames are inclusive; bridged gaps count to `n_frames`.
 
     `start_cause` and `end_cause` say what stands before and after it: ``seen``, both cells were
@@ -57,62 +56,58 @@ class Bouts(Pair, key=("fov", *_PAIR, "bout")):
     ends; ``track_a``, ``track_b``, ``tracks``, the track of that side, or of both, begins or ends.
     """
 
-    bout: Series[int] = pa.Field(ge=1, description="1 for the pair's first bout")
-    start_frame: Series[int] = pa.Field(ge=0)
-    end_frame: Series[int] = pa.Field(ge=0)
-    n_frames: Series[int] = pa.Field(ge=1)
-    n_contact_frames: Series[int] = pa.Field(ge=1)
+    bout: Series[int] = known("1 for the pair's first bout", ge=1)
+    start_frame: Series[int] = known(ge=0)
+    end_frame: Series[int] = known(ge=0)
+    n_frames: Series[int] = known(ge=1)
+    n_contact_frames: Series[int] = known(ge=1)
     start_min: Series[float] = nullable()
     duration_min: Series[float] = nullable()
     censored_start: Series[bool]
     censored_end: Series[bool]
     # Tables made by hand, or by another tool, may lack these.
-    start_cause: Series[str] | None = pa.Field(
-        isin=BOUT_CAUSES, description="what stands before the bout: see above"
+    start_cause: Series[str] | None = known(
+        "what stands before the bout: see above", isin=BOUT_CAUSES
     )
-    end_cause: Series[str] | None = pa.Field(
-        isin=BOUT_CAUSES, description="what stands after the bout: see above"
-    )
+    end_cause: Series[str] | None = known("what stands after the bout: see above", isin=BOUT_CAUSES)
     recontact_frames: Series[float] | None = nullable(
         "frames since the pair's bout before ended; empty: first", ge=1
     )
     recontact_min: Series[float] | None = nullable("the same")
 
 
-class Encounters(Pair, key=("fov", *_PAIR)):
+class Encounters(Pair, key=f"fov {_PAIR}"):
     """One row per pair that was ever in contact: how often, how long, how soon again."""
 
-    first_contact_frame: Series[int] = pa.Field(ge=0, description="start of the first bout")
+    first_contact_frame: Series[int] = known("start of the first bout", ge=0)
     first_contact_min: Series[float] = nullable("the same")
-    first_contact_censored: Series[bool] = pa.Field(
-        description="in contact when both were first seen, so it may have begun before"
+    first_contact_censored: Series[bool] = known(
+        "in contact when both were first seen, so it may have begun before"
     )
-    last_contact_frame: Series[int] = pa.Field(ge=0, description="end of the last bout")
-    n_bouts: Series[int] = pa.Field(ge=1, description="bouts of the pair")
-    contact_frames: Series[int] = pa.Field(ge=1, description="frames in contact, gaps left out")
+    last_contact_frame: Series[int] = known("end of the last bout", ge=0)
+    n_bouts: Series[int] = known("bouts of the pair", ge=1)
+    contact_frames: Series[int] = known("frames in contact, gaps left out", ge=1)
     contact_min: Series[float] = nullable("durations of the bouts added up, bridged gaps included")
     mean_recontact_frames: Series[float] = nullable(
         "mean from the end of a bout to the start of the next", ge=1
     )
     mean_recontact_min: Series[float] = nullable("the same")
-    joint_frames: Series[int] = pa.Field(ge=1, description="frames in which both cells were seen")
+    joint_frames: Series[int] = known("frames in which both cells were seen", ge=1)
     joint_min: Series[float] = nullable("the same: a frame lasts the median interval of the film")
-    contact_share: Series[float] = pa.Field(
-        gt=0, le=1, description="contact frames over joint frames"
-    )
+    contact_share: Series[float] = known("contact frames over joint frames", gt=0, le=1)
     bouts_per_hour: Series[float] = nullable("bouts per hour in which both cells were seen")
 
 
-class Neighbours(PerFov, key=("fov", "frame", "population", "track_id", "neighbour_population")):
+class Neighbours(PerFov, key="fov frame population track_id neighbour_population"):
     """What is around a cell in a frame: one row per track point and population of neighbours."""
 
-    frame: Series[int] = pa.Field(ge=0)
+    frame: Series[int] = known(ge=0)
     time_min: Series[float] = nullable()
     population: Series[str]
-    track_id: Series[int] = pa.Field(ge=1)
+    track_id: Series[int] = known(ge=1)
     interpolated: Series[bool]
-    neighbour_population: Series[str] = pa.Field(description="population looked for around it")
-    neighbour_role: Series[str] = pa.Field(isin=ROLES, description="role of that population")
+    neighbour_population: Series[str] = known("population looked for around it")
+    neighbour_role: Series[str] = known("role of that population", isin=ROLES)
     n_contacts: Series[pd.Int64Dtype] = nullable(
         "its contacts; empty where the cell was interpolated", ge=0
     )
@@ -130,76 +125,67 @@ class Neighbours(PerFov, key=("fov", "frame", "population", "track_id", "neighbo
     )
 
 
-class Conjugation(PerFov, key=("fov", "frame")):
+class Conjugation(PerFov, key="fov frame"):
     """Effectors and targets of one frame, and how many of them are in contact with the other.
 
     Only cells that were detected in the frame, and only living ones where `dead_left_out`.
     """
 
-    frame: Series[int] = pa.Field(ge=0)
+    frame: Series[int] = known(ge=0)
     time_min: Series[float] = nullable()
-    dead_left_out: Series[bool] = pa.Field(description="dead cells were known and do not count")
-    n_effectors: Series[int] = pa.Field(ge=0, description="effectors in the frame, or tile")
-    n_targets: Series[int] = pa.Field(ge=0, description="targets in the frame, or tile")
+    dead_left_out: Series[bool] = known("dead cells were known and do not count")
+    n_effectors: Series[int] = known("effectors in the frame, or tile", ge=0)
+    n_targets: Series[int] = known("targets in the frame, or tile", ge=0)
     effector_target_ratio: Series[float] = nullable(
         "effectors over targets; empty without a target"
     )
-    n_effectors_in_contact: Series[int] = pa.Field(
-        ge=0, description="effectors in contact with a target"
-    )
-    n_targets_in_contact: Series[int] = pa.Field(
-        ge=0, description="targets in contact with an effector"
-    )
+    n_effectors_in_contact: Series[int] = known("effectors in contact with a target", ge=0)
+    n_targets_in_contact: Series[int] = known("targets in contact with an effector", ge=0)
     effector_contact_share: Series[float] = nullable(
         "of all effectors; empty without one", ge=0, le=1
     )
     target_contact_share: Series[float] = nullable("of all targets; empty without one", ge=0, le=1)
-    n_conjugates: Series[int] = pa.Field(ge=0, description="pairs of an effector and a target")
+    n_conjugates: Series[int] = known("pairs of an effector and a target", ge=0)
 
 
-class ConjugationTiles(Conjugation, key=("fov", "frame", "tile_row", "tile_column")):
+class ConjugationTiles(Conjugation, key="fov frame tile_row tile_column"):
     """`Conjugation` in equal tiles of the image; a cell is in the tile of its position."""
 
-    tile_row: Series[int] = pa.Field(ge=0, description="from the top, from 0")
-    tile_column: Series[int] = pa.Field(ge=0, description="from the left, from 0")
-    tile_y0_px: Series[float] = pa.Field(description="upper edge of the tile")
-    tile_x0_px: Series[float] = pa.Field(description="left edge of the tile")
+    tile_row: Series[int] = known("from the top, from 0", ge=0)
+    tile_column: Series[int] = known("from the left, from 0", ge=0)
+    tile_y0_px: Series[float] = known("upper edge of the tile")
+    tile_x0_px: Series[float] = known("left edge of the tile")
     tile_height_um: Series[float] = nullable("height of the tile", gt=0)
     tile_width_um: Series[float] = nullable("width of the tile", gt=0)
 
 
-class Dwell(
-    Table, key=("level", "group", "population_a", "population_b", "time_min", "time_frames")
-):
+class Dwell(Table, key="level group population_a population_b time_min time_frames"):
     """Survival of contacts: share of bouts that last longer than a time, by Kaplan and Meier."""
 
-    level: Series[str] = pa.Field(
-        isin=("condition", "fov"), description="what bouts are pooled over"
-    )
-    group: Series[str] = pa.Field(description="name of the condition or field")
+    level: Series[str] = known("what bouts are pooled over", isin=("condition", "fov"))
+    group: Series[str] = known("name of the condition or field")
     population_a: Series[str]
     population_b: Series[str]
     time_min: Series[float] = nullable(
         "time since contact began; empty where times are unknown", ge=0
     )
     time_frames: Series[float] = nullable("the same in frames, only where times are unknown", ge=0)
-    n_at_risk: Series[int] = pa.Field(ge=0, description="bouts that last at least this long")
-    n_ended: Series[int] = pa.Field(ge=0, description="of them, seen to end at this time")
-    n_censored: Series[int] = pa.Field(ge=0, description="of them, lost from view at this time")
-    survival: Series[float] = pa.Field(ge=0, le=1, description="share that lasts longer")
+    n_at_risk: Series[int] = known("bouts that last at least this long", ge=0)
+    n_ended: Series[int] = known("of them, seen to end at this time", ge=0)
+    n_censored: Series[int] = known("of them, lost from view at this time", ge=0)
+    survival: Series[float] = known("share that lasts longer", ge=0, le=1)
     survival_low: Series[float] = nullable("lower confidence limit")
     survival_high: Series[float] = nullable("upper confidence limit")
-    n_bouts: Series[int] = pa.Field(ge=0, description="bouts that the curve is of")
-    n_left_out: Series[int] = pa.Field(ge=0, description="bouts without a seen start, or a time")
+    n_bouts: Series[int] = known("bouts that the curve is of", ge=0)
+    n_left_out: Series[int] = known("bouts without a seen start, or a time", ge=0)
 
 
-class CellDensity(PerFov, key=("fov", "population", "frame", "label", "of_population")):
+class CellDensity(PerPopulation, key="fov population frame label of_population"):
     """Kernel density of a population at a cell: one row per cell and population looked at."""
 
-    population: Series[str]
-    frame: Series[int] = pa.Field(ge=0)
-    label: Series[int] = pa.Field(ge=1)
-    of_population: Series[str] = pa.Field(description="whose density; a cell never counts itself")
+    frame: Series[int] = known(ge=0)
+    label: Series[int] = known(ge=1)
+    of_population: Series[str] = known("whose density; a cell never counts itself")
     density_per_px2: Series[float] = nullable(
         "cells per area; empty where no bandwidth can be told", ge=0
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table, nullable
+from cyto_kedro.schemas.base import PerFov, PerPopulation, PerTrack, Table, known, nullable
 
 
-class Steps(PerFov, key=("fov", "population", "track_id", "frame")):
+class Steps(PerTrack, key="fov population track_id frame"):
     """Kinematics of one track point. `from_previous` looks back, `to_next` ahead."""
 
-    population: Series[str]
-    track_id: Series[int] = pa.Field(ge=1)
-    frame: Series[int] = pa.Field(ge=0)
+    frame: Series[int] = known(ge=0)
     time_min: Series[float] = nullable()
     dt_frames_from_previous: Series[float] = nullable()
     dt_from_previous_min: Series[float] = nullable()
@@ -27,7 +24,7 @@ class Steps(PerFov, key=("fov", "population", "track_id", "frame")):
     speed_px_per_frame: Series[float] = nullable()
     speed_um_per_min: Series[float] = nullable()
     turning_angle_rad: Series[float] = nullable()
-    net_displacement_px: Series[float] = pa.Field(description="from the track's first point")
+    net_displacement_px: Series[float] = known("from the track's first point")
     net_displacement_um: Series[float] = nullable()
     # Tables made by hand, or by another tool, may lack these.
     displacement_to_next_um: Series[float] | None = nullable("the same")
@@ -41,13 +38,11 @@ class Steps(PerFov, key=("fov", "population", "track_id", "frame")):
     path_length_um: Series[float] | None = nullable("the same")
 
 
-class Motility(PerFov, key=("fov", "population", "track_id")):
+class Motility(PerTrack, key="fov population track_id"):
     """Kinematics of a whole track."""
 
-    population: Series[str]
-    track_id: Series[int] = pa.Field(ge=1)
-    n_points: Series[int] = pa.Field(ge=1)
-    duration_frames: Series[int] = pa.Field(ge=0)
+    n_points: Series[int] = known(ge=1)
+    duration_frames: Series[int] = known(ge=0)
     duration_min: Series[float] = nullable()
     path_length_px: Series[float]
     path_length_um: Series[float] = nullable()
@@ -93,41 +88,38 @@ class Motility(PerFov, key=("fov", "population", "track_id")):
     )
 
 
-class Drift(PerFov, key=("fov", "frame")):
+class Drift(PerFov, key="fov frame"):
     """Common motion of a field's cells, a row per frame; see `CommonDrift`."""
 
-    frame: Series[int] = pa.Field(ge=0, description="number of the frame, from 0")
-    n_cells: Series[int] = pa.Field(ge=0, description="cells measured here and in the frame before")
-    drift_x_px: Series[float] = pa.Field(description="from the frame before to this one")
+    frame: Series[int] = known("number of the frame, from 0", ge=0)
+    n_cells: Series[int] = known("cells measured here and in the frame before", ge=0)
+    drift_x_px: Series[float] = known("from the frame before to this one")
     drift_error_x_px: Series[float] = nullable("standard error of the mean; empty below two cells")
-    total_drift_x_px: Series[float] = pa.Field(description="from the first frame to this one")
-    drift_y_px: Series[float] = pa.Field(description="from the frame before to this one")
+    total_drift_x_px: Series[float] = known("from the first frame to this one")
+    drift_y_px: Series[float] = known("from the frame before to this one")
     drift_error_y_px: Series[float] = nullable("standard error of the mean; empty below two cells")
-    total_drift_y_px: Series[float] = pa.Field(description="from the first frame to this one")
+    total_drift_y_px: Series[float] = known("from the first frame to this one")
     drift_x_um: Series[float] = nullable("the same")
     drift_error_x_um: Series[float] = nullable("the same")
     total_drift_x_um: Series[float] = nullable("the same")
     drift_y_um: Series[float] = nullable("the same")
     drift_error_y_um: Series[float] = nullable("the same")
     total_drift_y_um: Series[float] = nullable("the same")
-    reference: Series[str] = pa.Field(description="population whose cells were averaged, or all")
-    subtracted: Series[bool] = pa.Field(
-        description="whether motion measures are of positions less the total drift"
+    reference: Series[str] = known("population whose cells were averaged, or all")
+    subtracted: Series[bool] = known(
+        "whether motion measures are of positions less the total drift"
     )
 
 
-class Msd(PerFov, key=("fov", "population", "lag")):
+class Msd(PerPopulation, key="fov population lag"):
     """Mean squared displacement of a population's cells over a lag."""
 
-    population: Series[str]
-    lag: Series[int] = pa.Field(ge=1, description="in median frame intervals")
-    lag_frames: Series[float] = pa.Field(description="mean frames between the points of a pair")
+    lag: Series[int] = known("in median frame intervals", ge=1)
+    lag_frames: Series[float] = known("mean frames between the points of a pair")
     lag_min: Series[float] = nullable("mean time between them")
-    n_tracks: Series[int] = pa.Field(ge=0, description="tracks with a pair at this lag")
-    n_pairs: Series[int] = pa.Field(ge=1, description="pairs of points")
-    n_independent: Series[float] = pa.Field(
-        ge=0, description="displacements that do not overlap, about"
-    )
+    n_tracks: Series[int] = known("tracks with a pair at this lag", ge=0)
+    n_pairs: Series[int] = known("pairs of points", ge=1)
+    n_independent: Series[float] = known("displacements that do not overlap, about", ge=0)
     msd_px2: Series[float] = nullable("mean squared displacement")
     msd_low_px2: Series[float] = nullable("95 % interval")
     msd_high_px2: Series[float] = nullable("95 % interval")
@@ -136,13 +128,11 @@ class Msd(PerFov, key=("fov", "population", "lag")):
     msd_high_um2: Series[float] = nullable("95 % interval")
 
 
-class TrackFits(PerFov, key=("fov", "population", "track_id")):
+class TrackFits(PerTrack, key="fov population track_id"):
     """Exponent and diffusion coefficient of each track; intervals hold for Brownian motion."""
 
-    population: Series[str]
-    track_id: Series[int] = pa.Field(ge=1)
-    n_points: Series[int] = pa.Field(ge=1, description="frames in which the cell was seen")
-    n_lags: Series[int] = pa.Field(ge=0, description="lags used; fewer than three give no fit")
+    n_points: Series[int] = known("frames in which the cell was seen", ge=1)
+    n_lags: Series[int] = known("lags used; fewer than three give no fit", ge=0)
     exponent: Series[float] = nullable("slope of log MSD over log lag")
     exponent_low: Series[float] = nullable("95 % interval")
     exponent_high: Series[float] = nullable("95 % interval")
@@ -154,12 +144,11 @@ class TrackFits(PerFov, key=("fov", "population", "track_id")):
     diffusion_high_um2_per_min: Series[float] = nullable("95 % interval")
 
 
-class MotionFits(PerFov, key=("fov", "population")):
+class MotionFits(PerPopulation, key="fov population"):
     """What is fitted to the curves of a population: power law, Fürth's formula, exponential."""
 
-    population: Series[str]
-    n_tracks: Series[int] = pa.Field(ge=0, description="tracks of two points or more")
-    n_lags: Series[int] = pa.Field(ge=0, description="lags used")
+    n_tracks: Series[int] = known("tracks of two points or more", ge=0)
+    n_lags: Series[int] = known("lags used", ge=0)
     exponent: Series[float] = nullable("slope of log MSD over log lag: 1 a random walk, 2 straight")
     exponent_low: Series[float] = nullable("95 % interval")
     exponent_high: Series[float] = nullable("95 % interval")
@@ -195,20 +184,17 @@ class MotionFits(PerFov, key=("fov", "population")):
     autocorrelation_persistence_min: Series[float] | None = nullable("the same")
     autocorrelation_persistence_low_min: Series[float] | None = nullable("95 % interval")
     autocorrelation_persistence_high_min: Series[float] | None = nullable("95 % interval")
-    note: Series[str] = pa.Field(description="why values are empty")
+    note: Series[str] = known("why values are empty")
 
 
-class VelocityAutocorrelation(PerFov, key=("fov", "population", "lag")):
+class VelocityAutocorrelation(PerPopulation, key="fov population lag"):
     """Mean product of a cell's velocities a lag apart."""
 
-    population: Series[str]
-    lag: Series[int] = pa.Field(ge=0, description="in median frame intervals")
+    lag: Series[int] = known("in median frame intervals", ge=0)
     lag_min: Series[float] = nullable("the same, in minutes")
-    n_tracks: Series[int] = pa.Field(ge=0, description="tracks with a pair of steps at this lag")
-    n_pairs: Series[int] = pa.Field(ge=1, description="pairs of steps")
-    autocorrelation_px2_per_frame2: Series[float] = pa.Field(
-        description="mean product of velocities"
-    )
+    n_tracks: Series[int] = known("tracks with a pair of steps at this lag", ge=0)
+    n_pairs: Series[int] = known("pairs of steps", ge=1)
+    autocorrelation_px2_per_frame2: Series[float] = known("mean product of velocities")
     autocorrelation_um2_per_min2: Series[float] = nullable("the same")
     normalised: Series[float] = nullable("over its value at lag 0")
     normalised_low: Series[float] = nullable("95 % interval")
@@ -216,14 +202,12 @@ class VelocityAutocorrelation(PerFov, key=("fov", "population", "lag")):
     mean_cosine: Series[float] = nullable("of the angle between the steps")
 
 
-class SmoothedSteps(PerFov, key=("fov", "population", "track_id", "frame")):
+class SmoothedSteps(PerTrack, key="fov population track_id frame"):
     """Smoothed columns of tracks: ``<column>_smoothed``, its gradients and what was interpolated."""
 
-    population: Series[str]
-    track_id: Series[int] = pa.Field(ge=1)
-    frame: Series[int] = pa.Field(ge=0)
+    frame: Series[int] = known(ge=0)
     time_min: Series[float] = nullable()
-    interpolated: Series[bool] = pa.Field(description="the cell was not seen here")
+    interpolated: Series[bool] = known("the cell was not seen here")
 
 
 TABLES: dict[str, type[Table]] = {

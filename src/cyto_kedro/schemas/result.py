@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table
+from cyto_kedro.schemas.base import PerPopulation, Table, known, nullable
 
 
-class Results(PerFov):
+class Results(PerPopulation, key="fov population t id"):
     """One row per cell per frame in pyCyto's format, with fov and population before it."""
 
-    population: Series[str]
     id: Series[int]
-    track_id: Series[pd.Int64Dtype] = pa.Field(nullable=True)
+    track_id: Series[pd.Int64Dtype] = nullable()
     x: Series[float]
     y: Series[float]
     z: Series[float]
     t: Series[int]
-    alive_probability: Series[float] = pa.Field(nullable=True)
-    velocity_x: Series[float] = pa.Field(nullable=True)
-    velocity_y: Series[float] = pa.Field(nullable=True)
-    velocity_z: Series[float] = pa.Field(nullable=True)
+    alive_probability: Series[float] = nullable()
+    velocity_x: Series[float] = nullable()
+    velocity_y: Series[float] = nullable()
+    velocity_z: Series[float] = nullable()
     contact: Series[bool]
-    contact_count: Series[int] = pa.Field(ge=0)
-
-    @classmethod
-    def key(cls) -> list[str]:
-        return ["fov", "population", "t", "id"]
+    contact_count: Series[int] = known(ge=0)
 
 
-TABLES: dict[str, type[Table]] = {
-    "results": Results,
-}
+TABLES: dict[str, type[Table]] = {"results": Results}

@@ -323,6 +323,13 @@ def test_values_by_hand() -> None:
     assert median[("straightness", "x")] == 0.4
 
 
+def test_who_is_touched_as_it_comes_into_view_has_no_first_contact() -> None:
+    """The third comes into view at minute 4, in contact: no time untouched, and no contact to count."""
+    data = assay() | {"bouts": bouts_of([1, 2, 3], [2, 4, 2], [3, 4, 5], "A")}
+    table = ReplicateValues()(data)["replicate_summaries"].set_index(["measure", "condition"])
+    assert table.loc[("first_contact_rate", "x"), "value"] == pytest.approx(2 / ((4 + 8) / 60))
+
+
 def test_horizon_and_uncalibrated_films() -> None:
     late = ReplicateValues(horizon_min=30)(assay())["replicate_summaries"]
     late = late.set_index(["measure", "condition"])["value"]

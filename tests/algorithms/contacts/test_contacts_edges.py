@@ -144,6 +144,17 @@ def test_joint_time_of_a_pair_leaves_the_pause_out():
     assert made["joint_min"].tolist() == [10] and made["bouts_per_hour"].tolist() == [2 / (10 / 60)]
 
 
+def test_joint_time_is_that_of_the_frames_seen_where_these_last_unevenly():
+    """Each frame lasts until the next one; summed over the frames that show both cells."""
+    time = np.array([0, 1, 3, 4, 6.5, 7.5, 9.5, 10.5, 13, 14.0])
+    lasting = [1, 2, 1, 2.5, 1, 2, 1, 2.5, 1, 1]  # the last one: the median step
+    hidden = {("N", 1), ("N", 4), ("T", 7), ("T", 9)}
+    points = points_of(range(10), time, hidden=hidden)
+    made = Encounters()(bouts=bouts_of([3], time, hidden=hidden), track_points=points)["encounters"]
+    frames = set(range(10)) - {frame for _, frame in hidden}
+    assert made["joint_min"].tolist() == [sum(lasting[frame] for frame in frames)]
+
+
 # --- who is at risk, and who may have killed
 
 

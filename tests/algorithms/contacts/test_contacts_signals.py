@@ -1,4 +1,4 @@
-"""Viability from two dyes and from shape."""
+"""Viability from shape."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.contacts.signals import DeathIndex, ShapeChange
-from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.algorithms.contacts.signals import ShapeChange
+from cyto_kedro.errors import InputError
 
 
 def cells(n: int = 200, dead: int = 40, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
@@ -25,30 +25,6 @@ def cells(n: int = 200, dead: int = 40, seed: int = 0) -> tuple[pd.DataFrame, np
     )  # fmt: skip
     table["perimeter_px"] = 2 * np.sqrt(np.pi * table["area_px"]) * np.where(gone, 1.4, 1.05)
     return table, gone
-
-
-def test_the_index_is_not_moved_by_light():
-    table, gone = cells()
-    data = {"dataframe": table, "marker": "Dead", "sources": ("T",)}
-    found = schemas.check(schemas.Viability, DeathIndex(background=10)(data)["dataframe"])
-    dead, live = table["Dead_median"] - 10, table["T_median"] - 10
-    assert found["marker_signal"].to_numpy() == pytest.approx((dead / (dead + live)).to_numpy())
-    assert (found["dead"] == gone).all()
-    brighter = table.assign(
-        Dead_median=10 + 7 * (table["Dead_median"] - 10), T_median=10 + 7 * (table["T_median"] - 10)
-    )
-    again = DeathIndex(background=10)({**data, "dataframe": brighter})["dataframe"]
-    assert again["marker_signal"].to_numpy() == pytest.approx(found["marker_signal"].to_numpy())
-
-
-def test_the_live_dye_must_be_known():
-    table, _ = cells()
-    with pytest.raises(ConfigError, match="give live_channel"):
-        DeathIndex()({"dataframe": table, "marker": "Dead", "sources": ("Dead",)})
-    with pytest.raises(InputError, match="column 'X_median' is missing"):
-        DeathIndex(live_channel="X")({"dataframe": table, "marker": "Dead"})
-    none = DeathIndex()({"dataframe": table[:0], "marker": "Dead", "sources": ("T",)})
-    assert not len(none["dataframe"])
 
 
 @pytest.mark.parametrize("feature", ["shrinkage", "roughness"])

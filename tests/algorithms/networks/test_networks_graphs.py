@@ -29,7 +29,6 @@ from cyto_kedro.algorithms.networks.measures import (
     triangulate,
 )
 from cyto_kedro.algorithms.networks.over_time import AggregateContacts
-from cyto_kedro.algorithms.networks.tables import edge_table, node_table
 from cyto_kedro.errors import ConfigError, InputError
 
 
@@ -392,33 +391,6 @@ def test_contacts_over_time():
         "dead": False,
     }
     assert graph.nodes["T", 2]["dead"] is True
-    nodes, edges = node_table(graph), edge_table(graph)
-    assert len(nodes) == 3 and nodes["frame"].isna().all()
-    assert edges["distance_px"].isna().all() and edges["n_bouts"].tolist() == [2, 1]
+    assert len(graph) == 3 and [kept["n_bouts"] for *_, kept in graph.edges(data=True)] == [2, 1]
     empty = AggregateContacts()({"dataframe": points_of([]), "bouts": bouts[:0]})["network"]
     assert empty.number_of_nodes() == 0
-
-
-def test_tables_rebuild_the_graphs():
-    rng = np.random.default_rng(3)
-    points = pd.concat([points_of(rng.random((9, 2)) * 99, frame=f) for f in (0, 1)])
-    graphs, table = run(Delaunay(), dataframe=points)
-    nodes, edges = node_table(graphs), edge_table(graphs)
-    pd.testing.assert_frame_equal(nodes, node_table(dict(graphs)))  # made of NetworkX graphs
-    pd.testing.assert_frame_equal(edges, edge_table(dict(graphs)))
-    assert nodes.columns[:7].tolist() == [
-        "fov", "frame", "network", "population", "track_id", "x_px", "y_px",
-    ]  # fmt: skip
-    assert len(edges) == table["n_edges"].sum() and len(nodes) == 18
-    for frame, graph in graphs.items():
-        rows = edges[edges["frame"] == frame]
-        rebuilt = nx.Graph()
-        rebuilt.add_nodes_from(graph.nodes)
-        a = zip(rows["population_a"], rows["track_id_a"], strict=True)
-        b = zip(rows["population_b"], rows["track_id_b"], strict=True)
-        rebuilt.add_edges_from(zip(a, b, strict=True))
-        assert set(map(frozenset, rebuilt.edges)) == set(map(frozenset, graph.edges))
-        place = nodes[nodes["frame"] == frame].set_index(["population", "track_id"])["x_px"]
-        assert place.to_dict() == dict(graph.nodes(data="x_px"))
-    for made in (node_table({}), edge_table({})):
-        assert len(made) == 0 and "fov" in made and str(made["frame"].dtype) == "Int64"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.preprocessing.filmed import filmed, filmed_throughout
+from cyto_kedro.algorithms.preprocessing.filmed import filmed
 
 Y, X = np.mgrid[:200, :240]
 
@@ -104,11 +104,10 @@ def test_a_dim_background_beside_a_margin() -> None:
     assert found[22:].all()  # single zeros that touch the margin go with it
 
 
-def test_film_by_frames_and_throughout() -> None:
+def test_film_by_frames() -> None:
     film = np.stack([scene(seed=i) for i in range(4)])
     for t, frame in enumerate(film[:3]):
         frame[: t + 1] = 0  # a stage that drifts, registered elsewhere
     film[3] = 0  # the lamp was off
     masks = filmed(film)
     assert [int((~each).sum()) for each in masks] == [240, 480, 720, 0]
-    np.testing.assert_array_equal(filmed_throughout(masks), Y >= 3)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dask.array as da
 import numpy as np
 import pandas as pd
 import pytest
-from skimage.draw import disk
 from skimage.measure import regionprops_table
 from skimage.util import map_array
 
-from cyto_kedro.algorithms.tabulation.paint import PaintColumn, PaintPoints
+from cyto_kedro.algorithms.tabulation.paint import PaintColumn
 from cyto_kedro.errors import ConfigError, InputError
 
 
@@ -74,41 +71,3 @@ def test_masks_without_a_row_stay_empty_and_rows_without_a_mask_are_refused(
         PaintColumn(column="valu")({"label": label, "cells": table, "frame_start": 5})
     nothing = paint({"label": label, "cells": table[:0]})["image"]
     assert nothing.shape == label.shape and np.isnan(nothing).all()
-
-
-def points(**columns: Any) -> dict[str, Any]:
-    table = pd.DataFrame(columns).assign(fov="f1", population="T", track_id=1)
-    return {"track_points": table, "shape": (40, 50), "n_frames": 2}
-
-
-def test_a_disc_is_scikit_images_and_the_nearest_point_wins() -> None:
-    data = points(frame=[0, 0, 1], x_px=[10.3, 18.0, 49.0], y_px=[12.7, 12.0, 0.0], dead=[1, 0, 1])
-    image = PaintPoints(column="dead", radius_px=6.5)(data)["image"]
-    want = np.full((40, 50), np.nan)
-    yy, xx = np.mgrid[:40, :50]
-    far = [np.hypot(yy - 12.7, xx - 10.3), np.hypot(yy - 12, xx - 18)]
-    for k, (y, x) in enumerate(((12.7, 10.3), (12.0, 18.0))):
-        at = np.zeros((40, 50), bool)
-        at[disk((y, x), 6.5, shape=(40, 50))] = True
-        want[at & (far[k] <= far[1 - k])] = 1 - k
-        want[at & np.isnan(want)] = 1 - k
-    np.testing.assert_array_equal(image[0], want)
-    # a corner, cut by the image
-    assert np.isfinite(image[1]).sum() == disk((0, 49), 6.5, shape=(40, 50))[0].size
-
-
-def test_radius_in_um_needs_the_pixel_size() -> None:
-    data = points(frame=[0], x_px=[20.0], y_px=[20.0], value=[3.0])
-    um = PaintPoints(column="value", radius_um=3.0)({**data, "pixel_size_um": 0.5})["image"]
-    px = PaintPoints(column="value", radius_px=6.0)(data)["image"]
-    np.testing.assert_array_equal(um, px)
-    with pytest.raises(ConfigError, match=r"radius_um=3\.0 needs the pixel size"):
-        PaintPoints(column="value", radius_um=3.0)(data)
-    none = points(frame=[], x_px=[], y_px=[], value=[])
-    assert np.isnan(PaintPoints(column="value")(none)["image"]).all()
-
-
-def test_a_pixel_at_exactly_the_radius_is_painted() -> None:
-    data = points(frame=[0], x_px=[20.0], y_px=[20.0], value=[3.0])
-    image = PaintPoints(column="value", radius_px=5.0)(data)["image"][0]
-    assert image[20, 25] == image[23, 24] == 3.0 and np.isnan(image[20, 26])

@@ -15,7 +15,6 @@ from cyto_kedro.algorithms.base import construct
 from cyto_kedro.algorithms.tabulation import proximity as module
 from cyto_kedro.algorithms.tabulation.touches import (
     DilatedOverlap,
-    OverlappingMasks,
     Touches,
     TouchingMasks,
 )
@@ -198,16 +197,6 @@ def test_touching_is_a_shared_edge(seed):
         assert set(table["definition"]) == {"masks share a pixel edge" + " or corner" * corners}
 
 
-def test_overlap_needs_pixels_in_common():
-    labels = {"T": boxes(3, 9, 12), "C": boxes(4, 6, 16)}
-    truth = {k: v[2] for k, v in brute(labels, 0).items() if v[2]}
-    assert len(truth) > 3
-    assert {k: v[2] for k, v in as_dict(found(OverlappingMasks(), labels)).items()} == truth
-    least = sorted(truth.values())[1] + 1
-    some = pairs(found(OverlappingMasks(min_overlap_px=least), labels))
-    assert some == {k for k, shared in truth.items() if shared >= least}
-
-
 @pytest.mark.parametrize("radius", [1, 1.5, 2.3, 4])
 @pytest.mark.parametrize("chunk", [3000, 10**6])
 def test_dilated_masks_overlap(radius, chunk, monkeypatch):
@@ -239,7 +228,6 @@ def test_dilated_masks_overlap(radius, chunk, monkeypatch):
             Touches(max_distance_px=3),
             TouchingMasks(),
             TouchingMasks(corners=True),
-            OverlappingMasks(),
             DilatedOverlap(radius_px=2),
         ]
     ),

@@ -11,7 +11,6 @@ from cyto_kedro.algorithms.tracking.common import tracks_of
 from cyto_kedro.algorithms.tracking.divisions import CallDivisions
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.algorithms.tracking.links import assemble, links_of
-from cyto_kedro.algorithms.tracking.quality import TrackQuality
 from cyto_kedro.algorithms.tracking.repairs import RepairMerges
 from cyto_kedro.algorithms.tracking.steps import (
     InterpolateGaps,
@@ -29,7 +28,6 @@ STEPS = [
     JoinFragments(max_distance_px=5),
     CallDivisions(max_distance_px=5),
     RepairMerges(),
-    TrackQuality(),
 ]
 
 
@@ -201,25 +199,6 @@ def test_divisions_need_cells_and_known_columns():
         CallDivisions(max_distance_px=5)({"track_points": data["track_points"]})
 
 
-def test_quality():
-    steady = [(t, 1, 20.0, 20 + 1.0 * t, 20.0) for t in (0, 1, 3, 4)]
-    changing = [(t, 2, 20.0, 26.0 + 1.0 * t, 20.0 * (1 + t % 2)) for t in range(5)]
-    alone = still(150, 150, [7], label=3)
-    data = linked(steady + changing + alone, gap_closing_max_frames=2)
-    points, tracks = after(TrackQuality(), data)
-    tracks = tracks.set_index("track_id")
-    assert tracks["quality_seen"].tolist() == [0.8, 1.0, 1.0]
-    np.testing.assert_allclose(tracks["quality_size"], [1, 0.5, np.nan])
-    # 1: steps of 1, 2, 1 px, the other then at 7, 9, 7 px; 2: steps of 1, the other 5 px off
-    # in frames 1, 3 and 4 (from where it was), absent in frame 2
-    np.testing.assert_allclose(tracks.loc[1, "quality_margin"], 1 - 1 / 7)
-    np.testing.assert_allclose(tracks.loc[2, "quality_margin"], 1 - 1 / 5)
-    np.testing.assert_allclose(tracks.loc[1, "quality_score"], 0.8 * (1 - 1 / 7))
-    assert points.groupby("track_id")["quality_score"].nunique().tolist() == [1, 1, 0]
-    good = after(TrackQuality(min_score=0.5), data)[1]
-    assert good["n_points"].tolist() == [4, 1]
-
-
 def test_yaml_says_which_steps_follow_which_linker():
     block = {
         "T": {"name": "Overlap", "steps": [{"name": "MinimumLength", "args": {"min_points": 3}}]}
@@ -232,5 +211,5 @@ def test_yaml_says_which_steps_follow_which_linker():
         Tracking.model_validate({"T": {"name": "MinimumLength", "args": {"min_points": 3}}})
     with pytest.raises(ValueError, match="Overlap is a linker, not a step"):
         Tracking.model_validate({"T": {"name": "Overlap", "steps": [{"name": "Overlap"}]}})
-    with pytest.raises(ValueError, match="Did you mean 'TrackQuality'"):
-        Tracking.model_validate({"T": {"name": "Overlap", "steps": [{"name": "TrackQualty"}]}})
+    with pytest.raises(ValueError, match="Did you mean 'MinimumLength'"):
+        Tracking.model_validate({"T": {"name": "Overlap", "steps": [{"name": "MinimumLenght"}]}})

@@ -20,13 +20,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
 from cyto_kedro.algorithms.comparison.design import ALL, clocked, strata
-from cyto_kedro.algorithms.comparison.episodes import (
-    CELL,
-    Term,
-    episodes,
-    first_contact,
-    spells,
-)
+from cyto_kedro.algorithms.comparison.episodes import CELL, Term, episodes, first_contact, spells
 from cyto_kedro.algorithms.comparison.survival import survival_curve
 from cyto_kedro.core.groups import of_design, of_role
 from cyto_kedro.core.survival import risk

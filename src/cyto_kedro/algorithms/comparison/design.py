@@ -33,10 +33,7 @@ def reference_of(design: pd.DataFrame, asked: str | None) -> str | None:
     the sample sheet calls control, or all have dose 0. An effector-free control is the reference
     only where one condition stands beside it: it is not what a drug is compared with.
 
-    Raises
-    ------
-    ConfigError
-        If no field is of the condition that was asked for.
+    Raises ConfigError if no field is of the condition that was asked for.
     """
     conditions = list(design["condition"].unique())
     if asked is not None:

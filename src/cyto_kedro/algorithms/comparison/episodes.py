@@ -87,19 +87,10 @@ def episodes(rows: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     in contact and dead in the same frame, nobody knows which came first, and the death is not
     attributed to the contact.
 
-    Parameters
-    ----------
-    rows
-        `entry`, `leave`, `event` of each cell; other columns are carried along.
-    found
-        `spells` of them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns of `rows` without `entry` and `leave`, with `start`, `stop`, `event` (at
-        `stop`), and as floats `ever_touched` and `in_contact` (0 or 1), `n_effectors` (in
-        contact now), `n_met` (different ones so far).
+    `rows`: `entry`, `leave`, `event` of each cell; other columns are carried along. `found`:
+    `spells` of them. Returns the columns of `rows` without `entry` and `leave`, with `start`,
+    `stop`, `event` (at `stop`), and as floats `ever_touched` and `in_contact` (0 or 1),
+    `n_effectors` (in contact now), `n_met` (different ones so far).
     """
     entry, leave = rows["entry"].to_numpy(float), rows["leave"].to_numpy(float)
     cell = found["cell"].to_numpy(int)

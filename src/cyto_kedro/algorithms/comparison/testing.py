@@ -211,10 +211,7 @@ def two_samples(
 ) -> dict[str, Any]:
     """Compare `y` with `x`, (n,) and (m,) values of replicates; paired: in the same order.
 
-    Returns
-    -------
-    dict
-        The columns of `schemas.Comparisons` from `n_reference` on, without `p_holm`.
+    Returns the columns of `schemas.Comparisons` from `n_reference` on, without `p_holm`.
     """
     from scipy import stats
 

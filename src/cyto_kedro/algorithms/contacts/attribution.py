@@ -113,7 +113,6 @@ class KillLikelihood(LearntRule):
         fates: TableOf[schemas.Fates],
         time_min: Any = None,
     ) -> Exposure:
-        """See `LearntRule.exposure`."""
         return exposure_of(fates, deaths, contacts, populations, time_min, _UNTIMED_MIN)
 
     def estimate(self, watched: Sequence[Watched]) -> TableOf[schemas.AttackModels]:

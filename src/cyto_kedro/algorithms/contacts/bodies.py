@@ -29,14 +29,9 @@ def find_bodies(
 ) -> np.ndarray:
     """The row in `tracks` of each track's body, or `MISSING`.
 
-    Parameters
-    ----------
-    points
-        `schemas.TrackPoints` with labels.
-    tracks
-        `schemas.Tracks`, sorted by population and track_id.
-    alive, dead
-        Tracks that were alive to their end, and that were dead at first sight.
+    `points`: `schemas.TrackPoints` with labels. `tracks`: `schemas.Tracks`, sorted by population
+    and track_id. `alive`, `dead`: tracks that were alive to their end, and that were dead at first
+    sight.
     """
     body = np.full(len(tracks), MISSING)
     lost = np.flatnonzero(alive & (tracks["end_reason"] == "lost").to_numpy())

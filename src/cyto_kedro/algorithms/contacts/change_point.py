@@ -75,7 +75,6 @@ class ChangePointDeaths(DeathCaller):
     )
 
     def judge(self, series: Series, n_tracks: int, clock: Clock) -> Judged:
-        """See `DeathCaller.judge`."""
         row, frame, alive = series
         died, first_sight, death, last_alive, _ = judged = Judged.nobody(n_tracks)
         if not len(row):
@@ -117,15 +116,8 @@ class ChangePointDeaths(DeathCaller):
 def steps_of(t: np.ndarray, y: np.ndarray, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gain in sum of squares, and height, of a step at each point beside a line through its run.
 
-    Parameters
-    ----------
-    t, y, run
-        (n,) time, signal and number of the run (0, 1, ..., ascending) of each point.
-
-    Returns
-    -------
-    gain, step : (n,) float
-        Of a step at the point, itself included; 0 where a line explains all that a step could.
+    `t`, `y`, `run`: (n,) time, signal and number of the run (0, 1, ..., ascending) of each point.
+    Returns of a step at the point, itself included; 0 where a line explains all that a step could.
     """
     count = np.bincount(run).astype(float)
 

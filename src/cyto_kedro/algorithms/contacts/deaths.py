@@ -277,7 +277,6 @@ class HysteresisDeaths(DeathCaller):
         return self
 
     def judge(self, series: Series, n_tracks: int, clock: Clock) -> Judged:
-        """See `DeathCaller.judge`."""
         row, frame, alive = series
         n = len(row)
         died, first_sight, death, last_alive, recovered = judged = Judged.nobody(n_tracks)

@@ -23,26 +23,18 @@ from cyto_kedro.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Exposure:
-    """Targets at risk, and their contacts with living effectors.
+    """Targets at risk, and their contacts with living effectors."""
 
-    Attributes
-    ----------
-    targets
-        One row per track of a target that was seen alive, by population and track: fov,
-        population, track_id, entry (first time seen), died, before and at (the death lies in
-        ``(before, at]``; both are the last time seen where it did not die).
-    attacks
-        One row per contact frame and effector, while both live, sorted by target, frame,
-        effector: target (row of `targets`), effector_population, effector_track_id, frame, time_min
-        (of the film's clock), time (of the watching clock),
-        dt (minutes that the frame stands for: contact seen in a frame was there before it, also in
-        the frame of the death).
-    timed
-        Whether times are minutes; else frames times the assumed interval.
-    """
-
+    #: one row per track of a target that was seen alive, by population and track: fov, population,
+    #: track_id, entry (first time seen), died, before and at (the death lies in ``(before, at]``;
+    #: both are the last time seen where it did not die)
     targets: pd.DataFrame
+    #: one row per contact frame and effector, while both live, sorted by target, frame, effector:
+    #: target (row of `targets`), effector_population, effector_track_id, frame, time_min (of the
+    #: film's clock), time (of the watching clock), dt (minutes that the frame stands for: contact
+    #: seen in a frame was there before it, also in the frame of the death)
     attacks: pd.DataFrame
+    #: whether times are minutes; else frames times the assumed interval
     timed: bool
 
 
@@ -144,13 +136,7 @@ def rows_of(table: pd.DataFrame, population: pd.Series, track_id: pd.Series) -> 
 
 
 def roles_of(population: pd.Series, roles: Mapping[str, str]) -> np.ndarray:
-    """Role of each row's population.
-
-    Raises
-    ------
-    InputError
-        If one has none.
-    """
+    """Role of each row's population. Raises InputError if one has none."""
     for name in population.unique():
         if name not in roles:
             raise InputError(
@@ -166,10 +152,7 @@ def turned(contacts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
     Columns target_population, target_track_id, effector_population, effector_track_id, and the
     others of `contacts` that name no side.
 
-    Raises
-    ------
-    InputError
-        If a population has no role.
+    Raises InputError if a population has no role.
     """
     role = {side: roles_of(contacts[f"population_{side}"], roles) for side in "ab"}
     sided = {f"{what}_{side}" for what in ("population", "track_id") for side in "ab"}
@@ -189,12 +172,9 @@ def turned(contacts: pd.DataFrame, roles: Mapping[str, str]) -> pd.DataFrame:
 def moments_of(attacks: pd.DataFrame) -> dict[str, Any]:
     """Runs of rows of one target and frame, and the contact time that has added up.
 
-    Returns
-    -------
-    dict
-        ``of`` (row -> moment); per moment ``target``, ``time`` (the middle of what the frame stands
-        for), ``n`` (effectors), ``low`` and ``high`` (contact time summed over effectors, before
-        and after the moment).
+    Returns ``of`` (row -> moment); per moment ``target``, ``time`` (the middle of what the frame
+    stands for), ``n`` (effectors), ``low`` and ``high`` (contact time summed over effectors, before
+    and after the moment).
     """
     target, frame = attacks["target"].to_numpy(np.int64), attacks["frame"].to_numpy(np.int64)
     first = starts_of(target, frame)

@@ -79,10 +79,7 @@ class Joint:
     def cause(self, pair: np.ndarray, frame: np.ndarray, step: int, film: int) -> np.ndarray:
         """What stands before (`step` −1) or after (1) contact at `frame`: `schemas.Bouts`.
 
-        Parameters
-        ----------
-        film
-            First or last frame of the film.
+        `film`: first or last frame of the film.
         """
         beside = find(self._joint, pair * self._n + frame + step + 1) != MISSING
         end = {side: self._ends[side][step > 0][pair] == frame for side in "ab"}

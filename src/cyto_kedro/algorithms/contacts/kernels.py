@@ -18,14 +18,8 @@ _REACH = 6.0  # kernels end here, standard deviations: 1.5e-8 of their height
 def inside(xy: np.ndarray, h: float, shape: tuple[int, int]) -> np.ndarray:
     """Share of the mass of each kernel that lies in the image, (n,), in (0.24, 1].
 
-    Parameters
-    ----------
-    xy
-        (n, 2) x and y in pixels, within the image (from -0.5 to its size less 0.5).
-    h
-        Standard deviation of the kernel, px.
-    shape
-        Rows and columns of the image.
+    `xy`: (n, 2) x and y in pixels, within the image (from -0.5 to its size less 0.5). `h`: standard
+    deviation of the kernel, px. `shape`: rows and columns of the image.
     """
     low, high = ndtr((-0.5 - xy) / h), ndtr((np.array(shape[::-1]) - 0.5 - xy) / h)
     return (high - low).prod(axis=1)
@@ -69,14 +63,8 @@ def density_at(
 ) -> np.ndarray:
     """``sum_j weight_j exp(-|p - xy_j|² / 2h²) / (2 pi h²)`` at each of `points`, cells per px².
 
-    Parameters
-    ----------
-    points, xy
-        (m, 2) and (n, 2), px.
-    weight
-        (n,), one over `inside`.
-    same
-        `points` are `xy`: a point does not count itself.
+    `points`, `xy`: (m, 2) and (n, 2), px. `weight`: (n,), one over `inside`. `same`: `points` are
+    `xy`: a point does not count itself.
     """
     total = np.zeros(len(points))
     order, sources = (np.argsort(each[:, 1], kind="stable") for each in (points, xy))

@@ -138,7 +138,6 @@ class KillShares(KillRule):
     min_share: float = Field(default=0.1, ge=0, le=0.5, description="smaller shares are dropped")
 
     def needs(self) -> tuple[str, ...]:
-        """See `Algorithm.needs`."""
         return ("deaths", "contacts", "populations", "time_min")
 
     def run(
@@ -151,7 +150,6 @@ class KillShares(KillRule):
         condition: str = "",
         time_min: Any = None,
     ) -> Attributed:
-        """See `KillRule.run`."""
         roles = populations
         fov_of(deaths, contacts)
         deaths = schemas.conform(schemas.Deaths, deaths)
@@ -221,11 +219,8 @@ def shares_of(death: np.ndarray, score: np.ndarray, min_share: float) -> np.ndar
 def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
     """One row per death and effector, of attacks with the columns death, weight (any number).
 
-    Returns
-    -------
-    pandas.DataFrame
-        death, effector_population, effector_track_id, weight (summed), contact_frames,
-        first_contact_frame, last_contact_frame, and the times of the two where attacks have time_min.
+    Returns death, effector_population, effector_track_id, weight (summed), contact_frames,
+    first_contact_frame, last_contact_frame, and the times of the two where attacks have time_min.
     """
     names = ["death", "effector_population", "effector_track_id"]
     attacks = attacks.sort_values([*names, "frame"], ignore_index=True)
@@ -252,12 +247,8 @@ def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
 def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Attributed:
     """``{"kills", "deaths"}`` in their schemas.
 
-    Parameters
-    ----------
-    kills
-        Of `per_pair`, with share, credit and p_background; rows of share 0 are dropped.
-    deaths
-        To be given n_killers; `death` counts its rows.
+    `kills`: of `per_pair`, with share, credit and p_background; rows of share 0 are dropped.
+    `deaths`: to be given n_killers; `death` counts its rows.
     """
     kills = kills[kills["share"] > 0]
     row = kills["death"].to_numpy(np.int64)

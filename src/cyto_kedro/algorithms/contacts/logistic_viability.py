@@ -123,7 +123,6 @@ class LogisticViability(ViabilityCaller):
     def judge(
         self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
     ) -> TableOf[schemas.Viability]:
-        """See `ViabilityCaller.judge`."""
         z = _scaled(self._signals(cells, dyes), state)
         logit = state["intercept"] + z @ np.asarray(state["weights"])
         alive = 1 / (1 + np.exp(-np.clip(logit, -700, 700)))
@@ -135,7 +134,6 @@ class LogisticViability(ViabilityCaller):
     def learn(
         self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
     ) -> dict[str, Any]:
-        """See `ViabilityCaller.learn`."""
         signals = self._signals(cells, dyes)
         zero, unit = self._zero_and_unit(signals)
         state: dict[str, Any] = {
@@ -233,10 +231,7 @@ def fit_logistic(live: np.ndarray, dead: np.ndarray, penalty: float) -> tuple[np
     method in a trust region; scikit-learn's LogisticRegression with ``class_weight="balanced"`` and
     ``C = 1 / (n penalty)`` is the same.
 
-    Parameters
-    ----------
-    live, dead
-        (n, markers), scaled.
+    `live`, `dead`: (n, markers), scaled.
     """
     spread = np.concatenate([live, dead]).std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)  # grey levels of any size are as well conditioned

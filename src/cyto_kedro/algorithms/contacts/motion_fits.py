@@ -25,12 +25,8 @@ def effective_pairs(n_points: np.ndarray, span: np.ndarray, pairs: np.ndarray) -
     the share of frames that were measured, and lags without a pair count nothing while the track
     keeps its total, as trackpy's `emsd` does.
 
-    Parameters
-    ----------
-    n_points, span
-        (k,) measured points, and frame intervals from the first to the last, plus one.
-    pairs
-        (k, L + 1) pairs found at lags 0 to L.
+    `n_points`, `span`: (k,) measured points, and frame intervals from the first to the last, plus
+    one. `pairs`: (k, L + 1) pairs found at lags 0 to L.
     """
     n = span[:, None].astype(float)
     lag = np.broadcast_to(np.arange(pairs.shape[1], dtype=float), pairs.shape)
@@ -108,12 +104,8 @@ def power_law(
     (squared overlap of two windows summed over their offsets; Qian et al. 1991, Michalet 2010,
     Phys. Rev. E 82:041914).
 
-    Parameters
-    ----------
-    msd, weight, pairs
-        (b, L) for lags 1 to L; lags with weight 0 or MSD 0 are left out.
-    time
-        (L,) or (b, L) lag times.
+    `msd`, `weight`, `pairs`: (b, L) for lags 1 to L; lags with weight 0 or MSD 0 are left out.
+    `time`: (L,) or (b, L) lag times.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         y = np.log(msd)

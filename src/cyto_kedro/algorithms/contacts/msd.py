@@ -35,20 +35,13 @@ Z95 = 1.959964
 
 @dataclass(frozen=True)
 class LagSums:
-    """What pairs of points add up to, by track and lag.
+    """What pairs of points add up to, by track and lag."""
 
-    Attributes
-    ----------
-    pairs
-        (k, L + 1) float64, number of pairs at lags 0 to L.
-    square
-        ``"px"`` and ``"um"`` -> (k, L + 1) float64, sum of squared displacements.
-    frames, minutes
-        (k, L + 1) float64, sum of real times between, in frames and minutes.
-    """
-
+    #: (k, L + 1) float64, number of pairs at lags 0 to L
     pairs: np.ndarray
+    #: ``"px"`` and ``"um"`` -> (k, L + 1) float64, sum of squared displacements
     square: dict[str, np.ndarray]
+    #: frames, minutes: (k, L + 1) float64, sum of real times between, in frames and minutes
     frames: np.ndarray
     minutes: np.ndarray
 

@@ -51,14 +51,8 @@ class PositionContacts(Algorithm):
     def pairs(self, xy: np.ndarray, population: np.ndarray, reach_px: float) -> Pairs:
         """Rows of the cells of one frame that are in contact.
 
-        Parameters
-        ----------
-        xy : (n, 2) float64
-            Positions in pixels.
-        population : (n,) int64
-            Sorted.
-        reach_px
-            Largest distance, inf for none.
+        `xy`: (n, 2) float64; positions in pixels. `population`: (n,) int64; sorted. `reach_px`:
+        largest distance, inf for none.
         """
 
     @abstractmethod
@@ -134,15 +128,12 @@ class CentroidDistance(PositionContacts):
     max_distance: PositiveLength = Field(description="largest distance of centres")
 
     def definition(self, calibrated: bool) -> str:
-        """See `PositionContacts.definition`."""
         return f"centroid distance <= {in_words(self.max_distance, calibrated)}"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `PositionContacts.reach_px`."""
         return self.max_distance.in_px("max_distance", pixel_size_um)
 
     def pairs(self, xy: np.ndarray, population: np.ndarray, reach_px: float) -> Pairs:
-        """See `PositionContacts.pairs`."""
         from scipy.spatial import KDTree
 
         # a distance written with few digits includes its own rounding
@@ -171,20 +162,17 @@ class NearestNeighbours(PositionContacts):
     max_distance: PositiveLength | None = Field(None, description="none further than this")
 
     def definition(self, calibrated: bool) -> str:
-        """See `PositionContacts.definition`."""
         text = f"{'mutually ' if self.mutual else ''}among the {self.k} nearest"
         if self.max_distance is None:
             return text
         return f"{text}, centroid distance <= {in_words(self.max_distance, calibrated)}"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `PositionContacts.reach_px`."""
         if self.max_distance is None:
             return np.inf
         return self.max_distance.in_px("max_distance", pixel_size_um)
 
     def pairs(self, xy: np.ndarray, population: np.ndarray, reach_px: float) -> Pairs:
-        """See `PositionContacts.pairs`."""
         codes = [np.zeros(0, np.int64)]
         for rows, distance, index in nearest(xy, population, self.k):
             near = np.isfinite(distance) & (distance <= reach_px * (1 + 1e-12))

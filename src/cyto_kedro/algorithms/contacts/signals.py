@@ -1,4 +1,4 @@
-"""Viability from other signals than the death marker alone: a ratio of dyes, or the cell's shape."""
+"""Viability from the cell's shape, without a death marker."""
 
 from __future__ import annotations
 
@@ -9,45 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.contacts.viability import Dyes, MarkerThreshold
-from cyto_kedro.core.keys import divide
-from cyto_kedro.errors import ConfigError, InputError, missing
-
-
-class DeathIndex(MarkerThreshold):
-    """Call cells dead by the share of the death marker in both dyes, dead / (live + dead).
-
-    Dying cells gain the death marker and lose their own dye, so the index moves more than either,
-    and what changes both alike (focus, uneven light, thickness, the lamp) does not move it. Both
-    dyes are taken less their `background`. Thresholds are estimated as by `MarkerThreshold`;
-    `marker_signal` is the index (0 to 1). The input `sources` names the live dye where
-    `live_channel` does not.
-
-    Examples
-    --------
-    >>> from cyto_kedro import schemas
-    >>> grey = {"PI_median": [10.0] * 30 + [300], "CFSE_median": [200.0] * 30 + [40]}
-    >>> cells = schemas.filled(schemas.Cells, {"label": np.arange(1, 32), **grey})
-    >>> made = DeathIndex(live_channel="CFSE")(cells=cells, marker="PI")["viability"]
-    >>> made["marker_signal"].round(2).unique().tolist()
-    [0.05, 0.88]
-    """
-
-    live_channel: str | None = Field(
-        default=None, description="dye of living cells; null: the first the population is cut from"
-    )
-    background: float = Field(default=0.0, description="grey level of both channels without cells")
-
-    def _signal(self, cells: pd.DataFrame, dyes: Dyes) -> np.ndarray:
-        dead = np.maximum(super()._signal(cells, dyes) - self.background, 0)
-        marker = dyes.marker
-        live = self.live_channel or next((c for c in dyes.sources if c != marker), None)
-        if live is None:
-            raise ConfigError(
-                f"DeathIndex: the population is segmented from {marker!r} alone, so there is no dye "
-                "of living cells to compare with: give live_channel, or take MarkerThreshold"
-            )
-        own = np.maximum(self._grey(cells, live) - self.background, 0)
-        return np.nan_to_num(divide(dead, dead + own))
+from cyto_kedro.errors import InputError, missing
 
 
 class ShapeChange(MarkerThreshold):

@@ -205,10 +205,8 @@ def _names(column: str) -> tuple[str, str, str, str]:
 def _every_frame(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """Rows for every frame of each track of a sorted table.
 
-    Returns
-    -------
-    tuple
-        Where the rows of `table` stand, (m,); the track of each row, (n,); the rows' keys and time.
+    Returns where the rows of `table` stand, (m,); the track of each row, (n,); the rows' keys and
+    time.
     """
     first = starts_of(*(table[key].to_numpy() for key in KEYS))
     frame = table["frame"].to_numpy(np.int64)

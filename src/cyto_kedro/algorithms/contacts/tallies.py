@@ -10,13 +10,7 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.contacts.exposure import (
-    Exposure,
-    exposure_of,
-    roles_of,
-    rows_of,
-    turned,
-)
+from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of, rows_of, turned
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, divide

@@ -21,28 +21,19 @@ KEYS = ["population", "track_id"]
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Measured points in order of population, track and frame.
+    """Measured points in order of population, track and frame."""
 
-    Attributes
-    ----------
-    points
-        Their table, (n) rows.
-    run
-        (n,) int64, number of the track (0, 1, …) of each point.
-    first, last
-        (k,) int64, first and last point of each track.
-    frame, time_min
-        (n,) float64; time is null where unknown.
-    xy
-        ``"px"`` and ``"um"`` -> (n, D) float64; µm null where unknown.
-    """
-
+    #: their table, (n) rows
     points: pd.DataFrame
+    #: (n,) int64, number of the track (0, 1, …) of each point
     run: np.ndarray
+    #: first, last: (k,) int64, first and last point of each track
     first: np.ndarray
     last: np.ndarray
+    #: frame, time_min: (n,) float64; time is null where unknown
     frame: np.ndarray
     time_min: np.ndarray
+    #: ``"px"`` and ``"um"`` -> (n, D) float64; µm null where unknown
     xy: dict[str, np.ndarray]
 
     @property
@@ -93,10 +84,7 @@ class Trajectories:
 def trajectories(points: pd.DataFrame) -> Trajectories:
     """The measured points of `schemas.TrackPoints` (any order) of one field.
 
-    Raises
-    ------
-    InputError
-        If time does not rise along a track.
+    Raises InputError if time does not rise along a track.
     """
     seen = points[~points["interpolated"].to_numpy(bool)]
     seen = seen.sort_values([*KEYS, "frame"], ignore_index=True)

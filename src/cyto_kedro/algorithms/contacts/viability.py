@@ -40,20 +40,13 @@ class Assessed(TypedDict):
 
 @dataclass(frozen=True)
 class Dyes:
-    """Channels by what they tell.
+    """Channels by what they tell."""
 
-    Attributes
-    ----------
-    marker
-        Channel of the death marker, or None.
-    markers
-        Marker (as `assay.markers`) -> channel.
-    sources
-        Channels that the population is segmented from.
-    """
-
+    #: channel of the death marker, or None
     marker: str | None = None
+    #: marker (as `assay.markers`) -> channel
     markers: Mapping[str, str] = field(default_factory=dict)
+    #: channels that the population is segmented from
     sources: Sequence[str] = ()
 
 
@@ -186,7 +179,6 @@ class MarkerThreshold(ViabilityCaller):
     def judge(
         self, cells: pd.DataFrame, dyes: Dyes, state: Mapping[str, Any]
     ) -> TableOf[schemas.Viability]:
-        """See `ViabilityCaller.judge`."""
         signal = self._signal(cells, dyes)
         y = np.arcsinh((signal - state["background"]) / state["unit"])
         at = np.arcsinh((state["threshold"] - state["background"]) / state["unit"])
@@ -200,13 +192,11 @@ class MarkerThreshold(ViabilityCaller):
 
     @property
     def markers(self) -> tuple[str, ...]:
-        """See `ViabilityCaller.markers`."""
         return ("death",)
 
     def learn(
         self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]
     ) -> dict[str, Any]:
-        """See `ViabilityCaller.learn`."""
         signal = self._signal(cells, dyes)
         control = controls.get("live")
         if control is not None and len(control):

@@ -3,14 +3,6 @@
 ``from cyto_kedro.algorithms.networks import …`` imports a class when it is asked for.
 """
 
-from typing import Any
+from cyto_kedro.core.exports import lazily
 
-from cyto_kedro.core.exports import public_class, public_classes
-
-
-def __getattr__(name: str) -> Any:
-    return public_class(__name__, name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *public_classes(__name__)})
+__getattr__, __dir__ = lazily(__name__)

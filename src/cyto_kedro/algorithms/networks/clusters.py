@@ -140,18 +140,11 @@ def _follow(
 ) -> dict[str, np.ndarray]:
     """Number the clusters over time.
 
-    Parameters
-    ----------
-    group, time, who
-        (M,) of each member: its group (0, 1, … in order of time), when, and which cell (0, 1, …).
-    memory
-        Steps of time after which a cell has forgotten its cluster.
-
-    Returns
-    -------
-    dict
-        Per group: cluster (from 0), stayed (cells shared with it when last seen), parent (cluster it
-        split from); per cluster: heir (cluster it merged into) and merged_at (time). -1: none.
+    `group`, `time`, `who`: (M,) of each member: its group (0, 1, … in order of time), when, and
+    which cell (0, 1, …). `memory`: steps of time after which a cell has forgotten its cluster.
+    Returns per group: cluster (from 0), stayed (cells shared with it when last seen), parent
+    (cluster it split from); per cluster: heir (cluster it merged into) and merged_at (time). -1:
+    none.
     """
     n = int(group.max(initial=-1)) + 1
     cluster, stayed, parent, heir, merged_at = np.full((5, n), _NONE)

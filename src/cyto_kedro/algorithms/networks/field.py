@@ -120,10 +120,7 @@ class FieldCells:
     def ends_of(self, contacts: pd.DataFrame) -> np.ndarray:
         """Rows (C, 2) of the two cells of each contact.
 
-        Raises
-        ------
-        InputError
-            If one of them has no point in that frame.
+        Raises InputError if one of them has no point in that frame.
         """
         rows = np.stack([self.rows_of(contacts, side) for side in ("_a", "_b")], axis=1)
         for at, side in np.argwhere(rows == MISSING)[:1]:

@@ -36,23 +36,17 @@ def isotropic_weight(xy: np.ndarray, radius: np.ndarray, size: np.ndarray) -> np
 
 @dataclass(frozen=True)
 class Pairs:
-    """All that K of any labelling of some points needs: what each ordered pair adds, and where.
+    """All that K of any labelling of some points needs: what each ordered pair adds, and where."""
 
-    Attributes
-    ----------
-    one, other, bin, weight
-        (P,) pair (i, j) adds `weight` to K at the radii of number `bin` and above.
-    seen
-        (N,) number of radii at which each point counts as a centre; all, but with border correction.
-    n_radii, area
-        How many radii there are; of the window, px².
-    """
-
+    #: one, other, bin, weight: (P,) pair (i, j) adds `weight` to K at the radii of number `bin` and
+    #: above
     one: np.ndarray
     other: np.ndarray
     bin: np.ndarray
     weight: np.ndarray
+    #: (N,) number of radii at which each point counts as a centre; all, but with border correction
     seen: np.ndarray
+    #: n_radii, area: how many radii there are; of the window, px²
     n_radii: int
     area: float
 

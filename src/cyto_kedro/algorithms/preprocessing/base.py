@@ -26,12 +26,7 @@ State = dict[str, Any]
 def channel_stack(data: Data, channel: str) -> np.ndarray:
     """One channel of ``data["image"]`` ({channel: (T, Y, X)}), as an array.
 
-    Raises
-    ------
-    ConfigError
-        If there is no such channel.
-    InputError
-        If it is not (T, Y, X).
+    Raises ConfigError if there is no such channel. Raises InputError if it is not (T, Y, X).
     """
     image: Mapping[str, Any] = data["image"]
     if channel not in image:
@@ -53,10 +48,7 @@ def excluded_of(data: Data) -> frozenset[int]:
 def part_of(data: Data, index: int, channel: str) -> Part:
     """Frame `index` of `channel` in a block, and what of it was filmed: ``valid``, else looked for.
 
-    Raises
-    ------
-    InputError
-        If a filmed pixel is NaN or infinite.
+    Raises InputError if a filmed pixel is NaN or infinite.
     """
     frame, valid = channel_stack(data, channel)[index], data.get("valid")
     if valid is not None and valid.ndim == 3:
@@ -68,10 +60,8 @@ def part_of(data: Data, index: int, channel: str) -> Part:
 def iter_frames(blocks: Iterable[Data], channel: str) -> Iterator[tuple[int, Part]]:
     """(frame number, frame) of `channel` over all `blocks`, without ``excluded`` frames.
 
-    Raises
-    ------
-    InputError
-        If a filmed pixel is NaN or infinite: an estimate over the film would be undefined.
+    Raises InputError if a filmed pixel is NaN or infinite: an estimate over the film would be
+    undefined.
     """
     for data in blocks:
         start, left_out = int(data.get("frame_start", 0)), excluded_of(data)
@@ -93,10 +83,7 @@ def over_gaps(numbers: Sequence[int], values: np.ndarray) -> np.ndarray:
 def peek(blocks: Iterable[Data]) -> tuple[Data, Iterator[Data]]:
     """The first block, and an iterator over all blocks with it.
 
-    Raises
-    ------
-    InputError
-        If there are none.
+    Raises InputError if there are none.
     """
     rest = iter(blocks)
     first = next(rest, None)
@@ -124,8 +111,6 @@ class Step(Algorithm):
 
     #: may it touch images on which intensities are measured?
     measurement_safe: ClassVar[bool] = False
-    #: does `apply` need a state made by `estimate`?
-    needs_estimate: ClassVar[bool] = False
 
     channels: list[str] | None = Field(
         default=None, description="channels it applies to; null: every channel"
@@ -158,10 +143,8 @@ class Step(Algorithm):
     def chosen(self, data: Data) -> list[str]:
         """Channels of `data` the step applies to.
 
-        Raises
-        ------
-        ConfigError
-            If a channel of the parameters is not there: names it and the nearest match.
+        Raises ConfigError if a channel of the parameters is not there: names it and the nearest
+        match.
         """
         image = data["image"]
         for name in self.reads or ():
@@ -216,10 +199,7 @@ def at_frame(
 ) -> Any:
     """Entry of a per-frame state for frame `number`; of the nearest one for a frame `left_out`.
 
-    Raises
-    ------
-    InputError
-        If the state was estimated on a film without that frame.
+    Raises InputError if the state was estimated on a film without that frame.
     """
     if number in left_out:
         number = min(max(number, first), first + len(values) - 1)

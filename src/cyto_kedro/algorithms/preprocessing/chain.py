@@ -45,11 +45,8 @@ def trim(data: Data, start: int, stop: int) -> Data:
 def estimate_chain(steps: Sequence[Step], open_blocks: Callable[[], Iterable[Data]]) -> list[State]:
     """States of all `steps`, each estimated on the film as the steps before it leave it.
 
-    Parameters
-    ----------
-    open_blocks
-        Opens the film afresh and yields its blocks in order, without halo. Called once per step
-        that needs an estimate; memory holds one block and its halo.
+    `open_blocks`: opens the film afresh and yields its blocks in order, without halo. Called once
+    per step that needs an estimate; memory holds one block and its halo.
     """
     states: list[State] = []
     for k, step in enumerate(steps):

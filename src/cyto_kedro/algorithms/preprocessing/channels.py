@@ -80,10 +80,7 @@ class Combine(Step):
     def add(self, data: Data, stack: np.ndarray) -> Data:
         """`data` with the new channel.
 
-        Raises
-        ------
-        ConfigError
-            If there is a channel of that name: it would be lost.
+        Raises ConfigError if there is a channel of that name: it would be lost.
         """
         if self.output in data["image"]:
             raise ConfigError(
@@ -109,8 +106,6 @@ class ChannelMerge(Combine):
     >>> step(image=film)["image"]["Cell"].tolist()
     [[[80.0]]]
     """
-
-    needs_estimate: ClassVar[bool] = True
 
     channels: list[str] = Field(min_length=2, description="channels to add up")
     weights: list[float] | None = Field(
@@ -165,8 +160,6 @@ class CrossChannelCorrelation(Combine):
     >>> round(float(step(image={"A": a, "B": -a})["image"]["r"].mean()), 3)
     -1.0
     """
-
-    needs_estimate: ClassVar[bool] = True
 
     channels: list[str] = Field(min_length=2, max_length=2, description="the two channels")
     over: Literal["frame", "film"] = Field(
@@ -227,8 +220,6 @@ class AddStained(Combine):
     >>> float(step(image=film)["image"]["Nuclei"].max())
     3.0
     """
-
-    needs_estimate: ClassVar[bool] = True
 
     channels: list[str] = Field(min_length=2, description="the first one, and those added to it")
     min_contrast: float = Field(

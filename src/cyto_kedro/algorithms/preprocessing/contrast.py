@@ -62,8 +62,6 @@ class Normalisation(Step):
     constant channel becomes 0.
     """
 
-    needs_estimate: ClassVar[bool] = True
-
     over: Literal["film", "frame"] = Field(
         default="film", description="one range for the film, or one for each frame"
     )
@@ -236,8 +234,6 @@ class HistogramMatching(Step):
     >>> HistogramMatching()(image=film)["image"]["A"].mean((1, 2)).round().tolist()
     [50.0, 50.0]
     """
-
-    needs_estimate: ClassVar[bool] = True
 
     def estimate(self, blocks: Iterable[Data]) -> State:
         """Quantiles of the first frame that is not excluded; no block after it is read."""

@@ -43,13 +43,8 @@ def step_effects(
 ) -> list[Effect]:
     """What every step did to the channels it changed, in each of `frames`.
 
-    Parameters
-    ----------
-    open_frames
-        ``open_frames(start, stop)`` is the data of these frames; a frame is opened with the chain's
-        halo, so that it is what a run makes of it.
-    n_frames
-        Of the film.
+    `open_frames`: ``open_frames(start, stop)`` is the data of these frames; a frame is opened with
+    the chain's halo, so that it is what a run makes of it. `n_frames`: of the film.
     """
     halo, found = chain_halo(steps), []
     for frame in frames:

@@ -56,7 +56,6 @@ class BleachCorrection(Step):
     """
 
     measurement_safe: ClassVar[bool] = True
-    needs_estimate: ClassVar[bool] = True
 
     method: Literal["exponential", "ratio"] = Field(default="exponential", description="see above")
     measure: Literal["mean", "median", "foreground"] = Field(

@@ -43,12 +43,6 @@ def filmed(image: Any) -> np.ndarray:
     return ~margin
 
 
-def filmed_throughout(masks: np.ndarray) -> np.ndarray:
-    """Pixels (Y, X) filmed in every frame of ``filmed(film)`` (T, Y, X) that shows anything at all."""
-    shown = masks.any((1, 2))
-    return np.asarray(masks[shown].all(0)) if shown.any() else np.zeros(masks.shape[1:], bool)
-
-
 def _margin(frame: np.ndarray) -> np.ndarray:
     """The margin (Y, X) of a frame that is not of one value."""
     none = np.zeros(frame.shape, bool)

@@ -47,7 +47,6 @@ class FlatField(Step):
 
     version: ClassVar[int] = 3
     measurement_safe: ClassVar[bool] = True
-    needs_estimate: ClassVar[bool] = True
 
     flat: Literal["mean", "robust", "given", "none"] = Field(
         default="mean", description="where the flat field is from"

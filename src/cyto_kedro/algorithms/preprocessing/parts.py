@@ -30,10 +30,8 @@ class Part:
     def of(cls, frame: np.ndarray, shown: np.ndarray | None, where: str, what: str) -> Part:
         """Frame (Y, X) of any dtype of which `shown` was filmed (None: all of it).
 
-        Raises
-        ------
-        InputError
-            If a filmed pixel is NaN or infinite: begins with `where`, ends with `what` that prevents.
+        Raises InputError if a filmed pixel is NaN or infinite: begins with `where`, ends with
+        `what` that prevents.
         """
         if frame.dtype.kind == "f":
             bad = ~np.isfinite(frame)

@@ -104,7 +104,6 @@ class DriftRegistration(Step):
     """
 
     measurement_safe: ClassVar[bool] = True
-    needs_estimate: ClassVar[bool] = True
 
     channel: str = Field(description="channel the drift is estimated on")
     reference: Literal["previous", "first"] = Field(
@@ -190,7 +189,6 @@ class ChannelOffset(Step):
     """
 
     measurement_safe: ClassVar[bool] = True
-    needs_estimate: ClassVar[bool] = True
 
     shift_yx_px: dict[str, tuple[float, float]] = Field(
         default={}, description="channel -> (y, x) added to its positions, pixels"

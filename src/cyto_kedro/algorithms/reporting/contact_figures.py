@@ -117,10 +117,7 @@ def moments(
     one; contacts whose start was not seen are left out. ``death``: of the target itself; of an
     effector, the death of a target of which its share is at least half.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `fov`, `population`, `track_id`, `role`, `event`, `frame`; a cell may have several.
+    Returns `fov`, `population`, `track_id`, `role`, `event`, `frame`; a cell may have several.
     """
     met = between(bouts, roles)
     sides = [

@@ -22,14 +22,8 @@ def draw_curves(
 ) -> Figure:
     """Curves of `entry`, `leave`, `event` per condition (thick, 95 % band) and replicate (thin).
 
-    Parameters
-    ----------
-    rows
-        Columns condition, replicate, entry, leave, event; at least one row.
-    event
-        What an event is called in the legend.
-    unit
-        Of the median given there.
+    `rows`: columns condition, replicate, entry, leave, event; at least one row. `event`: what an
+    event is called in the legend. `unit`: of the median given there.
     """
     conditions = condition_order(sheet, rows["condition"])
     hues, lines = colours(conditions), strokes(conditions)

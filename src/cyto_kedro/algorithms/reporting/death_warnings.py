@@ -17,12 +17,8 @@ FEW_DEATHS, FAR_ABOVE = 3, 2.0
 def death_warnings(fates: pd.DataFrame, states: States) -> pd.DataFrame:
     """Columns fov, channel (empty), what, n_frames (of the tracks meant), first_frame.
 
-    Parameters
-    ----------
-    fates
-        `schemas.Fates` of all fields.
-    states
-        Population -> field -> state of viability; `estimated_apart` in it is said.
+    `fates`: `schemas.Fates` of all fields. `states`: population -> field -> state of viability;
+    `estimated_apart` in it is said.
     """
     rows = [*_apart(fates, states), *_of_tracks(fates)]
     return pd.DataFrame(rows, columns=["fov", "channel", "what", "n_frames", "first_frame"])

@@ -152,14 +152,9 @@ def track_overlay(
 ) -> np.ndarray:
     """Draw each cell's path up to `frame`, crosses on dead targets, lines from killers.
 
-    Parameters
-    ----------
-    points
-        `schemas.TrackPoints` of this field; `deaths` and `kills` likewise.
-    trail_frames
-        How far back paths go.
-    kill_frames
-        For how many frames from the death the line to the killer is shown.
+    `points`: `schemas.TrackPoints` of this field; `deaths` and `kills` likewise. `trail_frames`:
+    how far back paths go. `kill_frames`: for how many frames from the death the line to the killer
+    is shown.
     """
     seen = points[(points["frame"] <= frame) & (points["frame"] >= frame - trail_frames)]
     now = points[points["frame"] == frame].set_index(["population", "track_id"])[["x_px", "y_px"]]

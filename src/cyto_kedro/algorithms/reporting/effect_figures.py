@@ -21,16 +21,9 @@ LOOK = {"primary": (PALETTE[0], "D"), "exploratory": (FAINT, "o"), "control": ("
 def effect_rows(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> pd.DataFrame:
     """Comparisons that have an effect size, the primary outcome first, then those with controls last.
 
-    Parameters
-    ----------
-    comparisons, summaries
-        `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that they rest on.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `outcome`, `name` (measure, population, pair), `effect`, `low`, `high` (Hedges' g), `text`
-        (difference in its unit, n as cells and replicates, corrected p).
+    `comparisons`, `summaries`: `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that
+    they rest on. Returns `outcome`, `name` (measure, population, pair), `effect`, `low`, `high`
+    (Hedges' g), `text` (difference in its unit, n as cells and replicates, corrected p).
     """
     rows = comparisons[comparisons["effect_size"].notna()].copy()
     if "outcome" not in rows:

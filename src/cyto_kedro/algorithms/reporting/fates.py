@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.plots import (
-    Roles,
-    Sheet,
-    at_frame,
-    film_time,
-    in_words,
-    short,
-)
-from cyto_kedro.core.groups import (
-    between,
-    condition_order,
-    of_role,
-    with_condition,
-)
+from cyto_kedro.algorithms.reporting.plots import Roles, Sheet, at_frame, film_time, in_words, short
+from cyto_kedro.core.groups import between, condition_order, of_role, with_condition
 from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
 
 if TYPE_CHECKING:

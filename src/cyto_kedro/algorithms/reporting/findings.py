@@ -78,15 +78,8 @@ def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
 def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[str, str]]:
     """How much the primary outcome differs, a sentence per pair of conditions, the largest first.
 
-    Parameters
-    ----------
-    comparisons, summaries
-        `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that they rest on.
-
-    Returns
-    -------
-    list of (pair, sentence)
-        At most `MOST_SAID`; what follows is in the figure.
+    `comparisons`, `summaries`: `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that
+    they rest on. Returns at most `MOST_SAID`; what follows is in the figure.
     """
     outcome = comparisons.get("outcome", pd.Series("", comparisons.index))
     rows = comparisons[(outcome == "primary") & comparisons["difference"].notna()]

@@ -71,21 +71,15 @@ class FurtherFigures(Algorithm):
 
 @dataclass(frozen=True)
 class Curve:
-    """A column of a table over time, lag or distance, a panel for each value of `facets`.
-
-    Attributes
-    ----------
-    x, y
-        Columns with their axes' labels, the first of which all values are known is drawn.
-    minus
-        Whether x is taken off y (Ripley's L against chance).
-    """
+    """A column of a table over time, lag or distance, a panel for each value of `facets`."""
 
     table: str
     title: str
+    #: x, y: columns with their axes' labels, the first of which all values are known is drawn
     x: tuple[tuple[str, str], ...]
     y: tuple[tuple[str, str], ...]
     facets: tuple[str, ...] = ()
+    #: whether x is taken off y (Ripley's L against chance)
     minus: bool = False
 
     def means(self, part: pd.DataFrame) -> pd.DataFrame:

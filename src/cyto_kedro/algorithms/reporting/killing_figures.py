@@ -22,13 +22,7 @@ from cyto_kedro.algorithms.reporting.plots import (
     short,
 )
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
-from cyto_kedro.core.style import (
-    INK,
-    colours,
-    figure,
-    strokes,
-    styled,
-)
+from cyto_kedro.core.style import INK, colours, figure, strokes, styled
 from cyto_kedro.core.watched import target_intervals
 from cyto_kedro.schemas import (
     Bouts,
@@ -130,11 +124,8 @@ def kill_curves(
     times: a count holds until the field's next frame. A replicate without a target at the start
     has no row.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `condition`, `replicate` (``(mean)``: the condition), `time`, `kills` (attributed shares),
-        `deaths` (all), both per 100 targets, `targets` (at the start), `fovs`.
+    Returns `condition`, `replicate` (``(mean)``: the condition), `time`, `kills` (attributed
+    shares), `deaths` (all), both per 100 targets, `targets` (at the start), `fovs`.
     """
     grid, unit = film_time(frames[~frames["excluded"]])
     targets = of_role(roles, "target")
@@ -229,11 +220,8 @@ def victims(effectors: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> pd.Da
 
     A victim is a death of which the effector's share is at least half (`schemas.EffectorTallies`).
 
-    Returns
-    -------
-    pandas.DataFrame
-        `condition`, `replicate` (``(all)``: together), `victims` (0 to 5; 5 means 5 or more), `n`,
-        `share` (of the effectors of the group), `effectors`, `serial` (effectors of two or more).
+    Returns `condition`, `replicate` (``(all)``: together), `victims` (0 to 5; 5 means 5 or more),
+    `n`, `share` (of the effectors of the group), `effectors`, `serial` (effectors of two or more).
     """
     mine = effectors[effectors["population"].isin(of_role(roles, "effector"))]
     mine = with_condition(mine, sample_sheet)

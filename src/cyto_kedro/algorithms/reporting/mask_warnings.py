@@ -14,10 +14,7 @@ OF = ["fov", "population"]
 def mask_warnings(mask_quality: pd.DataFrame) -> pd.DataFrame:
     """A row for every field and population whose masks are flagged, or jump: as `quality_warnings`.
 
-    Parameters
-    ----------
-    mask_quality
-        `schemas.MaskQuality`.
+    `mask_quality`: `schemas.MaskQuality`.
     """
     rows = []
     for (fov, population), table in mask_quality.groupby(OF, sort=False):

@@ -217,11 +217,9 @@ def directions(steps: Iterable[pd.DataFrame], sample_sheet: Sheet) -> pd.DataFra
     Directions are as in the picture: 0 to the right, a quarter turn upwards (the image's y axis
     points down). A step without motion has no direction and is left out.
 
-    Returns
-    -------
-    pandas.DataFrame
-        `population`, `condition`, `sector` (0 to 15, centred on sector / 16 of a turn), `share`, `n`
-        (steps of the group), `resultant` (length of the mean direction: 0 all ways alike, 1 one way).
+    Returns `population`, `condition`, `sector` (0 to 15, centred on sector / 16 of a turn),
+    `share`, `n` (steps of the group), `resultant` (length of the mean direction: 0 all ways alike,
+    1 one way).
     """
     group = ["fov", "population"]
     sums = [pd.DataFrame(columns=[*group, "sector", "share", "x", "y"])]

@@ -131,10 +131,7 @@ class Overlays(Algorithm):
 def check_shapes(image: Mapping[str, Any], label: Mapping[str, Any]) -> int:
     """Number of frames of the field.
 
-    Raises
-    ------
-    InputError
-        Without a channel, or if one array is not (T, Y, X) like the first.
+    Raises InputError: without a channel, or if one array is not (T, Y, X) like the first.
     """
     if not image:
         raise InputError("overlays: 'image' has no channel, so there is nothing to draw on")
@@ -154,13 +151,7 @@ def channel_colours(
     roles: Mapping[str, str],
     channel_roles: Mapping[str, str],
 ) -> dict[str, np.ndarray]:
-    """RGB (0 to 1) of each channel, by its role.
-
-    Raises
-    ------
-    ConfigError
-        If a role has no colour.
-    """
+    """RGB (0 to 1) of each channel, by its role. Raises ConfigError if a role has no colour."""
     from matplotlib.colors import to_rgb
 
     found = {}

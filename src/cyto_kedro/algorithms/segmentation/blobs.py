@@ -96,7 +96,6 @@ class BlobSeeds(Classical):
         return self
 
     def cells(self, scene: Scene) -> np.ndarray:
-        """See `Classical.cells`."""
         from skimage.segmentation import watershed
 
         image, diameter = scene.image, scene.diameter

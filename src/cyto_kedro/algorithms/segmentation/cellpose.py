@@ -17,12 +17,7 @@ from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
-from cyto_kedro.algorithms.segmentation.frames import (
-    FieldFrame,
-    Frames,
-    one_channel,
-    within_filmed,
-)
+from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames, one_channel, within_filmed
 from cyto_kedro.algorithms.segmentation.standing_out import standing_out
 from cyto_kedro.core.contract import Image, Images, Stack
 from cyto_kedro.core.units import PositiveLength, in_px
@@ -40,10 +35,8 @@ def _weights(model: str, official: tuple[str, ...] = ()) -> str:
 
     Cellpose itself takes its default model where it does not find another, so all is checked here.
 
-    Raises
-    ------
-    InputError
-        If there is no such file, and Cellpose has no such name: says where it was looked for.
+    Raises InputError if there is no such file, and Cellpose has no such name: says where it was
+    looked for.
     """
     named = Path(model).expanduser()
     folder = Path(os.environ.get(_VARIABLE) or Path.home() / ".cellpose" / "models")
@@ -65,10 +58,8 @@ def _weights(model: str, official: tuple[str, ...] = ()) -> str:
 def _load(model: str, gpu: bool) -> tuple[Any, int]:
     """The network, loaded once per process, and Cellpose's major version.
 
-    Raises
-    ------
-    InputError
-        If the weights are not there, cannot be fetched, or are of another major version.
+    Raises InputError if the weights are not there, cannot be fetched, or are of another major
+    version.
     """
     from cellpose import models
 

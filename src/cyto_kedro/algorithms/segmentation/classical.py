@@ -124,10 +124,7 @@ class Classical(Algorithm):
     ) -> CellSize | None:
         """Size of the cells over the frames of `image`; None where none holds any.
 
-        Raises
-        ------
-        InputError
-            If a frame that is looked at holds NaN or infinite values.
+        Raises InputError if a frame that is looked at holds NaN or infinite values.
         """
         frames = Frames(image, field, corner, valid, frame_start)
         return film_size(frames[index] for index in spread(len(frames)))
@@ -164,22 +161,15 @@ class Classical(Algorithm):
 
 @dataclass(frozen=True)
 class Scene:
-    """A frame as the engines see it, finite and not constant, with all that they are told of it.
+    """A frame as the engines see it, finite and not constant, with all that they are told of it."""
 
-    Attributes
-    ----------
-    image : (Y, X) float32
-    parts
-        Of the field (or just `image`): thresholds and noise are taken from their filmed pixels.
-    diameter
-        Typical cell diameter, pixels.
-    smallest, largest
-        Areas that cells may have, pixels.
-    """
-
+    #: (Y, X) float32
     image: np.ndarray
+    #: of the field (or just `image`): thresholds and noise are taken from their filmed pixels
     parts: tuple[Part, ...]
+    #: typical cell diameter, pixels
     diameter: float
+    #: smallest, largest: areas that cells may have, pixels
     smallest: float
     largest: float
 

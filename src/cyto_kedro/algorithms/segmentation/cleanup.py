@@ -115,10 +115,8 @@ def renumber(label: np.ndarray) -> np.ndarray:
 def check_labels(stack: Stack, frame_start: int = 0, what: str = "label") -> np.ndarray:
     """`stack` (T, Y, X) as uint32.
 
-    Raises
-    ------
-    InputError
-        If a value is negative, fractional, or over 4294967295; names the first such frame.
+    Raises InputError if a value is negative, fractional, or over 4294967295; names the first such
+    frame.
     """
     stack = np.asarray(stack)
     if stack.dtype.kind not in "buif":
@@ -151,10 +149,7 @@ class LabelStep(Algorithm):
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
         """Labels (Y, X) made of those of one frame, uint32; `label` is not changed.
 
-        Raises
-        ------
-        ConfigError
-            If a length or area is in um or um2 and the pixel size is unknown.
+        Raises ConfigError if a length or area is in um or um2 and the pixel size is unknown.
         """
 
     def run(
@@ -185,7 +180,6 @@ class CleanUp(LabelStep):
     relabel: bool = Field(default=True, description="number labels 1..n in every frame")
 
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
-        """See `LabelStep.edit`."""
         smallest = in_px(self, "min_area", pixel_size_um)
         largest = in_px(self, "max_area", pixel_size_um)
         if self.largest_part:

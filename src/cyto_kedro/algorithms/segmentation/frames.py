@@ -26,27 +26,19 @@ Window = tuple[slice, slice]
 
 @dataclass(frozen=True)
 class FieldFrame:
-    """One frame of a block (or of a tile of it), and the whole field that it is of.
+    """One frame of a block (or of a tile of it), and the whole field that it is of."""
 
-    Attributes
-    ----------
-    own, whole
-        (Y, X) arrays, or lazy ones: of the block, and of the field; the same where it is no tile.
-    corner
-        (y, x) of the tile in the field.
-    number
-        Of the film's frame.
-    given
-        (Y, X) bool of the field: what was filmed; None: it is looked for (`filmed`).
-    as_filmed
-        Leave hot pixels in (networks look at more than single pixels).
-    """
-
+    #: own, whole: (Y, X) arrays, or lazy ones: of the block, and of the field; the same where it is
+    #: no tile
     own: Any
     whole: Any
+    #: (y, x) of the tile in the field
     corner: tuple[int, int] | None = None
+    #: of the film's frame
     number: int = 0
+    #: (Y, X) bool of the field: what was filmed; None: it is looked for (`filmed`)
     given: np.ndarray | None = None
+    #: leave hot pixels in (networks look at more than single pixels)
     as_filmed: bool = False
 
     @property
@@ -87,10 +79,7 @@ class FieldFrame:
     def part(self) -> Part:
         """The frame of the block or tile.
 
-        Raises
-        ------
-        InputError
-            If a filmed pixel is NaN or infinite.
+        Raises InputError if a filmed pixel is NaN or infinite.
         """
         return self._read(self.own, self.own_filmed)
 
@@ -130,12 +119,9 @@ class FieldFrame:
     def with_margin(self, margin: int, multiple: int) -> tuple[Part, Window]:
         """A tile with what lies around it in its field, and where the tile is therein.
 
-        Parameters
-        ----------
-        margin
-            Pixels added on every side, fewer at the edge of the field; none where it is no tile.
-        multiple
-            Begin and end are multiples of it, so that block means fall alike in all tiles.
+        `margin`: pixels added on every side, fewer at the edge of the field; none where it is no
+        tile. `multiple`: begin and end are multiples of it, so that block means fall alike in all
+        tiles.
         """
         if not self.tiled or self.corner is None:
             return self.part, (slice(None), slice(None))
@@ -162,29 +148,19 @@ class FieldFrame:
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of a block or tile, each with its field: what engines are given, in one piece.
+    """The frames of a block or tile, each with its field: what engines are given, in one piece."""
 
-    Attributes
-    ----------
-    image
-        (T, Y, X), NumPy or lazy.
-    field
-        The images of the whole field, where `image` is a tile of them; None: it is no tile.
-    corner
-        (y, x) of the tile in the field.
-    valid
-        (Y, X) or (T, Y, X) bool of the field: which pixels were filmed; None: it is looked for.
-    frame_start
-        Number of the film's frame at index 0.
-    as_filmed
-        Leave hot pixels in.
-    """
-
+    #: (T, Y, X), NumPy or lazy
     image: Stack
+    #: the images of the whole field, where `image` is a tile of them; None: it is no tile
     field: Stack | None = None
+    #: (y, x) of the tile in the field
     corner: tuple[int, int] | None = None
+    #: (Y, X) or (T, Y, X) bool of the field: which pixels were filmed; None: it is looked for
     valid: np.ndarray | None = None
+    #: number of the film's frame at index 0
     frame_start: int = 0
+    #: leave hot pixels in
     as_filmed: bool = False
 
     def __len__(self) -> int:
@@ -236,10 +212,7 @@ def within_filmed(label: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
 def one_channel(image: Stack | Mapping[str, Stack], channel: str) -> Stack:
     """One of a population's channels.
 
-    Raises
-    ------
-    InputError
-        If there are no channels apart, or not this one.
+    Raises InputError if there are no channels apart, or not this one.
     """
     if not isinstance(image, Mapping) or channel not in image:
         held = sorted(image) if isinstance(image, Mapping) else "one image"

@@ -9,12 +9,7 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage as ndi
 
-from cyto_kedro.algorithms.segmentation.classical import (
-    Classical,
-    Scene,
-    coarse_factor,
-    levels_of,
-)
+from cyto_kedro.algorithms.segmentation.classical import Classical, Scene, coarse_factor, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.algorithms.segmentation.packing import flood, within
 from cyto_kedro.algorithms.segmentation.scale import smoothed_noise
@@ -99,7 +94,6 @@ class Nuclei(Classical):
     )
 
     def cells(self, scene: Scene) -> np.ndarray:
-        """See `Classical.cells`."""
         factor = coarse_factor(scene.diameter)  # chosen in a smaller image, edges found in this
         frame = self._measured(scene.coarser(factor))
         label = np.zeros(frame.smooth.shape, np.int32)

@@ -17,19 +17,13 @@ class Packing:
     Parts (corner-sharing pixels) keep their form and are set apart by at least one pixel, in rows
     of falling height. What looks at no more than neighbours, or no further than its own part, gives
     the same in the small image as in the frame; its cost is that of the parts' bounding boxes.
-
-    Attributes
-    ----------
-    mask : (Y, X) bool
-        The frame's pixels that are packed.
-    at : (n,) int64
-        Their flat index in the small image, in raster order of the frame.
-    shape
-        Height and width of the small image.
     """
 
+    #: (Y, X) bool; the frame's pixels that are packed
     mask: np.ndarray
+    #: (n,) int64; their flat index in the small image, in raster order of the frame
     at: np.ndarray
+    #: height and width of the small image
     shape: tuple[int, int]
 
     @classmethod

@@ -45,22 +45,15 @@ _LARGEST = 10.0  # areas of a typical cell: what is larger is none
 
 @dataclass(frozen=True)
 class CellSize:
-    """Typical diameter of the cells of a frame or a film, pixels, in each way (None: none found).
+    """Typical diameter of the cells of a frame or a film, pixels, in each way (None: none found)."""
 
-    Attributes
-    ----------
-    blobs, regions, widths
-        See above.
-    n_frames
-        Frames with cells that they are medians of.
-    frames_ratio
-        Of regions (else widths, else blobs), 90th over 10th percentile of the frames.
-    """
-
+    #: blobs, regions, widths: see above
     blobs: float
     regions: float | None = None
     widths: float | None = None
+    #: frames with cells that they are medians of
     n_frames: int = 1
+    #: of regions (else widths, else blobs), 90th over 10th percentile of the frames
     frames_ratio: float = 1.0
 
     @property
@@ -135,10 +128,7 @@ def cell_size(parts: Sequence[Part]) -> CellSize | None:
 def film_size(frames: Iterable[FieldFrame]) -> CellSize | None:
     """Size of the cells of a film: medians over up to eight of its `frames` that hold any.
 
-    Parameters
-    ----------
-    frames
-        In the order in which they are looked at (`spread`); none after the eighth with cells.
+    `frames`: in the order in which they are looked at (`spread`); none after the eighth with cells.
     """
     found: list[CellSize] = []
     for frame in frames:

@@ -24,13 +24,8 @@ def standing_out(label: np.ndarray, frames: Sequence[FieldFrame], contrast: floa
     that of neighbouring pixels, which a network may take for cells, counts in full. A cell's height is
     its mean after the same Gaussian, less the slow background around it.
 
-    Parameters
-    ----------
-    label
-        Of the frame, or a tile.
-    frames
-        The same in each channel: standing out in one is enough. Background and noise are those of
-        the whole field.
+    `label`: of the frame, or a tile. `frames`: the same in each channel: standing out in one is
+    enough. Background and noise are those of the whole field.
     """
     area = np.bincount(label.ravel())[1:]
     if not contrast or not area.any():

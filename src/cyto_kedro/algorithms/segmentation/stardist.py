@@ -52,10 +52,8 @@ def _missing(model: str, names: Iterable[str] = (), error: Exception | None = No
 def _load(model: str) -> Any:
     """The network, loaded once per process; an official model is fetched if it is not there.
 
-    Raises
-    ------
-    InputError
-        If it is not there and is no official one, or cannot be fetched: says where it was looked for.
+    Raises InputError if it is not there and is no official one, or cannot be fetched: says where it
+    was looked for.
     """
     from csbdeep.models.pretrained import get_model_folder, get_registered_models
     from stardist.models import StarDist2D

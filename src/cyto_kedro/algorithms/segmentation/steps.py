@@ -29,7 +29,6 @@ class SplitTouching(LabelStep):
     )
 
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
-        """See `LabelStep.edit`."""
         diameter = self.diameter.in_px("diameter", pixel_size_um)
         if not label.any():
             return label
@@ -54,7 +53,6 @@ class SmoothOutlines(LabelStep):
     radius: PositiveLength = Field(description="radius of the disc")
 
     def edit(self, label: np.ndarray, pixel_size_um: float | None) -> np.ndarray:
-        """See `LabelStep.edit`."""
         from scipy import ndimage as ndi
         from skimage.segmentation import expand_labels, find_boundaries
 

@@ -27,23 +27,10 @@ Window = tuple[slice, slice]
 def stitch(tiles: Mapping[tuple[int, int], np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Labels of a field from those of its tiles.
 
-    Parameters
-    ----------
-    tiles
-        Corner (y, x) of each tile in the field, in pixels -> its labels (T, Y, X). The tiles form a
-        grid and cover the field.
-    shape
-        Height and width of the field.
-
-    Returns
-    -------
-    numpy.ndarray
-        (T, Y, X) uint32, numbered 1..n in every frame.
-
-    Raises
-    ------
-    InputError
-        If the tiles leave a part of the field out, or differ in the number of frames.
+    `tiles`: corner (y, x) of each tile in the field, in pixels -> its labels (T, Y, X). The tiles
+    form a grid and cover the field. `shape`: height and width of the field. Returns (T, Y, X)
+    uint32, numbered 1..n in every frame. Raises InputError if the tiles leave a part of the field
+    out, or differ in the number of frames.
     """
     labels = [np.asarray(label) for label in tiles.values()]
     if len({len(label) for label in labels}) != 1:

@@ -36,16 +36,11 @@ class ThresholdSegmentation(Classical):
     def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
         """Mask (Y, X) of cells in the smoothed, flattened frame.
 
-        Parameters
-        ----------
-        floor
-            Least value that stands out of the noise.
-        diameter
-            Typical cell diameter in pixels.
+        `floor`: least value that stands out of the noise. `diameter`: typical cell diameter in
+        pixels.
         """
 
     def cells(self, scene: Scene) -> np.ndarray:
-        """See `Classical.cells`."""
         diameter = scene.diameter
         found = levels_of(scene, self.sigma(diameter))
         floor = found.level + self.min_contrast * found.noise

@@ -16,26 +16,18 @@ from cyto_kedro.algorithms.segmentation.cleanup import drop_by_area
 
 @dataclass(frozen=True)
 class RegionTree:
-    """Max-tree of an integer image; node 0 is its background, parents come before children.
+    """Max-tree of an integer image; node 0 is its background, parents come before children."""
 
-    Attributes
-    ----------
-    parent : (n,) int64
-        Parent of each node; that of node 0 is itself.
-    level : (n,) int64
-        Threshold of each node, ascending.
-    inside : (Y, X) bool
-        The m pixels above 0 in parts that are large enough; `node` and `lowest` are in raster order.
-    node : (m,) int64
-        The smallest region that each pixel lies in.
-    lowest : (m,) int64
-        The same for the lowest of each pixel and its edge-sharing neighbours.
-    """
-
+    #: (n,) int64; parent of each node; that of node 0 is itself
     parent: np.ndarray
+    #: (n,) int64; threshold of each node, ascending
     level: np.ndarray
+    #: (Y, X) bool; the m pixels above 0 in parts that are large enough; `node` and `lowest` are in
+    #: raster order
     inside: np.ndarray
+    #: (m,) int64; the smallest region that each pixel lies in
     node: np.ndarray
+    #: (m,) int64; the same for the lowest of each pixel and its edge-sharing neighbours
     lowest: np.ndarray
 
     @classmethod
@@ -123,12 +115,7 @@ def _max_tree(
     region is that of its basin at its level. skimage's max_tree gives the same, but its time grows
     faster than the image: 0.9 to 2.4 s for 512 x 512, here 0.04 to 0.1 s.
 
-    Parameters
-    ----------
-    level : (m,) uint8
-        Of the pixels, over 0.
-    around
-        `_neighbours`.
+    `level`: (m,) uint8; of the pixels, over 0. `around`: `_neighbours`.
     """
     basin = _basins(level, around)
     first, second = (np.concatenate(each) for each in zip(*_borders(basin, around), strict=True))

@@ -55,12 +55,8 @@ def attack(
 ) -> None:
     """Let effectors in contact with targets at `frame` hit them; updates `fate`.
 
-    Parameters
-    ----------
-    now, dt
-        Time of the frame and time since the frame before, minutes.
-    effector, target
-        (p,) cells in contact.
+    `now`, `dt`: time of the frame and time since the frame before, minutes. `effector`, `target`:
+    (p,) cells in contact.
     """
     if rule.rule == "spontaneous_only":
         return

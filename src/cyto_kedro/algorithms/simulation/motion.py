@@ -21,10 +21,7 @@ def persistent_step(
     1996, Phys. Rev. E 54, 2084), so that a free cell's mean squared displacement is Fürth's
     ``2 S^2 P (t - P (1 - exp(-t / P)))``.
 
-    Parameters
-    ----------
-    speed, persistence
-        (n,) root mean square speed S and correlation time P.
+    `speed`, `persistence`: (n,) root mean square speed S and correlation time P.
     """
     tau = persistence[:, None]
     sd = (speed / np.sqrt(2))[:, None]

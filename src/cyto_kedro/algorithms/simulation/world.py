@@ -18,36 +18,25 @@ _BURN_IN_FRAMES = 10
 
 @dataclass(frozen=True)
 class World:
-    """T frames of n cells in a periodic square of `side_um`; effectors come first.
-
-    Attributes
-    ----------
-    time_min
-        (T,) from the first frame.
-    position_um
-        (T, n, 2) as (y, x), the view starting at `margin_um`.
-    radius_um, coefs
-        (T, n) and (T, n, 3): the outlines (see `outlines`).
-    marker
-        (T, n) death dye taken up, 0 to 1.
-    is_target
-        (n,) bool.
-    fate
-        Death clocks and hits.
-    contacts
-        Pairs of cells, i < j, whose outlines are within reach: frame, i, j, gap_um, length_um,
-        overlap_um2.
-    """
+    """T frames of n cells in a periodic square of `side_um`; effectors come first."""
 
     side_um: float
     margin_um: float
+    #: (T,) from the first frame
     time_min: NDArray[np.float64]
+    #: (T, n, 2) as (y, x), the view starting at `margin_um`
     position_um: NDArray[np.float64]
+    #: radius_um, coefs: (T, n) and (T, n, 3): the outlines (see `outlines`)
     radius_um: NDArray[np.float64]
     coefs: NDArray[np.complex128]
+    #: (T, n) death dye taken up, 0 to 1
     marker: NDArray[np.float64]
+    #: (n,) bool
     is_target: NDArray[np.bool_]
+    #: death clocks and hits
     fate: killing.Fate
+    #: pairs of cells, i < j, whose outlines are within reach: frame, i, j, gap_um, length_um,
+    #: overlap_um2
     contacts: pd.DataFrame
 
 
@@ -263,14 +252,9 @@ def simulate(
     starts; killing starts with the film. Hits happen at frames, between cells that the truth's
     contacts say are in touch.
 
-    Parameters
-    ----------
-    counts
-        Number of effectors and of targets in the whole periodic plane.
-    time_min
-        (T,) times of the frames.
-    interval_min
-        Nominal time between frames: of the burn-in, and before the first frame.
+    `counts`: number of effectors and of targets in the whole periodic plane. `time_min`: (T,) times
+    of the frames. `interval_min`: nominal time between frames: of the burn-in, and before the first
+    frame.
     """
     sim = _Simulator(rng, counts, effectors, targets, rule, side_um, touch_um)
     n_sub = substeps(interval_min, (effectors, targets))

@@ -56,13 +56,7 @@ class ColumnStep(Algorithm):
         return self.populations is None or population in self.populations
 
     def add(self, table: pd.DataFrame, columns: Mapping[str, Any]) -> TableOf[schemas.Cells]:
-        """`table` with new columns.
-
-        Raises
-        ------
-        ConfigError
-            If one is there already.
-        """
+        """`table` with new columns. Raises ConfigError if one is there already."""
         if twice := [name for name in columns if name in table.columns]:
             raise ConfigError(
                 f"{type(self).__name__} would write over the column {twice[0]!r}: give another name "
@@ -127,7 +121,6 @@ class FilterCells(ColumnStep):
 
     @property
     def reach(self) -> Reach:
-        """See `ColumnStep.reach`."""
         return self.over if self.quantiles else "frame"
 
     def run(self, cells: TableOf[schemas.Cells]) -> MeasuredCells:
@@ -212,7 +205,6 @@ class NormaliseColumns(ColumnStep):
 
     @property
     def reach(self) -> Reach:
-        """See `ColumnStep.reach`."""
         return self.over
 
     def estimate(self, table: pd.DataFrame) -> dict[str, Any]:

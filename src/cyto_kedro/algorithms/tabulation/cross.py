@@ -77,7 +77,6 @@ class CrossTable(ColumnStep):
 
     @property
     def reach(self) -> Reach:
-        """See `ColumnStep.reach`."""
         return "film"
 
     def needs(self) -> tuple[str, ...]:

@@ -61,12 +61,7 @@ def expected(
 ) -> dict[str, float | int | str]:
     """A frame's row of `schemas.MaskEvidence`, but for its names.
 
-    Parameters
-    ----------
-    image, label
-        (Y, X).
-    shown
-        Which pixels were filmed; None: all.
+    `image`, `label`: (Y, X). `shown`: which pixels were filmed; None: all.
     """
     scene = Scene.of(image, label, shown)
     cells = cell_evidence(scene) if scene.count else {}

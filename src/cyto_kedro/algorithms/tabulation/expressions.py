@@ -122,15 +122,8 @@ class Expression:
     def __call__(self, table: pd.DataFrame) -> np.ndarray:
         """The value in every row: float64, or bool where the last step is a comparison.
 
-        Parameters
-        ----------
-        table
-            Its columns hold numbers, or yes and no.
-
-        Raises
-        ------
-        ConfigError
-            If a column is missing, or holds no numbers.
+        `table`: its columns hold numbers, or yes and no. Raises ConfigError if a column is missing,
+        or holds no numbers.
         """
         values = {name: numbers(table, name, repr(self.text)) for name in self.columns}
         with np.errstate(all="ignore"):
@@ -193,10 +186,7 @@ def _truth(value: Any) -> Any:
 def numbers(table: pd.DataFrame, name: str, where: str) -> np.ndarray:
     """A column as float64 (yes and no as 1 and 0, missing as null).
 
-    Raises
-    ------
-    ConfigError
-        If it is missing, or holds no numbers.
+    Raises ConfigError if it is missing, or holds no numbers.
     """
     if name not in table.columns:
         raise ConfigError(f"{where}: {unknown('column', name, map(str, table.columns))}")

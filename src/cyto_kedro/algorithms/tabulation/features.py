@@ -258,10 +258,7 @@ def shape_measures(cells: FrameCells) -> dict[str, np.ndarray]:
 def intensity_measures(cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
     """Sum, mean, median, sd (over n), min and max of every cell in `channel`.
 
-    Raises
-    ------
-    InputError
-        If a value within a cell is not finite.
+    Raises InputError if a value within a cell is not finite.
     """
     total, values, ordered = cells.total(channel), cells.values(channel), cells.ordered(channel)
     start, count = cells.start, cells.count

@@ -88,10 +88,7 @@ class FrameCells:
     def total(self, channel: str) -> np.ndarray:
         """Sum of every cell, (n_cells,) float64.
 
-        Raises
-        ------
-        InputError
-            If a pixel within a cell is not finite.
+        Raises InputError if a pixel within a cell is not finite.
         """
         return self.shared(("total", channel), lambda: self._total(channel))
 

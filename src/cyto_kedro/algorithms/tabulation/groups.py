@@ -49,13 +49,7 @@ class ChannelGroup(FeatureGroup):
         """Stats of one channel in one frame."""
 
     def measure(self, cells: FrameCells) -> dict[str, np.ndarray]:
-        """Columns of one frame.
-
-        Raises
-        ------
-        ConfigError
-            If a channel is unknown.
-        """
+        """Columns of one frame. Raises ConfigError if a channel is unknown."""
         for channel in self.channels or ():
             if channel not in cells.images:
                 name = f"{cells.where}, feature group {type(self).__name__}"
@@ -80,10 +74,7 @@ def known_groups(base: type[FeatureGroup] = FeatureGroup) -> dict[str, type[Feat
 def make_groups(value: Any) -> tuple[FeatureGroup, ...]:
     """Groups from ``[{name: Quantiles, args: {...}}, ...]``; groups that are made pass.
 
-    Raises
-    ------
-    ConfigError
-        If it is no list of those, or a name, an argument or its value is not valid.
+    Raises ConfigError if it is no list of those, or a name, an argument or its value is not valid.
     """
     if not isinstance(value, Iterable) or isinstance(value, str | Mapping):
         raise ConfigError(f"expected a list of groups, {{name: ..., args: {{...}}}}, got {value!r}")

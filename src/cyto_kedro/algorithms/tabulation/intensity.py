@@ -83,10 +83,7 @@ class LocalBackground(ChannelGroup):
     def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
         """Stats of one channel in one frame.
 
-        Raises
-        ------
-        ConfigError
-            If a length is in µm and the film uncalibrated.
+        Raises ConfigError if a length is in µm and the film uncalibrated.
         """
         gap = self.gap.in_px("gap", cells.pixel_size_um)
         width = self.width.in_px("width", cells.pixel_size_um)
@@ -152,10 +149,7 @@ class Rim(ChannelGroup):
     def stats(self, cells: FrameCells, channel: str) -> dict[str, np.ndarray]:
         """Stats of one channel in one frame.
 
-        Raises
-        ------
-        ConfigError
-            If the depth is in µm and the film uncalibrated.
+        Raises ConfigError if the depth is in µm and the film uncalibrated.
         """
         # Every mask has an outline, however shallow the rim.
         depth = max(self.depth.in_px("depth", cells.pixel_size_um), 1.0)

@@ -13,7 +13,6 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.tabulation.expressions import numbers
 from cyto_kedro.algorithms.tabulation.masks import read_frame
 from cyto_kedro.core.contract import Image, Label
-from cyto_kedro.core.units import Length, PositiveLength
 from cyto_kedro.errors import InputError
 from cyto_kedro.schemas import TableOf
 
@@ -69,58 +68,6 @@ class PaintColumn(Algorithm):
             values[labels] = numbers(rows, self.column, where)
             values[0] = np.nan
             image[index] = values[masks]
-        return {"image": image}
-
-
-class PaintPoints(Algorithm):
-    """Paint a disc of a column's value at each row's position, for tables without masks.
-
-    The image is float32, null outside of the discs. A pixel belongs to a disc if its centre is within
-    the radius; where discs overlap, to the nearest position, the earlier row at a tie.
-
-    Raises
-    ------
-    ConfigError
-        If the column is missing or holds no numbers, or the radius is in µm and the film uncalibrated.
-
-    Examples
-    --------
-    >>> at = {"fov": "a", "population": "T", "track_id": 1, "frame": 0, "x_px": 1.0, "y_px": 0.0}
-    >>> points = pd.DataFrame([{**at, "speed": 7.0}])
-    >>> paint = PaintPoints(column="speed", radius_px=1)
-    >>> paint(track_points=points, shape=(1, 4), n_frames=1)["image"].tolist()
-    [[[7.0, 7.0, 7.0, nan]]]
-    """
-
-    column: str = Field(description="whose value is painted; yes and no become 1 and 0")
-    radius: PositiveLength = Field(default=Length(px=5.0), description="of a disc")
-
-    def run(
-        self,
-        track_points: TableOf[schemas.TrackPoints],
-        shape: tuple[int, int],
-        n_frames: int,
-        frame_start: int = 0,
-        pixel_size_um: float | None = None,
-    ) -> Painted:
-        """Paint `n_frames` frames of `shape` (rows, columns)."""
-        radius = self.radius.in_px("radius", pixel_size_um)
-        (height, width), start, table = shape, frame_start, track_points
-        image = np.full((n_frames, height, width), np.nan, np.float32)
-        reach = np.arange(-int(radius) - 1, int(radius) + 2)
-        for index, rows in _frames(table, start, n_frames, ["x_px", "y_px"]):
-            values = numbers(rows, self.column, f"PaintPoints, column {self.column!r}")
-            x, y = rows["x_px"].to_numpy(float), rows["y_px"].to_numpy(float)
-            # (cells, rows, columns) of the squares around all positions
-            row = np.rint(y).astype(np.int64)[:, None, None] + reach[:, None]
-            column = np.rint(x).astype(np.int64)[:, None, None] + reach
-            far = (row - y[:, None, None]) ** 2 + (column - x[:, None, None]) ** 2
-            inside = (far <= radius**2) & (row >= 0) & (row < height)
-            inside &= (column >= 0) & (column < width)
-            cell, i, j = np.nonzero(inside)
-            order = np.lexsort((-cell, -far[inside]))  # the last painted stays
-            pixels = row[cell, i, 0] * width + column[cell, 0, j]
-            image[index].reshape(-1)[pixels[order]] = values[cell[order]]
         return {"image": image}
 
 

@@ -68,19 +68,9 @@ def fit_ellipses(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Axes of the ellipses that fit the points of every cell best (Halir & Flusser 1998).
 
-    Parameters
-    ----------
-    cell
-        (n_points,) index of the cell of every point, in order.
-    y, x, weight
-        (n_points,) place and weight of every point.
-    n
-        number of cells, each with a point.
-
-    Returns
-    -------
-    major, minor : (n,) float64
-        Full lengths; NaN where the weights sum to less than 6 or no ellipse fits.
+    `cell`: (n_points,) index of the cell of every point, in order. `y`, `x`, `weight`: (n_points,)
+    place and weight of every point. `n`: number of cells, each with a point. Returns full lengths;
+    NaN where the weights sum to less than 6 or no ellipse fits.
     """
     total = np.bincount(cell, weight, n)
     y = y - (np.bincount(cell, weight * y, n) / total)[cell]

@@ -345,12 +345,8 @@ def dilated_overlap(
 ) -> np.ndarray:
     """Number of pixels of the image within `radius` of both cells of each pair, (n_pairs,) int64.
 
-    Parameters
-    ----------
-    overlap
-        Pixels that the two masks have in common.
-    radius
-        Of the disk that each mask is dilated by, in pixels between centres.
+    `overlap`: pixels that the two masks have in common. `radius`: of the disk that each mask is
+    dilated by, in pixels between centres.
     """
     radius += _SLACK
     reach, n_pixels = int(radius), len(lines.frames[0])

@@ -54,15 +54,12 @@ class OutlineDistance(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return "outline distance <= " + said(self.max_distance)
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return self.max_distance.in_px("max_distance", pixel_size_um)
 
     def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
-        """See `MaskTouches.find`."""
         reach = self.reach_px(pixel_size_um)
         return frame_touches(_moved(lines, reach), reach, apart=0.0, look_around=False)
 

@@ -155,11 +155,9 @@ class Touches(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return "mask distance <= " + said(self.max_distance)
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return self.max_distance.in_px("max_distance", pixel_size_um)
 
 
@@ -179,41 +177,10 @@ class TouchingMasks(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return "masks share a pixel edge" + (" or corner" if self.corners else "")
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return float(np.sqrt(2) - 1) if self.corners else 0.0
-
-
-class OverlappingMasks(MaskTouches):
-    """Overlap: the masks of the pair have pixels in common, so only between populations.
-
-    The distance is always 0. Masks that were subtracted from each other cannot overlap.
-
-    Examples
-    --------
-    >>> label = {"T": np.array([[[1, 1, 0]]]), "C": np.array([[[0, 2, 2]]])}
-    >>> OverlappingMasks()(label=label)["touches"]["overlap_px"].tolist()
-    [1.0]
-    """
-
-    min_overlap_px: int = Field(default=1, ge=1, description="pixels in common that are asked for")
-
-    @property
-    def definition(self) -> str:
-        """See `MaskTouches.definition`."""
-        return f"masks overlap by >= {self.min_overlap_px} px"
-
-    def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
-        return 0.0
-
-    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
-        """See `MaskTouches.find`."""
-        found = super().find(lines, pixel_size_um)
-        return _rows(found, found["overlap_px"] >= self.min_overlap_px)
 
 
 class DilatedOverlap(MaskTouches):
@@ -236,15 +203,12 @@ class DilatedOverlap(MaskTouches):
 
     @property
     def definition(self) -> str:
-        """See `MaskTouches.definition`."""
         return f"masks dilated by {said(self.radius)} overlap by >= {self.min_overlap_px} px"
 
     def reach_px(self, pixel_size_um: float | None) -> float:
-        """See `MaskTouches.reach_px`."""
         return max(2 * self._radius(pixel_size_um) - 1.0, 0.0)
 
     def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
-        """See `MaskTouches.find`."""
         found = super().find(lines, pixel_size_um)
         shared = dilated_overlap(
             lines, found["a"], found["b"], found["overlap_px"], self._radius(pixel_size_um)

@@ -46,7 +46,6 @@ class BTrack(Linker):
     )
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-        """See `Linker.link`."""
         radius = self.max_search_radius.in_px("max_search_radius", detections.pixel_size_um)
         tracker = _tracker()
         with tracker:

@@ -24,28 +24,19 @@ _EXIT_STEPS = 3
 
 @dataclass(frozen=True)
 class Detections:
-    """What a linker links: the cells of one population of one field.
+    """What a linker links: the cells of one population of one field."""
 
-    Attributes
-    ----------
-    cells
-        `Cells` in order of frame and place (so that numbers of labels and the order of rows decide
-        nothing), at least one row.
-    pixel_size_um
-        Micrometres per pixel, or None.
-    mask_lag
-        Of the linker.
-    label, image
-        (T, Y, X), or None.
-    shape
-        (Y, X) of the image, or None.
-    """
-
+    #: `Cells` in order of frame and place (so that numbers of labels and the order of rows decide
+    #: nothing), at least one row
     cells: pd.DataFrame
+    #: micrometres per pixel, or None
     pixel_size_um: float | None
+    #: of the linker
     mask_lag: int = 0
+    #: label, image: (T, Y, X), or None
     label: Label | None = None
     image: Image | Images | None = None
+    #: (Y, X) of the image, or None
     shape: tuple[int, ...] | None = None
 
     @property
@@ -66,10 +57,7 @@ class Detections:
     def masks(self) -> Overlaps:
         """How the masks overlap those of later frames.
 
-        Raises
-        ------
-        InputError
-            If there are no masks, or they are not those of the cells.
+        Raises InputError if there are no masks, or they are not those of the cells.
         """
         if self.label is None:
             raise InputError(
@@ -137,10 +125,7 @@ class Linker(Algorithm):
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
         """Link detections.
 
-        Returns
-        -------
-        source, target
-            (n_links,) int64, rows of the detections; the source is in an earlier frame.
+        Returns (n_links,) int64, rows of the detections; the source is in an earlier frame.
         """
 
     def run(
@@ -240,7 +225,7 @@ def tracks_of(
     ----------
     points
         `TrackPoints`; its columns ``parent_track_id`` and ``merged_into_track_id``, where it has
-        them, name parents and mergers; columns ``quality_…`` are copied.
+        them, name parents and mergers.
     cells
         `Cells` of the same population, all frames.
     n_frames, shape, border_px
@@ -275,9 +260,6 @@ def tracks_of(
     for key, named in (("parent_track_id", parent), ("merged_into_track_id", merged)):
         table[key] = pd.Series(named, dtype="Int64").where(named > 0)
     table["fov"], table["population"] = own["fov"].iloc[0], own["population"].iloc[0]
-    quality = [name for name in seen.columns if name.startswith("quality_")]
-    if quality:
-        table = table.merge(seen.drop_duplicates("track_id")[["track_id", *quality]], on="track_id")
     return schemas.conform(schemas.Tracks, table)
 
 

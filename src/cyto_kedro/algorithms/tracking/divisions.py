@@ -9,7 +9,7 @@ from pydantic import Field
 
 from cyto_kedro.algorithms.tracking.links import Links
 from cyto_kedro.algorithms.tracking.masks import best_pairs
-from cyto_kedro.algorithms.tracking.steps import TrackStep, measured, position_of, ratio
+from cyto_kedro.algorithms.tracking.steps import Linked, TrackStep, measured, position_of, ratio
 from cyto_kedro.core.units import PositiveLength
 
 
@@ -56,18 +56,12 @@ class CallDivisions(TrackStep):
         2, ge=1, description="a daughter that begins must have been seen in so many frames"
     )
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
-        reach = self.max_distance.in_px("max_distance", pixel_size_um) * (1 + 1e-9)
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        table, links = tracks.table, tracks.links
+        reach = self.max_distance.in_px("max_distance", tracks.pixel_size_um) * (1 + 1e-9)
         links = _one_each(links, position_of(table))
         mother, one, two = self._candidates(table, links, reach)
-        cost, fit = self._judge(table, mother, one, two, cells)
+        cost, fit = self._judge(table, mother, one, two, tracks.cells)
         mother, one, two, cost = mother[fit], one[fit], two[fit], cost[fit]
         # Best sets of (mother, daughter) pairs, each cell once as either.
         chosen = pd.MultiIndex.from_arrays(best_pairs(mother, one, 1e-9 + 3.0 - cost))

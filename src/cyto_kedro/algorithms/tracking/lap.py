@@ -73,11 +73,9 @@ class LAP(Linker):
 
     @property
     def mask_lag(self) -> int:
-        """See `Linker.mask_lag`."""
         return int(self.overlap_weight > 0)
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-        """See `Linker.link`."""
         import networkx as nx
 
         size, frame, position = detections.pixel_size_um, detections.frame, detections.position
@@ -127,12 +125,8 @@ def second_problem(blocks: list[np.ndarray], tree: Any, **options: Any) -> Any:
     The one place that calls a private method of laptrack: its public ``predict`` cannot be told
     what links of the first problem cost.
 
-    Parameters
-    ----------
-    blocks
-        Per frame (n, m), what its metrics see of a detection.
-    tree
-        Graph of the segments on nodes (frame, number within the frame).
+    `blocks`: per frame (n, m), what its metrics see of a detection. `tree`: graph of the segments
+    on nodes (frame, number within the frame).
     """
     from laptrack import LapTrack
 

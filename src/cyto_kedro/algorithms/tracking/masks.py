@@ -31,20 +31,10 @@ class Overlaps:
 def overlaps_of(label: Any, keys: np.ndarray, where: str, lag: int = 1) -> Overlaps:
     """Compare the masks of every frame with those of the `lag` frames before it.
 
-    Parameters
-    ----------
-    label
-        (T, Y, X) integer, read frame by frame, of which `lag` + 1 are held.
-    keys
-        (n, 2) int64, frame and label of every detection, in order of frame. Masks of other labels
-        are left out.
-    where
-        The field and population, for messages.
-
-    Raises
-    ------
-    InputError
-        If a detection has no mask.
+    `label`: (T, Y, X) integer, read frame by frame, of which `lag` + 1 are held. `keys`: (n, 2)
+    int64, frame and label of every detection, in order of frame. Masks of other labels are left
+    out. `where`: the field and population, for messages. Raises InputError if a detection has no
+    mask.
     """
     numbers = np.unique(keys[:, 0])
     start = np.searchsorted(keys[:, 0], np.append(numbers, numbers[-1:] + 1))

@@ -41,11 +41,9 @@ class Overlap(Linker):
 
     @property
     def mask_lag(self) -> int:
-        """See `Linker.mask_lag`."""
         return self.max_gap_frames + 1
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-        """See `Linker.link`."""
         pairs = detections.masks()
         n, frame = len(detections.cells), detections.frame
         later, earlier = np.full(n, -1), np.full(n, -1)

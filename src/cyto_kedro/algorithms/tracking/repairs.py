@@ -17,7 +17,14 @@ from pydantic import Field
 
 from cyto_kedro.algorithms.tracking.links import Links
 from cyto_kedro.algorithms.tracking.masks import best_pairs
-from cyto_kedro.algorithms.tracking.steps import TrackStep, measured, position_of, ratio, without
+from cyto_kedro.algorithms.tracking.steps import (
+    Linked,
+    TrackStep,
+    measured,
+    position_of,
+    ratio,
+    without,
+)
 
 _MARGIN = 1.2  # a cell lies in a blob if its centre is within so many radii of the blob's centre
 _LIKELY_SWAP = 0.8  # identities are exchanged if that costs less than this share of keeping them
@@ -81,19 +88,13 @@ class RepairMerges(TrackStep):
         0.5, gt=0, le=1, description="of the lost cell's area, by which the other must grow"
     )
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
-        found, into, out_of = self._merged(table, links, cells)
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        table, links = tracks.table, tracks.links
+        found, into, out_of = self._merged(table, links, tracks.cells)
         piece = self._pieces(found, into, out_of)
         if piece.any():
             table, links = without(table, links, piece)
-            found, into, out_of = self._merged(table, links, cells)
+            found, into, out_of = self._merged(table, links, tracks.cells)
         return table, self._carried(found, links, into, out_of)
 
     def _merged(
@@ -161,14 +162,10 @@ class RepairMerges(TrackStep):
         i, j = i[near], j[near]
         if not len(i):
             return links
-        first, last = cells.before[into[i]], cells.after[out_of[j]]
-        keeping = _cost(cells, i, j) + _cost(cells, first, last)
-        exchanging = _cost(cells, i, last) + _cost(cells, first, j)
-        least = np.minimum(keeping, exchanging)
-        i, j = best_pairs(i, j, 1 / (1 + least))
-        first, last = cells.before[into[i]], cells.after[out_of[j]]
-        keeping = _cost(cells, i, j) + _cost(cells, first, last)
-        swap = _cost(cells, i, last) + _cost(cells, first, j) < _LIKELY_SWAP * keeping
+        keeping, exchanging, _ = self._ways(cells, i, j, into, out_of)
+        i, j = best_pairs(i, j, 1 / (1 + np.minimum(keeping, exchanging)))
+        keeping, exchanging, last = self._ways(cells, i, j, into, out_of)
+        swap = exchanging < _LIKELY_SWAP * keeping
         cut = np.isin(links.target, last[swap])
         kept = links.keep(~cut)
         source = np.concatenate([i, out_of[j[swap]]])
@@ -178,6 +175,15 @@ class RepairMerges(TrackStep):
             np.concatenate([kept.target, target]),
             np.concatenate([kept.filled, np.ones(len(source), bool)]),
         )
+
+    @staticmethod
+    def _ways(
+        cells: _Cells, i: np.ndarray, j: np.ndarray, into: np.ndarray, out_of: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cost of both cells kept, and of both exchanged; where the other cell goes on."""
+        first, last = cells.before[into[i]], cells.after[out_of[j]]
+        keeping = _cost(cells, i, j) + _cost(cells, first, last)
+        return keeping, _cost(cells, i, last) + _cost(cells, first, j), last
 
 
 def _cells(table: pd.DataFrame, links: Links, area: np.ndarray) -> _Cells:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -25,6 +26,16 @@ class Edited(TypedDict):
     track_points: TableOf[schemas.TrackPoints]
 
 
+@dataclass(frozen=True)
+class Linked:
+    """Tracks taken apart: detections (rows in order of frame and place) and their links."""
+
+    table: pd.DataFrame
+    links: Links
+    cells: pd.DataFrame | None
+    pixel_size_um: float | None
+
+
 class TrackStep(Algorithm):
     """Changes the tracks of one population of one field.
 
@@ -42,14 +53,8 @@ class TrackStep(Algorithm):
         return 1
 
     @abstractmethod
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """Change detections (rows in order of frame and place) and the links between them."""
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        """Change detections and the links between them."""
 
     def run(
         self,
@@ -72,7 +77,7 @@ class TrackStep(Algorithm):
         if track_points["label"].notna().any():
             table, links = links_of(track_points)
             placed = reordered(table, links, rank_of(table, ["frame", "y_px", "x_px", "label"]))
-            table, links = self.edit(*placed, cells, pixel_size_um)
+            table, links = self.edit(Linked(*placed, cells, pixel_size_um))
             if len(table):
                 table, links = reordered(table, links, rank_of(table, ["frame", "label"]))
                 made = assemble(table, links, pixel_size_um, time_min, self.least)
@@ -87,12 +92,7 @@ class TrackStep(Algorithm):
 def measured(table: pd.DataFrame, column: str, cells: pd.DataFrame | None, who: str) -> np.ndarray:
     """(n,) float64, `column` of the cells that the rows of `table` are.
 
-    Raises
-    ------
-    ConfigError
-        If the cells have no such column.
-    InputError
-        If the cells are missing.
+    Raises ConfigError if the cells have no such column. Raises InputError if the cells are missing.
     """
     if cells is None:
         raise InputError(f"{who} compares {column} of cells, so it needs their table ('cells')")
@@ -127,14 +127,8 @@ class InterpolateGaps(TrackStep):
         None, ge=1, description="longest gap filled, frames not seen; null: all"
     )
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        table, links = tracks.table, tracks.links
         frame = table["frame"].to_numpy(np.int64)
         missing = frame[links.target] - frame[links.source] - 1
         short = missing <= (np.inf if self.max_gap_frames is None else self.max_gap_frames)
@@ -159,18 +153,10 @@ class MinimumLength(TrackStep):
 
     @property
     def least(self) -> int:
-        """See `TrackStep.least`."""
         return self.min_points
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
-        return table, links
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        return tracks.table, tracks.links
 
 
 class RemoveStill(TrackStep):
@@ -195,22 +181,16 @@ class RemoveStill(TrackStep):
         None, description="cells of larger median area are kept; null: any size"
     )
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
-        spread = self.max_spread.in_px("max_spread", pixel_size_um) * (1 + 1e-9)
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        table, links = tracks.table, tracks.links
+        spread = self.max_spread.in_px("max_spread", tracks.pixel_size_um) * (1 + 1e-9)
         track = table["track_id"]
         off = table[["y_px", "x_px"]] - table.groupby(track)[["y_px", "x_px"]].transform("mean")
         square = (off**2).sum(axis=1).groupby(track).transform("mean")
         still = (square <= spread**2) & (track.groupby(track).transform("size") >= self.min_points)
         if self.max_area is not None:
-            area = pd.Series(measured(table, "area_px", cells, "RemoveStill"))
-            limit = self.max_area.in_px("max_area", pixel_size_um) * (1 + 1e-9)
+            area = pd.Series(measured(table, "area_px", tracks.cells, "RemoveStill"))
+            limit = self.max_area.in_px("max_area", tracks.pixel_size_um) * (1 + 1e-9)
             still &= area.groupby(track).transform("median") <= limit
         return without(table, links, still.to_numpy(bool))
 
@@ -253,20 +233,18 @@ class JoinFragments(TrackStep):
         description="least ratio of the smaller to the larger area; 0: not compared",
     )
 
-    def edit(
-        self,
-        table: pd.DataFrame,
-        links: Links,
-        cells: pd.DataFrame | None,
-        pixel_size_um: float | None,
-    ) -> tuple[pd.DataFrame, Links]:
-        """See `TrackStep.edit`."""
-        reach = self.max_distance.in_px("max_distance", pixel_size_um) * (1 + 1e-9)
+    def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
+        table, links = tracks.table, tracks.links
+        reach = self.max_distance.in_px("max_distance", tracks.pixel_size_um) * (1 + 1e-9)
         n, frame, position = len(table), table["frame"].to_numpy(np.int64), position_of(table)
         ends = np.setdiff1d(np.arange(n), links.source)
         starts = np.setdiff1d(np.arange(n), links.target)
         velocity = self._velocity(table, ends)
-        area = measured(table, "area_px", cells, "JoinFragments") if self.min_area_ratio else None
+        area = (
+            measured(table, "area_px", tracks.cells, "JoinFragments")
+            if self.min_area_ratio
+            else None
+        )
         found: list[np.ndarray] = []
         tree = scipy.spatial.cKDTree(np.column_stack([position[starts], frame[starts] * 3 * reach]))
         for elapsed in range(1, self.max_gap_frames + 2):

@@ -41,16 +41,13 @@ class Trackastra(Linker):
 
     @property
     def mask_lag(self) -> int:
-        """See `Linker.mask_lag`."""
         return 1
 
     @property
     def reads_images(self) -> bool:
-        """See `Linker.reads_images`."""
         return True
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-        """See `Linker.link`."""
         image, label = detections.image, detections.label
         if isinstance(image, Mapping):
             image = next(iter(image.values())) if len(image) == 1 else None
@@ -73,13 +70,7 @@ class Trackastra(Linker):
 
 
 def _folder(model: str) -> Path:
-    """Folder of `model`.
-
-    Raises
-    ------
-    MissingExtraError, InputError
-        See `Trackastra`.
-    """
+    """Folder of `model`. Raises MissingExtraError, InputError: See `Trackastra`."""
     try:
         from platformdirs import user_data_dir
         from trackastra.model import Trackastra as _  # noqa: F401

@@ -53,7 +53,6 @@ class TrackPy(Linker):
     )
 
     def link(self, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-        """See `Linker.link`."""
         import trackpy
 
         frame, pixel_size_um = detections.frame, detections.pixel_size_um

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 
 import pandas as pd
 
@@ -15,8 +14,6 @@ from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import condition_of, context, join
 
 log = logging.getLogger(__name__)
-
-ByPopulation = Mapping[str, pd.DataFrame]
 
 
 def learn_killing(

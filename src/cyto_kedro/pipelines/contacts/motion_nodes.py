@@ -50,10 +50,7 @@ def smooth_tracks(
 ) -> pd.DataFrame:
     """`schemas.SmoothedSteps` of one population: columns of its steps, or of its cells.
 
-    Raises
-    ------
-    ConfigError
-        If a column is in neither table.
+    Raises ConfigError if a column is in neither table.
     """
     algorithm: Any = smoothing.make()
     others = [column for column in algorithm.columns if column not in steps.columns]

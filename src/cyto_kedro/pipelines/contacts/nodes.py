@@ -17,7 +17,6 @@ from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.pipelines.common import Group, join
 
 ByPopulation = Mapping[str, pd.DataFrame]
-ByBlock = Mapping[str, pd.DataFrame]
 log = logging.getLogger(__name__)
 
 _SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")

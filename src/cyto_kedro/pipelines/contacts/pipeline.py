@@ -5,11 +5,7 @@ from kedro.pipeline import Pipeline, node
 from cyto_kedro.lift import lift
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.contacts import (
-    death_nodes,
-    motion_nodes,
-    nodes,
-)
+from cyto_kedro.pipelines.contacts import death_nodes, motion_nodes, nodes
 from cyto_kedro.pipelines.generated import generated
 
 

@@ -49,11 +49,8 @@ def read_sheet(sheet: pd.DataFrame) -> pd.DataFrame:
     ``treatment``, ``dose``, ``dose_unit``, ``donor``, ``et_ratio``, and any other. All are texts as
     they were typed, but for the flags `FLAGS` and the numbers `NUMBERS` (null where blank).
 
-    Raises
-    ------
-    InputError
-        No column fov, a field listed twice, a column that is nearly a known one, a flag that is
-        neither yes nor no, a number that is none, an exclusion without its reason.
+    Raises InputError: no column fov, a field listed twice, a column that is nearly a known one, a
+    flag that is neither yes nor no, a number that is none, an exclusion without its reason.
     """
     sheet = pd.DataFrame({tidy(name): sheet[name].map(text_of) for name in sheet.columns})
     if "fov" not in sheet.columns:
@@ -157,10 +154,7 @@ def _flag(column: str, fov: str, text: str) -> bool:
 def _number(column: str, fov: str, text: str) -> float:
     """A number typed with a decimal point or comma; an E:T ratio may be ``5:1``. Blank: NaN.
 
-    Raises
-    ------
-    InputError
-        If it is none, or may be two (``1,000``).
+    Raises InputError if it is none, or may be two (``1,000``).
     """
     if not text:
         return np.nan
@@ -200,10 +194,7 @@ def _warn_of_twins(sheet: pd.DataFrame) -> None:
 def excluded_frames(fov: str, text: str, n_frames: int) -> np.ndarray:
     """Which frames ``3-5; 10`` names: bool (n_frames,).
 
-    Raises
-    ------
-    InputError
-        If the text is not such a list, or names a frame that the film does not have.
+    Raises InputError if the text is not such a list, or names a frame that the film does not have.
     """
     mask = np.zeros(n_frames, bool)
     for part in filter(None, (each.strip() for each in re.split(r"[;,]", text))):

@@ -15,12 +15,7 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.preprocessing.base import Step
-from cyto_kedro.algorithms.preprocessing.chain import (
-    apply_chain,
-    chain_halo,
-    estimate_chain,
-    trim,
-)
+from cyto_kedro.algorithms.preprocessing.chain import apply_chain, chain_halo, estimate_chain, trim
 from cyto_kedro.algorithms.preprocessing.channels import Combine
 from cyto_kedro.algorithms.preprocessing.effects import (
     draw_effects,
@@ -48,12 +43,8 @@ def estimate_preprocessing(
 ) -> dict[str, Any]:
     """Stream a field's film once per step that has to know all of it; return the steps' states.
 
-    Raises
-    ------
-    ConfigError
-        If a step names a reference image that is not there.
-    InputError
-        If a reference image is neither of the film's size nor, viewed as the film is, of it.
+    Raises ConfigError if a step names a reference image that is not there. Raises InputError if a
+    reference image is neither of the film's size nor, viewed as the film is, of it.
     """
     steps, _ = steps_of(preprocessing, manifest, group["fov"])
     names = {name for step in steps for name in step.references}
@@ -76,10 +67,7 @@ def steps_of(preprocessing: Preprocessing, manifest: Manifest, fov: str) -> tupl
 
     Steps leave out the channels that the field was filmed without.
 
-    Raises
-    ------
-    InputError
-        If drift is to be estimated on such a channel.
+    Raises InputError if drift is to be estimated on such a channel.
     """
     lacking = set(manifest.fovs[fov].lacking)
     if not lacking:
@@ -171,11 +159,9 @@ def apply_preprocessing(
 ) -> tuple[dict[str, Image], dict[str, Image]]:
     """Correct one block, read with the frames beside it that the steps look at.
 
-    Returns
-    -------
-    measurement, segmentation
-        ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from several
-        channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them apart.
+    Returns ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from
+    several channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them
+    apart.
     """
     steps, n_safe = steps_of(preprocessing, manifest, group["fov"])
     states, halo = preprocessing_state["states"], chain_halo(steps)
@@ -232,10 +218,8 @@ def show_preprocessing(
 ) -> tuple[pd.DataFrame, pd.DataFrame, Picture]:
     """What each step did to a field: numbers of its first, middle and last frame, shifts, pictures.
 
-    Returns
-    -------
-    effects, registration, picture
-        `schemas.Effects`, `schemas.Registration`, and the middle frame before and after each step.
+    Returns `schemas.Effects`, `schemas.Registration`, and the middle frame before and after each
+    step.
     """
     fov = group["fov"]
     film = manifest.fovs[fov]

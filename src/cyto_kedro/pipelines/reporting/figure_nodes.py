@@ -57,12 +57,8 @@ def draw_figures(
 ) -> tuple[Picture, ...]:
     """Every figure of the report, in the order of `FIGURES`.
 
-    Parameters
-    ----------
-    dpi
-        Of the PNG files.
-    tables
-        By name: those of `DRAWN`. Steps are read a field at a time; graphs only of fields shown.
+    `dpi`: of the PNG files. `tables`: by name: those of `DRAWN`. Steps are read a field at a time;
+    graphs only of fields shown.
     """
     kinds = {kind: tables.pop(f"{kind}_graphs") for kind in ("delaunay", "contact")}
     graphs = {

@@ -18,16 +18,14 @@ def pictures(names: Iterable[str]) -> list[str]:
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    drawn = [*FILMS, "manifest", *figure_nodes.DRAWN]
+    return tables() + overlays() + figures() + page()
+
+
+def tables() -> Pipeline:
+    """The results table, headline numbers and warnings."""
     return category(
-        "reporting",
+        "reporting.tables",
         [
-            node(
-                figure_nodes.draw_figures,
-                {name: name for name in drawn} | {"dpi": "params:reporting.dpi"},
-                pictures(figure_nodes.FIGURES),
-                name="draw_figures",
-            ),
             node(
                 lift(nodes.tabulate_results, by="fov", out=["fov"] * 2),
                 ["cells", "track_points", "viability", "steps", "contacts", "manifest"],
@@ -35,55 +33,63 @@ def create_pipeline() -> Pipeline:
                 name="tabulate_results",
             ),
             node(
-                lift(nodes.draw_overlays, by="fov", out=["fov"] * 2),
-                [
-                    "measurement_images",
-                    "labels",
-                    "track_points",
-                    "viability",
-                    "deaths",
-                    "kills",
-                    "frames",
-                    "manifest",
-                    "params:reporting",
-                ],
-                ["segmentation_overlay", "track_overlay"],
-                name="draw_overlays",
-            ),
-            node(
                 nodes.summarise,
                 [
-                    "fields",
-                    "frames",
-                    "quality",
-                    "track_points",
-                    "motility",
-                    "bouts",
-                    "fates",
-                    "kills",
-                    "touches",
-                    "mask_quality",
-                    "viability_state",
-                    "manifest",
+                    *(*FILMS, "quality", "track_points", "motility", "bouts", "fates", "kills"),
+                    *("touches", "mask_quality", "viability_state", "manifest"),
                 ],
                 ["summary_by_fov", "summary_by_condition", "warnings"],
                 name="summarise",
             ),
+        ],
+    )
+
+
+def overlays() -> Pipeline:
+    """Masks and tracks drawn on the films."""
+    return category(
+        "reporting.overlays",
+        [
+            node(
+                lift(nodes.draw_overlays, by="fov", out=["fov"] * 2),
+                [
+                    *("measurement_images", "labels", "track_points", "viability"),
+                    *("deaths", "kills", "frames", "manifest", "params:reporting"),
+                ],
+                ["segmentation_overlay", "track_overlay"],
+                name="draw_overlays",
+            ),
+        ],
+    )
+
+
+def figures() -> Pipeline:
+    """What is drawn of the tables."""
+    return category(
+        "reporting.figures",
+        [
+            node(
+                figure_nodes.draw_figures,
+                {name: name for name in (*FILMS, "manifest", *figure_nodes.DRAWN)}
+                | {"dpi": "params:reporting.dpi"},
+                pictures(figure_nodes.FIGURES),
+                name="draw_figures",
+            ),
+        ],
+    )
+
+
+def page() -> Pipeline:
+    """The report itself."""
+    return category(
+        "reporting.page",
+        [
             node(
                 nodes.write_report,
                 [
-                    "summary_by_fov",
-                    "summary_by_condition",
-                    "warnings",
-                    "mask_quality",
-                    *FILMS,
-                    "comparisons",
-                    "replicate_summaries",
-                    "hazards",
-                    "segmentation_overlay",
-                    "track_overlay",
-                    "manifest",
-                    "run_info",
+                    *("summary_by_fov", "summary_by_condition", "warnings", "mask_quality", *FILMS),
+                    *("comparisons", "replicate_summaries", "hazards"),
+                    *("segmentation_overlay", "track_overlay", "manifest", "run_info"),
                     "params:reporting",
                     *pictures(figure_nodes.FURTHER),
                     *pictures(figure_nodes.FIGURES),

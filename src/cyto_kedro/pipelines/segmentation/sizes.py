@@ -39,10 +39,7 @@ def estimate_sizes(
     a film are segmented alike. Where the ways to measure it disagree, a warning names the field. A field
     goes by itself: one that cannot be read stops no other.
 
-    Returns
-    -------
-    pd.DataFrame
-        `schemas.CellSizes`, one row.
+    Returns `schemas.CellSizes`, one row.
     """
     spec: SegmentationSpec = segmentation  # type: ignore[assignment]  # narrowed to the population
     engine, fov, population = spec.make(), group["fov"], group["population"]

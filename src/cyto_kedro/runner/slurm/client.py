@@ -141,12 +141,8 @@ class Client:
     def submit(self, script: Path) -> str:
         """Submit a script; the job's id.
 
-        Raises
-        ------
-        Refused
-            If asking again later may help: a limit, a busy or absent controller.
-        ConfigError
-            If it will not: an unknown partition, more memory than any machine has.
+        Raises Refused if asking again later may help: a limit, a busy or absent controller. Raises
+        ConfigError if it will not: an unknown partition, more memory than any machine has.
         """
         done = self._call(["sbatch", "--parsable", str(script)])
         if done.returncode == 0 and (match := re.match(r"(\d+)", done.stdout.strip())):

@@ -17,12 +17,8 @@ log = logging.getLogger(__name__)
 def still_writes(holder: dict[str, Any], place: Path) -> str | None:
     """Why `place` is not free although the driver that held it is dead; None where it is.
 
-    Parameters
-    ----------
-    holder
-        What its lease says of the driver: user, run, and the folder of its project's runs.
-    place
-        The path of an output.
+    `holder`: what its lease says of the driver: user, run, and the folder of its project's runs.
+    `place`: the path of an output.
     """
     runs = Path(str(holder.get("runs") or ""))
     if not holder.get("runs") or next(runs.glob("*/jobs/*/*/job.json"), None) is None:

@@ -99,10 +99,7 @@ class SlurmBackend:
     def _ours(self) -> dict[str, set[str]]:
         """Live jobs of ours; waited for, since no answer does not mean that there are none.
 
-        Raises
-        ------
-        RunStoppedError
-            If there was none for ``submit_wait_s``.
+        Raises RunStoppedError if there was none for ``submit_wait_s``.
         """
         pause, end = ASK_AGAIN_S, time.monotonic() + self._machine.submit_wait_s
         while (found := self._client.ours()) is None:
@@ -123,10 +120,7 @@ class SlurmBackend:
     def check(self, asked: Sequence[Resources]) -> None:
         """Refuse partitions, accounts and QOS that do not exist, and more than the largest node has.
 
-        Raises
-        ------
-        ConfigError
-            Naming what is asked for, and what there is.
+        Raises ConfigError, naming what is asked for, and what there is.
         """
         rooms, associations = self._rooms(), self._client.associations()
         names = sorted({room.partition for room in rooms})
@@ -350,10 +344,7 @@ class SlurmBackend:
     def drop(self, submission: Submission) -> None:
         """Cancel an array of an earlier driver.
 
-        Raises
-        ------
-        RunStoppedError
-            If its tasks do not end: they would write what this run writes.
+        Raises RunStoppedError if its tasks do not end: they would write what this run writes.
         """
         assert submission.job is not None
         self._client.cancel([submission.job])
