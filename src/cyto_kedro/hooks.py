@@ -53,7 +53,7 @@ class CheckHooks:
                 continue
             for key, field in model.model_fields.items():
                 part = f"params:{name}.{key}"
-                if key not in block and isinstance(field.default, BaseModel | int):
+                if key not in block and isinstance(field.default, BaseModel):
                     catalog[part] = MemoryDataset(field.default)
         for name, entry in conf_catalog.items():
             if isinstance(entry, dict) and str(entry.get("type", "")).endswith("LabelFilms"):

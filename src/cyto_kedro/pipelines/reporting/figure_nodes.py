@@ -15,6 +15,7 @@ from cyto_kedro.algorithms.reporting.network_figures import NetworkFigures, chos
 from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
+from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
 
@@ -52,12 +53,12 @@ def draw_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     manifest: Manifest,
-    dpi: int,
+    reporting: Reporting,
     **tables: Any,
 ) -> tuple[Picture, ...]:
     """Every figure of the report, in the order of `FIGURES`.
 
-    `dpi`: of the PNG files. `tables`: by name: those of `DRAWN`. Steps are read a field at a time;
+    `tables`: by name: those of `DRAWN`. Steps are read a field at a time;
     graphs only of fields shown.
     """
     kinds = {kind: tables.pop(f"{kind}_graphs") for kind in ("delaunay", "contact")}
@@ -74,5 +75,5 @@ def draw_figures(
         given = {name: value for name, value in data.items() if name in wanted}
         if "steps" in wanted:
             given["steps"] = one_by_one(steps, manifest)
-        found |= kind(dpi=dpi)(given)["figures"]
+        found |= kind(dpi=reporting.dpi)(given)["figures"]
     return tuple(found[name] for name in FIGURES)
