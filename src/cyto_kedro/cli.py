@@ -5,38 +5,35 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
-import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.blocks import Block
 from cyto_kedro.console import PlainCommand, plain_errors
+from cyto_kedro.corrections import keep, put_in_place, writing
 from cyto_kedro.currency import stale_groups
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
-from cyto_kedro.datasets.planned import differences, fitted, is_whole
+from cyto_kedro.datasets.planned import differences, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
-from cyto_kedro.ledger import Correction
 from cyto_kedro.new_assay.command import new
-from cyto_kedro.partitions import parse_id, partition_id
+from cyto_kedro.partitions import partition_id
 from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
-from cyto_kedro.runner.graph import places_of
-from cyto_kedro.runner.holding import Hold
 from cyto_kedro.runner.report import usage
+from cyto_kedro.viewing.command import review, view
 
 log = logging.getLogger(__name__)
 plain_errors()  # Kedro imports this where a person types commands
-__all__ = ["cli", "run"]  # what Kedro looks for here: `run` where the package is installed
+# what Kedro looks for here (`run` where the package is installed), and the door of corrections
+__all__ = ["cli", "keep", "put_in_place", "run"]
 
 
 @click.group(name="cyto_kedro")
@@ -73,11 +70,6 @@ class Opened:
         return session.load_context().catalog
 
 
-def _writing(catalog: Any, *names: str) -> Hold:
-    """The leases of the datasets that a command writes."""
-    return Hold(places_of(catalog, names), "kedro cyto")
-
-
 class ProjectCommand(PlainCommand):
     """A command with `kedro run`'s own ``--env``, ``--conf-source`` and ``--params``.
 
@@ -97,7 +89,8 @@ class ProjectCommand(PlainCommand):
         return super().invoke(ctx)
 
 
-cyto.command(cls=ProjectCommand)(export)
+for each in (export, view, review):
+    cyto.command(cls=ProjectCommand)(each)
 
 
 @cyto.command(cls=ProjectCommand)
@@ -116,74 +109,12 @@ def correct(project: Opened, dataset: str, partition: str, file: Path, who: str,
     catalog = project.catalog
     if dataset not in catalog:
         raise InputError(unknown("dataset", dataset, catalog.keys()))
-    with _writing(catalog, dataset):
+    with writing(catalog, dataset):
         put_in_place(catalog, dataset, partition, file, who, why)
     click.secho(f"{dataset} {partition} is now {file}", fg="green")
     click.echo(
         "Redo what depends on it: kedro run" + (f" --env {project.env}" if project.env else "")
     )
-
-
-def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, why: str) -> None:
-    """Replace one partition by a file, read and checked as the dataset would read its own.
-
-    Raises InputError if the dataset is unknown or not partitioned, the partition is not planned,
-    the file cannot be read as one, or (labels) has another shape than what it replaces.
-    """
-    if name not in catalog:
-        raise InputError(unknown("dataset", name, catalog.keys()))
-    dataset = catalog.get(name)
-    if not isinstance(dataset, PartitionedDataset):
-        raise InputError(f"dataset {name!r} has no partitions, so none can be corrected")
-    manifest: Manifest = catalog.load("manifest")
-    planned = manifest.ids(dataset.grain)
-    if partition not in planned:
-        raise InputError(unknown(f"partition of {name}", partition, planned))
-    keep(catalog, name, partition, dataset.read_like(file), file, who, why)
-
-
-def keep(
-    catalog: Any, name: str, partition: str, corrected: Any, file: Path, who: str, why: str
-) -> None:
-    """Save `corrected`, read from `file`, as a correction of a planned partition.
-
-    Raises InputError if it is labels of another shape than what it replaces, or a table of another
-    field, population or block.
-    """
-    dataset = catalog.get(name)
-    group = parse_id(dataset.grain, partition)
-    corrected = fitted(catalog.load("manifest"), group, corrected, str(file))
-    if isinstance(corrected, pd.DataFrame):
-        _of_this_group(corrected, group, f"{name} {partition}", file)
-    before = dataset.load_one(partition) if dataset.content(partition) is not None else None
-    shape = getattr(corrected, "shape", None)
-    if before is not None and hasattr(before, "ndim") and before.ndim > 2 and shape != before.shape:
-        raise InputError(
-            f"{file} has shape {shape}, but {name} {partition} has {before.shape}: a correction "
-            "must show the same frames of the same field"
-        )
-    now = datetime.now(UTC)
-    with dataset.correcting(Correction(who=who, why=why, when=now, source=str(file))):
-        catalog.save(name, {partition: corrected})
-
-
-def _of_this_group(table: pd.DataFrame, group: Mapping[str, str], what: str, file: Path) -> None:
-    for key in ("fov", "population"):
-        if key in group and key in table.columns:
-            others = sorted(set(table[key].astype(str)) - {group[key]})
-            if others:
-                raise InputError(
-                    f"{file} holds rows of {key} {others[0]!r}, but is to take the place of {what}: it "
-                    "is the table of another, or of several; give the file of this one alone"
-                )
-    if "block" in group and "frame" in table.columns and len(table):
-        block = Block.parse(group["block"])
-        outside = table.loc[~table["frame"].between(block.start, block.stop - 1), "frame"]
-        if len(outside):
-            raise InputError(
-                f"{file} holds rows of frame {outside.iloc[0]}, but {what} is of frames "
-                f"{block.start} to {block.stop - 1}; give the file of this block alone"
-            )
 
 
 @cyto.command(cls=ProjectCommand)
@@ -199,7 +130,7 @@ def trackmate(project: Opened, file: Path, fov: str, population: str, who: str) 
     tracks are put in place as corrections; the next ``kedro run`` measures and goes on.
     """
     catalog = project.catalog
-    with _writing(catalog, "labels", "track_points"):
+    with writing(catalog, "labels", "track_points"):
         n_spots, n_tracks = read_session(catalog, file, fov, population, who)
     click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
 
@@ -253,7 +184,7 @@ def uncorrect(project: Opened, dataset: str, partition: str) -> None:
     if dataset not in catalog:
         raise InputError(unknown("dataset", dataset, catalog.keys()))
     held = catalog.get(dataset)
-    with _writing(catalog, dataset):
+    with writing(catalog, dataset):
         was = held.drop_correction(partition) if isinstance(held, PartitionedDataset) else None
     if was is None:
         raise click.ClickException(f"{dataset} {partition} holds no correction")

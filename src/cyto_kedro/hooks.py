@@ -18,7 +18,9 @@ from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors
 from cyto_kedro.currency import place_of, stale_groups
 from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.partitioned import PLANS
 from cyto_kedro.errors import ConfigError
+from cyto_kedro.ledger import split_home
 from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
 from cyto_kedro.runner.base import refused
 
@@ -58,6 +60,9 @@ class CheckHooks:
         for name, entry in conf_catalog.items():
             if isinstance(entry, dict) and str(entry.get("type", "")).endswith("LabelFilms"):
                 catalog.get(name).follow(catalog.get("manifest"))
+        if "filepath" in (planned := conf_catalog.get("manifest") or {}):
+            home = split_home(str(planned["filepath"]))[0]
+            PLANS[home] = lambda: catalog.load("manifest") if catalog.exists("manifest") else None
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(

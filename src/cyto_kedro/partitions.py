@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from cyto_kedro.blocks import Block, Tile, Tiling
 from cyto_kedro.errors import ConfigError, InputError, PartitionError, unknown
+from cyto_kedro.shown import Shown
 
 KEYS = ("fov", "channel", "population", "block", "tile")
 MAX_NAME = 150  # bytes; 255 with the endings that files get
@@ -263,15 +264,16 @@ class Source(Protocol):
         """A hash of a partition's content, or None when it does not exist."""
 
 
-@dataclass(frozen=True)
-class Partitions(Mapping[str, Callable[[], Any]]):
+@dataclass(frozen=True, repr=False)
+class Partitions(Shown, Mapping[str, Callable[[], Any]]):
     """``{partition id: load function}``, opened by id without listing the folder.
 
     Kedro hands this to a node for every partitioned dataset. Iterating lists what storage holds, as
     `kedro_datasets.partitions.PartitionedDataset` does; pipelines use the plan instead.
 
     What a partition held when it was first opened is kept until `forget`: a result is recorded as
-    made from what was read, not from what lies there when it is saved.
+    made from what was read, not from what lies there when it is saved. At a prompt it shows what it
+    holds; ``to_pandas()`` and ``to_dask()`` open all of it (`Shown`).
     """
 
     source: Source

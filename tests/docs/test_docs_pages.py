@@ -141,7 +141,7 @@ def test_column_examples_are_valid_beside_the_keys_that_stay() -> None:
 def test_tracking_example_is_valid() -> None:
     block = yaml.safe_load(fences("tracking", "yaml")[0])["tracking"]
     found = MODELS["tracking"].model_validate(block)
-    assert [len(spec.steps) for spec in found.root.values()] == [4, 0]  # type: ignore[attr-defined]
+    assert [len(spec.steps) for spec in found.root.values()] == [3, 0]  # type: ignore[attr-defined]
 
 
 # of the page's paths: field, channel, frame, seconds

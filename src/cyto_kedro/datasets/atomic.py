@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -52,6 +53,20 @@ def write_whole(fs: AbstractFileSystem, path: str, writer: Callable[[IO[bytes]],
 def write_bytes(fs: AbstractFileSystem, path: str, content: bytes) -> None:
     """`write_whole` of ready bytes."""
     write_whole(fs, path, lambda file: file.write(content))
+
+
+def rename_whole(part: str, path: str) -> None:
+    """Rename a file to its place, after what its dataset wrote beside it (exports)."""
+    for other in sorted(Path(part).parent.iterdir()):
+        if other != Path(part):
+            other.replace(Path(path).with_name(other.name))
+    Path(part).replace(path)
+
+
+def copy_whole(fs: AbstractFileSystem, source: str, target: str) -> None:
+    """Copy a file, whole or not at all."""
+    with fs.open(source, "rb") as file:
+        write_whole(fs, target, lambda out: shutil.copyfileobj(file, out))
 
 
 class FileDataset(AbstractDataset[In, Out]):

@@ -43,6 +43,11 @@ class ImageDataset(FileDataset[Any, da.Array]):
         ]
         return stacks[0] if len(stacks) == 1 else da.stack(stacks, axis=1)
 
+    def glance(self) -> str:
+        """Shape and type of the pixels."""
+        header = self._header()
+        return f"{header.shape}, (T, C, Y, X), {header.dtype}"
+
     def load_metadata(self) -> ImageInfo:
         """Channel names, pixel size and frame times, without reading pixels."""
         return self._header().info
@@ -58,7 +63,7 @@ class ImageDataset(FileDataset[Any, da.Array]):
         self._write(lambda file: write_ome(file, checked, **self._save_args))
 
     def preview(self) -> ImagePreview:
-        """The middle frame (of the first channel), contrast stretched."""
+        """Four frames (of the first channel), contrast stretched."""
         stack = self.load()
         stack = stack if stack.ndim == 3 else stack[:, 0]
         return previews.image_png(stack)

@@ -10,6 +10,7 @@ import numpy as np
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.datasets.lazy import lazy
 from cyto_kedro.datasets.ome_tiff import write_ome
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
@@ -28,6 +29,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
     saved by napari, Fiji or scikit-image load as well: any integer type, or whole numbers stored as
     float, with whatever name the third axis has. `save_args`: ``level``, of deflate, 0 to 9 (1).
     """
+
+    dtype = np.dtype(np.uint32)
 
     def _header(self) -> TiffHeader:
         self._require()
@@ -65,6 +68,18 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
             return stack.astype(np.uint32, copy=False)
         return np.concatenate(list(_checked(stack, self.location, start)))
 
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """`load_frames`, as `lazy.Frames` is read."""
+        return self.load_frames(start, stop)
+
+    def lazy(self) -> da.Array:
+        """The labels as a Dask array, one chunk per frame, none of them read."""
+        return lazy(self)
+
+    def glance(self) -> str:
+        """Shape of the labels."""
+        return f"{self.shape}, (T, Y, X), uint32"
+
     def load_metadata(self) -> ImageInfo:
         """Pixel size and frame times, without reading pixels."""
         return self._header().info
@@ -91,8 +106,8 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         self._write(lambda file: write_ome(file, checked, **self._save_args))
 
     def preview(self) -> ImagePreview:
-        """The middle frame, one colour per label."""
-        return previews.png(previews.colours(previews.middle(self.load())))
+        """Four frames, one colour per label."""
+        return previews.png(previews.colours(previews.four(self.lazy())))
 
 
 def _block(block: np.ndarray, location: str, block_info: Any = None) -> np.ndarray:

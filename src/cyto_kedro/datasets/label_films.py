@@ -6,7 +6,9 @@ import copy
 import logging
 from typing import Any, Self
 
+import dask.array as da
 import numpy as np
+from dask import delayed
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
@@ -143,8 +145,24 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
             label = film.load_frames(block.start, block.stop)
         return emptied(label, planned.excluded_in(block), url)
 
+    @property
+    def plan(self) -> Manifest | None:
+        """What ingestion planned, where it has."""
+        return self._plan
+
+    def lazy(self, identity: str) -> Any:
+        """`load_one` as a Dask array of one chunk, not read yet."""
+        keys = parse_id(self.grain, identity)
+        if self._plan is None or "block" not in keys:
+            return self.load_one(identity)
+        fov = self._plan.fovs[keys["fov"]]
+        shape = len(Block.parse(keys["block"])), fov.height_px, fov.width_px
+        return da.from_delayed(delayed(self.load_one)(identity), shape, np.uint32)
+
     def list_ids(self) -> list[str]:
-        """Refuse: the plan says which partitions there are. Raises DatasetError: always."""
+        """The planned ids of films that are there. Raises DatasetError: without a plan."""
+        if self._plan is not None:
+            return [each for each in self._plan.ids(self.grain) if self.content(each) is not None]
         raise DatasetError("label films are opened by partition id; which there are, the plan says")
 
     def content(self, identity: str) -> str | None:

@@ -12,8 +12,15 @@ import numpy as np
 class Frames(Protocol):
     """A film read by frames."""
 
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, Y, X)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        ...
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames `start` to `stop` (not included), (T, Y, X)."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
@@ -20,12 +20,14 @@ from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
-from cyto_kedro.datasets.atomic import write_whole
+from cyto_kedro.datasets.atomic import copy_whole, rename_whole
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Entry, Ledger, hash_file, move_aside, split_home
-from cyto_kedro.partitions import Partitions, parse_grain, parse_id
+from cyto_kedro.partitions import Partitions, Plan, parse_grain, parse_id
 
 log = logging.getLogger(__name__)
+#: Data folder -> its plan, if there is one: said by `CheckHooks`, for what a person asks at a prompt.
+PLANS: dict[str, Callable[[], Plan | None]] = {}
 
 
 class PartitionedDataset(KedroPartitionedDataset):
@@ -39,6 +41,8 @@ class PartitionedDataset(KedroPartitionedDataset):
     ----------
     grain
         The keys of a partition id, such as ``fov/population/block``.
+    optional
+        A partition that is not there is None: what a person may give, and no node makes.
     path, dataset, filename_suffix, credentials, fs_args, metadata
         As in `kedro_datasets.partitions.PartitionedDataset`. A leading dot of the suffix is kept.
 
@@ -69,6 +73,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         credentials: dict[str, Any] | None = None,
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
+        optional: bool = False,
     ) -> None:
         super().__init__(
             path=path,
@@ -81,6 +86,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         self.grain = parse_grain(grain)
         self._correcting: Correction | None = None
         self._aside = False
+        self._optional = optional
         if hasattr(self._dataset_type, "preview"):
             # kedro-viz reads the kind of a preview off the annotation: the partition's own.
             def preview() -> Any:
@@ -125,6 +131,20 @@ class PartitionedDataset(KedroPartitionedDataset):
         """The partitions, none of them opened yet."""
         return Partitions(self)
 
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the data folder, where a project's catalog made it known."""
+        return PLANS.get(self._home[0], lambda: None)()
+
+    def glance(self, identity: str) -> Any:
+        """What a partition holds, off its header: rows and columns, or a shape; None: not cheap."""
+        return getattr(self.one(identity), "glance", lambda: None)()
+
+    def lazy(self, identity: str) -> Any:
+        """A partition, its pixels unread where its dataset can do that."""
+        one = self.one(identity)
+        return one.lazy() if hasattr(one, "lazy") else self.load_one(identity)
+
     def load_one(self, identity: str) -> Any:
         """Load a partition.
 
@@ -134,6 +154,8 @@ class PartitionedDataset(KedroPartitionedDataset):
             If it is not there.
         """
         if not self._filesystem.exists(self.path_of(identity)):
+            if self._optional:
+                return None
             raise PartitionError(
                 f"{self.name}: partition {identity!r} is planned but not at {self.path_of(identity)}: "
                 "run the pipeline that makes it (its own failure is in that run's summary)"
@@ -186,7 +208,7 @@ class PartitionedDataset(KedroPartitionedDataset):
                 found = self.ledger.stranger(identity, path)
                 if found is not None and found != hash_file(self._filesystem, part):
                     self._set_aside(identity)
-                _put(part, path)
+                rename_whole(part, path)
         self.restore(identity)
 
     @contextlib.contextmanager
@@ -305,7 +327,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         fs.makedirs(copy.rsplit("/", 1)[0], exist_ok=True)
         if isinstance(fs, LocalFileSystem):
             with self._written(copy, value) as part:
-                _put(part, copy)
+                rename_whole(part, copy)
         else:
             self._at(copy).save(value)
         self.corrections.record(identity, copy, {}, correction=correction, saved_at=correction.when)
@@ -328,14 +350,14 @@ class PartitionedDataset(KedroPartitionedDataset):
                     *(self.name, path, held.correction.who),
                 )
                 return
-            _copy(fs, path, copy)
+            copy_whole(fs, path, copy)
             self.corrections.record(
                 identity, copy, {}, correction=held.correction, saved_at=held.saved_at
             )
         elif there != held.content:
             if self.ledger.stranger(identity, path) is not None:
                 self._set_aside(identity)
-            _copy(fs, copy, path)
+            copy_whole(fs, copy, path)
             log.info(
                 "%s %s: the correction by %s is in place", self.name, identity, held.correction.who
             )
@@ -359,6 +381,8 @@ class PartitionedDataset(KedroPartitionedDataset):
         self.corrections.remove(identity)
         if self._filesystem.exists(copy := self.copy_of(identity)):
             move_aside(self._filesystem, copy, self._home[0])
+        if self._optional and self._filesystem.exists(path := self.path_of(identity)):
+            move_aside(self._filesystem, path, self._home[0])  # no node would make it again
         return held.correction
 
     def _preview_first(self) -> Any:
@@ -369,17 +393,3 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "grain": "/".join(self.grain)}
-
-
-def _put(part: str, path: str) -> None:
-    """Rename a file to its place, after what its dataset wrote beside it (exports)."""
-    for other in sorted(Path(part).parent.iterdir()):
-        if other != Path(part):
-            other.replace(Path(path).with_name(other.name))
-    Path(part).replace(path)
-
-
-def _copy(fs: AbstractFileSystem, source: str, target: str) -> None:
-    """Copy a file, whole or not at all."""
-    with fs.open(source, "rb") as file:
-        write_whole(fs, target, lambda out: shutil.copyfileobj(file, out))

@@ -13,17 +13,20 @@ from cyto_kedro.kedro_private import ImagePreview
 MAX_SIDE = 360
 
 
-def middle(stack: Any) -> np.ndarray:
-    """The middle frame of a (T, Y, X) stack, thinned to `MAX_SIDE`; no other frame is computed.
+def four(stack: Any) -> np.ndarray:
+    """Four frames of a (T, Y, X) stack, first to last, thinned to `MAX_SIDE`; no other is computed.
 
-    One frame, since kedro-viz stretches a picture to its panel: of frames side by side, round cells
-    would be shown as ellipses.
+    Two by two, in the order of reading: kedro-viz stretches a picture to its panel, and so it keeps the
+    shape of a frame (side by side, round cells would be shown as ellipses). A still stays one.
     """
     n_frames, height, width = stack.shape
-    step = max(1, -(-max(height, width) // MAX_SIDE))
     if not n_frames:
         return np.zeros((1, 1), stack.dtype)
-    return np.asarray(stack[n_frames // 2])[::step, ::step]
+    per_side = 1 if n_frames == 1 else 2
+    step = max(1, -(-per_side * max(height, width) // MAX_SIDE))
+    chosen = np.linspace(0, n_frames - 1, per_side**2).round().astype(int)
+    shown = [np.asarray(stack[int(t)])[::step, ::step] for t in chosen]
+    return np.block([shown[i : i + per_side] for i in range(0, len(shown), per_side)])
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -44,8 +47,8 @@ def colours(labels: np.ndarray) -> np.ndarray:
 
 
 def image_png(image: Any) -> ImagePreview:
-    """A (Y, X) image, or the middle frame of a (T, Y, X) stack, NumPy or Dask, contrast stretched."""
-    return png(grey(middle(image if image.ndim == 3 else image[None])))
+    """A (Y, X) image, or four frames of a (T, Y, X) stack, NumPy or Dask, contrast stretched."""
+    return png(grey(four(image if image.ndim == 3 else image[None])))
 
 
 def png(pixels: np.ndarray) -> ImagePreview:

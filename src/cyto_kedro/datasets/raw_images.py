@@ -12,7 +12,7 @@ from kedro.io import DatasetError
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.previews import grey, middle, png
+from cyto_kedro.datasets.previews import four, grey, png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.kedro_private import ImagePreview
@@ -49,10 +49,10 @@ class RawImages(FileDataset[Any, Partitions]):
         raise DatasetError("raw_images are read where the microscope put them and never written")
 
     def preview(self) -> ImagePreview:
-        """The middle frame of the first film."""
+        """Four frames of the first film."""
         source = _Opened(self._manifest())
         raw = next(iter(source.raw.values()))
-        return png(grey(middle(source.open(raw))))
+        return png(grey(four(source.open(raw))))
 
 
 class _Opened:
@@ -64,6 +64,8 @@ class _Opened:
     def __init__(self, manifest: Manifest) -> None:
         self._manifest = manifest
         self._stamps: dict[tuple[str, str], str] = {}
+        self._films: dict[tuple[str, str], da.Array] = {}
+        self.plan = manifest
         self.raw: dict[tuple[str, str], RawChannel] = {
             (each.fov, each.channel): each for each in manifest.raw
         }
@@ -95,7 +97,17 @@ class _Opened:
 
     def open(self, raw: RawChannel) -> da.Array:
         """The frames of a channel as the assay's view shows them."""
-        return self._manifest.view.stack(open_raw(raw))
+        key = raw.fov, raw.channel
+        if key not in self._films:  # its header is read once for all blocks
+            self._films[key] = self._manifest.view.stack(open_raw(raw))
+        return self._films[key]
+
+    lazy = load_one
+
+    def glance(self, identity: str) -> str:
+        """Shape and type of a block."""
+        block = self.load_one(identity)
+        return f"{block.shape}, (T, Y, X), {block.dtype}"
 
     def list_ids(self) -> list[str]:
         """Every planned raw partition."""

@@ -112,6 +112,15 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
         else:
             pq.write_table(to_arrow(data), file, **self._save_args)
 
+    def glance(self) -> dict[str, Any] | None:
+        """Rows and columns, off a Parquet's footer; None for a CSV."""
+        if self._csv:
+            return None
+        with self._read() as file:
+            found = pq.ParquetFile(file)
+            names = [name for name in found.schema_arrow.names if not name.startswith("__")]
+            return {"rows": found.metadata.num_rows, "columns": names}
+
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows for kedro-viz, read alone."""
         with self._read() as file:

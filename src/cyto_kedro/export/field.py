@@ -47,12 +47,12 @@ def field_graph(catalog: Any, manifest: Manifest, fov: str) -> FieldGraph:
 
     Raises InputError if the field has no tracks yet.
     """
-    points = [_load(catalog, manifest, "track_points", fov)]
+    points = [load_rows(catalog, manifest, "track_points", fov)]
     if points[0] is None:
         raise InputError(f"field {fov!r} has no tracks yet: kedro run --pipelines tracking first")
     nodes = pd.concat(points, ignore_index=True)
     for name in ("cells", "viability"):
-        table = _load(catalog, manifest, name, fov)
+        table = load_rows(catalog, manifest, name, fov)
         if table is not None:
             new = [c for c in table.columns if c not in nodes.columns]
             labelled = table.assign(label=table["label"].astype("Int64"))
@@ -69,9 +69,9 @@ def field_graph(catalog: Any, manifest: Manifest, fov: str) -> FieldGraph:
         nodes=nodes,
         edges=_edges(
             nodes,
-            _load(catalog, manifest, "tracks", fov),
-            _load(catalog, manifest, "contacts", fov),
-            _load(catalog, manifest, "kills", fov),
+            load_rows(catalog, manifest, "tracks", fov),
+            load_rows(catalog, manifest, "contacts", fov),
+            load_rows(catalog, manifest, "kills", fov),
         ),
     )
 
@@ -88,7 +88,7 @@ def label_films(
             yield np.asarray(frame)
 
 
-def _load(catalog: Any, manifest: Manifest, name: str, fov: str) -> pd.DataFrame | None:
+def load_rows(catalog: Any, manifest: Manifest, name: str, fov: str) -> pd.DataFrame | None:
     """All rows of a field; None where a part of them was not made."""
     dataset = catalog.get(name)
     if not isinstance(dataset, PartitionedDataset):

@@ -75,6 +75,7 @@ from cyto_kedro.schemas.death import (
     DeathIndexes,
     Deaths,
     EffectorTallies,
+    EventCorrections,
     Fates,
     Kills,
     TargetTallies,
@@ -136,5 +137,9 @@ class EachPartition:
     def _one(self, partition_id: str, value: Any) -> Any:
         if callable(value):
             load: Callable[[], Any] = value
-            return lambda: check(self._table, load(), partition_id)
+            return lambda: self._loaded(partition_id, load())
         return check(self._table, value, partition_id)
+
+    def _loaded(self, partition_id: str, value: Any) -> Any:
+        """A loaded table, checked; None where one that is optional is not there."""
+        return None if value is None else check(self._table, value, partition_id)

@@ -15,7 +15,7 @@ from cyto_kedro.schemas.base import (
     nullable,
 )
 
-EVIDENCE = ("marker", "body")
+EVIDENCE = ("marker", "body", "person")
 VERDICTS = ("kill", "background", "no_contact", "not_a_target")
 START_REASONS = ("film_start", "division", "entered")
 BACKGROUND_SOURCES = ("control", "same_fields", "assumed")
@@ -67,7 +67,8 @@ class Deaths(PerTrack, key="fov population track_id"):
         "last frame seen before the death: it lies between the two", ge=0
     )
     evidence: Series[str] | None = known(
-        "marker: its rise was seen; body: track lost, dead cell there", isin=EVIDENCE
+        "marker: its rise was seen; body: track lost, dead cell there; person: set by hand",
+        isin=EVIDENCE,
     )
     body_track_id: Series[pd.Int64Dtype] | None = nullable(
         "the dead cell's track, where evidence is body"
@@ -76,6 +77,16 @@ class Deaths(PerTrack, key="fov population track_id"):
         "chance that no effector did it; null: not estimated", ge=0, le=1
     )
     verdict: Series[str] | None = known("what the death is put to", isin=VERDICTS)
+
+
+class EventCorrections(PerPopulation, key="fov population event frame y_px x_px"):
+    """What a person says of events, by place and time: it holds for whatever track is there."""
+
+    event: Series[str] = known("what is spoken of: a death", isin=["death"])
+    frame: Series[int] = known("of the death; of none: any frame of the cell", ge=0)
+    y_px: Series[float] = known("where the cell is in that frame")
+    x_px: Series[float]
+    happened: Series[bool] = known("false: this cell does not die")
 
 
 class Kills(
@@ -206,6 +217,7 @@ TABLES: dict[str, type[Table]] = {
     "viability": Viability,
     "fates": Fates,
     "deaths": Deaths,
+    "event_corrections": EventCorrections,
     "kills": Kills,
     "attack_models": AttackModels,
     "effectors": EffectorTallies,

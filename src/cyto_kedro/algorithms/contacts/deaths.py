@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.bodies import Bodies, find_bodies
+from cyto_kedro.algorithms.contacts.corrected_deaths import apply_corrections, fit_corrections
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, run_ids, size, starts_of
@@ -88,6 +89,9 @@ class DeathCaller(Algorithm):
     body_reach: Length | None = Field(
         default=Length(um=6.0, px=0.0), description="how far a body may lie; 0 or null: off"
     )
+    correction_reach: Length = Field(
+        default=Length(um=5.0, px=8.0), description="how far from a cell its correction may lie"
+    )
     body_max_gap: Duration = Field(
         default=Duration(min=5, frames=2), description="time missing at most"
     )
@@ -101,6 +105,7 @@ class DeathCaller(Algorithm):
         viability: TableOf[schemas.Viability],
         track_points: TableOf[schemas.TrackPoints],
         tracks: TableOf[schemas.Tracks],
+        event_corrections: TableOf[schemas.EventCorrections] | None = None,
         pixel_size_um: float | None = None,
         excluded: Collection[int] = (),
     ) -> Called:
@@ -126,7 +131,10 @@ class DeathCaller(Algorithm):
                 "fates": schemas.empty(schemas.Fates),
             }
         first = next(frame for frame in count() if frame not in excluded)
-        return self._called(_series(viability, points, kept), points, kept, clock, first)
+        given = schemas.or_empty(event_corrections, schemas.EventCorrections)
+        reach = self.correction_reach.in_px("correction_reach", pixel_size_um)
+        fit = fit_corrections(given, points, kept, reach)
+        return self._called(_series(viability, points, kept), points, kept, clock, first, fit)
 
     def _called(
         self,
@@ -135,10 +143,15 @@ class DeathCaller(Algorithm):
         tracks: pd.DataFrame,
         clock: Clock,
         first_frame: int,
+        corrected: pd.DataFrame,
     ) -> Called:
-        died, first_sight, death, last_alive, recovered = self.judge(series, len(tracks), clock)
+        judged = apply_corrections(
+            self.judge(series, len(tracks), clock), corrected, points, tracks
+        )
+        died, first_sight, death, last_alive, recovered = judged
         _warn(tracks, first_sight, recovered)
         seen_alive = np.bincount(series.row, series.alive > 0.5, minlength=len(tracks)) > 0
+        seen_alive[corrected["row"]] = False  # a person has said what becomes of these
         rule = self._bodies(points, clock)
         bodies = find_bodies(points, tracks, seen_alive & ~died & ~first_sight, first_sight, rule)
         linked = bodies != MISSING
@@ -170,12 +183,14 @@ class DeathCaller(Algorithm):
             past_track_id=_track_ids(tracks, past),
         )
         body = _track_ids(tracks, bodies)
+        evidence = np.where(linked, "body", "marker")
+        by_hand = np.isin(np.arange(len(tracks)), corrected["row"])
         deaths = tracks.loc[died, ["fov", "population", "track_id"]].assign(
             frame=death[died],
             time_min=clock(death[died]),
             n_killers=0,
             last_alive_frame=last_alive[died],
-            evidence=np.where(linked, "body", "marker")[died],
+            evidence=np.where(by_hand, "person", evidence)[died],
             body_track_id=body[died],
         )
         return {
