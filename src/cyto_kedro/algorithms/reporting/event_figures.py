@@ -52,7 +52,7 @@ class EventFigures(Algorithm):
             "events": draw_events(event_signals, sample_sheet),
             "event_curves": draw_event_curves(event_curves, sample_sheet),
         }
-        numbers = {"events": event_signals, "event_curves": event_curves}
+        numbers: dict[str, pd.DataFrame] = {"events": event_signals, "event_curves": event_curves}
         return pictures(made, self.dpi, numbers)
 
 
@@ -119,10 +119,12 @@ def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Fig
         axes = fig.subplots(down, across, squeeze=False, sharey=True).ravel()
         for ax in axes[len(panels) :]:
             ax.axis("off")
-        for ax, ((event, population), mine) in zip(axes, panels, strict=False):
+        for ax, (key, mine) in zip(axes, panels, strict=False):
+            event, population = map(str, key)
             ax.set(title=f"{plain(event)}, {short(population, 16)}", ylim=(-2, 102))
             ax.set_xlabel(f"time since the film's start ({unit})")
-            for (condition, replicate), one in mine.groupby(["condition", "replicate"], sort=False):
+            for (name, replicate), one in mine.groupby(["condition", "replicate"], sort=False):
+                condition = str(name)
                 _event_curve(ax, one, unit, hues[condition], lines[condition], replicate == ALL)
         for row in axes.reshape(down, across):
             row[0].set_ylabel("tracks without the event (%)")

@@ -72,8 +72,8 @@ class NetworkFigures(Algorithm):
             for fov, panels in shown.items()
             for stamp, nodes, _ in panels
         ]
-        numbers = {"networks": pd.concat(cells, ignore_index=True)} if cells else {}
-        return pictures({"networks": fig}, self.dpi, numbers)
+        table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
+        return pictures({"networks": fig}, self.dpi, {"networks": table})
 
 
 def chosen_fields(fovs: list[str], sample_sheet: Sheet, most: int = 6) -> list[str]:
