@@ -175,14 +175,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--side", type=int, default=1024, help="of the field; cells in proportion")
     args = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     n, every = args.frames, range(args.frames)
-    film = SimulatedAssay(
-        seed=1, n_frames=n, size_px=1024, n_effectors=300, n_targets=150, touch_distance_um=1.5
-    )({"fov": "large"})
+    share = (args.side / 1024) ** 2
+    cells = {"n_effectors": round(300 * share), "n_targets": round(150 * share)}
+    film = SimulatedAssay(seed=1, n_frames=n, size_px=args.side, **cells, touch_distance_um=1.5)(
+        {"fov": "large"}
+    )
     label = film["label"]
     where = {"fov": "large", "pixel_size_um": film["pixel_size_um"]}
     of: dict[tuple[str, int], np.ndarray] = {}
@@ -204,7 +207,7 @@ def main() -> None:
             for t, each in enumerate(both)
         ],
         ignore_index=True,
-    ).assign(fov="large", population="all")
+    ).assign(fov="large", population="all", time_min=np.nan)
     original = Original(opencl())
     channels = film["image"]
 
@@ -253,11 +256,11 @@ def main() -> None:
             contacts_theirs,
             contacts_ours,
         ),
-        "network, 450 cells": (
+        "network": (
             network_theirs,
             network_ours,
         ),
-        "network, 450 cells (ours: measures only)": (
+        "network (ours: measures only)": (
             network_theirs,
             lambda: network_ours(graphs=False),
         ),

@@ -182,3 +182,31 @@ def test_a_wide_input_is_all_blocks_of_the_field_unopened() -> None:
         ConfigError, match=r"wide: unknown argument 'label'\. Did you mean 'labels'"
     ):
         lift(near, by="fov/block", wide=["label"])
+
+
+def test_a_table_is_sorted_by_field_once_for_all_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter of the whole table for each group grows with the square of the fields."""
+    fov = {"n_frames": 2, "height_px": 9, "width_px": 9}
+    plan = Plan(
+        fovs={f"f{i}": fov for i in range(50)}, channels=("a",), populations=("T",), block_length=2
+    )
+    frames = pd.DataFrame({"fov": [*plan.fovs] * 2, "frame": np.repeat([0, 1], 50)})
+    looked: list[int] = []
+    groupby, getitem = pd.DataFrame.groupby, pd.DataFrame.__getitem__
+
+    def counted(table: pd.DataFrame, *args: Any, **options: Any) -> Any:
+        looked.append(len(table))
+        return groupby(table, *args, **options)
+
+    def filtered(table: pd.DataFrame, key: Any) -> Any:
+        assert not isinstance(key, pd.Series), "a filter of the whole table"
+        return getitem(table, key)
+
+    def rows(group: Mapping[str, str], frames: pd.DataFrame, manifest: Plan) -> tuple[str, int]:
+        return frames["fov"].unique().item(), len(frames)
+
+    monkeypatch.setattr(pd.DataFrame, "groupby", counted)
+    monkeypatch.setattr(pd.DataFrame, "__getitem__", filtered)
+    made = {k: v for chunk in lift(rows, by="fov")(frames, plan) for k, v in chunk.items()}
+    assert made == {name: (name, 2) for name in plan.fovs}
+    assert looked == [100]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 from cyto_kedro import schemas
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.schemas import TABLES, EachPartition, check, conform, empty
+from cyto_kedro.schemas import TABLES, EachPartition, check, check_form, conform, empty
 from test_partitions import Store
 
 
@@ -81,11 +82,11 @@ def test_each_partition_is_checked_as_it_is_saved() -> None:
 
 
 def test_each_partition_is_checked_as_it_is_loaded_and_not_before() -> None:
-    source = Store("fov", {"a": frames(), "b": frames(frame=[0, -1])})
+    source = Store("fov", {"a": frames(), "b": frames(frame=[0.0, 1.0])})
     loaded = EachPartition("frames").validate(Partitions(source))
     assert isinstance(loaded, Partitions) and source.opened == [] and source.listed == 0
     assert len(loaded["a"]()) == 2
-    with pytest.raises(InputError, match=r"partition b:.*frame"):
+    with pytest.raises(InputError, match=r"partition b:.*'frame' is float64, not int64"):
         loaded["b"]()
 
 
@@ -94,9 +95,22 @@ def test_plain_load_functions_and_plain_tables_are_checked_too() -> None:
     bad = frames(frame=[0, -1])
     with pytest.raises(InputError, match="table Frames: "):
         validator.validate(bad)
-    lazy = validator.validate({"a": lambda: bad})
-    with pytest.raises(InputError, match="partition a"):
-        lazy["a"]()
+    lazy = validator.validate({"a": lambda: bad, "b": lambda: bad.drop(columns="frame")})
+    assert lazy["a"]() is bad  # values are checked as they are saved
+    with pytest.raises(InputError, match=r"column 'frame' is missing.*partition b"):
+        lazy["b"]()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_every_table_is_saved_as_has_its_form(name: str, tmp_path: Path) -> None:
+    made = empty(TABLES[name])
+    made.to_parquet(tmp_path / "t.parquet")
+    again = pd.read_parquet(tmp_path / "t.parquet")
+    assert check_form(TABLES[name], again, "a") is again
+    for column, dtype in made.dtypes.items():
+        other = again.astype({column: "float32" if dtype.kind != "O" else "int64"})
+        with pytest.raises(InputError, match=rf"partition a: column '{column}'"):
+            check_form(TABLES[name], other, "a")
 
 
 def test_what_is_no_table_is_refused() -> None:

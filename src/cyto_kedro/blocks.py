@@ -74,7 +74,7 @@ class Tile:
 class Tiling(BaseModel):
     """``assay.tiles:`` how the area of a field too large for one job is cut for segmentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     side_px: int = Field(ge=16, description="longest side of a tile; smaller fields stay whole")
     overlap_um: float | None = Field(

@@ -14,7 +14,7 @@ from kedro.pipeline.node import Node
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Entry, Ledger, changed, digest
-from cyto_kedro.lift import Lifted, is_lifted, narrow, spec_of
+from cyto_kedro.lift import Lifted, by_field, is_lifted, narrow, spec_of
 from cyto_kedro.partitions import Partitions, Plan, parse_id
 
 
@@ -137,6 +137,7 @@ def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[St
         return [Stale({}, reason)] if reason else []
     spec = spec_of(node.func)
     found = []
+    inputs = {name: by_field(value) for name, value in inputs.items()}
     known: dict[tuple[str, ...], str] = {}
     for group in spec.groups(plan):
         digests = input_digests(node.func, inputs, group, known, now=True)

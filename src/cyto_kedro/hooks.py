@@ -1,28 +1,28 @@
-"""Hooks that act under every runner: checks before a run, and what is handed to its nodes."""
+"""Hooks that act under every runner: checks before a run, and what is handed to its nodes.
+
+Kedro imports this module for every command, so what only a run needs is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import logging
 from inspect import signature
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from pydantic import BaseModel, ValidationError
 
-from cyto_kedro.conf_check import Conf, read
 from cyto_kedro.console import plain_errors
-from cyto_kedro.currency import place_of, stale_groups
-from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.partitioned import PLANS
 from cyto_kedro.errors import ConfigError
-from cyto_kedro.ledger import split_home
-from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
-from cyto_kedro.runner.base import refused
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cyto_kedro.datasets.manifest import Manifest
+    from cyto_kedro.parameters import Assay
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ class CheckHooks:
     @hook_impl(tryfirst=True)  # others read the configuration, and fail on it with less to say
     def after_context_created(self, context: KedroContext) -> None:
         """Keep the raw parameters: the checks look at whole blocks, nodes at parts of them."""
+        from cyto_kedro.conf_check import Conf, read
+
         plain_errors()
         loader: Any = context.config_loader
         self._conf = Conf(
@@ -40,8 +42,9 @@ class CheckHooks:
         )
         self._conf.check_environment()
         self._given: dict[str, Any] = dict(loader.runtime_params or {})
-        self._parameters = read(loader, "parameters")
-        read(loader, "catalog")
+        # kept in the loader: else it parses and merges all files again for each who asks (seven times)
+        self._parameters = loader["parameters"] = read(loader, "parameters")
+        loader["catalog"] = read(loader, "catalog")
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:
@@ -49,6 +52,12 @@ class CheckHooks:
 
         Nodes read parts of blocks, and Kedro knows those alone that stand in the files.
         """
+        from pydantic import BaseModel
+
+        from cyto_kedro.datasets.partitioned import PLANS
+        from cyto_kedro.ledger import split_home
+        from cyto_kedro.parameters import MODELS
+
         for name, block in self._parameters.items():
             model = MODELS.get(name)
             if model is None or not isinstance(block, dict):
@@ -69,6 +78,11 @@ class CheckHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: Any
     ) -> None:
         """Check the runner's abilities, all parameter blocks together, and the plan on disk."""
+        from pydantic import ValidationError
+
+        from cyto_kedro.parameters import MODELS, Assay, ContactsSpec, check_together, given_in
+        from cyto_kedro.runner.base import refused
+
         runner = str(run_params.get("runner"))
         if said := refused(runner.partition(" object")[0], is_async=False):
             raise ConfigError(said)
@@ -111,6 +125,9 @@ class CheckHooks:
             self._check_plan(assay, catalog, "manifest" in produced)
 
     def _check_plan(self, assay: Assay, catalog: Any, replanned: bool) -> None:
+        from cyto_kedro.currency import place_of
+        from cyto_kedro.datasets.manifest import Manifest
+
         place = place_of(catalog.get("manifest"))
         if place is None or place.content() is None:
             if not replanned:
@@ -166,7 +183,7 @@ class CheckHooks:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Check a new plan as soon as it is made: all that costs time comes after it."""
-        if dataset_name == "manifest" and isinstance(data, Manifest):
+        if dataset_name == "manifest" and hasattr(data, "fovs"):
             self._check_sizes(data)
         elif dataset_name == "frames":
             self._check_times(data)
@@ -227,6 +244,7 @@ class FurtherHooks:
 
 def _outdated(name: str, catalog: Any) -> str | None:
     """Why a dataset of the pipeline `extended`, or what it is made from there, is not current."""
+    from cyto_kedro.currency import stale_groups
     from cyto_kedro.pipelines.extended import create_pipeline
 
     for maker in create_pipeline().to_outputs(name).nodes:

@@ -17,23 +17,23 @@ __all__ = [
     "ImagePreview",
     "JSONPreview",
     "TablePreview",
+    "catalog_for",
     "forget_last_run",
     "given_names",
-    "open_catalog",
+    "open_context",
     "with_func",
 ]
 
 
-def open_catalog(
+def open_context(
     run_id: str,
-    pipeline: str,
     project: Path,
     package: str | None,
     conf_source: str,
     env: str | None,
     params: Mapping[str, Any],
 ) -> tuple[Any, Any]:
-    """Catalog and hooks of a session with the id of another that is running.
+    """Context and hooks of a session with the id of another that is running.
 
     `KedroSession.create` makes an id of its own and asks git, which 1,000 tasks at once on a shared
     disk should not; and a session gives its catalog only to a run of its own.
@@ -44,9 +44,13 @@ def open_catalog(
         session_id=run_id, package_name=package, project_path=project, conf_source=conf_source
     )
     session._store.update({"session_id": run_id, "env": env, "runtime_params": dict(params)})
-    context: Any = session.load_context()
+    return session.load_context(), session._hook_manager
+
+
+def catalog_for(context: Any, pipeline: str, run_id: str) -> Any:
+    """A catalog of `context` whose parameters are the models that the nodes of `pipeline` read."""
     context._pipelines_to_validate = [pipeline]
-    return context._get_catalog(save_version=run_id), session._hook_manager
+    return context._get_catalog(save_version=run_id)
 
 
 def with_func(node: Any, func: Callable[..., Any]) -> Any:

@@ -26,8 +26,7 @@ from cyto_kedro.currency import Place, group_of, input_digests, place_of, record
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.ledger import as_json, move_aside, split_home
-from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.parameters import MODELS
+from cyto_kedro.lift import by_field, is_lifted, spec_of
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.runner import history
 from cyto_kedro.runner.graph import output_places
@@ -122,7 +121,7 @@ class LedgerHooks:
         """Keep the node's inputs: the entries of its partitions hash them."""
         if not hasattr(self, "_inputs"):  # a node run by itself, without a pipeline around it
             return
-        self._inputs[node.name] = dict(inputs)
+        self._inputs[node.name] = {name: by_field(value) for name, value in inputs.items()}
         self._hashed[node.name] = {}
         self._clock[node.name] = time.monotonic()
 
@@ -253,6 +252,8 @@ class LedgerHooks:
 
 def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Blocks in the order of the analysis: Kedro reads their files in no order of its own."""
+    from cyto_kedro.parameters import MODELS
+
     order = {name: place for place, name in enumerate(MODELS)}
     return dict(sorted(parameters.items(), key=lambda each: (order.get(each[0], 99), each[0])))
 

@@ -52,6 +52,31 @@ class Lifted:
         return {key: group[key] for key in group if name not in self.wide or key != "block"}
 
 
+@dataclass(frozen=True)
+class ByField:
+    """A table of many fields, sorted once: each group's rows are then found without a look at all."""
+
+    table: pd.DataFrame
+    rows: Mapping[Any, Any]
+
+    def for_group(self, group: Mapping[str, str]) -> pd.DataFrame:
+        """The rows of the group's field; all where the group has none."""
+        if "fov" not in group:
+            return self.table
+        return self.table.iloc[self.rows.get(group["fov"], [])].reset_index(drop=True)
+
+    def fingerprint(self) -> pd.DataFrame:
+        """What the ledger hashes."""
+        return self.table
+
+
+def by_field(value: Any) -> Any:
+    """`value`, a table with a column ``fov`` as `ByField`: done once before a loop over groups."""
+    if isinstance(value, pd.DataFrame) and "fov" in value.columns:
+        return ByField(value, value.groupby("fov", sort=False).indices)
+    return value
+
+
 def narrow(value: Any, plan: Plan, group: Mapping[str, str]) -> Any:
     """What an input is for one group.
 
@@ -61,8 +86,7 @@ def narrow(value: Any, plan: Plan, group: Mapping[str, str]) -> Any:
     """
     if isinstance(value, Partitions):
         return select(value, plan, group)
-    if isinstance(value, pd.DataFrame) and "fov" in value.columns and "fov" in group:
-        return value[value["fov"] == group["fov"]].reset_index(drop=True)
+    value = by_field(value)
     if hasattr(value, "for_group"):
         return value.for_group(group)
     return value
@@ -143,7 +167,8 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
 
     # A generator function, not a wrapper around one: Kedro tells them by the code's own flag.
     def run(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        inputs = signature.bind(*args, **kwargs).arguments
+        given = signature.bind(*args, **kwargs).arguments
+        inputs = {name: by_field(value) for name, value in given.items()}
         plan = inputs["manifest"]
         groups = spec.groups(plan)
         failures: list[tuple[dict[str, str], Exception]] = []

@@ -101,7 +101,7 @@ def check_names(what: str, names: Iterable[str]) -> None:
 class PlannedFov(BaseModel):
     """What the plan knows of a field of view."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     n_frames: int = Field(ge=1)
     height_px: int = Field(ge=1)
@@ -131,7 +131,7 @@ class PlannedFov(BaseModel):
 class Plan(BaseModel):
     """Which partitions exist: fields, channels, populations, and the length of a block."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     fovs: dict[str, PlannedFov]
     channels: tuple[str, ...]

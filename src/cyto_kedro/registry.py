@@ -48,7 +48,7 @@ Kind = TypeVar("Kind", bound=Algorithm)
 class AlgorithmSpec(BaseModel):
     """``{name: Otsu, args: {...}}`` in YAML, resolved against the registry when validated."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     stage: ClassVar[str]
 

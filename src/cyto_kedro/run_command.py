@@ -16,8 +16,6 @@ from kedro.framework.project import pipelines
 from kedro.pipeline import Pipeline
 from kedro.utils import load_obj
 
-from cyto_kedro.runner.base import BatchRunner, refused
-
 DEFAULT = "cyto_kedro.runner.PartitionRunner"
 SLICES = (
     *("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces"),
@@ -31,6 +29,8 @@ _ALL = click.Option(
 
 def _run(everything: bool, **given: Any) -> Any:
     """Run what is not current of the pipelines, and of what they need."""
+    from cyto_kedro.runner.base import BatchRunner, refused
+
     given["runner"] = given["runner"] or DEFAULT
     if said := refused(given["runner"], given["is_async"]):
         raise click.UsageError(said)

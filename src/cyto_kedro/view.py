@@ -25,7 +25,7 @@ class View(BaseModel):
     ``View(bin_px=2).pixel_size_um(0.65)``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     first_frame: int = Field(
         default=0, ge=0, description="first frame used, numbered as in the file"

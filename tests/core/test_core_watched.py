@@ -14,7 +14,7 @@ from cyto_kedro.algorithms.comparison.replicates import ReplicateValues
 from cyto_kedro.algorithms.comparison.survival import LostBounds, SurvivalCurves
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.groups import design
-from cyto_kedro.core.watched import film_ends, watched, without_pauses
+from cyto_kedro.core.watched import common_end, film_ends, watched, without_pauses
 
 ROLES = {"N": "effector", "T": "target"}
 DT, PAUSE = 2.0, 60.0
@@ -167,3 +167,14 @@ def test_kills_and_hours_end_with_the_shortest_film() -> None:
     made = ReplicateValues()(data)["replicate_summaries"]
     rates = made[made["measure"] == "kills_per_effector_per_hour"].set_index("replicate")["value"]
     assert rates.to_dict() == pytest.approx({"A": 3.0, "B": 3.0})  # one kill in 20 minutes
+
+
+def test_excluded_last_frames_end_a_film_earlier() -> None:
+    frames = pd.concat([film(False, fov, n=11, offset=0.0) for fov in "AB"])
+    design_of = design(pd.DataFrame({"fov": ["A", "B"], "condition": ["x", "y"]}))
+    assert common_end(frames, design_of, "min") is None
+    late = (frames["fov"] == "B") & (frames["frame"] > 4)
+    cut = frames.assign(excluded=frames["excluded"] | late)
+    expected = common_end(frames[~late], design_of, "min")
+    assert expected is not None and common_end(cut, design_of, "min") == expected
+    assert film_ends(cut, "frames").to_dict() == {"A": 10, "B": 4}

@@ -11,6 +11,9 @@ import pytest
 import zarr
 from zarr import codecs
 
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
+from cyto_kedro.algorithms.tabulation.quality import frame_quality
 from cyto_kedro.datasets.raw import RawChannel, open_raw, scan
 from cyto_kedro.errors import InputError
 
@@ -108,3 +111,51 @@ def test_a_film_of_a_billion_frames(tmp_path: Path) -> None:
     (array / ".zarray").write_text(text.replace("6,", "1000000000,", 1))
     with pytest.raises(InputError, match="announces 2000000000 planes, more than a film has"):
         read(tmp_path)
+
+
+CHECKED: dict[str, dict[str, Any]] = {
+    "v3 crc32c": {"zarr_format": 3, "compressors": codecs.Crc32cCodec()},
+    "v3 zstd with checksum": {"zarr_format": 3, "compressors": codecs.ZstdCodec(checksum=True)},
+    "v3 gzip": CODECS["v3 gzip"],
+    "v2 zlib": CODECS["v2 zlib"],
+}
+
+
+@pytest.mark.parametrize("how", CHECKED.values(), ids=CHECKED)
+def test_a_flipped_bit_is_found_where_the_codec_has_a_checksum(
+    tmp_path: Path, how: dict[str, Any]
+) -> None:
+    array, rng = write(tmp_path, **how), np.random.default_rng(2)
+    for path in rng.choice(np.array(chunks(array)), 6, replace=False):
+        whole = path.read_bytes()
+        content = bytearray(whole)
+        content[rng.integers(12, len(content))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(content))
+        with pytest.raises(InputError, match=r"f1\.zarr, frame \d.*cannot be decoded"):
+            for raw in read(tmp_path):
+                for frame in range(len(FILM)):
+                    np.asarray(open_raw(raw)[frame])
+        path.write_bytes(whole)
+
+
+def test_a_chunk_of_garbage_is_told_of_by_its_light_where_no_checksum_finds_it(
+    tmp_path: Path,
+) -> None:
+    """Blosc and plain chunks have no checksum: pixels of a quarter of a frame drawn at random."""
+    film = np.random.default_rng(3).poisson(300, FILM.shape).astype(np.uint16)
+    array = write(tmp_path, film, **CODECS["v3 plain"])
+    path = chunks(array)[4]
+    path.write_bytes(np.random.default_rng(4).bytes(path.stat().st_size))
+    fov, said = ("f1", [])
+    for raw in read(tmp_path):
+        quality = frame_quality(np.asarray(open_raw(raw)))
+        quality = quality.assign(fov=fov, channel=raw.channel)
+        fields = schemas.filled(schemas.Fields, {"fov": [fov], "n_frames": len(film)})
+        frames = {"fov": fov, "frame": range(len(film)), "time_s": 60.0, "excluded": False}
+        data = {
+            "fields": fields,
+            "frames": schemas.filled(schemas.Frames, frames),
+            "quality": quality,
+        }
+        said.append(quality_warnings(data)["what"].str.contains("from its neighbours").any())
+    assert sorted(said) == [False, True]

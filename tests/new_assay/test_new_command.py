@@ -181,3 +181,13 @@ def test_names_that_tell_what_a_channel_shows():
     assert guess("DeadTCell") is None and guess("T cell dead") is None  # of two kinds: not told
     found = propose(["NK", "GFP", "PI"], targets=["GFP"])
     assert (found.effectors, found.targets, found.death) == (("NK",), ("GFP",), "PI")
+
+
+@pytest.mark.parametrize("text", [",1,\nA,drug,control\n", ",1\nA,drug,control\n"])
+def test_a_cell_in_no_numbered_column_of_a_plate_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plate.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="'control' in row A stands in no numbered column"):
+        read_plate_map(path)
+    path.write_text(",1,\nA,drug,\n")
+    assert read_plate_map(path)["condition"].tolist() == ["drug"]

@@ -246,3 +246,21 @@ def test_any_text_as_condition_and_replicate_comes_back(rows):
     expected = [tidy(replicate) or f"f{i}" for i, (_, replicate) in enumerate(rows)]
     assert read["replicate"].tolist() == expected
     assert set(DEFAULTS) <= set(read)
+
+
+def test_a_ratio_below_zero_is_refused() -> None:
+    with pytest.raises(InputError, match="'A1': et_ratio is below 0"):
+        read_sheet(pd.DataFrame({"fov": ["A1"], "et_ratio": ["-5:1"]}))
+    offset = read_sheet(pd.DataFrame({"fov": ["A1"], "time_offset_min": ["-10"]}))
+    assert offset["time_offset_min"].tolist() == [-10.0]
+
+
+def test_conditions_that_differ_by_a_mark_that_is_not_seen_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fovs = {"fov": ["A1", "A2"]}
+    read_sheet(pd.DataFrame({**fovs, "condition": ["drug", "dr\u200bug"]}))
+    assert "look alike" in caplog.text
+    caplog.clear()
+    read_sheet(pd.DataFrame({**fovs, "condition": ["drug", "drug 2"]}))
+    assert "look alike" not in caplog.text

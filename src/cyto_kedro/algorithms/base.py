@@ -66,7 +66,8 @@ class Algorithm(BaseModel):
     parameters: partitions made by the old version are then stale.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=False)
+    # a command imports all algorithms and makes a few: validators are built when one is first made
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     version: ClassVar[int] = 1
 

@@ -107,7 +107,8 @@ def rgb_png(rgb: np.ndarray) -> bytes:
     from PIL import Image
 
     buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, format="PNG", compress_level=6)
+    # of films, level 3 is packed as small as by `optimize`, in a fifth of the time
+    Image.fromarray(np.ascontiguousarray(rgb)).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 

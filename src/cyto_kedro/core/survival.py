@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import special
+import scipy
 
 # a share computed as a product of many may miss one half by rounding
 _ROUNDING = 1e-9
@@ -211,4 +211,4 @@ def hazard_limits(hazard: np.ndarray, se: np.ndarray, n_clusters: int) -> np.nda
 
 
 def _t(n_clusters: int, level: float = 0.95) -> float:
-    return float(special.stdtrit(max(n_clusters - 1, 1), 0.5 + level / 2))
+    return float(scipy.special.stdtrit(max(n_clusters - 1, 1), 0.5 + level / 2))

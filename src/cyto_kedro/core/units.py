@@ -22,7 +22,7 @@ from cyto_kedro.errors import ConfigError
 class Quantity(BaseModel):
     """A measure in a physical unit, in a unit of the film, or in both: see the module."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     #: the physical unit and that of the film: suffixes of the parameter's two names
     units: ClassVar[tuple[str, str]]

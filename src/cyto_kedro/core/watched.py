@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.groups import any_known, between, of_role
+from cyto_kedro.core.keys import MISSING, ranges
 
 
 def target_intervals(
@@ -64,10 +66,21 @@ def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd
 
     Cells dead at first sight are left out (their death was not observed), and so are those seen
     once, which were never at risk. Fields without times are left out where others have them; where
-    none has, all are in frames. Returns columns fov, population, track_id, entry, leave, event,
-    end_reason.
+    none has, all are in frames. Returns columns fov, population, track_id, cell_id (`cell_ids`),
+    entry, leave, event, end_reason.
+
+    A track that breaks gives rows that share its time, each from where the one before ended if that was
+    in view: person-time, Kaplan-Meier and hazards are as if it had not. Only counts of rows are
+    not, so cells are counted by `n_cells`.
     """
-    mine = fates[~fates["dead_at_first_sight"]]
+    piece, past = _unseen(fates)
+    mine = fates.assign(cell_id=cell_ids(fates))
+    for name, end in (("entry_min", "exit_min"), ("first_frame", "last_frame")):
+        if len(piece):
+            begin = fates[name].to_numpy(copy=True)
+            begin[piece] = fates[end].to_numpy()[past]
+            mine[name] = begin
+    mine = mine[~fates["dead_at_first_sight"]]
     if any_known(fates["entry_min"]):
         mine = mine[mine["entry_min"].notna() & mine["exit_min"].notna()]
         unit = "min"
@@ -78,14 +91,75 @@ def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd
         unit, entry = "frames", mine["first_frame"].astype(float)
         death = mine["death_frame"].astype("Float64").fillna(mine["last_frame"])
         leave = death.where(mine["died"], mine["last_frame"]).astype(float)
-    table = mine[["fov", "population", "track_id", "end_reason"]].assign(
+    table = mine[["fov", "population", "track_id", "cell_id", "end_reason"]].assign(
         entry=entry.astype(float), leave=leave.astype(float), event=mine["died"].astype(bool)
     )
     return table[table["leave"] > table["entry"]].reset_index(drop=True), unit
 
 
+def past_rows(fates: pd.DataFrame) -> np.ndarray:
+    """The row of the track that each of `fates` is the rest of (`past_track_id`); `MISSING`: none."""
+    if "past_track_id" not in fates or not len(fates):
+        return np.full(len(fates), MISSING)
+    tracks, past = (
+        pd.MultiIndex.from_arrays([fates["fov"], fates["population"], each])
+        for each in (fates["track_id"].astype("Int64"), fates["past_track_id"].astype("Int64"))
+    )
+    return np.where(fates["past_track_id"].notna(), tracks.get_indexer(past), MISSING)
+
+
+def cell_ids(fates: pd.DataFrame) -> pd.Series:
+    """The first track of the cell that each of `fates` (`schemas.Fates`) is a piece of."""
+    past = past_rows(fates)
+    root = np.where(past == MISSING, np.arange(len(fates)), past)
+    for _ in range(len(fates).bit_length()):  # each round follows twice as many pieces
+        root = root[root]
+    return pd.Series(fates["track_id"].to_numpy()[root], fates.index)
+
+
+def goes_on(fates: pd.DataFrame) -> np.ndarray:
+    """Tracks whose cell is found again in another: they ended, it did not."""
+    past = past_rows(fates)
+    return np.isin(np.arange(len(fates)), past[past != MISSING])
+
+
+def _unseen(fates: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of living pieces and of their pasts, between which a cell was in view and not tracked.
+
+    Not so a cell that left over the border: that it came back tells that it had not died.
+    """
+    past = past_rows(fates)
+    piece = np.flatnonzero((past != MISSING) & ~fates["dead_at_first_sight"].to_numpy(bool))
+    past = past[piece]
+    if not len(piece):
+        return piece, past
+    inside = fates["end_reason"].isin(["lost", "merge"]).to_numpy()[past]
+    return piece[inside], past[inside]
+
+
+def n_cells(rows: pd.DataFrame) -> int:
+    """How many cells `rows` of `watched` are: pieces of one count once."""
+    return len(rows[["fov", "population", "cell_id"]].drop_duplicates())
+
+
+def used(frames: pd.DataFrame) -> pd.DataFrame:
+    """Frames (`schemas.Frames`) that the sample sheet does not exclude."""
+    return frames[~frames["excluded"].astype(bool)] if "excluded" in frames else frames
+
+
+def films(frames: pd.DataFrame) -> pd.DataFrame:
+    """Used frames of fields that have several: of stills among films time tells nothing.
+
+    All used frames where there are stills alone.
+    """
+    frames = used(frames)
+    several = frames.groupby("fov")["frame"].transform("size") > 1
+    return frames[several] if several.any() else frames
+
+
 def film_ends(frames: pd.DataFrame, unit: str) -> pd.Series:
-    """When each film ends, by the clock of `watched`: fov -> time in `unit`."""
+    """When each film ends, by the clock of `watched`, excluded frames apart: fov -> time in `unit`."""
+    frames = used(frames)
     end = frames["frame"].astype(float)
     if unit == "min":
         end = without_pauses(frames["fov"], frames["time_s"] / 60, frames)
@@ -98,8 +172,7 @@ def common_end(frames: pd.DataFrame, design: pd.DataFrame, unit: str) -> float |
     By the clock of `watched`; a jitter of a twentieth is no difference. Stills do not count.
     `design` is `core.groups.design`'s.
     """
-    films = frames[frames.groupby("fov")["frame"].transform("size") > 1]
-    ends = design["fov"].map(film_ends(films, unit))
+    ends = design["fov"].map(film_ends(films(frames), unit))
     last = ends.groupby([design["condition"], design["replicate"]]).max().dropna()
     return float(last.min()) if len(last) and last.min() < 0.95 * last.max() else None
 
@@ -112,6 +185,33 @@ def until(rows: pd.DataFrame, end: float | None) -> pd.DataFrame:
         event=rows["event"] & (rows["leave"] <= end), leave=rows["leave"].clip(upper=end)
     )
     return cut[cut["leave"] > cut["entry"]]
+
+
+def bouts_until(
+    bouts: pd.DataFrame, end: float | None, unit: str, frames: pd.DataFrame
+) -> pd.DataFrame:
+    """`schemas.Bouts` as if the film had ended at `end` by the clock of `watched`; None: as they are."""
+    if end is None or not len(bouts):
+        return bouts
+    time = frames["frame"].astype(float)
+    if unit == "min":
+        time = without_pauses(frames["fov"], frames["time_s"] / 60, frames)
+    filmed = frames[["fov", "frame"]].assign(time=time)
+    filmed = filmed[~(filmed["time"] > end * (1 + 1e-9))]
+    last = bouts["fov"].map(filmed.groupby("fov")["frame"].max())
+    known = time.to_numpy()[
+        pd.MultiIndex.from_frame(frames[["fov", "frame"]]).get_indexer(
+            pd.MultiIndex.from_arrays([bouts["fov"], bouts["end_frame"]])
+        )
+    ]
+    beyond = (bouts["end_frame"] - last).clip(lower=0)
+    late = np.where(beyond > 0, known - bouts["fov"].map(filmed.groupby("fov")["time"].max()), 0)
+    cut = bouts.assign(
+        censored_end=bouts["censored_end"].astype(bool) | (bouts["end_frame"] >= last),
+        n_frames=bouts["n_frames"] - beyond,
+        duration_min=bouts["duration_min"] - late,
+    )
+    return cut[bouts["start_frame"] <= last]
 
 
 def effector_hours(
@@ -154,7 +254,7 @@ def effector_hours(
 
 
 def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:
-    """Track points of cells that live: before their death (`effector_hours`)."""
+    """Track points of cells that live: before their death, and between pieces of one (`watched`)."""
     if "dead" in points.columns:
         points = points[~points["dead"].fillna(False).astype(bool)]
     if fates is None or not len(fates):
@@ -164,4 +264,13 @@ def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFram
     key = ["fov", "population", "track_id"]
     ends = gone[key].assign(end=end.astype(float))
     end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
-    return points[~(points["frame"].to_numpy() >= end_frame)]
+    alive = points[~(points["frame"].to_numpy() >= end_frame)]
+    piece, past = _unseen(fates)
+    if not len(piece):
+        return alive
+    known = fates["population"].isin(points["population"].unique()).to_numpy()[piece]
+    first, last = (fates[name].to_numpy(np.int64) for name in ("first_frame", "last_frame"))
+    piece, begin = piece[known], last[past[known]] + 1
+    frame, owner = ranges(begin, first[piece] - begin)
+    between_pieces = fates[key].iloc[piece[owner]].assign(frame=frame)
+    return pd.concat([alive, between_pieces])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
-from cyto_kedro.datasets.lazy import lazy_bands
+from cyto_kedro.datasets.lazy import is_lazy, lazy_bands
 from cyto_kedro.datasets.ome_tiff import write_ome
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
@@ -17,10 +16,13 @@ from cyto_kedro.errors import InputError
 from cyto_kedro.images import Image, ImageInfo
 from cyto_kedro.kedro_private import ImagePreview
 
+if TYPE_CHECKING:
+    import dask.array as da
+
 PIXELS = ("uint8", "uint16", "float32")
 
 
-class ImageDataset(FileDataset[Any, da.Array]):
+class ImageDataset(FileDataset[Any, "da.Array"]):
     """An image stack in one OME-TIFF; plain and ImageJ TIFFs are read too.
 
     Saves (Y, X), (T, Y, X) or (T, C, Y, X), NumPy, Dask or `cyto_kedro.images.Image`, as uint8,
@@ -41,7 +43,11 @@ class ImageDataset(FileDataset[Any, da.Array]):
         stacks = [
             lazy_bands(TiffFrames(self._fs, self._path, header, c)) for c in range(header.shape[1])
         ]
-        return stacks[0] if len(stacks) == 1 else da.stack(stacks, axis=1)
+        if len(stacks) == 1:
+            return stacks[0]
+        import dask.array as da
+
+        return da.stack(stacks, axis=1)
 
     def glance(self) -> str:
         """Shape and type of the pixels."""
@@ -70,7 +76,7 @@ class ImageDataset(FileDataset[Any, da.Array]):
 
 
 def _checked(image: Image, location: str) -> Image:
-    array = image.array if isinstance(image.array, da.Array) else np.asarray(image.array)
+    array = image.array if is_lazy(image.array) else np.asarray(image.array)
     if array.ndim not in (2, 3, 4) or 0 in array.shape:
         raise InputError(
             f"{location}: an image is (Y, X), (T, Y, X) or (T, C, Y, X) and not empty; "

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 
 from cyto_kedro.datasets import previews
 from cyto_kedro.datasets.atomic import FileDataset
-from cyto_kedro.datasets.lazy import lazy
+from cyto_kedro.datasets.lazy import is_lazy, lazy
 from cyto_kedro.datasets.ome_tiff import write_ome
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Image, ImageInfo
 from cyto_kedro.kedro_private import ImagePreview
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 LARGEST = int(np.iinfo(np.uint32).max)
 META = np.empty((0, 0, 0), np.uint32)
@@ -91,13 +93,13 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         value.
         """
         image = data if isinstance(data, Image) else Image(data)
-        array = image.array if isinstance(image.array, da.Array) else np.asarray(image.array)
+        array: Any = image.array if is_lazy(image.array) else np.asarray(image.array)
         array = array[None] if array.ndim == 2 else array
         if array.ndim != 3 or 0 in array.shape:
             raise InputError(
                 f"{self.location}: label images are (T, Y, X) and not empty; got {array.shape}"
             )
-        if isinstance(array, da.Array):
+        if is_lazy(array):
             whole = array.rechunk({1: -1, 2: -1})
             labels: Any = whole.map_blocks(_block, self.location, dtype=np.uint32, meta=META)
         else:

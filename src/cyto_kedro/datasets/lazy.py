@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
-import dask.array as da
 import numpy as np
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 
 class Frames(Protocol):
@@ -37,6 +39,11 @@ class Bands(Frames, Protocol):
         ...
 
 
+def is_lazy(array: Any) -> bool:
+    """Whether an array is one of Dask's; told without importing Dask, which no lazy array is without."""
+    return hasattr(array, "__dask_graph__")
+
+
 def lazy(source: Frames) -> da.Array:
     """`source` as a Dask array (T, Y, X) with one chunk per frame."""
     return _mapped(_one_frame, source, source.shape[1])
@@ -48,6 +55,8 @@ def lazy_bands(source: Bands) -> da.Array:
 
 
 def _mapped(read: Any, source: Frames, rows: int) -> da.Array:
+    import dask.array as da
+
     frames, height, width = source.shape
     bands = (rows,) * (height // rows) + ((height % rows,) if height % rows else ())
     return da.map_blocks(

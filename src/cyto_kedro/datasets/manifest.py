@@ -15,7 +15,7 @@ from cyto_kedro.view import View
 class Manifest(Plan):
     """The plan, the assay's populations, and the raw channels."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     #: population -> effector, target or other
     roles: dict[str, str]

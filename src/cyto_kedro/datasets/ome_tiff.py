@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import IO, Any
 from uuid import NAMESPACE_OID, uuid5
 
-import dask.array as da
 import numpy as np
 import tifffile
 
+from cyto_kedro.datasets.lazy import is_lazy
 from cyto_kedro.images import Image
 
 
@@ -52,7 +52,7 @@ def write_ome(file: IO[bytes], image: Image, level: int = 1) -> None:
 
 def _planes(array: Any) -> Iterator[np.ndarray]:
     """The (Y, X) planes of an array in order, computing each chunk along time once."""
-    if isinstance(array, da.Array):
+    if is_lazy(array):
         array = array.rechunk(dict.fromkeys(range(1, array.ndim), -1))
         stops = np.cumsum((0, *array.chunks[0]))
         blocks: Any = (np.asarray(array[a:b]) for a, b in itertools.pairwise(stops))

@@ -6,6 +6,7 @@ Beside ``kills.png`` stand ``kills.svg``, the same as a vector figure, and ``kil
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
 
@@ -14,6 +15,7 @@ from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 from cyto_kedro.kedro_private import HTMLPreview, ImagePreview
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WORDS = ("title", "caption", "alt")
 BESIDE = {"svg": ".svg", "numbers": ".csv"}
 
@@ -33,14 +35,7 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
 
     def save(self, data: Picture) -> None:
         """Write the picture with its words."""
-        from PIL import Image as Pillow
-        from PIL.PngImagePlugin import PngInfo
-
-        words = PngInfo()
-        for name in WORDS:
-            words.add_itxt(name, getattr(data, name))
-        with Pillow.open(BytesIO(data.png)) as image:
-            self._write(lambda file: image.save(file, format="PNG", pnginfo=words))
+        self._write_bytes(with_words(data.png, {name: getattr(data, name) for name in WORDS}))
         for name, ending in BESIDE.items():
             path, content = self._beside(ending), getattr(data, name)
             if content:
@@ -78,6 +73,34 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
         picture = self.load()
         assert picture is not None
         return ImagePreview(b64encode(picture.png).decode())
+
+
+def with_words(png: bytes, words: Mapping[str, str]) -> bytes:
+    """A PNG with `words` as its text chunks, in place of those it had; its pixels stay as packed.
+
+    Raises
+    ------
+    InputError
+        If it is no whole PNG.
+    """
+    from PIL.PngImagePlugin import PngInfo, putchunk
+
+    text, made, kind, start = PngInfo(), BytesIO(), b"", len(SIGNATURE)
+    for name, value in words.items():
+        text.add_itxt(name, value)
+    made.write(SIGNATURE)
+    while start + 12 <= len(png):  # a chunk: length, kind, data, check sum
+        stop = start + 12 + int.from_bytes(png[start : start + 4])
+        kind = png[start + 4 : start + 8]
+        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+            made.write(png[start:stop])
+        if kind == b"IHDR":
+            for chunk in text.chunks:
+                putchunk(made, *chunk[:2])
+        start = stop
+    if not png.startswith(SIGNATURE) or kind != b"IEND" or start != len(png):
+        raise InputError(f"what was drawn ({len(png)} bytes) is no whole PNG picture")
+    return made.getvalue()
 
 
 class TextDataset(FileDataset[str, str]):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
@@ -14,6 +13,9 @@ from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
 from cyto_kedro.errors import InputError
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 __all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "open_raw", "scan"]
 

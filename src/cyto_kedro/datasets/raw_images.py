@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from fsspec.core import url_to_fs
 from kedro.io import DatasetError
@@ -18,6 +17,9 @@ from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.kedro_private import ImagePreview
 from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Grain, Partitions, parse_id
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 
 class RawImages(FileDataset[Any, Partitions]):
@@ -88,6 +90,8 @@ class _Opened:
     def load_one(self, identity: str) -> da.Array:
         """The frames of one block; black where the field was filmed without the channel."""
         if self._lacks(identity):
+            import dask.array as da
+
             keys = parse_id(self.grain, identity)
             planned, block = self._manifest.fovs[keys["fov"]], Block.parse(keys["block"])
             shape = len(block), planned.height_px, planned.width_px

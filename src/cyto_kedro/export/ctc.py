@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tifffile
 
 from cyto_kedro.errors import InputError
 from cyto_kedro.export.field import FieldGraph
@@ -58,6 +57,8 @@ def write_ctc(
 
     Raises InputError if there are more tracks than 16 bits count.
     """
+    import tifffile
+
     of_label, tracks = unbroken(graph, population)
     folder.mkdir(parents=True)
     digits = max(3, len(str(graph.n_frames - 1)))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 
 from cyto_kedro.export.field import KINDS, FieldGraph
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 GEFF_VERSION = "1.1"  # of the specification, https://liveimagetrackingtools.org/geff
 
@@ -107,6 +109,8 @@ def as_array(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 def as_networkx(graph: FieldGraph) -> nx.MultiDiGraph:
     """Nodes ``<population>:<track>:<frame>`` with what is known of them; an edge per kind."""
+    import networkx as nx
+
     found = nx.MultiDiGraph(fov=graph.fov)
     keys = (
         graph.nodes[["population", "track_id", "frame"]]
@@ -128,12 +132,16 @@ def as_networkx(graph: FieldGraph) -> nx.MultiDiGraph:
 
 def write_graphml(path: Path, graph: FieldGraph) -> Path:
     """Write the graph for Cytoscape, Gephi, yEd or igraph."""
+    import networkx as nx
+
     nx.write_graphml(as_networkx(graph), path)
     return path
 
 
 def write_adjlist(path: Path, graph: FieldGraph) -> Path:
     """Write who touched whom in the film: a line per cell ``<population>:<track>`` and its partners."""
+    import networkx as nx
+
     contacts = graph.edges[graph.edges["kind"] == "contact"]
     keys = graph.nodes[["population", "track_id"]].astype(str).agg(":".join, axis=1)
     found = nx.Graph()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -60,7 +61,12 @@ def _plate(rows: list[list[str]], where: str) -> pd.DataFrame:
         letter = row[0].strip().upper()
         if not re.fullmatch(r"[A-P]", letter):
             raise InputError(f"{where}: a plate's row is called A to P, not {row[0]!r}")
-        for number, cell in zip(numbers, row[1:], strict=False):
-            if number and cell.strip():
+        for number, cell in zip_longest(numbers, row[1:], fillvalue=""):
+            if cell.strip() and not number:
+                raise InputError(
+                    f"{where}: {cell.strip()!r} in row {letter} stands in no numbered column; write the "
+                    "column's number in the first line"
+                )
+            if cell.strip():
                 found.append({"well": f"{letter}{int(number)}", "condition": cell.strip()})
     return pd.DataFrame(found, columns=["well", "condition"], dtype=str)

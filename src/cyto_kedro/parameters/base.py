@@ -13,7 +13,7 @@ from cyto_kedro.errors import ConfigError, unknown
 class Strict(BaseModel):
     """Frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

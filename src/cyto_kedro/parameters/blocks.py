@@ -54,7 +54,7 @@ class Preprocessing(Strict):
 class ByPopulation(RootModel[dict[str, Any]]):
     """A block keyed by population; a group sees its population's part."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     def for_group(self, group: Mapping[str, str]) -> Any:
         """The part of the group's population (the whole where the group has none)."""

@@ -88,7 +88,7 @@ class ColumnStepSpec(Spec[ColumnStep]):
 class ColumnSteps(RootModel[tuple[ColumnStepSpec, ...]]):
     """Steps on the tables of cells, in order; a group sees those for its population."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     def for_group(self, group: Mapping[str, str]) -> Self:
         """The steps for the group's population (all where the group has none)."""

@@ -59,7 +59,7 @@ class Resources(BaseModel):
     shell but `setup`, which is shell by purpose.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     partition: str | None = Field(default=None, description="partition (queue) of the cluster")
     account: str | None = Field(default=None, description="account that is charged")
@@ -200,7 +200,7 @@ THREAD_VARIABLES = (
 class Limits(BaseModel):
     """The most that a task can get, where the cluster cannot be asked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     mem: str | None = Field(default=None, description="memory of the largest node, such as 120G")
     time: str | None = Field(default=None, description="longest time limit, in quotes")
@@ -221,7 +221,7 @@ class Limits(BaseModel):
 class Machine(BaseModel):
     """What holds for the whole machine, whichever node runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     cores: int | None = Field(default=None, ge=1, description="local runs: cores (else all)")
     memory: str | None = Field(default=None, description="local runs: memory (else 80 % of it)")
@@ -259,7 +259,7 @@ class ResourceFile(BaseModel):
     ``tags``, ``pipelines``, ``default``.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     machine: Machine = Machine()
     default: dict[str, Any] = Field(default_factory=dict)

@@ -33,7 +33,7 @@ from kedro.runner.task import Task
 
 from cyto_kedro.currency import group_of
 from cyto_kedro.errors import ConfigError, CytoError, GroupsFailedError
-from cyto_kedro.kedro_private import open_catalog, with_func
+from cyto_kedro.kedro_private import catalog_for, open_context, with_func
 from cyto_kedro.lift import is_lifted, restrict, spec_of
 from cyto_kedro.runner.graph import groups_of
 from cyto_kedro.runner.memory import peak_mb, reset_peak
@@ -124,11 +124,12 @@ class Recorder:
 
 
 class Worker:
-    """Runs batches, one after the other; a session is started once for all of an array's batches."""
+    """Runs batches, one after the other: one session for all of a run, a catalog for each pipeline."""
 
     def __init__(self) -> None:
         self._for: str | None = None
         self._session: tuple[Any, Any] | None = None
+        self._opened: dict[str, tuple[Any, dict[str, Node]]] = {}
 
     def start(self, task: TaskFile) -> Started:
         """The session of `task`, with its node.
@@ -137,11 +138,16 @@ class Worker:
         """
         from kedro.framework.project import pipelines
 
-        key = task.model_dump_json(exclude={"node", "batches", "attempt", "asked"})
+        array = {"pipeline", "node", "batches", "attempt", "asked", "places"}
+        key = task.model_dump_json(exclude=array)
         if self._session is None or key != self._for:
-            self._session, self._for = self._open(task), key
-        catalog, hooks = self._session
-        nodes = {node.name: node for node in pipelines[task.pipeline].nodes}
+            self._session, self._for, self._opened = self._open(task), key, {}
+        context, hooks = self._session
+        if task.pipeline not in self._opened:
+            pipelines.set_requested([task.pipeline])
+            named = {node.name: node for node in pipelines[task.pipeline].nodes}
+            self._opened[task.pipeline] = catalog_for(context, task.pipeline, task.run_id), named
+        catalog, nodes = self._opened[task.pipeline]
         if task.node not in nodes:
             raise ConfigError(f"pipeline {task.pipeline!r} has no node {task.node!r}")
         node = nodes[task.node]
@@ -151,13 +157,9 @@ class Worker:
 
     @staticmethod
     def _open(task: TaskFile) -> tuple[Any, Any]:
-        """Catalog and hooks of a session like the driver's."""
-        from kedro.framework.project import pipelines
-
-        pipelines.set_requested([task.pipeline])
-        return open_catalog(
+        """Context and hooks of a session like the driver's."""
+        return open_context(
             task.run_id,
-            task.pipeline,
             Path(task.project),
             _configured(Path(task.project)),
             task.conf_source,

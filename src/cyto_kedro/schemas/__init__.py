@@ -36,6 +36,7 @@ from cyto_kedro.schemas.base import (
     Table,
     TableOf,
     check,
+    check_form,
     conform,
     dtypes,
     empty,
@@ -113,8 +114,9 @@ TABLES: dict[str, type[Table]] = {
 class EachPartition:
     """A catalog validator that checks each partition of a partitioned table as it passes.
 
-    On save Kedro hands over ``{partition_id: table}``, on load ``{partition_id: load function}``
-    (checked when called). A plain table is checked whole.
+    On save Kedro hands over ``{partition_id: table}``: columns and values are checked. On load it is
+    ``{partition_id: load function}``: columns and dtypes are, when it is called. A plain table is
+    checked whole both ways.
     """
 
     def __init__(self, table: str) -> None:
@@ -141,5 +143,5 @@ class EachPartition:
         return check(self._table, value, partition_id)
 
     def _loaded(self, partition_id: str, value: Any) -> Any:
-        """A loaded table, checked; None where one that is optional is not there."""
-        return None if value is None else check(self._table, value, partition_id)
+        """A loaded table, its form checked; None where one that is optional is not there."""
+        return None if value is None else check_form(self._table, value, partition_id)

@@ -146,6 +146,7 @@ class Conjugation(PerFov, key="fov frame"):
     )
     target_contact_share: Series[float] = nullable("of all targets; empty without one", ge=0, le=1)
     n_conjugates: Series[int] = known("pairs of an effector and a target", ge=0)
+    n_unknown: Series[int] | None = known("cells in no other count: alive or dead is unknown", ge=0)
 
 
 class ConjugationTiles(Conjugation, key="fov frame tile_row tile_column"):

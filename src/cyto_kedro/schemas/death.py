@@ -51,8 +51,8 @@ class Fates(PerTrack, key="fov population track_id"):
         "in one track (an identity switch), or the light of another cell; no death is counted"
     )
     past_track_id: Series[pd.Int64Dtype] | None = nullable(
-        "of a track dead at first sight: the ended track that it is the rest of, a cell "
-        "lost alive (its death) or a dead one that was lost again"
+        "the ended track that it is the rest of: of one dead at first sight a cell lost alive (its "
+        "death) or a dead one that was lost again, of a living one a living cell that was lost"
     )
 
 

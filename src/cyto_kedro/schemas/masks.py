@@ -39,6 +39,12 @@ class MaskQuality(MaskEvidence):
     area_jumps: Series[float] = nullable(
         "share of links across which the area changes 1.7-fold", ge=0, le=1
     )
+    split_merged: Series[float] | None = nullable(
+        "share of cells whose mask splits here and merges again within 3 frames, or the other way "
+        "round",
+        ge=0,
+        le=1,
+    )
     links_unsure: Series[float] = nullable(
         "share of links longer than half the way to the nearest other cell", ge=0, le=1
     )

@@ -196,3 +196,19 @@ def test_too_few_doses_say_so_and_give_points() -> None:
     assert len(made["dose_values"]) == 3
     assert made["dose_fits"]["ec50"].isna().all()
     assert made["dose_fits"]["note"].str.startswith("3 doses where 5 are needed").all()
+
+
+@pytest.mark.parametrize("own_replicate", [True, False])
+def test_a_still_among_films_moves_no_end(own_replicate: bool) -> None:
+    """One frame of a field reaches time 0 only: the others are read at their end all the same."""
+    counts = {"c1": [10, 12, 15], "k1": [10, 9, 3]}
+    rows = [("c1", "alone", "1", "D1", 0, 0, ""), ("k1", "cells", "1", "D1", 5, 0, "")]
+    still = ("k2", "cells", "2" if own_replicate else "1", "D1", 5, 0, "")
+    before, after = (
+        run(each, sheet(*names))["replicate_summaries"].set_index(["measure", "condition"])["value"]
+        for each, names in ((counts, rows), (counts | {"k2": [7]}, [*rows, still]))
+    )
+    assert before[("live_targets", "cells")] == 30
+    assert after.to_dict() == pytest.approx(before.to_dict(), nan_ok=True)
+    only = run({"c1": [10], "k1": [8]}, sheet(*rows))["killing_curves"]
+    assert set(only["live_percent"]) == {100}  # stills alone are told as they are

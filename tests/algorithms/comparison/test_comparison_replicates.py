@@ -19,6 +19,7 @@ from cyto_kedro.algorithms.comparison.testing import (
     two_samples,
 )
 from cyto_kedro.core.groups import design
+from cyto_kedro.core.watched import bouts_until
 from cyto_kedro.errors import ConfigError, InputError
 
 # Student (1908), extra hours of sleep under two drugs; as R's data set `sleep`
@@ -321,6 +322,37 @@ def test_values_by_hand() -> None:
     median = ReplicateValues(cell_statistic="median", motility=("straightness",))(assay())
     median = median["replicate_summaries"].set_index(["measure", "condition"])["value"]
     assert median[("straightness", "x")] == 0.4
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_films_of_different_length_are_compared_over_the_time_that_both_have(timed: bool) -> None:
+    """B ends with frame 4, A with frame 9: bouts in A's later frames take no part, by hand."""
+    data = assay()
+    data["frames"] = data["frames"][(data["frames"]["fov"] == "A") | (data["frames"]["frame"] <= 4)]
+    # of 3 frames; of 2 of its 6; one that ends with frame 4, seen to end in 5; after the end
+    data["bouts"] = bouts_of([1, 2, 3, 3], [0, 3, 4, 7], [2, 8, 4, 8], "A")
+    if not timed:
+        data["frames"] = data["frames"].assign(time_s=np.nan)
+        data["fates"] = data["fates"].assign(entry_min=np.nan, exit_min=np.nan)
+        data["bouts"] = data["bouts"].assign(start_min=np.nan, duration_min=np.nan)
+    end, unit = (8.0, "min") if timed else (4.0, "frames")
+    cut = bouts_until(data["bouts"], end, unit, data["frames"])
+    assert cut["n_frames"].tolist() == [3, 2, 1]
+    assert cut["censored_end"].tolist() == [False, True, True]
+    if timed:
+        assert cut["duration_min"].tolist() == [6.0, 4.0, 2.0]
+    table = ReplicateValues()(data)["replicate_summaries"].set_index(["measure", "condition"])
+    contact = table.loc[("contact_duration", "x")]
+    assert (contact["value"], contact["n_cells"]) == (6.0 if timed else 3.0, 3)
+    assert f"to {end:g} {unit}, which all replicates reach" in contact["statistic"]
+    speed = table.loc["mean_speed", "statistic"]
+    assert speed.str.contains("whole films, which differ in length").all()
+    tests = ReplicateTests()(replicate_summaries=table.reset_index(), design=data["design"])
+    notes = tests["comparisons"].set_index("measure")["note"]
+    said = f"over whole films, which differ in length (the shortest to {end:g} {unit})"
+    assert notes["mean_speed"].startswith(said) and "whole" not in notes["first_contact_rate"]
+    even = ReplicateValues()(assay())["replicate_summaries"]
+    assert not even["statistic"].str.contains("whole films|all replicates reach").any()
 
 
 def test_who_is_touched_as_it_comes_into_view_has_no_first_contact() -> None:

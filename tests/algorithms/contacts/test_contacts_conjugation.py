@@ -77,7 +77,7 @@ def test_by_hand(make_points, make_contacts):
 def test_the_dead_and_excluded_frames_are_left_out(make_points, make_contacts):
     points, contacts = film(make_points, make_contacts)
     viability = pd.DataFrame(
-        {"fov": "A", "population": ["C", "T", "C"], "frame": [0, 0, 1], "label": [101, 101, 101]}
+        {"fov": "A", "population": ["C", "T", "C"], "frame": 0, "label": [101, 101, 102]}
     ).assign(marker_signal=1.0, alive_probability=0.5, dead=[True, False, False])
     table, _ = run(contacts, points, viability=viability)
     first = table.iloc[0]
@@ -89,6 +89,22 @@ def test_the_dead_and_excluded_frames_are_left_out(make_points, make_contacts):
     table, tiles = run(contacts, points, frames=frames)
     assert table[["frame", "time_min", "n_effectors"]].to_numpy().tolist() == [[1, 3, 1]]
     assert set(tiles["frame"]) == {1}
+
+
+def test_unknown_viability_is_neither_alive_nor_dead(make_points, make_contacts):
+    points, contacts = film(make_points, make_contacts)
+    seen = points[points["label"].notna()][["fov", "population", "frame", "label"]]
+    alive = seen.assign(marker_signal=1.0, alive_probability=1.0, dead=False)
+    whole = run(contacts, points, viability=alive)[0].iloc[0]
+    assert (whole["n_effectors"], whole["n_targets"], whole["n_unknown"]) == (3, 2, 0)
+    # nothing is told of the first target in frame 0, and of population N at all
+    told = alive[~((alive["population"] == "C") & (alive["label"] == 101) & (alive["frame"] == 0))]
+    table, tiles = run(contacts, points, viability=told[told["population"] != "N"])
+    first = table.iloc[0]
+    assert (first["n_targets"], first["n_unknown"], first["n_effectors"]) == (1, 1, 3)
+    assert (first["n_conjugates"], first["n_targets_in_contact"]) == (1, 1)
+    assert table["n_unknown"].tolist() == [1, 0]
+    assert tiles.loc[tiles["frame"] == 0, "n_targets"].sum() == 1
 
 
 def test_tiles_add_up(make_points, make_contacts):
@@ -107,7 +123,7 @@ def test_tiles_add_up(make_points, make_contacts):
         if rng.random() < 0.04
     ]
     table, tiles = run(make_contacts(rows), points, n_frames=3, tile_um=7.0)
-    counts = [name for name in table if name.startswith("n_")]
+    counts = [name for name in tiles if name.startswith("n_")]
     assert (
         tiles.groupby("frame")[counts].sum().to_numpy().tolist()
         == table[counts].to_numpy().tolist()

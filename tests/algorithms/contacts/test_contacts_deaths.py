@@ -148,6 +148,7 @@ def test_at_most_one_death_and_never_before_life(lives):
     ]
     points = pd.DataFrame(rows, columns=["fov", "population", "track_id", "frame", "p"])
     points = points.assign(time_min=np.nan, x_um=np.nan, label=points["track_id"].astype("Int64"))
+    points = points.assign(x_px=9.0, y_px=9.0)
     tracks = points.groupby(["fov", "population", "track_id"], as_index=False).agg(
         first_frame=("frame", "min"), last_frame=("frame", "max")
     )

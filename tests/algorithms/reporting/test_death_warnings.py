@@ -110,7 +110,7 @@ def test_effectors_that_die_far_faster_than_targets_are_said() -> None:
 
 
 def test_the_headline_says_how_many_targets_are_in_view_at_once() -> None:
-    """One cell whose track broke twice is three living targets, and one at once."""
+    """Three tracks too far apart to be one cell are three living targets, and one at once."""
     lives = {
         ("T", 1): (1.0, "aaa......"),
         ("T", 2): (40.0, "...aaa..."),
@@ -124,4 +124,4 @@ def test_the_headline_says_how_many_targets_are_in_view_at_once() -> None:
     given = {"fields": fields, "fates": fates, "track_points": points, "roles": {"T": "target"}}
     frames = schemas.filled(schemas.Frames, {"fov": "A", "frame": frame, "time_s": 120.0 * frame})
     text = answers(Summary()(given, frames=frames)["by_condition"])[0][1]
-    assert "0 of 3 living targets" in text and "of 1 living targets in view at once" in text
+    assert "0 of 3 living targets" in text and "at most 1 of them are in view at once" in text

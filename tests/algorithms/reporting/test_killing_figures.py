@@ -146,7 +146,7 @@ def test_raster_orders_targets_by_death(four_fields: dict) -> None:
     rows, spells, unit = fate_rows(four_fields["fates"], bouts, frames, sheet, ROLES)
     a = rows[rows["condition"] == "a"].sort_values("row")
     assert unit == "min" and a["row"].tolist() == list(range(8))
-    order = [tuple(x) for x in a[["fov", "track_id"]].to_numpy()]
+    order = [tuple(x) for x in a[["fov", "cell_id"]].to_numpy()]
     # by death, then dead at first sight, then the living by when they were last seen
     assert order[:4] == [("a3", 2), ("a1", 1), ("a2", 1), ("a2", 2)]
     assert order[4] == ("a1", 3) and order[5] == ("a3", 1)

@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.findings import answers, doubts
+from cyto_kedro.algorithms.reporting.findings import (
+    answers,
+    compared,
+    doubts,
+    headline,
+    numbered,
+)
 from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
 from cyto_kedro.core.watched import effector_hours
@@ -281,3 +287,22 @@ def test_each_number_of_a_card_is_marked_with_what_weakens_it(assay: dict) -> No
         Summary()(assay)["warnings"], sample_sheet=assay["sample_sheet"],
     )["html"]  # fmt: skip
     assert '<p class="doubt">1: 6 of 100 touches' in page and 'below">1</sup>' in page
+
+
+def test_comparisons_and_headline_carry_what_weakens_them(assay: dict) -> None:
+    """Half of one condition's touches are of untracked cells: beside its rates, not its survival."""
+    lost = dict.fromkeys(("B1", "B2"), (100, 50))
+    total = Summary()({**assay, "touch_counts": lost})["by_condition"]
+    rows = {"measure": ["kills_per_effector_per_hour", "survival"], "population": "TCell"}
+    rows |= {"condition": "CAR-T <high>", "reference": "control", "outcome": "primary"}
+    rows |= {"difference": [0.5, 0.25], "note": ["unlike", ""]}
+    tests = schemas.filled(schemas.Comparisons, rows)
+    made, notes = numbered(compared(tests, total))
+    assert notes[0] == "unlike" and "100 of 200 touches" in notes[1]
+    assert notes[1].startswith("CAR-T <high>: ") and len(notes) == 2
+    assert made["beware"].tolist() == ["1, 2", ""]
+    said = [text for _, text in headline(tests, schemas.empty(schemas.ReplicateSummaries), total)]
+    assert ["Beware: CAR-T <high>: 100 of 200" in text for text in said] == [True, False]
+    plain = [text for _, text in headline(tests, schemas.empty(schemas.ReplicateSummaries))]
+    assert not any("Beware" in text for text in plain)
+    assert numbered(compared(tests))[1] == ["unlike"]

@@ -20,12 +20,12 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.cox import CoxFit, fit_cox
 from cyto_kedro.algorithms.comparison.design import ALL, clocked, strata
-from cyto_kedro.algorithms.comparison.episodes import CELL, Term, episodes, first_contact, spells
+from cyto_kedro.algorithms.comparison.episodes import Term, episodes, first_contact, spells
 from cyto_kedro.algorithms.comparison.survival import survival_curve
 from cyto_kedro.core.groups import of_design, of_role
 from cyto_kedro.core.survival import risk
 from cyto_kedro.core.units import Duration, Durations
-from cyto_kedro.core.watched import watched
+from cyto_kedro.core.watched import n_cells, watched
 from cyto_kedro.schemas import TableOf
 
 GROUPS = ("not_touched", "touched")
@@ -84,7 +84,7 @@ class ContactSurvival(Algorithm):
     {'not_touched': 1.0, 'touched': 0.0}
     """
 
-    version = 2
+    version = 3
 
     min_at_risk: int = Field(default=10, ge=1, description="cells in each group, see above")
     landmarks: Durations | None = Field(
@@ -179,7 +179,7 @@ class ContactHazards(Algorithm):
     (True, '1 replicate where 2 are needed: ')
     """
 
-    version = 2
+    version = 3
 
     terms: tuple[Term, ...] = Field(
         default=("ever_touched",),
@@ -376,7 +376,7 @@ def _report(
             **names,
             model=model,
             reference="",
-            n_cells=len(table[CELL].drop_duplicates()),
+            n_cells=n_cells(table),
             n_events=int(table["event"].sum()),
             n_clusters=table["cluster"].nunique(),
             df=fit.df,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import special
+import scipy
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,12 @@ def fit_cox(
     # a replicate-wise contrast without any spread is no evidence of certainty
     se = np.where(se > 1e-12, se, np.nan)
     half = (
-        special.stdtrit(df, 0.5 + level / 2) if np.isfinite(df) else special.ndtri(0.5 + level / 2)
+        scipy.special.stdtrit(df, 0.5 + level / 2)
+        if np.isfinite(df)
+        else scipy.special.ndtri(0.5 + level / 2)
     )
     t = np.abs(coefficient) / se
-    p = 2 * (special.stdtr(df, -t) if np.isfinite(df) else special.ndtr(-t))
+    p = 2 * (scipy.special.stdtr(df, -t) if np.isfinite(df) else scipy.special.ndtr(-t))
     return CoxFit(
         table.assign(se=se, low=coefficient - half * se, high=coefficient + half * se, p=p), df, ""
     )

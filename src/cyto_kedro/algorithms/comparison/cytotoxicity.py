@@ -19,7 +19,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import clocked
 from cyto_kedro.core.groups import any_known, of_role
 from cyto_kedro.core.units import PositiveDuration
-from cyto_kedro.core.watched import while_alive
+from cyto_kedro.core.watched import films, while_alive
 from cyto_kedro.schemas import TableOf
 
 GROUP = ["condition", "population", "replicate", "cluster"]
@@ -48,7 +48,7 @@ class Cytotoxicity(Algorithm):
 
     Compared are, at the last time that every replicate reaches (or `horizon`): **live_targets** (L),
     **specific_killing**, and **specific_killing_area**, the area under it up to then in percent hours,
-    which tells early from late killing. Excluded frames have no count.
+    which tells early from late killing. Excluded frames have no count, stills among films no part.
 
     Examples
     --------
@@ -66,6 +66,8 @@ class Cytotoxicity(Algorithm):
     >>> curves[columns].iloc[-1].tolist()
     [60.0, 50.0, 50.0]
     """
+
+    version = 2
 
     horizon: PositiveDuration | None = Field(
         default=None, description="end values are read here; null: the last common time"
@@ -123,7 +125,7 @@ def live_counts(
     them. A population has rows for the fields of `frames`, 0 where none of it is there.
     """
     unit = "min" if any_known(frames["time_s"]) else "frames"
-    used = frames[~frames["excluded"].astype(bool)]
+    used = films(frames)
     used = used[used["time_s"].notna()] if unit == "min" else used
     time = used["time_s"] / 60 if unit == "min" else used["frame"].astype(float)
     alive = while_alive(points[points["population"].isin(targets)], fates)

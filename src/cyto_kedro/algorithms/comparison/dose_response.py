@@ -8,8 +8,8 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy import special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -178,7 +178,7 @@ def logistic(
     """The four-parameter logistic at doses `x` (0 too)."""
     with np.errstate(divide="ignore"):
         above = np.exp(log_hill) * (np.log(x) - log_ec50)
-    return at_zero + (at_infinity - at_zero) * special.expit(above)
+    return at_zero + (at_infinity - at_zero) * scipy.special.expit(above)
 
 
 def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> LogisticFit:
@@ -236,7 +236,7 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
 
 def _limited(raw: np.ndarray, spread: np.ndarray, df: int, level: float = LEVEL) -> LogisticFit:
     """The fit of `raw` parameters (the last two logs) with standard errors `spread`."""
-    half = special.stdtrit(df, 0.5 + level / 2) * spread
+    half = scipy.special.stdtrit(df, 0.5 + level / 2) * spread
 
     def natural(values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

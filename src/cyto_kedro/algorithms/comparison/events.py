@@ -7,8 +7,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field, field_validator
-from scipy import special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -306,7 +306,9 @@ class EventSignals(Algorithm):
             number = units.shape[1]
             half = np.nan
             if number > 1:
-                half = special.stdtrit(number - 1, 0.975) * units.std(axis=1) / np.sqrt(number)
+                half = (
+                    scipy.special.stdtrit(number - 1, 0.975) * units.std(axis=1) / np.sqrt(number)
+                )
             mean = units.mean(axis=1)
             table = pd.DataFrame({"mean": mean, "low": mean - half, "high": mean + half})
             table["n"] = mine.groupby("lag")["n"].sum().reindex(table.index)

@@ -20,10 +20,13 @@ from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
 from cyto_kedro.core.watched import (
+    bouts_until,
+    cell_ids,
     common_end,
     contact_intervals,
     effector_hours,
     film_ends,
+    n_cells,
     until,
     watched,
     without_pauses,
@@ -31,6 +34,7 @@ from cyto_kedro.core.watched import (
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
+CELL = ["fov", "population", "track_id"]
 GROUP = ["condition", "population", "replicate", "cluster"]
 # the unit of a column by the end of its name, and the end that its uncalibrated twin has
 UNITS = {
@@ -42,6 +46,8 @@ UNITS = {
     "_frames": ("frames", "_frames"),
     "_rad": ("rad", "_rad"),
 }
+#: of measures that are not cut to the time that all replicates reach, in `statistic`
+WHOLE_FILMS = ", over whole films, which differ in length"
 Rows = Iterator[dict[str, Any]]
 
 
@@ -66,7 +72,8 @@ class ReplicateValues(Algorithm):
     attributed deaths over the time that effectors were watched alive.
     The horizon is the last time that every replicate reaches, unless given; one in which all have
     died reaches the end of its film. Where films differ in length, rates are of the time that all
-    replicates reach, and `statistic` says so. Pauses of a film are nobody's time (`core.watched`).
+    replicates reach, and `statistic` says so; measures of tracks are of whole films, which `statistic`
+    and the comparison's note then say. Pauses of a film are nobody's time (`core.watched`).
 
     Examples
     --------
@@ -85,7 +92,7 @@ class ReplicateValues(Algorithm):
     0.5
     """
 
-    version = 2
+    version = 3
 
     motility: tuple[str, ...] = Field(
         default=("mean_speed_um_per_min", "straightness", "arrest_coefficient"),
@@ -116,8 +123,11 @@ class ReplicateValues(Algorithm):
         ConfigError
             If `motility` names a column that the table does not have.
         """
+        known = fates[[*CELL]].assign(cell_id=cell_ids(fates))
+        motility = motility.merge(known, on=CELL, how="left")
+        motility["cell_id"] = motility["cell_id"].fillna(motility["track_id"])
         rows = [
-            *self._of_tracks(of_design(motility, design)),
+            *self._of_tracks(of_design(motility, design), uneven(frames, design)),
             *self._of_survival(fates, frames, design),
             *_of_contact(fates, bouts, frames, design, populations),
             *_of_kills(kills, motility, track_points, frames, fates, design, populations),
@@ -127,7 +137,7 @@ class ReplicateValues(Algorithm):
         table = pd.DataFrame(rows).reindex(columns=[*schemas.dtypes(schemas.ReplicateSummaries)])
         return {"replicate_summaries": schemas.conform(schemas.ReplicateSummaries, table)}
 
-    def _of_tracks(self, motility: pd.DataFrame) -> Rows:
+    def _of_tracks(self, motility: pd.DataFrame, span: str) -> Rows:
         for asked in self.motility:
             # uncalibrated fields are left out where others have the column
             calibrated = asked not in motility.columns or any_known(motility[asked])
@@ -152,7 +162,7 @@ class ReplicateValues(Algorithm):
                     "q75": value.quantile(0.75),
                 }
                 yield {
-                    **_row(group, one, measure, unit, f"{self.cell_statistic} of tracks"),
+                    **_row(group, one, measure, unit, f"{self.cell_statistic} of tracks{span}"),
                     **found,
                     "value": found[self.cell_statistic],
                 }
@@ -209,8 +219,9 @@ def _of_contact(
 ) -> Rows:
     targets = of_role(roles, "target")
     rows, unit = watched(fates, frames)
+    span = "min" if any_known(bouts["duration_min"]) else "frames"
     rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
-    common = common_end(frames, design, unit)
+    common, bouts_end = (common_end(frames, design, each) for each in (unit, span))
     rows = until(rows, common).reset_index(drop=True)
     rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit, frames=frames))
     hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
@@ -225,12 +236,12 @@ def _of_contact(
         }
     for target in targets:
         mine = bouts[(bouts["population_a"] == target) | (bouts["population_b"] == target)]
-        lasted, unit = contact_intervals(mine, roles)
+        lasted, unit = contact_intervals(bouts_until(mine, bouts_end, span, frames), roles)
         lasted = of_design(lasted.assign(population=target), design)
         for group, one in lasted.groupby(GROUP, sort=False):
             lasting, ended = one["duration"].to_numpy(), one["event"].to_numpy()
             curve = kaplan_meier(np.zeros(len(one)), lasting, ended)
-            shown = "Kaplan-Meier median"
+            shown = "Kaplan-Meier median" + _up_to(bouts_end, span)
             yield {
                 **_row(group, one, "contact_duration", unit, shown),
                 "value": median(curve),
@@ -255,7 +266,7 @@ def _of_kills(
     for effector in of_role(roles, "effector"):
         hours = effector_hours(track_points, frames, [effector], fates)
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
-        tracks = motility[motility["population"] == effector].groupby("fov").size()
+        tracks = motility[motility["population"] == effector].groupby("fov")["cell_id"].nunique()
         rows = design.assign(
             population=effector,
             hours=design["fov"].map(hours).astype(float),
@@ -275,6 +286,13 @@ def _of_kills(
             }
 
 
+def uneven(frames: pd.DataFrame, design: pd.DataFrame) -> str:
+    """What is said of a measure that is taken over whole films where these differ in length; or ""."""
+    unit = "min" if any_known(frames["time_s"]) else "frames"
+    end = common_end(frames, design, unit)
+    return "" if end is None else f"{WHOLE_FILMS} (the shortest to {end:g} {unit})"
+
+
 def _up_to(end: float | None, unit: str) -> str:
     """What of films of different length is compared, in words."""
     return "" if end is None else f", to {end:g} {unit}, which all replicates reach"
@@ -288,5 +306,5 @@ def _row(group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str
         "unit": unit,
         "statistic": statistic,
         "n_fovs": rows["fov"].nunique(),
-        "n_cells": len(rows),
+        "n_cells": n_cells(rows) if "cell_id" in rows else len(rows),
     }

@@ -20,7 +20,7 @@ from cyto_kedro.core.survival import (
     nelson_aalen,
     survival_limits,
 )
-from cyto_kedro.core.watched import film_ends, watched
+from cyto_kedro.core.watched import film_ends, goes_on, n_cells, watched
 from cyto_kedro.errors import unknown
 from cyto_kedro.schemas import END_REASONS, TableOf
 
@@ -67,7 +67,7 @@ class SurvivalCurves(Algorithm):
     [[0.0, 3.0, 0.0, 1.0], [2.0, 3.0, 1.0, 0.67], [4.0, 2.0, 1.0, 0.33], [6.0, 1.0, 1.0, 0.0]]
     """
 
-    version = 2
+    version = 3
 
     min_at_risk: int = Field(
         default=10, ge=1, description="cells; a curve is marked where fewer are under observation"
@@ -155,7 +155,7 @@ class LostBounds(Algorithm):
     [0.0, 0.67]
     """
 
-    version = 2
+    version = 3
 
     lost: tuple[str, ...] = Field(
         default=("lost", "merge"), description="end reasons that may hide a death"
@@ -173,7 +173,9 @@ class LostBounds(Algorithm):
         self, fates: TableOf[schemas.Fates], frames: TableOf[schemas.Frames], design: pd.DataFrame
     ) -> Bounds:
         """The two extremes for the cells of all fields; `design` is `comparison.design`'s."""
-        rows, unit = watched(fates, frames)
+        # a cell that was found again was not lost
+        found = fates.assign(end_reason=fates["end_reason"].astype(object).mask(goes_on(fates), ""))
+        rows, unit = watched(found, frames)
         rows = of_design(rows, design)
         rows["lost"] = ~rows["event"] & rows["end_reason"].isin(self.lost)
         rows["film_end"] = rows["fov"].map(film_ends(frames, unit)).astype(float)
@@ -199,6 +201,6 @@ def _bounds(rows: pd.DataFrame) -> pd.DataFrame:
         # beyond the last one under observation a curve says nothing
         inside = time <= curve["time"].max()
         table[name] = np.where(inside, curve["survival"].to_numpy()[place], np.nan)
-    table["n_cells"] = len(rows)
+    table["n_cells"] = n_cells(rows)
     table["n_lost"] = np.searchsorted(np.sort(leave[lost]), time, side="right")
     return table

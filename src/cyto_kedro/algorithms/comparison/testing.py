@@ -9,12 +9,13 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy import optimize, special
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import effector_free, matched_references
+from cyto_kedro.algorithms.comparison.replicates import WHOLE_FILMS
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
 
@@ -76,7 +77,7 @@ class ReplicateTests(Algorithm):
     ('Welch t', 4.0, 0.008, 'exploratory')
     """
 
-    version = 3
+    version = 4
 
     test: Literal["auto", "student", "wilcoxon", "permutation"] = Field(
         default="auto", description="that gives `p`"
@@ -148,7 +149,9 @@ class ReplicateTests(Algorithm):
         by = "cluster" if given is None else "replicate"
         known = [each.dropna(subset="value") for each in (a, b)]
         x, y = (each.groupby(by, sort=False)["value"].mean().astype(float) for each in known)
-        notes = []
+        told = [each["statistic"] for each in (a, b) if "statistic" in each]
+        said = pd.unique(pd.concat(told)) if told else []
+        notes = [each[each.index(WHOLE_FILMS) + 2 :] for each in said if WHOLE_FILMS in each]
         if missing := len(a) + len(b) - sum(map(len, known)):
             notes.append(f"{missing} replicate{'s' * (missing > 1)} without a value")
         if sum(map(len, known)) > len(x) + len(y):
@@ -287,7 +290,7 @@ def _effect(x: np.ndarray, y: np.ndarray, paired: bool) -> dict[str, float]:
         df, root = len(x) + len(y) - 2, float(np.sqrt(1 / len(x) + 1 / len(y)))
         sum_of_squares = np.var(x) * len(x) + np.var(y) * len(y)
         d = float((np.mean(y) - np.mean(x)) / np.sqrt(sum_of_squares / df))
-    log_factor = special.gammaln(df / 2) - special.gammaln((df - 1) / 2)
+    log_factor = scipy.special.gammaln(df / 2) - scipy.special.gammaln((df - 1) / 2)
     factor = float(np.exp(log_factor) / np.sqrt(df / 2)) if df > 1 else float("nan")
     low, high = noncentrality(d / root, df)
     return {
@@ -303,12 +306,12 @@ def noncentrality(t: float, df: int, level: float = LEVEL) -> tuple[float, float
 
     def limit(share: float) -> float:
         def excess(nc: float) -> float:
-            below = float(special.nctdtr(df, nc, t))
+            below = float(scipy.special.nctdtr(df, nc, t))
             # far out, where it is 1 or 0, scipy's distribution has holes
             return (float(nc < t) if np.isnan(below) else below) - share
 
         try:
-            return float(optimize.brentq(excess, t - reach, t + reach))
+            return float(scipy.optimize.brentq(excess, t - reach, t + reach))
         except ValueError:  # beyond what the distribution can be computed for
             return float("nan")
 

@@ -58,7 +58,7 @@ class ChangePointDeaths(DeathCaller):
     [7]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     min_step: float = Field(
         default=6.0,

@@ -41,13 +41,17 @@ class Conjugation(Algorithm):
 
     Notes
     -----
-    Cells count that were detected in the frame; where viability is known only the living, of which
-    the ratio is what effectors face. The conjugation rate of a population is the share of its cells
-    that are in contact with at least one cell of the other role (as flow cytometry counts doublets;
-    there of all events, here of each population apart). A pair counts in the tile of each of its
+    Cells count that were detected in the frame; where viability is told only those known to live, of
+    which the ratio is what effectors face. `n_unknown` are those of populations that viability tells
+    of whose own is unknown (on a dead cell of another kind): they are in no other count. The
+    conjugation rate of a population is the share of its cells that are in contact with at least one
+    cell of the other role (as flow cytometry counts doublets; there of all events, here of each
+    population apart). A pair counts in the tile of each of its
     cells for their shares, and in that of the target as a conjugate; a centre on the line between two
     tiles is in the later one.
     """
+
+    version = 2
 
     tile_um: float = Field(
         default=50.0, gt=0, description="side of a tile; the image is cut into equal ones near it"
@@ -88,8 +92,11 @@ class Conjugation(Algorithm):
         cells = points[points["label"].notna()]
         cells = cells.assign(role=cells["population"].map(roles))
         cells = cells[cells["role"].isin(_ROLES)].reset_index(drop=True)
+        unsure = cells[:0]
         if viability is not None:
-            cells = cells[~_dead(cells, viability)].reset_index(drop=True)
+            dead, unknown = _dead(cells, viability)
+            unsure = cells[unknown]
+            cells = cells[~dead & ~unknown].reset_index(drop=True)
         effector, target = _pairs(contacts, cells)
         kept = _frames(frames, n_frames)
         clock = Clock(points, contacts)
@@ -100,6 +107,8 @@ class Conjugation(Algorithm):
         slot[kept] = np.arange(len(kept))
         place = slot[cells["frame"].to_numpy(np.int64)]
         whole = base.assign(**_counts(cells, place, len(kept), effector, target))
+        n_unknown = np.bincount(unsure["frame"].to_numpy(np.int64), minlength=n_frames)
+        whole["n_unknown"] = n_unknown[kept]
         if pixel is None:
             tiles = schemas.empty(schemas.ConjugationTiles)
         else:
@@ -142,19 +151,26 @@ class Conjugation(Algorithm):
         return schemas.conform(schemas.ConjugationTiles, table)
 
 
-def _dead(cells: pd.DataFrame, viability: pd.DataFrame) -> np.ndarray:
-    """Whether each of `cells` is called dead."""
-    dead = viability[viability["dead"].to_numpy(bool)]
+def _dead(cells: pd.DataFrame, viability: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which of `cells` are called dead, and which of populations with `viability` have none."""
     label = cells["label"].to_numpy(np.int64)
     keys = Keys(
-        (cells["population"], dead["population"]),
-        size(cells["frame"], dead["frame"]),
-        size(label, dead["label"]),
+        (cells["population"], viability["population"]),
+        size(cells["frame"], viability["frame"]),
+        size(label, viability["label"]),
     )
-    code = keys.code(dead["population"])
-    known = keys.pack(code, dead["frame"].to_numpy(), dead["label"].to_numpy())
-    wanted = keys.pack(keys.code(cells["population"]), cells["frame"].to_numpy(), label)
-    return find(np.sort(known), wanted) != MISSING
+    told = keys.pack(
+        keys.code(viability["population"]),
+        viability["frame"].to_numpy(),
+        viability["label"].to_numpy(),
+    )
+    order = np.argsort(told)
+    at = find(
+        told[order], keys.pack(keys.code(cells["population"]), cells["frame"].to_numpy(), label)
+    )
+    dead = np.append(viability["dead"].to_numpy(bool)[order], False)[at]
+    marked = cells["population"].isin(viability["population"].unique()).to_numpy()
+    return dead, marked & (at == MISSING)
 
 
 def _pairs(contacts: pd.DataFrame, cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import numpy as np
+import scipy
 from pydantic import Field
-from scipy.special import ndtri
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -75,7 +75,7 @@ class CellDeathIndex(Algorithm):
 
 def wilson(share: np.ndarray, n: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
     """Wilson's score interval of a proportion: lower and upper ends, null where `n` is 0."""
-    z = ndtri(0.5 + confidence / 2)
+    z = scipy.special.ndtri(0.5 + confidence / 2)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     # at the ends exactly 0 and 1, which rounding misses

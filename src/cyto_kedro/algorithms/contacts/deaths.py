@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.contacts.bodies import Bodies, find_bodies
+from cyto_kedro.algorithms.contacts.bodies import Bodies, find_again, find_bodies
 from cyto_kedro.algorithms.contacts.corrected_deaths import apply_corrections, fit_corrections
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
@@ -23,6 +23,8 @@ from cyto_kedro.core.units import Duration, Length
 from cyto_kedro.errors import InputError
 
 log = logging.getLogger(__name__)
+
+_MAY_GO_ON = ("lost", "merge", "border")  # ends of tracks whose cell may be found again
 
 
 class Series(NamedTuple):
@@ -81,9 +83,12 @@ class DeathCaller(Algorithm):
     found as a new track that is dead at first sight. Where a track that was alive ends ``lost`` and
     such a body begins within `body_reach` of its last place, and at most `body_max_gap` is missing
     between them, each the other's nearest, the track is a death (``evidence = body``) in
-    the body's first frame. The body keeps its track and stays `dead_at_first_sight`. A dead track that
-    ends ``lost`` and is found again so is one dead cell in two pieces. `past_track_id` names what a
-    body or a piece is the rest of; counts of cells leave both out.
+    the body's first frame. The body keeps its track and stays `dead_at_first_sight`.
+
+    *Pieces.* A living cell that is lost, merges or leaves, and one that begins alive within `max_lost`,
+    no farther than cells of the population move in that time, are one cell in two tracks: cells do
+    not vanish and appear. So are a dead one and one dead at first sight. `past_track_id` names what a
+    body or a piece is the rest of. Counts of cells count each chain once (`core.watched`).
     """
 
     body_reach: Length | None = Field(
@@ -94,6 +99,10 @@ class DeathCaller(Algorithm):
     )
     body_max_gap: Duration = Field(
         default=Duration(min=5, frames=2), description="time missing at most"
+    )
+    max_lost: Duration = Field(
+        default=Duration(min=30, frames=10),
+        description="time after which a lost cell is no longer looked for; 0: never looked for",
     )
 
     @abstractmethod
@@ -157,20 +166,29 @@ class DeathCaller(Algorithm):
         linked = bodies != MISSING
         past = np.full(len(tracks), MISSING)
         past[bodies[linked]] = np.flatnonzero(linked)
-        # a dead cell that was lost and found again
-        again = find_bodies(
-            points, tracks, died | first_sight, first_sight & (past == MISSING), rule
-        )
-        past[again[again != MISSING]] = np.flatnonzero(again != MISSING)
         died, death = died | linked, death.copy()
+        known = "parent_track_id" in tracks
+        born = tracks["parent_track_id"].notna() if known else np.zeros(len(tracks), bool)
+        start = np.where(tracks["first_frame"] <= first_frame, "film_start", "entered")
+        start = np.where(born, "division", start)
+        told = np.bincount(series.row, minlength=len(tracks)) > 0
+        lost = told & tracks["end_reason"].isin(_MAY_GO_ON).to_numpy()
+        late = told & (start == "entered") & (past == MISSING)
+        gap, timed = self.max_lost.timed("max_lost", not np.isnan(clock.interval_min))
+        longer = rule._replace(max_gap=gap, clock=clock if timed else None)
+        dead = died | first_sight
+        for ended, begun in (
+            (lost & ~dead, late & ~first_sight),
+            (lost & dead & ~linked, late & first_sight),
+        ):
+            if gap:
+                on = find_again(points, tracks, ended, begun, longer)
+                past[on[on != MISSING]] = np.flatnonzero(on != MISSING)
         last = tracks["last_frame"].to_numpy(np.int64)
         death[linked] = tracks["first_frame"].to_numpy(np.int64)[bodies[linked]]
         last_alive = np.where(linked, last, last_alive)
         death_frame = pd.array(np.where(died, death, 0), dtype="Int64")
         death_frame[~died] = pd.NA
-        known = "parent_track_id" in tracks
-        born = tracks["parent_track_id"].notna() if known else np.zeros(len(tracks), bool)
-        start = np.where(tracks["first_frame"] <= first_frame, "film_start", "entered")
         fates = tracks[["fov", "population", "track_id", "first_frame", "last_frame"]].assign(
             dead_at_first_sight=first_sight,
             died=died,
@@ -178,7 +196,7 @@ class DeathCaller(Algorithm):
             entry_min=clock(tracks["first_frame"].to_numpy(np.int64)),
             exit_min=clock(np.where(died, death, last)),
             end_reason=tracks["end_reason"],
-            start_reason=np.where(born, "division", start),
+            start_reason=start,
             recovered=recovered,
             past_track_id=_track_ids(tracks, past),
         )
@@ -270,7 +288,7 @@ class HysteresisDeaths(DeathCaller):
     [[1, 4, 5]]
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     dead_below: float = Field(default=0.4, ge=0, le=1, description="alive_probability")
     alive_above: float = Field(default=0.6, ge=0, le=1, description="alive_probability")

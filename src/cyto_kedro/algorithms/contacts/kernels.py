@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.spatial.distance import cdist
-from scipy.special import ndtr
+import scipy
 
 _CANDIDATES = 8
 _LEAST_CELLS = 500  # with fewer, the likeliest bandwidth is off by more than about a tenth
@@ -21,7 +19,10 @@ def inside(xy: np.ndarray, h: float, shape: tuple[int, int]) -> np.ndarray:
     `xy`: (n, 2) x and y in pixels, within the image (from -0.5 to its size less 0.5). `h`: standard
     deviation of the kernel, px. `shape`: rows and columns of the image.
     """
-    low, high = ndtr((-0.5 - xy) / h), ndtr((np.array(shape[::-1]) - 0.5 - xy) / h)
+    low, high = (
+        scipy.special.ndtr((-0.5 - xy) / h),
+        scipy.special.ndtr((np.array(shape[::-1]) - 0.5 - xy) / h),
+    )
     return (high - low).prod(axis=1)
 
 
@@ -51,8 +52,10 @@ def density_map(
         x, y = xy[band].T
         first = max(0, int(np.searchsorted(edges_y, low, side="right")) - 1)
         stop = min(boxes[0], int(np.searchsorted(edges_y, high)))
-        mass_y = np.diff(ndtr((edges_y[first : stop + 1, None] - y) / h), axis=0)
-        mass_x = np.diff(ndtr((edges_x[:, None] - x) / h), axis=0) / inside(xy[band], h, shape)
+        mass_y = np.diff(scipy.special.ndtr((edges_y[first : stop + 1, None] - y) / h), axis=0)
+        mass_x = np.diff(scipy.special.ndtr((edges_x[:, None] - x) / h), axis=0) / inside(
+            xy[band], h, shape
+        )
         total[first:stop] += mass_y @ mass_x.T
     area = shape[0] / boxes[0] * (shape[1] / boxes[1])
     return (total / area).astype(np.float32)
@@ -71,7 +74,9 @@ def density_at(
     level = xy[sources, 1]
     for band, low, high in _bands(points[order, 1], h):
         near = sources[np.searchsorted(level, low) : np.searchsorted(level, high, side="right")]
-        exponent = cdist(points[order[band]], xy[near], "sqeuclidean").astype(np.float32)
+        exponent = scipy.spatial.distance.cdist(
+            points[order[band]], xy[near], "sqeuclidean"
+        ).astype(np.float32)
         exponent *= np.float32(-0.5 / h**2)
         total[order[band]] = np.exp(exponent, out=exponent) @ weight[near]
     if same:
@@ -116,7 +121,7 @@ def likelihood_bandwidth(
     for xy in frames:
         rows = np.arange(-offset % stride, len(xy), stride)
         offset += len(xy)
-        squared = cdist(xy[rows], xy, "sqeuclidean")
+        squared = scipy.spatial.distance.cdist(xy[rows], xy, "sqeuclidean")
         squared[np.arange(len(rows)), rows] = np.inf
         least = squared.min(axis=1)
         # relative to the nearest neighbour: the sum of a lone cell does not underflow
@@ -136,6 +141,8 @@ def likelihood_bandwidth(
     tried = np.linspace(np.log(limits[0]), np.log(limits[1]), _CANDIDATES)
     best = int(np.argmin([loss(each) for each in tried]))
     around = tried[max(best - 1, 0)], tried[min(best + 1, _CANDIDATES - 1)]
-    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-3}).x
+    found = scipy.optimize.minimize_scalar(
+        loss, bounds=around, method="bounded", options={"xatol": 1e-3}
+    ).x
     at_limit = min(found - tried[0], tried[-1] - found) < 5e-3
     return float(np.exp(found)), at_limit

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field, model_validator
-from scipy.optimize import minimize
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
@@ -252,5 +252,7 @@ def fit_logistic(live: np.ndarray, dead: np.ndarray, penalty: float) -> tuple[np
         return (x.T * (share * p * (1 - p))) @ x + np.diag(ridge)
 
     start = np.zeros(x.shape[1])
-    found = minimize(loss, start, jac=True, hess=curvature, method="trust-exact", tol=1e-10).x
+    found = scipy.optimize.minimize(
+        loss, start, jac=True, hess=curvature, method="trust-exact", tol=1e-10
+    ).x
     return found[:-1] / spread, float(found[-1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from cyto_kedro.core.keys import divide
 
@@ -95,7 +95,7 @@ def connecting_radii(starts: np.ndarray, edges: np.ndarray, length: np.ndarray) 
         return radius
     # csgraph takes a weight of 0 for no edge
     weight = np.maximum(length, np.finfo(float).tiny)
-    tree = sparse.coo_array(minimum_spanning_tree(_upper(starts, edges, weight)))
+    tree = scipy.sparse.coo_array(minimum_spanning_tree(_upper(starts, edges, weight)))
     frame = np.searchsorted(starts, tree.coords[0], side="right") - 1
     longest = np.full(len(radius), -1.0)
     np.maximum.at(longest, frame, tree.data)
@@ -103,18 +103,18 @@ def connecting_radii(starts: np.ndarray, edges: np.ndarray, length: np.ndarray) 
     return np.where(radius == np.finfo(float).tiny, 0, radius)
 
 
-def _upper(starts: np.ndarray, edges: np.ndarray, weight: np.ndarray) -> sparse.csr_array:
+def _upper(starts: np.ndarray, edges: np.ndarray, weight: np.ndarray) -> scipy.sparse.csr_array:
     """The (n, n) matrix of `weight` at (a, b) of each of the edges, which are sorted, a < b."""
     n = int(starts[-1])
     rows = np.concatenate([[0], np.cumsum(np.bincount(edges[:, 0], minlength=n))])
-    return sparse.csr_array((weight, np.ascontiguousarray(edges[:, 1]), rows), (n, n))
+    return scipy.sparse.csr_array((weight, np.ascontiguousarray(edges[:, 1]), rows), (n, n))
 
 
-def adjacency(n: int, edges: np.ndarray) -> sparse.csr_array:
+def adjacency(n: int, edges: np.ndarray) -> scipy.sparse.csr_array:
     """The (n, n) matrix of ones at both ends of each edge, each undirected edge given once."""
     a, b = edges.T
     ones = np.ones(2 * len(edges))
-    return sparse.csr_array((ones, (np.concatenate([a, b]), np.concatenate([b, a]))), (n, n))
+    return scipy.sparse.csr_array((ones, (np.concatenate([a, b]), np.concatenate([b, a]))), (n, n))
 
 
 def node_measures(starts: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]:
@@ -218,7 +218,9 @@ def centralities(starts: np.ndarray, edges: np.ndarray) -> dict[str, np.ndarray]
     return {"closeness": closeness, "betweenness": betweenness}
 
 
-def _shortest_paths(matrix: sparse.csr_array, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shortest_paths(
+    matrix: scipy.sparse.csr_array, sources: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Steps from each source to each node (n, S), -1 where there is no way; dependencies (n,)."""
     n, columns = matrix.shape[0], np.arange(len(sources))
     distance = np.full((n, len(sources)), -1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import (
@@ -15,6 +14,7 @@ from cyto_kedro.algorithms.preprocessing.base import (
     part_of,
 )
 from cyto_kedro.algorithms.preprocessing.parts import Part, blanked
+from cyto_kedro.core import ndi
 from cyto_kedro.core.units import PositiveLength
 
 

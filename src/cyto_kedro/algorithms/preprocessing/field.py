@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step
 from cyto_kedro.algorithms.preprocessing.parts import Part
+from cyto_kedro.core import ndi
 from cyto_kedro.core.units import PositiveLength
 
 

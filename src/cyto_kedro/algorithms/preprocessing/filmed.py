@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import ndimage as ndi
+
+from cyto_kedro.core import ndi
 
 LEAST_SIDE = 16  # pixels; in less nothing can be told
 LEAST_FILMED = 0.2  # share of a frame: less is a few cells on an even background, no margin

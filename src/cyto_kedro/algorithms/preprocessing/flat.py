@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import State, Step, iter_frames, peek
+from cyto_kedro.core import ndi
 from cyto_kedro.errors import ConfigError, InputError, unknown
 
 MAX_FRAMES = 256  # of a film that the robust fit keeps, small

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.filmed import filmed
+from cyto_kedro.core import ndi
 from cyto_kedro.errors import InputError
 
 

@@ -8,7 +8,6 @@ from typing import ClassVar, Literal
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Data
 from cyto_kedro.algorithms.preprocessing.base import (
@@ -21,6 +20,7 @@ from cyto_kedro.algorithms.preprocessing.base import (
     peek,
 )
 from cyto_kedro.algorithms.preprocessing.parts import Part
+from cyto_kedro.core import ndi
 
 
 def tapered(image: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ def _of_tracks(fates: pd.DataFrame) -> Iterator[dict[str, Any]]:
     no = pd.Series(False, fates.index)
     recovered = fates["recovered"].astype(bool) if "recovered" in fates else no
     first_sight = fates["dead_at_first_sight"].astype(bool)
-    orphan = first_sight & ~_has_past(fates) & (_start(fates) == "entered")
+    orphan = first_sight & ~is_piece(fates) & (_start(fates) == "entered")
     for (fov, population), mine in fates.groupby(["fov", "population"], sort=False):
         back, late, dead = (mine[flag[mine.index]] for flag in (recovered, orphan, first_sight))
         if len(back):
@@ -66,11 +66,7 @@ def _of_tracks(fates: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def is_piece(fates: pd.DataFrame) -> pd.Series:
-    """Tracks of dead cells that are the rest of another track: no cells of their own."""
-    return fates["dead_at_first_sight"].astype(bool) & _has_past(fates)
-
-
-def _has_past(fates: pd.DataFrame) -> pd.Series:
+    """Tracks that are the rest of another track: no cells of their own."""
     if "past_track_id" not in fates:
         return pd.Series(False, fates.index)
     return fates["past_track_id"].notna()

@@ -10,9 +10,12 @@ import pandas as pd
 from cyto_kedro.algorithms.reporting.plots import Roles, Sheet, at_frame, film_time, in_words, short
 from cyto_kedro.core.groups import between, condition_order, of_role, with_condition
 from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
+from cyto_kedro.core.watched import cell_ids
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+CELL = ["fov", "population", "track_id"]
 
 
 def fate_rows(
@@ -27,10 +30,10 @@ def fate_rows(
     Returns
     -------
     rows
-        One per target: `fov`, `population`, `track_id`, `condition`, `replicate`, `start`, `end`
-        (first and last seen), `death` (start where dead at first sight; NaN alive),
-        `dead_at_first_sight`, and `row`, its place in its condition: by time of death, then those
-        dead at first sight, then the survivors by when they were last seen.
+        One per target, its pieces together: `fov`, `population`, `cell_id`, `condition`,
+        `replicate`, `start`, `end` (first and last seen), `death` (start where dead at first sight;
+        NaN alive), `dead_at_first_sight`, and `row`, its place in its condition: by time of death,
+        then those dead at first sight, then the survivors by when they were last seen.
     spells
         Bouts with effectors until death: `condition`, `row`, `start`, `end`.
     unit
@@ -41,14 +44,17 @@ def fate_rows(
         fates[fates["population"].isin(of_role(roles, "target"))].reset_index(drop=True),
         sample_sheet,
     )
-    rows = mine[["fov", "population", "track_id", "condition", "replicate"]].assign(
+    mine["cell_id"] = cell_ids(mine)
+    rows = mine[["fov", "population", "cell_id", "condition", "replicate"]].assign(
         start=at_frame(mine, "first_frame", time),
         end=at_frame(mine, "last_frame", time),
         death=np.where(mine["died"], at_frame(mine, "death_frame", time), np.nan),
     )
-    old = mine["dead_at_first_sight"].to_numpy(bool)
+    old = (mine["dead_at_first_sight"] & (mine["cell_id"] == mine["track_id"])).to_numpy(bool)
     rows["death"] = rows["death"].where(~old, rows["start"])
     rows["dead_at_first_sight"] = old
+    ends = {"start": "min", "end": "max", "death": "min", "dead_at_first_sight": "max"}
+    rows = rows.groupby([*rows.columns[:5]], sort=False, as_index=False).agg(ends)
     # a track may be lost at its death: its bar then reaches it
     rows["end"] = rows[["end", "death"]].max(axis=1)
     by = ["condition", "alive", "dead_at_first_sight", "death", "end", "start"]
@@ -64,9 +70,10 @@ def fate_rows(
             "start": at_frame(met, "start_frame", time),
             "end": at_frame(met, "end_frame", time),
         }
-    ).merge(
-        rows[["fov", "population", "track_id", "condition", "row", "death"]],
-        on=["fov", "population", "track_id"],
+    )
+    spells = spells.merge(mine[[*CELL, "cell_id"]], on=CELL).merge(
+        rows[["fov", "population", "cell_id", "condition", "row", "death"]],
+        on=["fov", "population", "cell_id"],
     )
     spells["end"] = spells[["end", "death"]].min(axis=1)
     spells = spells[spells["end"] >= spells["start"]]

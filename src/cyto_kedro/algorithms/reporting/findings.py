@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import pandas as pd
-from scipy import special
+import scipy
 
 from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
@@ -44,8 +45,13 @@ def _answer(row: Mapping[Any, Any]) -> str:
         text += f", {rate} kills per effector and hour"
     cells = row["targets_at_once"]
     if at_risk > 1.2 * cells > 0:
-        text += f"; these are tracks, of {number(cells)} living targets in view at once at most: a cell "
-        text += "whose track broke, and one that came and went, are counted anew"
+        text += (
+            f"; at most {number(cells)} of them are in view at once, as cells come and go, or are "
+        )
+        text += (
+            f"lost and not found again: {100 * row['share_died']:.3g} % of those in view died by "
+        )
+        text += "the film's end (Kaplan-Meier, which broken tracks do not shift)"
     once = at_risk - row["targets_watched"]
     if once > 0:
         text += f"; {once} of the living were seen in one frame only, or at no known time, and are "
@@ -55,7 +61,9 @@ def _answer(row: Mapping[Any, Any]) -> str:
     return text + place
 
 
-def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
+def killed(
+    summaries: pd.DataFrame, by_condition: pd.DataFrame | None = None
+) -> list[tuple[str, str]]:
     """What kills most against no effectors, by independent replicates: nothing, or one sentence."""
     rows = summaries[summaries["measure"] == "specific_killing"].dropna(subset="value")
     said: list[tuple[float, str]] = []
@@ -64,28 +72,33 @@ def killed(summaries: pd.DataFrame) -> list[tuple[str, str]]:
         mean, n = float(each.mean()), len(each)
         text = f"{condition} {number(mean)} % ("
         if n > 1:
-            half = special.stdtrit(n - 1, 0.975) * each.sem()
+            half = scipy.special.stdtrit(n - 1, 0.975) * each.sem()
             text += f"95 % interval {number(float(mean - half))} to {number(float(mean + half))}; "
         said.append((mean, f"{text}{int(one['n_cells'].sum())} targets, {count(n, 'replicate')})"))
     if not said:
         return []
+    weak = weak_conditions(by_condition)
     ranked = [text for _, text in sorted(said, reverse=True)]
     more = f"; {len(ranked) - MOST_SAID} more in the figure" if len(ranked) > MOST_SAID else ""
     when = str(rows["statistic"].iloc[0]).split(",")[0]
-    return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.")]
+    told = weak_pair(weak, "specific_killing", *rows["condition"].unique())
+    return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.{_beware(told)}")]
 
 
-def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[str, str]]:
+def headline(
+    comparisons: pd.DataFrame, summaries: pd.DataFrame, by_condition: pd.DataFrame | None = None
+) -> list[tuple[str, str]]:
     """How much the primary outcome differs, a sentence per pair of conditions, the largest first.
 
     `comparisons`, `summaries`: `schemas.Comparisons`, and the `schemas.ReplicateSummaries` that
-    they rest on. Returns at most `MOST_SAID`; what follows is in the figure.
+    they rest on. With `by_condition` (`summary.summarise`) what weakens a number is said with it.
+    Returns at most `MOST_SAID`; what follows is in the figure.
     """
     outcome = comparisons.get("outcome", pd.Series("", comparisons.index))
     rows = comparisons[(outcome == "primary") & comparisons["difference"].notna()]
     rows = rows.reindex(rows["difference"].abs().sort_values(ascending=False, kind="stable").index)
     cells = summaries.groupby(["measure", "population", "condition"])["n_cells"].sum()
-    said = []
+    said, weak = [], weak_conditions(by_condition)
     for row in rows.head(MOST_SAID).to_dict("records"):
         unit = "" if row["unit"] in ("", "share") else f" {row['unit']}"
         about = f"{plain(row['measure'])} of {row['population']}"
@@ -103,6 +116,8 @@ def headline(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> list[tuple[s
         n = [int(cells.get((*key, row[side]), 0)) for side in ("condition", "reference")]
         text += f"; n = {n[0]} and {n[1]} cells of {row['n_condition']} and {row['n_reference']}"
         text += " replicates."
+        pair = (row["condition"], row["reference"])
+        text += _beware(weak_pair(weak, row["measure"], *pair))
         said.append((f"{row['condition']} against {row['reference']}", text))
     return said
 
@@ -136,8 +151,8 @@ def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
     tracked = row["effectors"] + row["targets"]
     if 4 * row["lost"] > tracked:
         sentence = (
-            f"{row['lost']} of {tracked} tracks were lost inside the field: cells count more than "
-            "once, and deaths, serial kills and long contacts are missed"
+            f"{row['lost']} of {tracked} tracks were lost inside the field and not found again: cells "
+            "count more than once, and deaths, serial kills and long contacts are missed"
         )
         said.append((("tracked", *deaths, rate, "speed", "contact_median"), sentence))
     if 3 * row["contacts_unknown"] > row["contacts"] > 0:
@@ -160,6 +175,38 @@ def weakened(row: Mapping[Any, Any]) -> list[tuple[tuple[str, ...], str]]:
         )
         said.append((("kills", rate, "contact_median"), sentence))
     return said
+
+
+#: what weakens a measure of `schemas.ReplicateSummaries`: the name that `weakened` has for it
+WEAKENED = {
+    **dict.fromkeys(("survival", "restricted_mean_survival", "death_rate"), "deaths"),
+    **dict.fromkeys(("live_targets", "specific_killing", "specific_killing_area"), "deaths"),
+    **dict.fromkeys(("contact_duration", "first_contact_rate"), "contact_median"),
+    "kills_per_effector_per_hour": "kills_per_effector_per_hour",
+}
+Weak = Mapping[str, list[tuple[tuple[str, ...], str]]]
+
+
+def weak_conditions(by_condition: pd.DataFrame | None) -> Weak:
+    """What weakens the numbers of each condition: `weakened`."""
+    rows = [] if by_condition is None else by_condition.to_dict("records")
+    return {str(row["condition"]): weakened(row) for row in rows}
+
+
+def weak_pair(weak: Weak, measure: str, *conditions: str) -> list[str]:
+    """What weakens a measure of any of `conditions`, a sentence each, with the condition's name."""
+    name = WEAKENED.get(measure, "speed")
+    return [
+        f"{condition}: {sentence}"
+        for condition in conditions
+        for names, sentence in weak.get(condition, ())
+        if name in names
+    ]
+
+
+def _beware(notes: Sequence[str], most: int = 2) -> str:
+    more = f"; {len(notes) - most} more with the table" if len(notes) > most else ""
+    return f" Beware: {'; '.join(notes[:most])}{more}." if notes else ""
 
 
 def tested(comparisons: pd.DataFrame) -> str:
@@ -193,8 +240,17 @@ def tested(comparisons: pd.DataFrame) -> str:
     return " ".join(said)
 
 
-def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """`schemas.Comparisons` for reading: means over replicates, difference, p, and the warning."""
+def compared(comparisons: pd.DataFrame, by_condition: pd.DataFrame | None = None) -> pd.DataFrame:
+    """`schemas.Comparisons` for reading: means over replicates, difference, p, warnings a line each.
+
+    With `by_condition` (`summary.summarise`) what weakens a condition's numbers is among them.
+    """
+    weak = weak_conditions(by_condition)
+    keys = zip(*(comparisons[name] for name in ("measure", "condition", "reference")), strict=True)
+    doubts = ["\n".join(weak_pair(weak, *key)) for key in keys]
+    notes = [
+        "\n".join(filter(None, each)) for each in zip(comparisons["note"], doubts, strict=True)
+    ]
     units = comparisons["unit"].where(comparisons["unit"] == "", " (" + comparisons["unit"] + ")")
     return pd.DataFrame(
         {
@@ -208,16 +264,17 @@ def compared(comparisons: pd.DataFrame) -> pd.DataFrame:
             "difference (95 %)": _limits(comparisons, "difference"),
             "p": comparisons["p"],
             "p, corrected": comparisons["p_holm"],
-            "beware": comparisons["note"],
+            "beware": pd.Series(notes, comparisons.index, dtype=object),
         }
     )
 
 
 def numbered(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The texts of the column `beware` once each, and the table with their numbers instead."""
-    notes = [note for note in dict.fromkeys(table["beware"]) if note]
-    marks = {note: str(i + 1) for i, note in enumerate(notes)}
-    return table.assign(beware=table["beware"].map(marks).fillna("").astype(object)), notes
+    """The lines of the column `beware` once each, and the table with their numbers instead."""
+    lines = [str(text).splitlines() for text in table["beware"]]
+    marks = {note: n for n, note in enumerate(dict.fromkeys(chain(*lines)), 1)}
+    numbers = [", ".join(str(marks[note]) for note in each) for each in lines]
+    return table.assign(beware=pd.Series(numbers, table.index, dtype=object)), list(marks)
 
 
 def related(hazards: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from cyto_kedro.algorithms.reporting.plots import (
 )
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
 from cyto_kedro.core.style import INK, colours, figure, strokes, styled
-from cyto_kedro.core.watched import target_intervals
+from cyto_kedro.core.watched import films, target_intervals
 from cyto_kedro.schemas import (
     Bouts,
     Deaths,
@@ -127,7 +127,7 @@ def kill_curves(
     Returns `condition`, `replicate` (``(mean)``: the condition), `time`, `kills` (attributed
     shares), `deaths` (all), both per 100 targets, `targets` (at the start), `fovs`.
     """
-    grid, unit = film_time(frames[~frames["excluded"]])
+    grid, unit = film_time(films(frames))
     targets = of_role(roles, "target")
     killed = kills[kills["target_population"].isin(targets)].groupby(["fov", "death_frame"])
     dead = deaths[deaths["population"].isin(targets)].groupby(["fov", "frame"])

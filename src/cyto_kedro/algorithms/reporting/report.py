@@ -26,7 +26,7 @@ from cyto_kedro.algorithms.reporting.findings import (
     tested,
     weakened,
 )
-from cyto_kedro.algorithms.reporting.mask_warnings import worst_masks
+from cyto_kedro.algorithms.reporting.mask_warnings import cell_widths, worst_masks
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
 from cyto_kedro.core.groups import with_condition
@@ -86,6 +86,7 @@ class HtmlReport(Algorithm):
         figures: Mapping[str, Picture | bytes] | None = None,
         overlays: Mapping[str, Picture | bytes] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
+        cell_sizes: TableOf[schemas.CellSizes] | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> Written:
         """Write the page.
@@ -114,6 +115,7 @@ class HtmlReport(Algorithm):
                 *(fields, roles, frames, track_points, motility, bouts, fates, kills, quality),
                 sample_sheet=sample_sheet,
                 mask_quality=mask_quality,
+                cell_sizes=cell_sizes,
             )
             by_fov, by_condition, warnings = made["by_fov"], made["by_condition"], made["warnings"]
         run = run or {}
@@ -140,15 +142,15 @@ class HtmlReport(Algorithm):
             + ", ".join(f"{name} ({role})" for name, role in roles.items())
             + ".",
             fields=grid(_analysed(fields, frames, sample_sheet)),
-            headline=[*killed(values), *headline(tests, values)],
+            headline=[*killed(values, by_condition), *headline(tests, values, by_condition)],
             first=first,
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
             tested=tested(tests) if len(tests) else "",
             effects=[effects] if effects and effects["alt"] else [],
             certain=bool(tests["effect_size"].notna().any()),
-            comparisons=_noted(compared(tests[~apart])),
-            controls=_noted(compared(tests[apart])),
+            comparisons=_noted(compared(tests[~apart], by_condition)),
+            controls=_noted(compared(tests[apart], by_condition)),
             hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
             replicates=grid(per_replicate(values)),
             beware=len(warnings),
@@ -156,6 +158,7 @@ class HtmlReport(Algorithm):
             figures=list(pictures.values()),
             quality=films,
             masks=grid(worst_masks(or_empty(mask_quality, schemas.MaskQuality))),
+            widths=grid(cell_widths(or_empty(cell_sizes, schemas.CellSizes))),
             overlays=drawn,
             overlaid=len(drawn) < 2 * len(fields),
             warnings=grid(

@@ -12,12 +12,13 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.death_warnings import States, death_warnings, is_piece
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
-from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings
+from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings, size_warnings
 from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
     contact_intervals,
     effector_hours,
+    goes_on,
     target_intervals,
     watched,
     while_alive,
@@ -44,8 +45,9 @@ class Summary(Algorithm):
 
     Notes
     -----
-    Counts are of tracks, less those of dead cells that are the rest of another track
-    (`fates.past_track_id`); `targets_at_once` are the most targets seen alive in one frame.
+    Counts are of cells: tracks, less those that are the rest of another track
+    (`fates.past_track_id`); `share_died` is Kaplan-Meier's at the film's end, which broken tracks do
+    not shift; `targets_at_once` are the most targets seen alive in one frame.
     `kills` is the sum of the attributed shares of target deaths, one per attributed death;
     `effector_hours` integrates the number of living effectors over the film by the trapezoid rule, so
     that a broken track is not counted twice;
@@ -68,6 +70,8 @@ class Summary(Algorithm):
     [['A1', 2, 1, 0.0]]
     """
 
+    version = 2
+
     def run(
         self,
         fields: TableOf[schemas.Fields],
@@ -82,6 +86,7 @@ class Summary(Algorithm):
         sample_sheet: pd.DataFrame | None = None,
         touch_counts: Mapping[str, tuple[int, int]] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
+        cell_sizes: TableOf[schemas.CellSizes] | None = None,
         viability_state: States | None = None,
     ) -> Summed:
         """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
@@ -111,7 +116,8 @@ class Summary(Algorithm):
             by_condition["condition"].map(flagged.agg(_some)).astype(int)
         )
         said = death_warnings(or_empty(fates, schemas.Fates), viability_state or {})
-        parts = [mask_warnings(judged), said, quality_warnings(films)]
+        wide = size_warnings(or_empty(cell_sizes, schemas.CellSizes))
+        parts = [mask_warnings(judged), wide, said, quality_warnings(films)]
         found = pd.concat([each for each in parts if len(each)] or [said])
         found = found.sort_values("fov", kind="stable", ignore_index=True)
         return {"by_fov": by_fov, "by_condition": by_condition, "warnings": found}
@@ -141,11 +147,13 @@ def summarise(
 
     unmarked = not len(fates) and len(motility)
     tracks = motility if unmarked else fates
-    mine = fates[fates["population"].isin(targets) & ~is_piece(fates)]
+    mine = fates[fates["population"].isin(targets)]
     tracks = tracks if unmarked else tracks[~is_piece(fates)]
     rows["effectors"] = count(tracks[tracks["population"].isin(effectors)])
     rows["targets"] = count(tracks[tracks["population"].isin(targets)])
-    rows["targets_watched"] = count(target_intervals(fates, roles)[0])
+    rows["targets_watched"] = count(
+        target_intervals(fates, roles)[0].drop_duplicates(["fov", "population", "cell_id"])
+    )
     alive, time_unit = watched(fates, frames)
     per = 60.0 if time_unit == "min" else 1.0
     for name, role in (("effector", effectors), ("target", targets)):
@@ -158,7 +166,7 @@ def summarise(
     at_once = living.groupby(["fov", "frame"]).size().groupby("fov").max()
     rows["targets_at_once"] = at_once.reindex(rows.index, fill_value=0).astype(int)
     rows["lost"] = count(fates[fates["population"].isin([*effectors, *targets]) & _lost(fates)])
-    rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"]])
+    rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"] & ~is_piece(mine)])
     rows["deaths"] = count(mine[mine["died"]])
     attributed = kills[kills["target_population"].isin(targets)].groupby("fov")["share"].sum()
     rows["kills"] = attributed.reindex(rows.index, fill_value=0.0).astype(float)
@@ -190,12 +198,17 @@ def summarise(
     rows["contact_median"] = _medians(contacts, "fov").reindex(rows.index).astype(float)
     rows = rows.reset_index()
 
+    dying = alive[alive["population"].isin(targets)]
+    rows["share_died"] = rows["fov"].map(_died(dying, "fov")).astype(float)
+    by = dying.merge(rows[["fov", "condition"]], on="fov")
+
     groups = rows.groupby("condition", sort=False)
     summed = [*COUNTS, "contacts", *DOUBTS, "touches_untracked", *WATCHED]
     total = groups[summed].sum(min_count=1)
     total = total.astype({name: rows[name].dtype for name in summed})
     total.insert(0, "fovs", groups.size())
     total.insert(1, "replicates", groups["replicate"].nunique())
+    total["share_died"] = _died(by, "condition").reindex(total.index).astype(float)
     total["effector_hours"] = groups["effector_hours"].sum(min_count=1)
     total[speeds] = groups[speeds].mean()
     by = contacts.merge(rows[["fov", "condition"]], on="fov")
@@ -239,8 +252,21 @@ def _some(names: pd.Series) -> int:
 
 
 def _lost(fates: pd.DataFrame) -> pd.Series:
-    """Tracks of living cells that ended inside the field before the film did."""
-    return fates["end_reason"].isin(["lost", "merge"]) & ~fates["died"].astype(bool)
+    """Tracks of living cells that ended in the field before the film did, and were not found again."""
+    lost = fates["end_reason"].isin(["lost", "merge"]) & ~fates["died"].astype(bool)
+    return lost & ~goes_on(fates)
+
+
+def _died(alive: pd.DataFrame, by: str) -> pd.Series:
+    """Kaplan-Meier's share that died by the film's end, of rows of `watched`."""
+    columns = ("entry", "leave", "event")
+    return pd.Series(
+        {
+            name: 1 - kaplan_meier(*(one[c].to_numpy() for c in columns))["survival"].iloc[-1]
+            for name, one in alive.groupby(by)
+        },
+        dtype=float,
+    )
 
 
 def _medians(contacts: pd.DataFrame, by: str) -> pd.Series:

@@ -119,7 +119,7 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 {%- for doubt in card.doubts %}<p class="doubt">{{ loop.index }}: {{ doubt }}.</p>{% endfor %}</div>
 {%- endfor %}
 </div>
-<p class="note">Cells are tracks; a track that broke counts twice. Deaths are transitions seen in
+<p class="note">Cells are tracks; one lost and found again counts once. Deaths are transitions seen in
 view. Kills are deaths attributed to effectors: sums of shares, so two halves are one. Effector-hours
 are the time that effectors were watched alive: their number in each frame, added up over the film (the
 table effectors has each from its first frame to its last, half an interval less at either end).
@@ -177,11 +177,18 @@ the folders segmentation_overlay and track_overlay beside this page.</p>{% endif
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}
 </section>
-{%- if masks.rows %}
+{%- if masks.rows or widths.rows %}
 <section id="masks"><h2>Quality of masks and tracks</h2>
+{%- if masks.rows %}
 <p class="note">The expected F1 is what masks like these had where the truth is known; a flagged field is
 not to be trusted. The least trusted stand first, each with its worst frame.</p>
 {{ folded(masks, "Fields by the expected F1 of their masks") }}
+{%- endif %}
+{%- if widths.rows %}
+<p class="note">How wide cells are taken to be, median (and range) over fields. It is measured in three
+ways where the parameters do not say it; where these disagree, a warning names the field.</p>
+{{ grid(widths, "Width of cells by population") }}
+{%- endif %}
 </section>
 {%- endif %}
 <section id="analysed"><h2>What was analysed</h2>

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.classical import Classical, Scene, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.split import trim_to_height
+from cyto_kedro.core import ndi
 
 _STEP = 2**0.5  # between scales, at most
 _RATIO = 1.6  # of the sigmas of a difference of Gaussians

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.parts import Part
@@ -26,6 +25,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
     wide_factor,
 )
 from cyto_kedro.algorithms.segmentation.size import CellSize, film_size, largest_area, spread
+from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Image
 from cyto_kedro.core.units import Area, PositiveArea, PositiveLength, in_px
 
@@ -46,7 +46,7 @@ class Classical(Algorithm):
     cells.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     diameter: PositiveLength | None = Field(
         default=None,

@@ -8,10 +8,10 @@ from typing import Literal, TypedDict
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.packing import Packing
+from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Label, Stack
 from cyto_kedro.core.units import Area, PositiveArea, in_px
 from cyto_kedro.errors import InputError

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part, shown_in
+from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Stack
 from cyto_kedro.errors import InputError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
+
+from cyto_kedro.core import ndi
 
 _STRIP_PX = 2**20  # pixels looked at together by `within`
 

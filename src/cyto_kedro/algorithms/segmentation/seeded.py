@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cellpose import CellPose
@@ -17,6 +16,7 @@ from cyto_kedro.algorithms.segmentation.labels import ImageToLabel
 from cyto_kedro.algorithms.segmentation.size import CellSize
 from cyto_kedro.algorithms.segmentation.stardist import StarDist
 from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
+from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Images
 from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import InputError

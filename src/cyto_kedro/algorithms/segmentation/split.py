@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, largest_parts
 from cyto_kedro.algorithms.segmentation.packing import Packing, flood
 from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
+from cyto_kedro.core import ndi
 
 _BAND_PX = 2**19  # pixels reconstructed together by `high_maxima`
 _HIGHEST_EDGE = 0.75  # of a cell's height

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.scale import background_level, flatten, pool
+from cyto_kedro.core import ndi
 
 _LEAST = 0.1  # of the noise of a pixel
 _SMOOTHING = 0.2  # of a diameter: sd of the Gaussian after which noise is as broad as cells

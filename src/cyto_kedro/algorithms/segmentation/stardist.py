@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
 from cyto_kedro.algorithms.segmentation.frames import Frames, within_filmed
 from cyto_kedro.algorithms.segmentation.standing_out import standing_out
+from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Image
 from cyto_kedro.core.units import PositiveLength, in_px
 from cyto_kedro.errors import InputError, MissingExtraError

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from itertools import combinations, pairwise
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+import scipy
 
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.errors import InputError
@@ -78,8 +77,10 @@ def _join(
             pairs.append(_partners(mine, other) + first[[a, b]][:, None])
     left, right = np.concatenate(pairs, axis=1)
     total = int(first[-1]) + 1
-    graph = coo_array((np.ones(left.size, bool), (left, right)), shape=(total, total))
-    cell = (connected_components(graph, directed=False)[1] + 1).astype(np.uint32)  # from 1
+    graph = scipy.sparse.coo_array((np.ones(left.size, bool), (left, right)), shape=(total, total))
+    cell = (scipy.sparse.csgraph.connected_components(graph, directed=False)[1] + 1).astype(
+        np.uint32
+    )  # from 1
     has_partner = np.zeros(total, bool)
     has_partner[left] = has_partner[right] = True
     outside = []

@@ -13,12 +13,12 @@ from abc import abstractmethod
 
 import numpy as np
 from pydantic import Field
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.segmentation.classical import Classical, Levels, Scene, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 from cyto_kedro.algorithms.segmentation.split import split_touching, trim_to_height
+from cyto_kedro.core import ndi
 
 
 class ThresholdSegmentation(Classical):

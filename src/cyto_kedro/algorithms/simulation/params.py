@@ -15,7 +15,7 @@ KillRuleName = Literal["single_hit", "additive_hits", "long_delay", "spontaneous
 class Params(BaseModel):
     """Frozen and strict: an unknown key is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Cells(Params):

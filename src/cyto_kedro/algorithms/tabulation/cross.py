@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field, model_validator
-from scipy.spatial import cKDTree
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.tabulation.columns import ColumnStep, MeasuredCells, Reach
@@ -192,7 +192,9 @@ def _nearest(table: pd.DataFrame, other: pd.DataFrame, same: bool) -> tuple[np.n
         if first == stop:
             continue
         k = min(1 + same, stop - first)
-        gap, found = cKDTree(places[first:stop]).query(own[rows], k=np.arange(1, k + 1))
+        gap, found = scipy.spatial.cKDTree(places[first:stop]).query(
+            own[rows], k=np.arange(1, k + 1)
+        )
         found = found + first
         if same:  # of the two nearest, the first that is another cell
             gap = np.where(labels[found] == own_label[rows, None], np.inf, gap)

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, field_serializer, field_validator
-from scipy import ndimage as ndi
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
@@ -22,6 +21,7 @@ from cyto_kedro.algorithms.tabulation.frame import SMALL, FrameCells, ratio_of
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup, make_groups
 from cyto_kedro.algorithms.tabulation.hull import hull_measures
 from cyto_kedro.algorithms.tabulation.masks import read_frame, read_masks, spans
+from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Images, Label, Stack
 from cyto_kedro.errors import ConfigError, InputError
 

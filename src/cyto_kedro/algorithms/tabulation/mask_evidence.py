@@ -22,11 +22,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.preprocessing.parts import Part, repeated
 from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
 from cyto_kedro.algorithms.segmentation.scale import background_level, block_mean, smoothed_noise
+from cyto_kedro.core import ndi
 
 _FINE_PX = 20  # diameter of cells in the image that is measured in, up to twice that
 _GUESS_PX = 20.0  # where there is no mask

@@ -8,13 +8,14 @@ from typing import TypedDict
 
 import numpy as np
 import pandas as pd
+import scipy
 from pydantic import Field
-from scipy import spatial
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
 from cyto_kedro.algorithms.tabulation.expected_f1 import expected
+from cyto_kedro.algorithms.tabulation.flicker import split_merged
 from cyto_kedro.core.contract import Image, Label
 from cyto_kedro.core.stack import read_frame
 from cyto_kedro.errors import InputError
@@ -26,6 +27,7 @@ _DOUBLED = 1.7  # areas that differ by this factor in a step
 _WINDOW = 9  # frames that a jump is seen against
 _JUMP = 4.0  # sd of a Poisson count
 _LEAST_JUMP = 1.25  # and this factor
+_FLICKER = 0.1  # of a frame's cells split and merge again
 
 
 class Evidence(TypedDict):
@@ -107,7 +109,7 @@ class MaskQuality(Algorithm):
 
     A field is ``flagged`` where the mean expected F1 of its frames is under `least_f1`; a frame
     ``jumps`` where its number of cells is far from that of the frames around it, or many tracks
-    end in view or change their size at once.
+    end in view, change their size, or split and merge again (`flicker`) at once.
 
     Examples
     --------
@@ -118,6 +120,8 @@ class MaskQuality(Algorithm):
     >>> made[["expected_f1", "field_f1", "flagged"]].to_numpy().tolist()
     [[0.8, 0.9, False], [1.0, 0.9, False]]
     """
+
+    version = 2
 
     least_f1: float = Field(
         default=0.79, ge=0, le=1, description="a field of a lower expected F1 is flagged"
@@ -170,11 +174,12 @@ def _steps(
     cells: pd.DataFrame | None, points: pd.DataFrame | None, tracks: pd.DataFrame | None
 ) -> pd.DataFrame:
     """What tracks say, by the frame that a step ends in; shares are null where there is no step."""
-    names = ["area_jumps", "links_unsure", "links_at_reach", "lost"]
+    names = ["area_jumps", "split_merged", "links_unsure", "links_at_reach", "lost"]
     if points is None or not len(points):
         return pd.DataFrame({name: pd.Series(dtype=float) for name in names})
     seen = points[points["label"].notna()].astype({"label": np.int64})
     if cells is not None:
+        seen = seen.drop(columns="area_px", errors="ignore")
         seen = seen.merge(cells[["frame", "label", "area_px"]], on=["frame", "label"], how="left")
     else:
         seen = seen.assign(area_px=np.nan)
@@ -197,6 +202,8 @@ def _steps(
     made = by.groupby("frame").mean()
     if cells is None:
         made["area_jumps"] = np.nan
+    else:
+        made = made.join(split_merged(seen[seen["area_px"].notna()]), how="outer")
     if tracks is not None and len(tracks):
         ended = tracks[tracks["end_reason"] == "lost"].groupby("last_frame").size()
         here = seen.groupby("frame").size()
@@ -212,7 +219,7 @@ def _nearest(points: pd.DataFrame) -> pd.Series:
     for _, group in points.groupby("frame"):
         if len(group) > 1:
             place = group[["y_px", "x_px"]].to_numpy(float)
-            found[group.index] = spatial.cKDTree(place).query(place, k=2)[0][:, 1]
+            found[group.index] = scipy.spatial.cKDTree(place).query(place, k=2)[0][:, 1]
     return found
 
 
@@ -224,6 +231,6 @@ def _jumps(table: pd.DataFrame) -> pd.Series:
     ratio = np.maximum(count, 1) / np.maximum(usual, 1)
     found = far & ((ratio > _LEAST_JUMP) | (ratio < 1 / _LEAST_JUMP))
     few = count < 5
-    for name in ("area_jumps", "lost"):
-        found |= (table[name].fillna(0) > 0.3) & ~few
+    for name, most in (("area_jumps", 0.3), ("lost", 0.3), ("split_merged", _FLICKER)):
+        found |= (table[name].fillna(0) > most) & ~few
     return found.astype(bool)

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 
 from cyto_kedro.algorithms.preprocessing.filmed import filmed
+from cyto_kedro.core import ndi
 from cyto_kedro.errors import InputError
 
 COLUMNS = (
@@ -62,9 +62,9 @@ def frame_quality(
         shown = filmed(frame)
         whole = bool(shown.all())
         values = frame.astype(np.float64)
-        laplacian = ndimage.laplace(values)
+        laplacian = ndi.laplace(values)
         if not whole and shown.any():
-            inner = shown & ndimage.binary_erosion(shown, np.ones((3, 3)), border_value=1)
+            inner = shown & ndi.binary_erosion(shown, np.ones((3, 3)), border_value=1)
             laplacian = laplacian[inner if inner.any() else shown]
             values = values[shown]
         mean, top = float(values.mean()), float(values.max())

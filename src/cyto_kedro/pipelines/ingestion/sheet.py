@@ -167,7 +167,9 @@ def _number(column: str, fov: str, text: str) -> float:
         parts = [re.sub(r"^([^.,]*),([^.,]*)$", r"\1.\2", part.strip()) for part in parts]
         if len(parts) <= 2 and all(_NUMBER.fullmatch(part) for part in parts):
             value = float(parts[0]) / (float(parts[1]) or np.nan) if parts[1:] else float(parts[0])
-            if np.isfinite(value):
+            if value < 0 and column == "et_ratio":
+                what = "is below 0"
+            elif np.isfinite(value):
                 return value
     raise InputError(
         f"sample sheet: field {fov!r}: {column} {what}: {text!r}. Write digits alone (0.5), a unit "
@@ -180,7 +182,9 @@ def _warn_of_twins(sheet: pd.DataFrame) -> None:
     for column in ("condition", "replicate", "donor", "plate"):
         alike: dict[str, set[str]] = defaultdict(set)
         for text in sheet[column] if column in sheet.columns else ():
-            alike[" ".join(unicodedata.normalize("NFKC", text).casefold().split())].add(text)
+            # a reader does not see marks such as a zero-width space either
+            plain = "".join(c for c in text if unicodedata.category(c) != "Cf")
+            alike[" ".join(unicodedata.normalize("NFKC", plain).casefold().split())].add(text)
         for texts in alike.values():
             if len(texts) > 1:
                 log.warning(

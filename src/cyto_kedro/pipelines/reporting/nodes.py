@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pandas as pd
-from dask import delayed
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.network_figures import chosen_fields
@@ -64,6 +62,9 @@ def draw_overlays(
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Montages of a field's film: the masks, and the tracks with deaths and kills."""
+    import dask.array as da
+    from dask import delayed
+
     fov = manifest.fovs[group["fov"]]
     blocks = manifest.blocks(group["fov"])
 
@@ -120,6 +121,7 @@ def summarise(
     kills: Partitions,
     touches: Partitions,
     mask_quality: Partitions,
+    cell_sizes: Partitions,
     viability_state: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -132,6 +134,7 @@ def summarise(
         "fates": fates,
         "kills": kills,
         "mask_quality": mask_quality,
+        "cell_sizes": cell_sizes,
     }
     data = assay(fields, frames, parts, manifest)
     data["touch_counts"] = {
@@ -156,6 +159,7 @@ def write_report(
     summary_by_condition: pd.DataFrame,
     warnings: pd.DataFrame,
     mask_quality: Partitions,
+    cell_sizes: Partitions,
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     comparisons: pd.DataFrame,
@@ -194,6 +198,7 @@ def write_report(
             "by_condition": summary_by_condition,
             "warnings": warnings,
             "mask_quality": join(one_by_one(mask_quality, manifest), schemas.MaskQuality),
+            "cell_sizes": join(one_by_one(cell_sizes, manifest), schemas.CellSizes),
             "comparisons": comparisons,
             "replicate_summaries": replicate_summaries,
             "hazards": hazards,
