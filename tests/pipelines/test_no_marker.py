@@ -51,7 +51,7 @@ def test_a_population_that_the_marker_does_not_tell_of_lives(project: Project) -
     fates = project.table("fates").query("population == 'TCell'")
     mine = before["fates"].query("population == 'TCell'")
     assert len(fates) == len(mine) and not fates[["died", "dead_at_first_sight"]].any(axis=None)
-    assert len(project.table("effector_tallies")) == len(fates)
+    assert len(project.table("effectors")) == len(fates)
 
 
 @pytest.mark.parametrize("unmarked", [(), ("N",), ("N", "T")])
