@@ -70,7 +70,8 @@ def figures() -> Pipeline:
         [
             node(
                 figure_nodes.draw_figures,
-                {name: name for name in (*FILMS, "manifest", *figure_nodes.DRAWN)},
+                {name: name for name in (*FILMS, "manifest", *figure_nodes.DRAWN)}
+                | {"reporting": "params:reporting"},
                 pictures(figure_nodes.FIGURES),
                 name="draw_figures",
             ),
