@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 .PHONY: engines test-engines clean
 
 demo: $(VENV)/.core
-	@echo "Analysing the sample assay: two films, about half a minute."
+	@echo "Analysing the sample assay: nine films, about a minute."
 	$(BIN)/kedro run
 	@echo "Report: data/08_reporting/report.html"
 

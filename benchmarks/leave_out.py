@@ -44,14 +44,17 @@ ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
     "Nuclei, low": ("Nuclei", LOW),
     "Nuclei, low, strict": ("Nuclei", {**LOW, "tolerance": 0.035, "core_height": 0.7}),
 }
-EFFECTORS = {"LocalThreshold": {}, "Nuclei": {}}
+EFFECTORS: dict[str, dict[str, Any]] = {
+    "Nuclei": {"tolerance": 0.035, "core_height": 0.7, "max_area_um2": 250.0},  # as conf/adcc
+    "LocalThreshold": {},
+}
 LEAST_UM2 = 60.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--raw", type=Path, default=ROOT / "../shared/data/celldetective_adcc_dev")
-    parser.add_argument("--effectors", choices=[*EFFECTORS], default="LocalThreshold")
+    parser.add_argument("--effectors", choices=[*EFFECTORS], default="Nuclei")
     parser.add_argument(
         "only", nargs="*", help="words that a choice must have; default: all choices"
     )

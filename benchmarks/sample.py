@@ -68,6 +68,8 @@ def score_masks(
         points = run.table("05_model_input/track_points", fov, population)
         named[population] = m.name_tracks(matches, points)
         tracks = run.table("05_model_input/tracks", fov, population)
+        if not true_label.any():
+            continue  # a control without effectors has no tracks to score
         with tempfile.TemporaryDirectory() as temp:
             true_named, true_lineage = ctc.unbroken(
                 of(truth["track_points"], population), of(truth["tracks"], population)
@@ -205,6 +207,8 @@ def show(tally: Tally, tolerance: int) -> None:
         f"  {'population':<12}{'precision':>10}{'recall':>8}{'F1':>7}{'SEG':>7}{'DET':>7}{'TRA':>7}"
     )
     for name, each in tally.detection.items():
+        if not tally.ctc[name]:
+            continue
         total, n = np.sum(tally.iou[name], axis=0)
         mean = {key: np.mean([one[key] for one in tally.ctc[name]]) for key in ("DET", "TRA")}
         print(

@@ -56,7 +56,7 @@ def main() -> None:
     print(f"start: {time.monotonic() - started:.1f} s, peak {used.ru_maxrss / 1024:.0f} MB")
     with tempfile.TemporaryDirectory() as temp:
         if args.only != "movie":
-            print("\nsample, 2 fields of 192 x 192 x 40")
+            print("\nsample, 9 fields of 112 x 112 x 24")
             measure(Path(temp) / "data", "--params", f"data={temp}/data")
         if args.only != "sample":
             folder = args.keep or Path(temp) / "movie"

@@ -24,7 +24,7 @@ from cyto_kedro.core.style import figure, png, styled
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-FIELD, POPULATION, BLOCK = "treated_1", "CancerCell", "t0020-0039"
+FIELD, POPULATION, BLOCK = "treated_1", "CancerCell", "t0020-0023"
 # figures of the report that are shown as they are: page's picture -> figure
 FIGURES = {
     "kills": "kills",
@@ -116,14 +116,16 @@ def tracking(results: Path) -> Image.Image:
 def engines(results: Path) -> Image.Image:
     """Outlines of both fields' middle frame."""
     folder = results / "08_reporting/segmentation_overlay"
-    return _narrow(_beside(*(_panel(folder / f"{fov}.png", 0, 1) for fov in (FIELD, "control_1"))))
+    return _narrow(
+        _beside(*(_panel(folder / f"{fov}.png", 0, 1) for fov in (FIELD, "untreated_1")))
+    )
 
 
 def networks(results: Path) -> Image.Image:
     """The graphs of one field, and what the marks mean."""
     whole = _opened(results / "08_reporting/figures/networks.png")
-    top = whole.crop((0, 0, whole.width, round(whole.height * 0.435)))
-    key = whole.crop((0, round(whole.height * 0.91), whole.width, whole.height))
+    top = whole.crop((0, 0, whole.width, round(whole.height * 0.302)))
+    key = whole.crop((0, round(whole.height * 0.935), whole.width, whole.height))
     page = Image.new("RGB", (whole.width, top.height + key.height), "white")
     page.paste(top, (0, 0))
     page.paste(key, (0, top.height))

@@ -61,11 +61,17 @@ def shared_models() -> Path:
 
 @pytest.fixture(scope="session")
 def finished_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which ``kedro run`` has analysed the tracked sample."""
+    """A copy of the project in which ``kedro run`` has analysed one donor of the tracked sample."""
     folder = tmp_path_factory.mktemp("sample_project")
     for name in ("conf", "src"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "data/01_raw", folder / "data/01_raw")
+    shutil.copytree(ROOT / "data/01_raw/sample", folder / "data/01_raw/sample")
+    sheet = folder / "data/01_raw/sample/sample_sheet.csv"
+    head, *rows = sheet.read_text(encoding="utf-8").splitlines()
+    sheet.write_text("\n".join([head, *(row for row in rows if ",D1," in row)]), encoding="utf-8")
+    for row in rows:
+        if ",D1," not in row:
+            shutil.rmtree(sheet.parent / row.split(",")[0])
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(ROOT / name, folder / name)
     done = subprocess.run(

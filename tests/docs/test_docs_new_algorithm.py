@@ -78,7 +78,7 @@ def test_the_algorithms_by_hand_find_what_the_page_says(monkeypatch: pytest.Monk
     monkeypatch.chdir(ROOT)
     made: dict[str, Any] = {}
     exec(lines, made)
-    assert len(made["deaths"]) == 7
+    assert len(made["deaths"]) == 12
     pairs = made["bouts"].groupby(["population_a", "population_b"]).size()
     assert f"{pairs['TCell', 'CancerCell']} bouts of T cells with cancer cells" in text
 

@@ -51,7 +51,7 @@ def test_a_population_that_the_marker_does_not_tell_of_lives(project: Project) -
     fates = project.table("fates").query("population == 'TCell'")
     mine = before["fates"].query("population == 'TCell'")
     assert len(fates) == len(mine) and not fates[["died", "dead_at_first_sight"]].any(axis=None)
-    assert len(project.table("effector_tallies")) == len(fates)
+    assert len(project.table("effectors")) == len(fates)
 
 
 @pytest.mark.parametrize("unmarked", [(), ("N",), ("N", "T")])
@@ -75,10 +75,11 @@ def test_cells_of_an_unmarked_population_are_alive_however_bright(
     made = assess_viability(
         {"fov": "A1", "block": "t0000-0000"},
         cells,
-        schemas.empty(schemas.Touches),
-        {"N": state, "T": state},
-        manifest,  # type: ignore[arg-type]
-        ContactsSpec(name="MarkerThreshold"),
+        touches=schemas.empty(schemas.Touches),
+        viability_state={"N": state, "T": state},
+        fields=schemas.filled(schemas.Fields, {"fov": ["A1"], "n_frames": 1}),
+        manifest=manifest,  # type: ignore[arg-type]
+        viability=ContactsSpec(name="MarkerThreshold"),
     )
     for name, table in made.items():
         assert table["dead"].tolist() == [False, name not in unmarked], name

@@ -90,9 +90,10 @@ def test_what_is_no_table_is_what_it_should_be(catalog: Any) -> None:
         graphs = catalog.load(name)["treated_1"]()
         assert sorted(graphs) == list(range(N_FRAMES))
     assert catalog.load("contact_graph_over_time")["treated_1"]().number_of_nodes() > 0
-    for name in ("survival", "kills", "contact_durations", "speeds", "quality"):
+    for name in ("survival", "kills", "contact_durations", "speeds", "directions", "quality"):
         picture = catalog.load(f"{name}_figure")
         assert isinstance(picture, Picture) and picture.alt
+        assert picture.svg.startswith("<svg") and picture.numbers.count("\n") > 2
     assert catalog.load("track_overlay")["treated_1"]().png.startswith(b"\x89PNG")
     assert isinstance(catalog.load("raw_images"), Partitions)
     assert list(catalog.load("summary_by_fov")["fov"]) == list(manifest.fovs)

@@ -211,6 +211,7 @@ class Reporting(Strict):
 
     title: str = Field(default="Cytotoxicity assay", description="heading of the report")
     overlay_frames: int = Field(default=6, ge=1, description="frames drawn per field")
+    dpi: int = Field(default=144, ge=50, le=600, description="of figures as PNG; SVG has no pixels")
 
 
 class Simulation(Strict):

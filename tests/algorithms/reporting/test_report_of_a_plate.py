@@ -143,7 +143,7 @@ def test_ec50_of_donors_is_scipy_s_fit_of_their_wells(plate: dict) -> None:
 
 def test_figures_are_vectors_that_tell_their_numbers(plate: dict) -> None:
     html = plate["html"]
-    assert html.count("<svg") == 4 and "http://" not in re.sub(
+    assert html.count("<svg") == 5 and "http://" not in re.sub(
         r"http://(www\.w3|purl|creativecommons)", "", html
     )
     titles = re.findall(r"<title>([^<]+)</title>", html)

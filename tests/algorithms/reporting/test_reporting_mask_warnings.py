@@ -5,7 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings, worst_masks
+from cyto_kedro.algorithms.reporting.mask_warnings import (
+    cell_widths,
+    mask_warnings,
+    size_warnings,
+    worst_masks,
+)
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.tabulation.mask_quality import MaskQuality
@@ -44,3 +49,40 @@ def test_the_flag_stands_beside_the_headline_numbers():
     assert "Quality of masks and tracks" in page
     without = HtmlReport()(fields=FIELDS, roles={"T": "target"})["html"]
     assert "are flagged" not in without and "Quality of masks and tracks" not in without
+
+
+def sizes(widths: list[float], doubts: dict[int, str], um: float = 0.5) -> pd.DataFrame:
+    fovs = [f"A{number}" for number in range(len(widths))]
+    rows = {"fov": fovs, "population": "T", "source": "film", "diameter_px": widths, "n_frames": 4}
+    made = schemas.filled(schemas.CellSizes, rows)
+    doubt = [doubts.get(number, "") for number in range(len(widths))]
+    return made.assign(doubt=doubt, diameter_um=made["diameter_px"] * um)
+
+
+def test_a_field_of_unclear_width_is_warned_of_with_what_the_clear_ones_have():
+    found = size_warnings(sizes([20, 22, 24, 70], {3: "blobs are 9 px wide"}))
+    assert found["fov"].tolist() == ["A3"]
+    for word in ("cells of T", "blobs are 9 px wide", "3 fields", "11 um", "diameter_um"):
+        assert word in found["what"][0]
+    assert "fields" not in size_warnings(sizes([20, 22, 70], {2: "so"}))["what"][0]  # too few
+    apart = size_warnings(sizes([10, 20, 40, 70], {3: "so"}))
+    assert "fields" not in apart["what"][0]  # the clear ones do not agree
+
+
+def test_a_clear_field_far_from_the_others_is_named_and_equal_ones_are_not():
+    found = size_warnings(sizes([20, 21, 22, 23, 24, 45], {}))
+    assert found["fov"].tolist() == ["A5"] and "45 px" in found["what"][0]
+    assert size_warnings(sizes([20, 21, 22], {})).empty
+    assert size_warnings(sizes([], {})).empty
+
+
+def test_the_report_tells_how_wide_cells_are():
+    table = sizes([20, 22, 70], {2: "blobs are 9 px wide"})
+    row = cell_widths(table).iloc[0]
+    assert row["width, px"] == "22 (20 to 70)" and row["width, µm"] == "11 (10 to 35)"
+    assert row["measured in"] == 3 and row["ways agree in"] == 2
+    fields = schemas.filled(schemas.Fields, {"fov": ["A0", "A1", "A2"], "n_frames": 4})
+    made = {"fields": fields, "roles": {"T": "target"}, "cell_sizes": table}
+    assert "blobs are 9 px wide" in " ".join(Summary()(made)["warnings"]["what"])
+    page = HtmlReport()(made)["html"]
+    assert "Width of cells by population" in page and "22 (20 to 70)" in page

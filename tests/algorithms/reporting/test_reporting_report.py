@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from html.parser import HTMLParser
+from io import StringIO
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.testing import ReplicateTests
+from cyto_kedro.algorithms.reporting.answer_figures import AnswerFigures
 from cyto_kedro.algorithms.reporting.contact_figures import ContactFigures
 from cyto_kedro.algorithms.reporting.effect_figures import effect_rows
 from cyto_kedro.algorithms.reporting.findings import (
@@ -223,9 +225,14 @@ def test_effects_stand_before_a_table_that_is_folded_away(assay: dict) -> None:
     row = tests[tests["measure"] == "survival"].iloc[0]
     assert (rows.loc[0, "low"], rows.loc[0, "high"]) == (row["effect_low"], row["effect_high"])
     assert "n = 30 cells of 3 / 30 cells of 3 replicates" in rows.loc[0, "text"]
-    html = HtmlReport()({**assay, "comparisons": tests, "replicate_summaries": values})["html"]
+    tables = {"comparisons": tests, "replicate_summaries": values}
+    drawn = AnswerFigures(dpi=50)(tables)["figures"]
+    html = HtmlReport()({**assay, **tables, "figures": drawn})["html"]
     text = Page(html).text
     assert "Primary outcome: cytotoxicity (survival of targets)" in text
+    forest = drawn["effects"]
+    assert len(pd.read_csv(StringIO(forest.numbers))) == 2
+    assert forest.svg in html and rows.loc[1, "text"] in forest.svg
     assert "Welch t" in text and "unpaired" in text and "Holm" in text and "exploratory" in text
     figure, folded = html.index("Effects of the conditions"), html.index("All 2 comparisons")
     assert figure < folded and html.rindex("<details>", 0, folded) > figure

@@ -124,3 +124,14 @@ def test_real_nuclei_with_defaults(shared_data: Path) -> None:
     )
     found = [Nuclei(min_height=0.15)({"image": image[None]})["label"][0] for image in images]
     assert f1(list(zip(masks, found, strict=True))) > 0.78
+
+
+def test_a_dim_cell_is_not_measured_from_where_noise_cuts_its_rim() -> None:
+    y, x = np.mgrid[:200, :200]
+    bright, dim = ((y - 50) ** 2 + (x - at) ** 2 < 25**2 for at in (50, 140))
+    noise_left = 1 / (2 * np.sqrt(np.pi) * 0.035 * 50)  # of a pixel's, sd 1, after the smoothing
+    image = ndi.gaussian_filter(50.0 * bright + 7 * noise_left * dim, 6)
+    for seed in range(3):
+        noisy = image + np.random.default_rng(seed).normal(100, 1, image.shape)
+        found = Nuclei(diameter_px=50, min_height=0.0)(image=noisy[None])["label"][0]
+        assert found.max() == 2 and found[50, 140] > 0

@@ -128,6 +128,8 @@ def test_two_ways_that_agree_are_believed() -> None:
     assert not unsure.sure and unsure.diameter == pytest.approx(0.87 * 60)
     assert "the safe one" in unsure.doubt() and "agree" in textured.doubt()
     assert CellSize(20, 22, 23).doubt() == ""
+    tiny = CellSize(6, 6, 6)  # phase contrast, taken for fluorescence
+    assert tiny.sure and not tiny.clear and "no fluorescence" in tiny.doubt()
 
 
 def test_what_a_film_is_segmented_with() -> None:

@@ -14,6 +14,8 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import ALL
 from cyto_kedro.algorithms.comparison.dose_response import logistic
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
+from cyto_kedro.algorithms.reporting.effect_figures import MOST as MOST_EFFECTS
+from cyto_kedro.algorithms.reporting.effect_figures import draw_effects, effect_rows
 from cyto_kedro.algorithms.reporting.findings import number, plain
 from cyto_kedro.algorithms.reporting.plots import FEW, Drawn, Sheet, csv, in_words, short
 from cyto_kedro.core.groups import condition_order
@@ -30,7 +32,7 @@ Told = dict[str, str]  # gid -> what a mark says when pointed at
 
 
 class AnswerFigures(Algorithm):
-    """What the assay was made for, in four figures; one that has nothing to show says why.
+    """What the assay was made for, in five figures; one that has nothing to show says why.
 
     Examples
     --------
@@ -54,29 +56,43 @@ class AnswerFigures(Algorithm):
         replicate_summaries: TableOf[schemas.ReplicateSummaries] | None = None,
         sample_sheet: Sheet = None,
     ) -> Drawn:
-        """Draw ``primary``, ``live_targets``, ``dose_response`` and ``plates``."""
+        """Draw ``primary``, ``live_targets``, ``dose_response``, ``plates`` and ``effects``."""
         curves = or_empty(killing_curves, schemas.KillingCurves)
         fields = or_empty(field_killing, schemas.FieldKilling)
         points = or_empty(dose_values, schemas.DoseValues)
         fits = or_empty(dose_fits, schemas.DoseFits)
         tests = or_empty(comparisons, schemas.Comparisons)
         values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
-        shown = primary_values(tests, values)
+        shown, effects = primary_values(tests, values), effect_rows(tests, values)
         made = {
             "primary": (draw_primary(shown, tests, sample_sheet), shown),
             "live_targets": (draw_live(curves, sample_sheet), curves),
             "dose_response": (draw_responses(points, fits), points),
             "plates": (draw_plates(fields), fields),
+            "effects": (draw_forest(effects), effects),
         }
         found = {}
         for name, ((fig, told), table) in made.items():
             title, caption, alt = WORDS[name]
+            if name == "effects" and len(table) > MOST_EFFECTS:
+                caption += (
+                    f" The first {MOST_EFFECTS} of {len(table)} are shown; the table has all."
+                )
             if told is None:  # in words
                 found[name] = Picture(png(fig, self.dpi), title, "", "")
             else:
                 drawn = svg(fig, name, told)
                 found[name] = Picture(png(fig, self.dpi), title, caption, alt, drawn, csv(table))
         return {"figures": found}
+
+
+def draw_forest(rows: pd.DataFrame) -> tuple[Figure, Told | None]:
+    """Every comparison's effect with its interval (`effect_rows`)."""
+    if len(rows):
+        said = rows["name"] + ": " + rows["text"]
+        return draw_effects(rows), {f"effect{at}": text for at, text in enumerate(said)}
+    why = "No effect has an interval: each condition needs two replicates at least."
+    return in_words(WORDS["effects"][0], why), None
 
 
 def primary_values(tests: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:

@@ -32,6 +32,17 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "differs, is the plate's doing and no treatment's. Point at a well for its condition and value.",
         "Heat maps of the wells of each plate.",
     ),
+    "effects": (
+        "Effects of the conditions",
+        "Difference of each pair of conditions over its standard deviation between replicates "
+        "(Hedges' g), with its 95 % interval; right the difference in the measure's unit with "
+        "its 95 % interval, n as cells and replicates, and the corrected p. Bold: the primary "
+        "outcome; grey: exploratory; pale: pairs with an effector-free control. An interval "
+        "that crosses 0 leaves the direction open. Few replicates make long intervals, which "
+        "may reach beyond the axis.",
+        "Points with intervals: the effect of each pair of conditions on each measure, by "
+        "replicates.",
+    ),
     "kills": (
         "Kills over time",
         "Deaths of targets so far, per 100 targets that were alive in the first frame: left those "
@@ -88,7 +99,7 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Mean speed of the same cells before and after a moment (dashed line): left the start of a "
         "contact with a cell of the other role, of cells that were in none; right the death of the "
         "target, for the target itself and for the effector that at least half of it is attributed to. "
-        "Thick: mean over all such moments of a condition; band: -+ 1.96 standard errors, moments "
+        "Thick: mean over all such moments of a condition; band: ± 1.96 standard errors, moments "
         "taken as independent, so too narrow; thin: each replicate, where there are several. A cell "
         "may come into contact several times. The number of moments falls away from zero, since "
         "cells come and go; times with fewer than 3 are not drawn.",
@@ -136,8 +147,16 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Mean of a column over the tracks that have the event, by the time from it; thin: each "
         "replicate, thick: mean of the replicates, each counting once, with its 95 % interval. Contact: "
         "a cell's first with the other role; kill: an effector's first victim; others as the parameters "
-        "define them. The share of tracks without the event is the table event_curves.",
+        "define them.",
         "Curves of columns before and after events, by condition and replicate.",
+    ),
+    "event_curves": (
+        "When events come",
+        "Share of the tracks that have not had the event yet (Kaplan-Meier, from the film's "
+        "start, tracks entering when first seen; one that has had it when first seen is left "
+        "out). Thick: the condition, with its 95 % band by replicates; thin: each replicate. "
+        "Steps at which fewer than ten tracks are watched are paler.",
+        "Step curves of the share of tracks without an event over time, by condition.",
     ),
     "networks": (
         "Networks of cells",
@@ -154,15 +173,6 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Lines of mean intensity, focus and saturation over the frames, for each channel and field.",
     ),
 }
-EFFECTS = (
-    "Effects of the conditions",
-    "Difference of each pair of conditions over its standard deviation between replicates (Hedges' "
-    "g), with its 95 % interval; right the difference in the measure's unit with its 95 % interval, n "
-    "as cells and replicates, and the corrected p. Bold: the primary outcome; grey: exploratory; pale: "
-    "pairs with an effector-free control. An interval that crosses 0 leaves the direction open. Few "
-    "replicates make long intervals, which may reach beyond the axis.",
-    "Points with intervals: the effect of each pair of conditions on each measure, by replicates.",
-)
 SEGMENTATION = (
     "Segmentation",
     "Chosen frames with the outlines of the segmented cells, in the colour of their population; "

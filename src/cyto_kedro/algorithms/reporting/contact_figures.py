@@ -83,7 +83,10 @@ class ContactFigures(Algorithm):
             "contact_durations": contact_durations(bouts, sample_sheet, roles),
             "speed_around_contact": draw_speed_around(around, units, sample_sheet),
         }
-        return pictures(made, self.dpi)
+        durations = with_condition(contact_intervals(bouts, roles)[0], sample_sheet)
+        around = around.assign(speed_unit=units[0], time_unit=units[1])
+        numbers = {"contact_durations": durations, "speed_around_contact": around}
+        return pictures(made, self.dpi, numbers)
 
 
 def any_calibrated(fields: pd.DataFrame, frames: pd.DataFrame) -> bool:

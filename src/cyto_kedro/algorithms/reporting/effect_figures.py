@@ -55,7 +55,10 @@ def effect_rows(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> pd.DataFr
 
 
 def draw_effects(rows: pd.DataFrame) -> Figure:
-    """Effects as points with intervals on one axis, a row each (`effect_rows`), at most `MOST`."""
+    """Effects as points with intervals on one axis, a row each (`effect_rows`), at most `MOST`.
+
+    The point of row i has the gid ``effect<i>``.
+    """
     shown = rows.head(MOST)
     names = [str(name) for name in shown["name"]]
     with styled():
@@ -67,7 +70,7 @@ def draw_effects(rows: pd.DataFrame) -> Figure:
             limits = [value for value in (row["low"], row["high"]) if np.isfinite(value)]
             if len(limits) == 2:
                 ax.plot(limits, [at, at], color=hue, lw=2.4 if row["outcome"] == "primary" else 1.4)
-            ax.plot(row["effect"], at, marker, color=hue, ms=6)
+            ax.plot(row["effect"], at, marker, color=hue, ms=6, gid=f"effect{at}")
         # what lies far out, by tiny spread between few replicates, must not press the others together
         reach = shown[["effect", "low", "high"]].abs().to_numpy(float)
         far = np.nanquantile(np.nanmax(reach, axis=1), 0.75) if len(shown) else 1.0

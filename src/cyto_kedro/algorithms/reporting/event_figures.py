@@ -1,10 +1,11 @@
-"""Figure of columns around events: means of conditions with intervals, and each replicate."""
+"""Figures of events: columns around them, and when they come, by condition and replicate."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
@@ -12,13 +13,13 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import ALL
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
 from cyto_kedro.algorithms.reporting.findings import plain
-from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, csv, in_words, short
+from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, count, in_words, pictures, short
 from cyto_kedro.core.groups import condition_order
-from cyto_kedro.core.style import FAINT, colours, figure, png, strokes, styled, svg
-from cyto_kedro.images import Picture
+from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
 from cyto_kedro.schemas import TableOf
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 WIDEST, TALLEST = 4, 3
@@ -32,19 +33,27 @@ class EventFigures(Algorithm):
     >>> rows = {"event": "kill", "population": "TCell", "column": "area_px", "condition": "drug"}
     >>> rows = schemas.filled(schemas.EventSignals, rows | {"replicate": "(all)", "n": 5,
     ...     "lag_min": [-2.0, 0.0, 2.0], "mean": [3.0, 4.0, 5.0], "n_replicates": 1})
-    >>> EventFigures(dpi=50)(event_signals=rows)["figures"]["events"].title
-    'Signals around events'
+    >>> curves = schemas.empty(schemas.EventCurves)
+    >>> drawn = EventFigures(dpi=50)(event_signals=rows, event_curves=curves)["figures"]
+    >>> [picture.title for picture in drawn.values()]
+    ['Signals around events', 'When events come']
     """
 
     dpi: int = Field(default=144, ge=20, description="resolution of the picture")
 
     def run(
-        self, event_signals: TableOf[schemas.EventSignals], sample_sheet: Sheet = None
+        self,
+        event_signals: TableOf[schemas.EventSignals],
+        event_curves: TableOf[schemas.EventCurves],
+        sample_sheet: Sheet = None,
     ) -> Drawn:
-        """Draw ``events``."""
-        fig = draw_events(event_signals, sample_sheet)
-        made = Picture(png(fig, self.dpi), *WORDS["events"], svg(fig, "events"), csv(event_signals))
-        return {"figures": {"events": made}}
+        """Draw ``events`` and ``event_curves``."""
+        made = {
+            "events": draw_events(event_signals, sample_sheet),
+            "event_curves": draw_event_curves(event_curves, sample_sheet),
+        }
+        numbers: dict[str, pd.DataFrame] = {"events": event_signals, "event_curves": event_curves}
+        return pictures(made, self.dpi, numbers)
 
 
 def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
@@ -90,3 +99,53 @@ def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
             handlelength=3,
         )
     return fig
+
+
+def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Figure:
+    """A panel for each event and population: the share of tracks without it over time."""
+    title = WORDS["event_curves"][0]
+    happened = curves.groupby(["event", "population"], sort=False)["events"].transform("sum") > 0
+    curves = curves[happened]
+    if curves.empty:
+        return in_words(title, "No event was seen to happen.")
+    unit = "min" if curves["time_min"].notna().any() else "frames"
+    conditions = condition_order(sheet, curves["condition"])
+    hues, lines = colours(conditions), strokes(conditions)
+    panels = list(curves.groupby(["event", "population"], sort=False))[: 2 * WIDEST]
+    across = min(len(panels), WIDEST)
+    down = -(-len(panels) // across)
+    with styled():
+        fig = figure(3.4 * across + 0.6, 3.3 * down + 0.2 * len(conditions))
+        axes = fig.subplots(down, across, squeeze=False, sharey=True).ravel()
+        for ax in axes[len(panels) :]:
+            ax.axis("off")
+        for ax, (key, mine) in zip(axes, panels, strict=False):
+            event, population = map(str, key)
+            ax.set(title=f"{plain(event)}, {short(population, 16)}", ylim=(-2, 102))
+            ax.set_xlabel(f"time since the film's start ({unit})")
+            for (name, replicate), one in mine.groupby(["condition", "replicate"], sort=False):
+                condition = str(name)
+                _event_curve(ax, one, unit, hues[condition], lines[condition], replicate == ALL)
+        for row in axes.reshape(down, across):
+            row[0].set_ylabel("tracks without the event (%)")
+        for name in conditions:
+            of = curves[(curves["condition"] == name) & (curves["replicate"] != ALL)]
+            label = f"{short(name, 28)}  ({count(of['replicate'].nunique(), 'replicate')})"
+            axes[0].plot([], [], color=hues[name], ls=lines[name], label=label)
+        handles = axes[0].get_legend_handles_labels()
+        fig.legend(*handles, loc="outside lower left", ncols=3, handlelength=3)
+    return fig
+
+
+def _event_curve(ax: Axes, one: pd.DataFrame, unit: str, hue: str, line: Any, whole: bool) -> None:
+    """A condition's curve with its band, or a replicate's; paler where few are watched."""
+    one = one.sort_values(f"time_{unit}")
+    time, share = one[f"time_{unit}"], 100 * one["estimate"]
+    if not whole:
+        ax.plot(time, share, drawstyle="steps-post", color=hue, lw=0.7, alpha=0.6)
+        return
+    sure = share.where(~one["few_at_risk"])
+    ax.plot(time, share, drawstyle="steps-post", color=hue, ls=line, alpha=0.4)
+    ax.plot(time, sure, drawstyle="steps-post", color=hue, ls=line)
+    low, high = 100 * one["low_clustered"], 100 * one["high_clustered"]
+    ax.fill_between(time, low, high, step="post", color=hue, alpha=0.13, lw=0)

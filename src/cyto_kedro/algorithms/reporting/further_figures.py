@@ -57,11 +57,16 @@ class FurtherFigures(Algorithm):
             for part in parts:
                 for curve in mine:
                     curves[curve].append(curve.means(part))
+        displaced, units = msd_curves(msd, sample_sheet)
         made = {
-            "msd": draw_msd(*msd_curves(msd, sample_sheet), sample_sheet, roles),
+            "msd": draw_msd(displaced, units, sample_sheet, roles),
             "further": draw_curves(curves, sample_sheet),
         }
-        return pictures(made, self.dpi)
+        means = [one.assign(curve=each.title) for each, parts in curves.items() for one in parts]
+        numbers = {"msd": displaced.assign(msd_unit=units[0], lag_unit=units[1])}
+        if means:
+            numbers["further"] = pd.concat(means, ignore_index=True).drop(columns="uncalibrated")
+        return pictures(made, self.dpi, numbers)
 
 
 @dataclass(frozen=True)

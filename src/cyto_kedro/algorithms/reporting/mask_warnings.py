@@ -1,13 +1,16 @@
-"""Which masks and tracks not to trust: flagged fields, frames that jump, and the worst of both."""
+"""Which masks and tracks not to trust: flagged fields, frames that jump, cells of unclear width."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.reporting.film_warnings import COLUMNS
 
 _MANY_JUMPS = 0.1  # share of a film's frames
 _WORST = 12  # rows of the report's table
+_APART = 1.5  # fields further apart, as a factor, disagree
+_SURE_FIELDS = 3  # at least, that tell how wide the cells of an assay are
 OF = ["fov", "population"]
 
 
@@ -68,3 +71,64 @@ def worst_masks(mask_quality: pd.DataFrame) -> pd.DataFrame:
     ]
     made = pd.DataFrame(rows)
     return made.sort_values("expected F1", ignore_index=True).head(_WORST) if rows else made
+
+
+def size_warnings(cell_sizes: pd.DataFrame) -> pd.DataFrame:
+    """A row for every field and population whose cells are of unclear width: as `quality_warnings`.
+
+    Where three or more fields are sure of theirs and four of five of them lie within a factor 1.5 of
+    their median, that is told beside, and a sure field beyond the factor is named. Each field is
+    segmented with its own all the same: so none can change another.
+
+    Parameters
+    ----------
+    cell_sizes
+        `schemas.CellSizes`.
+    """
+    rows = []
+    for population, table in cell_sizes[cell_sizes["source"] == "film"].groupby("population"):
+        unit = "um" if table["diameter_um"].notna().all() else "px"
+        width = table[f"diameter_{unit}"]
+        sure = table["doubt"] == ""
+        common = float(width[sure].median()) if sure.sum() >= _SURE_FIELDS else np.nan
+        away = np.maximum(width / common, common / width) > _APART
+        if away[sure].mean() > 0.2:
+            common = np.nan
+        told = f"; {int(sure.sum())} fields that are clear have {common:.3g} {unit}"
+        for odd, row in zip(away & sure, table.to_dict("records"), strict=True):
+            if not (row["doubt"] or (odd and common > 0)):
+                continue
+            said = row["doubt"] or f"{row['diameter_px']:.0f} px was measured"
+            rows.append(
+                {
+                    "fov": row["fov"],
+                    "channel": "",
+                    "what": f"it is not clear how wide cells of {population} are: {said}"
+                    f"{told if common > 0 else ''}. Look at the masks, or give diameter_{unit}",
+                    "n_frames": row["n_frames"],
+                    "first_frame": 0,
+                }
+            )
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def cell_widths(cell_sizes: pd.DataFrame) -> pd.DataFrame:
+    """How wide the cells of each population are taken to be, and how sure that is: for the report."""
+    rows = []
+    for population, table in cell_sizes.groupby("population", sort=False):
+        film = table[table["source"] == "film"]
+        row: dict[str, object] = {"population": population}
+        for unit in ("px", "um"):
+            width = table[f"diameter_{unit}"].dropna()
+            low, middle, high = width.quantile((0, 0.5, 1)) if len(width) else [np.nan] * 3
+            spread = "" if low == high else f" ({low:.3g} to {high:.3g})"
+            row[f"width, {unit}".replace("um", "µm")] = (
+                f"{middle:.3g}{spread}" if len(width) else ""
+            )
+        counts = table["source"].value_counts()
+        row["given in"] = int(counts.get("given", 0) + counts.get("engine", 0))
+        row["measured in"] = len(film)
+        row["ways agree in"] = int((film["doubt"] == "").sum())
+        row["no cells seen in"] = int(counts.get("none", 0))
+        rows.append(row)
+    return pd.DataFrame(rows)

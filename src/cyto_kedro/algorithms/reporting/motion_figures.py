@@ -61,14 +61,20 @@ class MotionFigures(Algorithm):
 
         `roles` is population -> role; `steps` is `schemas.Steps`, or its parts one by one.
         """
-        sheet = sample_sheet
+        sheet, motility = sample_sheet, or_empty(motility, Motility)
+        ways = directions(by_parts(steps), sheet)
         made = {
-            "speeds": draw_speeds(or_empty(motility, Motility), sheet, roles),
-            "directions": draw_directions(directions(by_parts(steps), sheet), sheet, roles),
+            "speeds": draw_speeds(motility, sheet, roles),
+            "directions": draw_directions(ways, sheet, roles),
         }
+        speeds = ["fov", "population", "track_id", "n_points"]
+        speeds += ["mean_speed_um_per_min", "mean_speed_px_per_frame"]
+        numbers = {"speeds": with_condition(motility[speeds], sheet), "directions": ways}
         if msd is not None:
-            made["msd"] = draw_msd(*msd_curves(msd, sheet), sheet, roles)
-        return pictures(made, self.dpi)
+            curves, units = msd_curves(msd, sheet)
+            made["msd"] = draw_msd(curves, units, sheet, roles)
+            numbers["msd"] = curves.assign(msd_unit=units[0], lag_unit=units[1])
+        return pictures(made, self.dpi, numbers)
 
 
 def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:

@@ -67,7 +67,13 @@ class NetworkFigures(Algorithm):
                 for frame in numbers
             ]
         fig = draw_snapshots(shown, fields, sample_sheet, roles)
-        return pictures({"networks": fig}, self.dpi)
+        cells = [
+            nodes.assign(fov=fov, shown=stamp)
+            for fov, panels in shown.items()
+            for stamp, nodes, _ in panels
+        ]
+        table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
+        return pictures({"networks": fig}, self.dpi, {"networks": table})
 
 
 def chosen_fields(fovs: list[str], sample_sheet: Sheet, most: int = 6) -> list[str]:

@@ -53,8 +53,8 @@ def pictures(
 
 
 def csv(table: pd.DataFrame | None) -> str:
-    """The numbers behind a figure, as text."""
-    return "" if table is None else table.to_csv(index=False)
+    """The numbers behind a figure, as text; blank without any."""
+    return "" if table is None or table.empty else table.to_csv(index=False)
 
 
 def film_time(frames: pd.DataFrame) -> tuple[pd.DataFrame, str]:

@@ -32,7 +32,8 @@ class QualityFigures(Algorithm):
 
     def run(self, quality: TableOf[Quality] | None = None) -> Drawn:
         """Draw ``quality``."""
-        return pictures({"quality": draw_quality(or_empty(quality, Quality))}, self.dpi)
+        quality = or_empty(quality, Quality)
+        return pictures({"quality": draw_quality(quality)}, self.dpi, {"quality": quality})
 
 
 def draw_quality(quality: pd.DataFrame) -> Figure:

@@ -13,8 +13,6 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
-from cyto_kedro.algorithms.reporting.captions import EFFECTS
-from cyto_kedro.algorithms.reporting.effect_figures import MOST, draw_effects, effect_rows
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
@@ -28,16 +26,17 @@ from cyto_kedro.algorithms.reporting.findings import (
     tested,
     weakened,
 )
-from cyto_kedro.algorithms.reporting.mask_warnings import worst_masks
+from cyto_kedro.algorithms.reporting.mask_warnings import cell_widths, worst_masks
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
 from cyto_kedro.core.groups import with_condition
-from cyto_kedro.core.style import colours, png
+from cyto_kedro.core.style import colours
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 from cyto_kedro.schemas import TableOf, or_empty
 
 PNG = b"\x89PNG\r\n\x1a\n"
+VECTORS = (*ANSWER, "effects")  # whose marks tell their numbers, in the page
 
 
 class Written(TypedDict):
@@ -87,6 +86,7 @@ class HtmlReport(Algorithm):
         figures: Mapping[str, Picture | bytes] | None = None,
         overlays: Mapping[str, Picture | bytes] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
+        cell_sizes: TableOf[schemas.CellSizes] | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> Written:
         """Write the page.
@@ -115,12 +115,14 @@ class HtmlReport(Algorithm):
                 *(fields, roles, frames, track_points, motility, bouts, fates, kills, quality),
                 sample_sheet=sample_sheet,
                 mask_quality=mask_quality,
+                cell_sizes=cell_sizes,
             )
             by_fov, by_condition, warnings = made["by_fov"], made["by_condition"], made["warnings"]
         run = run or {}
         params = run.get("parameters")
         pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
         films = [pictures.pop("quality")] if "quality" in pictures else []
+        effects = pictures.pop("effects", None)
         first = [pictures.pop(name) for name in ANSWER if name in pictures]
         first = [one for one in first if one["alt"]]  # of the others there is nothing to see
         drawn = [_picture(name, one) for name, one in (overlays or {}).items()]
@@ -145,7 +147,8 @@ class HtmlReport(Algorithm):
             answers=answers(by_condition),
             cards=cards(by_condition, roles),
             tested=tested(tests) if len(tests) else "",
-            effects=_effects(tests, values),
+            effects=[effects] if effects and effects["alt"] else [],
+            certain=bool(tests["effect_size"].notna().any()),
             comparisons=_noted(compared(tests[~apart], by_condition)),
             controls=_noted(compared(tests[apart], by_condition)),
             hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
@@ -155,7 +158,9 @@ class HtmlReport(Algorithm):
             figures=list(pictures.values()),
             quality=films,
             masks=grid(worst_masks(or_empty(mask_quality, schemas.MaskQuality))),
+            widths=grid(cell_widths(or_empty(cell_sizes, schemas.CellSizes))),
             overlays=drawn,
+            overlaid=len(drawn) < 2 * len(fields),
             warnings=grid(
                 warnings.rename(columns={"n_frames": "frames", "first_frame": "first frame"})
             ),
@@ -232,17 +237,6 @@ def _noted(found: pd.DataFrame) -> dict[str, list[Any]]:
     return {**grid(found), "notes": notes}
 
 
-def _effects(tests: pd.DataFrame, values: pd.DataFrame) -> list[dict[str, str]]:
-    """The figure of effects, if there is any effect to show."""
-    rows = effect_rows(tests, values)
-    if rows.empty:
-        return []
-    caption = EFFECTS[1]
-    if len(rows) > MOST:
-        caption += f" The first {MOST} of {len(rows)} are shown; the table has all."
-    return [_picture("effects", Picture(png(draw_effects(rows)), EFFECTS[0], caption, EFFECTS[2]))]
-
-
 def _with(value: float, unit: str) -> str:
     text = number(value)
     return text if text == BLANK else f"{text} {unit}"
@@ -264,8 +258,10 @@ def _picture(name: str, given: object) -> dict[str, str]:
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
-        "data": "" if given.svg and name in ANSWER else base64.b64encode(given.png).decode("ascii"),
-        "svg": given.svg if name in ANSWER else "",
+        "data": ""
+        if given.svg and name in VECTORS
+        else base64.b64encode(given.png).decode("ascii"),
+        "svg": given.svg if name in VECTORS else "",
     }
 
 

@@ -12,7 +12,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.death_warnings import States, death_warnings, is_piece
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
-from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings
+from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings, size_warnings
 from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
@@ -86,6 +86,7 @@ class Summary(Algorithm):
         sample_sheet: pd.DataFrame | None = None,
         touch_counts: Mapping[str, tuple[int, int]] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
+        cell_sizes: TableOf[schemas.CellSizes] | None = None,
         viability_state: States | None = None,
     ) -> Summed:
         """Sum up; `roles` is population -> role, a table that is not given is taken as empty.
@@ -115,7 +116,8 @@ class Summary(Algorithm):
             by_condition["condition"].map(flagged.agg(_some)).astype(int)
         )
         said = death_warnings(or_empty(fates, schemas.Fates), viability_state or {})
-        parts = [mask_warnings(judged), said, quality_warnings(films)]
+        wide = size_warnings(or_empty(cell_sizes, schemas.CellSizes))
+        parts = [mask_warnings(judged), wide, said, quality_warnings(films)]
         found = pd.concat([each for each in parts if len(each)] or [said])
         found = found.sort_values("fov", kind="stable", ignore_index=True)
         return {"by_fov": by_fov, "by_condition": by_condition, "warnings": found}

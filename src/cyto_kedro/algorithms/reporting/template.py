@@ -23,7 +23,7 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .first{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,36rem),1fr));gap:0 2rem}
 .first figure{margin:.4rem 0 1rem}.first h3{margin:.4rem 0}
 .vector svg{width:100%;height:auto;max-width:60rem;display:block}
-.effects img{max-width:min(100%,82rem)}
+.effects img,.effects svg{max-width:min(100%,82rem)}
 .card sup{color:var(--warn);font-weight:400;margin-left:.2rem}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
 summary{cursor:pointer;color:var(--accent);margin:.6rem 0}
@@ -69,6 +69,12 @@ PAGE = """<!DOCTYPE html>
 {{- cell }}</td>{% endfor %}</tr>
 {%- endfor %}
 </tbody></table></div>
+{%- endmacro %}
+{%- macro folded(table, caption) %}
+{%- if table.rows|length > 12 %}
+<details><summary>{{ caption }}: {{ table.rows|length }} rows</summary>
+{{ grid(table, caption) }}</details>
+{%- else %}{{ grid(table, caption) }}{% endif %}
 {%- endmacro %}
 {%- macro noted(table, caption) %}
 {%- if table.notes %}<div class="warn"><strong>Beware</strong> (numbers: last column)<ol>
@@ -120,13 +126,13 @@ table effectors has each from its first frame to its last, half an interval less
 Speeds are means over fields. The median contact is a Kaplan-Meier estimate; &ldquo;&ndash;&rdquo;
 means not reached, or unknown.</p>
 <h3>Per field</h3>
-{{ grid(by_fov, "Numbers per field") }}
+{{ folded(by_fov, "Numbers per field") }}
 </section>
 <section id="compared"><h2>Conditions compared</h2>
 {%- if comparisons.rows %}
 <p>{{ tested }}</p>
 <div class="effects">{%- for p in effects %}{{ picture(p) }}{% endfor %}</div>
-{%- if not effects %}<p class="warn">No effect has an interval: each condition needs two replicates at
+{%- if not certain %}<p class="warn">No effect has an interval: each condition needs two replicates at
 least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
 <details><summary>All {{ comparisons.rows|length }} comparisons as a table</summary>
 <p class="note">Replicates are compared, not cells: cells of one well are not independent. Pairs are
@@ -158,6 +164,8 @@ Limits take replicates, not cells, as independent.</p>
 </section>
 {%- if overlays %}
 <section id="overlays"><h2>Overlays</h2>
+{%- if overlaid %}<p class="note">The first field of each condition. Those of every field lie in
+the folders segmentation_overlay and track_overlay beside this page.</p>{% endif %}
 <div class="figures">{%- for p in overlays %}{{ picture(p) }}{% endfor %}</div>
 </section>
 {%- endif %}
@@ -169,16 +177,23 @@ Limits take replicates, not cells, as independent.</p>
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}
 </section>
-{%- if masks.rows %}
+{%- if masks.rows or widths.rows %}
 <section id="masks"><h2>Quality of masks and tracks</h2>
+{%- if masks.rows %}
 <p class="note">The expected F1 is what masks like these had where the truth is known; a flagged field is
 not to be trusted. The least trusted stand first, each with its worst frame.</p>
-{{ grid(masks, "Fields by the expected F1 of their masks") }}
+{{ folded(masks, "Fields by the expected F1 of their masks") }}
+{%- endif %}
+{%- if widths.rows %}
+<p class="note">How wide cells are taken to be, median (and range) over fields. It is measured in three
+ways where the parameters do not say it; where these disagree, a warning names the field.</p>
+{{ grid(widths, "Width of cells by population") }}
+{%- endif %}
 </section>
 {%- endif %}
 <section id="analysed"><h2>What was analysed</h2>
 <p>{{ populations }}</p>
-{{ grid(fields, "Fields analysed") }}
+{{ folded(fields, "Fields analysed") }}
 </section>
 <section id="methods"><h2>Methods</h2>
 {%- if methods.rows %}{{ grid(methods, "Algorithms and parameters") }}

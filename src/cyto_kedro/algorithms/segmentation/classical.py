@@ -46,7 +46,7 @@ class Classical(Algorithm):
     cells.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     diameter: PositiveLength | None = Field(
         default=None,

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.segmentation.classical import Classical, Scene, coarse_factor, levels_of
+from cyto_kedro.algorithms.segmentation.classical import (
+    Classical,
+    Levels,
+    Scene,
+    coarse_factor,
+    levels_of,
+)
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
 from cyto_kedro.algorithms.segmentation.packing import flood, within
 from cyto_kedro.algorithms.segmentation.scale import smoothed_noise
@@ -19,6 +25,8 @@ from cyto_kedro.core import ndi
 _LEVELS = 250
 _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes remain
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
+_ALIKE = 4  # widths of the smoothing in which noise of neighbours may be alike
+_RIM = 0.6  # of the least contrast: a cell as dim as it may be has a dimmer rim
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -31,7 +39,8 @@ class _Frame:
     slope: np.ndarray  # gradient of the root
     threshold: float  # Otsu's, above the background's level
     high: float  # of the root, 99.9th percentile over the field
-    floor: float  # least of `smooth` that can be a cell
+    floor: float  # least of `smooth` that can be a cell's rim
+    least_mean: float  # of `smooth` over a region that can be a cell
     least_height: float
     diameter: float
     smallest: float
@@ -117,7 +126,7 @@ class Nuclei(Classical):
         sigma = self.sigma(scene.diameter)
         found = levels_of(scene, sigma)
         smooth, level, threshold = found.smooth, found.level, found.threshold
-        noise = float(np.median([smoothed_noise(each, sigma, threshold) for each in scene.parts]))
+        noise = self._noise(scene, sigma, found)
         root = np.sqrt(np.maximum(smooth - level, 0))
         return _Frame(
             smooth=smooth - level,
@@ -125,7 +134,8 @@ class Nuclei(Classical):
             slope=np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8,
             threshold=threshold - level,
             high=float(np.percentile(np.sqrt(np.maximum(found.pixels - level, 0)), 99.9)),
-            floor=self.min_contrast * noise,
+            floor=_RIM * self.min_contrast * noise,
+            least_mean=self.min_contrast * noise,
             least_height=max(
                 self.min_height * (threshold - level), 0.5 * self.min_contrast * noise
             ),
@@ -133,6 +143,20 @@ class Nuclei(Classical):
             smallest=max(scene.smallest, 1.0),
             largest=scene.largest,
         )
+
+    def _noise(self, scene: Scene, sigma: float, found: Levels) -> float:
+        """Sd of what is left of the noise, also where that of neighbouring pixels is alike.
+
+        The spread of the background holds for any noise, and counts haze as well; second differences
+        see no haze, and no noise that is broader than they are. So the lesser of the spread and of wide
+        differences counts, and the spread alone in a frame that is nearly all noise.
+        """
+        fine, wide = (
+            float(np.median([smoothed_noise(p, sigma, found.threshold, n) for p in scene.parts]))
+            for n in (1, _ALIKE)
+        )
+        bare = found.threshold - found.level < self.min_contrast * found.noise
+        return max(fine, found.noise if bare else min(wide, found.noise))
 
     def _look(self, frame: _Frame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:
         """Regions (Y, X) chosen where it is not `hidden`, numbered from 1."""
@@ -148,11 +172,13 @@ class Nuclei(Classical):
         area = np.maximum(tree.over_pixels(np.ones(smooth.size)), 1)  # node 0 may be empty
         contour = np.maximum(tree.over_contour(np.ones(smooth.size)), 1)
         edge = tree.over_contour(smooth) / contour
-        height = tree.over_pixels(smooth) / area - edge
+        mean = tree.over_pixels(smooth) / area
+        height = mean - edge
         slope = tree.over_contour(frame.slope[tree.inside]) / contour
         fill = ellipse_fill(area, *(tree.over_pixels(each) for each in moments(tree.inside)))
         possible = (area >= frame.smallest) & (area <= frame.largest) & (fill >= least_fill)
-        possible &= (height >= frame.least_height) & (tree.level > 0)
+        possible &= (height >= frame.least_height) & (mean >= frame.least_mean)
+        possible &= tree.level > 0
         score = np.sqrt(area) * slope * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
         chosen = numbered(tree.best(np.where(possible, score, 0)))
         del tree

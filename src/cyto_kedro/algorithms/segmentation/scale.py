@@ -10,7 +10,7 @@ from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.core import ndi
 
-_SMALLEST_DIAMETER_PX = 6.0
+SMALLEST_DIAMETER_PX = 6.0
 _NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
 _SLOPE = 0.5  # of the image's range, and of the noise of a pixel
 # sd of noise; noise of neighbouring pixels that are alike is taken for half of it
@@ -106,10 +106,10 @@ def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale."""
     image = part.image
     largest = min(image.shape) / 3
-    if largest < _SMALLEST_DIAMETER_PX:
+    if largest < SMALLEST_DIAMETER_PX:
         return np.empty(0), np.empty(0, np.float32), np.empty(0)
-    count = int(np.ceil(2 * np.log2(largest / _SMALLEST_DIAMETER_PX))) + 1
-    diameters = np.geomspace(_SMALLEST_DIAMETER_PX, largest, count)
+    count = int(np.ceil(2 * np.log2(largest / SMALLEST_DIAMETER_PX))) + 1
+    diameters = np.geomspace(SMALLEST_DIAMETER_PX, largest, count)
     responses = []
     for diameter in diameters:
         sigma = diameter / 2 / np.sqrt(2)
@@ -222,15 +222,16 @@ def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]
     return level, 1.4826 * float(np.median(below)) if below.size else 0.0
 
 
-def smoothed_noise(part: Part, sigma: float, threshold: float) -> float:
+def smoothed_noise(part: Part, sigma: float, threshold: float, spread: int = 1) -> float:
     """Sd of the noise that a Gaussian of `sigma` pixels leaves of that in `part`.
 
     Of filmed pixels at or below `threshold`, the median absolute second difference along both axes
     (Immerkaer 1996, doi:10.1006/cviu.1996.0060): slow background, haze and most edges do not count.
-    Taken on block means near `sigma`, since noise of neighbouring pixels may be correlated. White
-    noise of sd s keeps s / (2 sqrt(pi) sigma).
+    Taken on block means near `sigma`, since noise of neighbouring pixels may be correlated; of
+    `spread` times that width, where it is so further. White noise of sd s keeps
+    s / (2 sqrt(pi) sigma).
     """
-    factor = max(1, int(sigma))
+    factor = max(1, int(sigma)) * spread
     fine = block_mean(part.image, factor)
     second = np.array([1.0, -2.0, 1.0])
     rough = ndi.convolve1d(ndi.convolve1d(fine, second, 0), second, 1)[1:-1, 1:-1] / 6

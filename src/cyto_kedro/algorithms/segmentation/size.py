@@ -22,6 +22,7 @@ from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.scale import (
+    SMALLEST_DIAMETER_PX,
     background_level,
     blob_diameter,
     block_mean,
@@ -40,6 +41,7 @@ _ROUNDS, _SETTLED = 3, 0.1
 _SMOOTHING = 0.07  # of a diameter, of regions: with less, strong noise cuts them
 _FRAMES = 8  # of a film that hold cells are looked at
 _RADII = 16
+_LEAST_CONTRAST = 5.0  # of what no region looks like a cell in, in sd of the background's spread
 _LARGEST = 10.0  # areas of a typical cell: what is larger is none
 
 
@@ -95,8 +97,13 @@ class CellSize:
 
     @property
     def clear(self) -> bool:
-        """Whether all ways agree, roughly."""
-        return self.ways_ratio <= _APART
+        """Whether all ways agree, roughly, on more than the least width that is looked for."""
+        return self.ways_ratio <= _APART and not self.fine
+
+    @property
+    def fine(self) -> bool:
+        """Whether blobs are the smallest there are: noise, texture, or no image of fluorescence."""
+        return self.blobs < 1.01 * SMALLEST_DIAMETER_PX
 
     def doubt(self) -> str:
         """Which diameters there are, and which one is assumed, in words; empty where it is clear."""
@@ -105,6 +112,10 @@ class CellSize:
         found = {"whole regions": self.regions, "the foreground": self.widths}
         others = ", ".join(f"{name} {value:.0f} px" for name, value in found.items() if value)
         why = f"as {' and '.join(self.believed)} agree on" if self.sure else "the safe one"
+        if self.fine:
+            why += (
+                "; blobs of that width may be noise, texture, or contrast that is no fluorescence"
+            )
         return f"blobs are {self.blobs:.0f} px wide, {others}: {self.diameter:.0f} px is assumed, {why}"
 
 
@@ -122,7 +133,26 @@ def cell_size(parts: Sequence[Part]) -> CellSize | None:
     if not stand_out(parts):
         return None
     blobs = blob_diameter(parts)
-    return None if blobs is None else CellSize(blobs, _regions(parts, blobs), _widths(parts, blobs))
+    if blobs is None:
+        return None
+    regions = _regions(parts, blobs)
+    if regions is None and not _above_spread(parts, blobs):
+        return None
+    return CellSize(blobs, regions, _widths(parts, blobs))
+
+
+def _above_spread(parts: Sequence[Part], diameter: float) -> bool:
+    """Whether anything is above the spread of the background: noise of neighbours alike is not."""
+    from skimage.filters import threshold_otsu
+
+    sigma = max(0.05 * diameter, 0.5)
+    smooth = [
+        Part(ndi.gaussian_filter(flatten(each.image, diameter), sigma), each.filmed)
+        for each in parts
+    ]
+    pixels = pool([each.pixels for each in smooth])
+    level, noise = background_level(pixels, float(threshold_otsu(pixels)))
+    return bool(pixels.max() > level + _LEAST_CONTRAST * noise)
 
 
 def film_size(frames: Iterable[FieldFrame]) -> CellSize | None:

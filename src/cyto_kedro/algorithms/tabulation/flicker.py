@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import spatial
+import scipy
 
 _SHORT = 3  # frames from an event to its opposite, at most
 _WHOLE = 0.3  # how far the parts may miss the whole, of its area
@@ -49,7 +49,7 @@ def _events(seen: pd.DataFrame, kind: int) -> pd.DataFrame:
         piece, near = np.flatnonzero(here & alone), np.flatnonzero(here & whole)
         if not len(near):
             continue
-        far, at = spatial.cKDTree(place[near]).query(place[piece])
+        far, at = scipy.spatial.cKDTree(place[near]).query(place[piece])
         part = near[at]
         close = far <= _NEAR * 2 * np.sqrt(before[part] / np.pi)
         sums = np.abs(area[part] + area[piece] - before[part]) <= _WHOLE * before[part]

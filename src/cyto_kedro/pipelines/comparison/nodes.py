@@ -87,14 +87,13 @@ def average_events(
     event_sums: Partitions,
     manifest: Manifest,
     comparison: Comparison,
-) -> tuple[pd.DataFrame, pd.DataFrame, Picture]:
-    """`schemas.EventSignals`, `schemas.EventCurves`, and their figure."""
+) -> tuple[pd.DataFrame, pd.DataFrame, Picture, Picture]:
+    """`schemas.EventSignals`, `schemas.EventCurves`, and their figures."""
     parts = {"event_times": event_times, "event_sums": event_sums}
     data = _assay(fields, frames, manifest, comparison, **parts)
     made = comparison.event_signals.make()(data)
-    signals = made["event_signals"]
-    drawn = EventFigures()(event_signals=signals, sample_sheet=fields)["figures"]
-    return signals, made["event_curves"], drawn["events"]
+    drawn = EventFigures()(**made, sample_sheet=fields)["figures"]
+    return made["event_signals"], made["event_curves"], drawn["events"], drawn["event_curves"]
 
 
 def compare_conditions(

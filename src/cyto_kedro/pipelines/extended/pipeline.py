@@ -158,7 +158,7 @@ def events() -> Pipeline:
                     *("fields", "frames", "event_times", "event_sums", "manifest"),
                     "params:comparison",
                 ],
-                ["event_signals", "event_curves", "events_figure"],
+                ["event_signals", "event_curves", "events_figure", "event_curves_figure"],
                 name="average_events",
             ),
         ],

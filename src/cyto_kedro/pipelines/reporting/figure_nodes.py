@@ -15,15 +15,16 @@ from cyto_kedro.algorithms.reporting.network_figures import NetworkFigures, chos
 from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
+from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
 
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
 MOTION = ("speeds", "directions")
-FIGURES = (*ANSWER, *KILLING, *CONTACT, *MOTION, "networks", "quality")
+FIGURES = (*ANSWER, "effects", *KILLING, *CONTACT, *MOTION, "networks", "quality")
 # made by the pipeline `extended`; None where they are not there
-FURTHER = ("msd", "further", "events")
+FURTHER = ("msd", "further", "events", "event_curves")
 DRAWINGS = (
     *(AnswerFigures, KillingFigures, ContactFigures, MotionFigures),
     *(NetworkFigures, QualityFigures),
@@ -49,12 +50,16 @@ def assay(
 
 
 def draw_figures(
-    fields: pd.DataFrame, frames: pd.DataFrame, manifest: Manifest, **tables: Any
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    manifest: Manifest,
+    reporting: Reporting,
+    **tables: Any,
 ) -> tuple[Picture, ...]:
     """Every figure of the report, in the order of `FIGURES`.
 
-    `tables`: by name: those of `DRAWN`. Steps are read a field at a time; graphs only of fields
-    shown.
+    `tables`: by name: those of `DRAWN`. Steps are read a field at a time;
+    graphs only of fields shown.
     """
     kinds = {kind: tables.pop(f"{kind}_graphs") for kind in ("delaunay", "contact")}
     graphs = {
@@ -70,5 +75,5 @@ def draw_figures(
         given = {name: value for name, value in data.items() if name in wanted}
         if "steps" in wanted:
             given["steps"] = one_by_one(steps, manifest)
-        found |= kind()(given)["figures"]
+        found |= kind(dpi=reporting.dpi)(given)["figures"]
     return tuple(found[name] for name in FIGURES)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.reporting.network_figures import chosen_fields
 from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
@@ -22,6 +23,7 @@ from cyto_kedro.pipelines.common import Group, context, join, one_by_one
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
+FEW_FIELDS, MOST_FIELDS = 4, 12  # whose films the page shows
 ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[Any, pd.DataFrame]
 
@@ -119,6 +121,7 @@ def summarise(
     kills: Partitions,
     touches: Partitions,
     mask_quality: Partitions,
+    cell_sizes: Partitions,
     viability_state: Partitions,
     manifest: Manifest,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -131,6 +134,7 @@ def summarise(
         "fates": fates,
         "kills": kills,
         "mask_quality": mask_quality,
+        "cell_sizes": cell_sizes,
     }
     data = assay(fields, frames, parts, manifest)
     data["touch_counts"] = {
@@ -155,6 +159,7 @@ def write_report(
     summary_by_condition: pd.DataFrame,
     warnings: pd.DataFrame,
     mask_quality: Partitions,
+    cell_sizes: Partitions,
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     comparisons: pd.DataFrame,
@@ -173,7 +178,10 @@ def write_report(
     """
     named = dict(zip((*FURTHER, *FIGURES), figures, strict=True))
     overlays = {}
-    for fov in manifest.fovs:
+    fovs = list(manifest.fovs)
+    if len(fovs) > FEW_FIELDS:  # a page of a hundred films would be too large to open
+        fovs = chosen_fields(fovs, fields, MOST_FIELDS)
+    for fov in fovs:
         for what, parts in (("segmentation", segmentation_overlay), ("tracks", track_overlay)):
             picture = parts[fov]()
             overlays[f"{fov} {what}"] = replace(picture, title=f"{fov}: {picture.title}")
@@ -190,6 +198,7 @@ def write_report(
             "by_condition": summary_by_condition,
             "warnings": warnings,
             "mask_quality": join(one_by_one(mask_quality, manifest), schemas.MaskQuality),
+            "cell_sizes": join(one_by_one(cell_sizes, manifest), schemas.CellSizes),
             "comparisons": comparisons,
             "replicate_summaries": replicate_summaries,
             "hazards": hazards,

@@ -36,7 +36,7 @@ def tables() -> Pipeline:
                 nodes.summarise,
                 [
                     *(*FILMS, "quality", "track_points", "motility", "bouts", "fates", "kills"),
-                    *("touches", "mask_quality", "viability_state", "manifest"),
+                    *("touches", "mask_quality", "cell_sizes", "viability_state", "manifest"),
                 ],
                 ["summary_by_fov", "summary_by_condition", "warnings"],
                 name="summarise",
@@ -70,7 +70,8 @@ def figures() -> Pipeline:
         [
             node(
                 figure_nodes.draw_figures,
-                {name: name for name in (*FILMS, "manifest", *figure_nodes.DRAWN)},
+                {name: name for name in (*FILMS, "manifest", *figure_nodes.DRAWN)}
+                | {"reporting": "params:reporting"},
                 pictures(figure_nodes.FIGURES),
                 name="draw_figures",
             ),
@@ -86,7 +87,8 @@ def page() -> Pipeline:
             node(
                 nodes.write_report,
                 [
-                    *("summary_by_fov", "summary_by_condition", "warnings", "mask_quality", *FILMS),
+                    *("summary_by_fov", "summary_by_condition", "warnings", "mask_quality"),
+                    *("cell_sizes", *FILMS),
                     *("comparisons", "replicate_summaries", "hazards"),
                     *("segmentation_overlay", "track_overlay", "manifest", "run_info"),
                     "params:reporting",
