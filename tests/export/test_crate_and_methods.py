@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
 from cyto_kedro.algorithms.segmentation.threshold import Otsu
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.errors import InputError
@@ -48,7 +47,6 @@ TRACKING = {
 
 def test_citations_are_those_of_the_description() -> None:
     assert citations(Otsu) == ["Otsu 1979"]
-    assert "Lindeberg 1998, doi:10.1023/A:1008045108935" in citations(BlobSeeds)
     assert "Jaqaman et al., Nature Methods 2008; TrackMate" in citations(LAP)
 
 

@@ -63,8 +63,8 @@ def write_crate(folder: Path, run: Mapping[str, Any], catalog: Any, root: Path) 
             name="parameters of the run",
         )
     ]
-    for place in places_of(catalog, ["sample_sheet"]):
-        if (sheet := Path(place)).is_file():
+    for each in places_of(catalog, ["sample_sheet"]):
+        if (sheet := Path(each)).is_file():
             inputs.append(add(sheet.name, sheet, name="sample sheet"))
     if (root / "requirements.txt").is_file():
         inputs.append(add("requirements.txt", root / "requirements.txt"))
