@@ -61,6 +61,19 @@ def test_black_frames_in_a_row(first: int, dark: str) -> None:
     assert found == [("f", "A", min(last, N) - first, first)]
 
 
+@pytest.mark.parametrize(("level", "early"), [(100, True), (90, False)])
+def test_a_marker_before_the_first_death_is_not_called_a_closed_shutter(
+    level: int, early: bool
+) -> None:
+    stack = RNG.normal(100, 1, film().shape)
+    stack[8:, 10:30, 10:30] += 300  # the first death
+    stack[:8] += level - 100
+    table = warned(f_A=stack.astype(np.uint16), f_B=film())
+    (found,) = said(table, "black frames")
+    assert found == ("f", "A", 8, 0)
+    assert bool(said(table, "nothing there yet")) is early
+
+
 def test_a_channel_in_which_nothing_was_filmed() -> None:
     table = warned(f_A=film(), f_B=np.full((N, 48, 48), 7, np.uint16))
     assert said(table, "nothing was filmed") == [("f", "B", N, 0)]

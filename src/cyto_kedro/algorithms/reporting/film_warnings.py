@@ -61,6 +61,7 @@ def quality_warnings(
     even = quality["max"] == quality["min"]
     blank = even.groupby([quality[name] for name in FILM]).transform("all")
     dark = _dark(quality) & ~blank
+    early = _before_light(quality, dark)
     checks = {
         f"more than {saturated:.1%} of pixels saturated: intensities are cut off": quality[
             quality["saturated_fraction"] > saturated
@@ -73,7 +74,11 @@ def quality_warnings(
         f"mean intensity differs more than {intensity_ratio:g}-fold from its neighbours": quality[
             jumps("mean", intensity_ratio)
         ],
-        "black frames: no light, a closed shutter, or frames lost in copying": quality[dark],
+        "black frames: no light, a closed shutter, or frames lost in copying": quality[
+            dark & ~early
+        ],
+        "black frames at the start: nothing there yet (a death marker before the first death), or a "
+        "closed shutter": quality[dark & early],
         "every frame is of one value: nothing was filmed in this channel": quality[blank],
         "frame stored twice (the same pixels as the frame before, in all channels): its cells do "
         "not move": _repeated(quality[~even]),
@@ -137,6 +142,17 @@ def _dark(quality: pd.DataFrame) -> pd.Series:
     top = {name: by[name].transform(lambda x: x.quantile(0.9)) for name in ("mean", "sd")}
     flat = (quality["sd"] < 0.1 * top["sd"]) & (quality["mean"] < top["mean"])
     return (quality["max"] == quality["min"]) | (quality["mean"] <= 0.1 * top["mean"]) | flat
+
+
+def _before_light(quality: pd.DataFrame, dark: pd.Series) -> pd.Series:
+    """Frames before the first that is not `dark`, as light as the darkest pixel of the later ones.
+
+    A shutter that opens on a film with background light leaves them darker than that.
+    """
+    film = [quality[name] for name in FILM]
+    begun = (~dark).groupby(film).cummax().astype(bool)
+    darkest = quality["min"].where(~dark).groupby(film).transform("min")
+    return ~begun & (quality["mean"] >= darkest)
 
 
 def _piled_up(quality: pd.DataFrame, share: float) -> pd.Series:
