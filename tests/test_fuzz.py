@@ -309,6 +309,7 @@ FREE = {
     "markers",
     "populations",
     "fovs",
+    "sheet",  # columns of the sample sheet, which refuses slips when it is read
     "segmentation",
     "tracking",
     "weights",

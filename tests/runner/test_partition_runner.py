@@ -311,6 +311,7 @@ def test_a_killed_run_that_is_resumed_ends_as_one_that_was_not(
         key: theirs[key] for key in theirs if ours[key] != "None"
     }
     assert {key.split()[0] for key, value in ours.items() if value == "None"} == {
+        "event_corrections",
         "results",
         "results_csv",
         "segmentation_overlay",
