@@ -149,14 +149,19 @@ def same(found, scene, channel, expected):
     return raw
 
 
+def two_scenes(found, prefix, times):
+    """Both scenes and both channels of `PIXELS`, first z plane, with scale and times."""
+    for s, c in np.ndindex(2, 2):
+        raw = same(found, f"{prefix}{s + 1}", ("green", "dead")[c], PIXELS[s, :, c, 0])
+        assert raw.pixel_size_um == pytest.approx(0.5)
+        assert raw.time_s == times
+
+
 class TestCzi:
     def test_scenes_are_fields(self, tmp_path):
         write_czi(tmp_path / "film.czi", stamps=STAMPS)
         found = scan(str(tmp_path), "*.czi", {"green": "GFP", "dead": "PI"})
-        for s, c in np.ndindex(2, 2):
-            raw = same(found, f"scene{s + 1}", ("green", "dead")[c], PIXELS[s, :, c, 0])
-            assert raw.pixel_size_um == pytest.approx(0.5)
-            assert raw.time_s == (0.0, 60.0, 123.0)
+        two_scenes(found, "scene", (0.0, 60.0, 123.0))
 
     def test_one_scene_is_named_by_its_file(self, tmp_path):
         write_czi(tmp_path / "A1.czi", PIXELS[:1, :, :, :1])
@@ -194,10 +199,7 @@ class TestLif:
         pytest.importorskip("liffile", reason="needs the extra microscopes")
         lif(tmp_path / "film.lif", PIXELS[:, :, :, :1])
         found = scan(str(tmp_path), "*.lif", {"green": "Green", "dead": "Red"})
-        for s, c in np.ndindex(2, 2):
-            raw = same(found, f"Pos{s + 1}", ("green", "dead")[c], PIXELS[s, :, c, 0])
-            assert raw.pixel_size_um == pytest.approx(0.5)
-            assert raw.time_s == (0.0, 30.0, 60.0)
+        two_scenes(found, "Pos", (0.0, 30.0, 60.0))
 
     def test_depth(self, tmp_path):
         pytest.importorskip("liffile", reason="needs the extra microscopes")

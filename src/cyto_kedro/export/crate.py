@@ -19,18 +19,20 @@ LEFT_OUT = (".tif", ".tiff", ".npy", ".npz", ".pkl")
 ROOT = {"@id": "./"}
 
 
-def outputs(catalog: Any, run: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Dataset and file of all tables, pictures and pages that the nodes of a run make."""
+def outputs(catalog: Any, run: Mapping[str, Any]) -> Iterator[tuple[str, str, Path]]:
+    """All tables, pictures and pages that the nodes of a run make: dataset, place in the crate, file."""
     names = dict.fromkeys(each["dataset"] for each in run.get("partitions", ()))
     for name in names:
         for place in places_of(catalog, [name] if name in catalog else []):
             path = Path(place)
-            files = [path] if path.is_file() else sorted(path.rglob("*"))
-            for file in files:
-                inside = file.relative_to(path).parts
-                hidden = any(part.startswith(".") or part.endswith(".zarr") for part in inside)
+            alone = path.is_file()
+            for file in [path] if alone else sorted(path.rglob("*")):
+                inside = file.relative_to(path)
+                hidden = any(
+                    part.startswith(".") or part.endswith(".zarr") for part in inside.parts
+                )
                 if file.is_file() and not hidden and file.suffix.lower() not in LEFT_OUT:
-                    yield name, file
+                    yield name, file.name if alone else f"{name}/{inside.as_posix()}", file
 
 
 def write_crate(folder: Path, run: Mapping[str, Any], catalog: Any, root: Path) -> None:
@@ -72,11 +74,7 @@ def write_crate(folder: Path, run: Mapping[str, Any], catalog: Any, root: Path) 
         "run_manifest.json", json.dumps(run, indent=1, default=str), name="run's manifest"
     )
     made, taken = [], set()
-    for name, source in outputs(catalog, run):
-        place = next((Path(p) for p in places_of(catalog, [name])), source)
-        inside = (
-            source.name if place.is_file() else f"{name}/{source.relative_to(place).as_posix()}"
-        )
+    for name, inside, source in outputs(catalog, run):
         if (path := f"results/{inside}") not in taken:
             taken.add(path)
             made.append(add(path, source, description=f"dataset {name}"))

@@ -142,5 +142,9 @@ def left(done: int, total: int, spent_s: float) -> str:
     """How long the rest will take, in words."""
     if not done or done >= total:
         return ""
-    rest = spent_s / done * (total - done)
-    return f", about {rest:.0f} s left" if rest < 120 else f", about {rest / 60:.0f} min left"
+    return f", {about(spent_s / done * (total - done))} left"
+
+
+def about(seconds: float) -> str:
+    """A time in words, as exact as it is known."""
+    return f"about {seconds:.0f} s" if seconds < 120 else f"about {seconds / 60:.0f} min"

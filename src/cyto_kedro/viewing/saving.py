@@ -16,6 +16,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.lift import is_lifted, spec_of
 from cyto_kedro.partitions import parse_id, partition_id
 from cyto_kedro.runner import history
+from cyto_kedro.runner.report import about
 from cyto_kedro.viewing.films import EditedMasks, blocks_of
 from cyto_kedro.viewing.track_edits import fitted_to_masks
 
@@ -147,7 +148,6 @@ def told(plan: pd.DataFrame) -> str:
         return "Nothing has to be redone."
     names = ", ".join(plan["node"].head(8)) + (", …" if len(plan) > 8 else "")
     time = plan["seconds"].sum()
-    about = f"about {time:.0f} s" if time < 120 else f"about {time / 60:.0f} min"
     steps = "step" if len(plan) == 1 else "steps"
-    spent = about if time > 0 else "for a time that no earlier run tells"
+    spent = about(time) if time > 0 else "for a time that no earlier run tells"
     return f"The next kedro run redoes at most {len(plan)} {steps} ({names}), {spent}."

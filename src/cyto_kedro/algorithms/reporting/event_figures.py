@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,15 +91,22 @@ def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
                         )
         for ax in grid[-1]:
             ax.set_xlabel(f"time since the event ({unit})")
-        for name in conditions:
-            grid[0][0].plot([], [], color=hues[name], ls=lines[name], label=short(name, 28))
-        fig.legend(
-            *grid[0][0].get_legend_handles_labels(),
-            loc="outside lower left",
-            ncols=3,
-            handlelength=3,
-        )
+        _legend(fig, grid[0][0], {name: short(name, 28) for name in conditions}, hues, lines)
     return fig
+
+
+def _legend(
+    fig: Figure,
+    ax: Axes,
+    labels: Mapping[str, str],
+    hues: Mapping[str, str],
+    lines: Mapping[str, Any],
+) -> None:
+    """One line a condition below all panels, in its colour and stroke."""
+    for name, label in labels.items():
+        ax.plot([], [], color=hues[name], ls=lines[name], label=label)
+    handles = ax.get_legend_handles_labels()
+    fig.legend(*handles, loc="outside lower left", ncols=3, handlelength=3)
 
 
 def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Figure:
@@ -128,12 +136,13 @@ def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Fig
                 _event_curve(ax, one, unit, hues[condition], lines[condition], replicate == ALL)
         for row in axes.reshape(down, across):
             row[0].set_ylabel("tracks without the event (%)")
-        for name in conditions:
-            of = curves[(curves["condition"] == name) & (curves["replicate"] != ALL)]
-            label = f"{short(name, 28)}  ({count(of['replicate'].nunique(), 'replicate')})"
-            axes[0].plot([], [], color=hues[name], ls=lines[name], label=label)
-        handles = axes[0].get_legend_handles_labels()
-        fig.legend(*handles, loc="outside lower left", ncols=3, handlelength=3)
+        single = curves[curves["replicate"] != ALL]
+        n_replicates = single.groupby("condition")["replicate"].nunique()
+        labels = {
+            name: f"{short(name, 28)}  ({count(int(n_replicates.get(name, 0)), 'replicate')})"
+            for name in conditions
+        }
+        _legend(fig, axes[0], labels, hues, lines)
     return fig
 
 
