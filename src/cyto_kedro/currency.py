@@ -55,7 +55,7 @@ def input_digests(
     used = spec_of(func).needed(inputs, group) if is_lifted(func) else inputs
     for name, value in used.items():
         if isinstance(value, Partitions):
-            seen = spec_of(func).seen(name, group) if is_lifted(func) else group
+            seen = spec_of(func).seen(name, group, inputs) if is_lifted(func) else group
             ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()
             content = value.content if now else value.as_read
             digests[name] = digest([[each, content(each)] for each in ids])

@@ -37,6 +37,7 @@ class Lifted:
     only: tuple[Mapping[str, str], ...] | None = None
     wide: tuple[str, ...] = ()
     used: Used | None = None
+    looking: Used | None = None
 
     def groups(self, plan: Plan) -> list[dict[str, str]]:
         """The groups that this node runs."""
@@ -47,9 +48,17 @@ class Lifted:
         names = inputs.keys() if self.used is None else self.used(inputs, group)
         return {name: value for name, value in inputs.items() if name in names}
 
-    def seen(self, name: str, group: Mapping[str, str]) -> dict[str, str]:
-        """The keys that input `name` is cut down to: all of `group`'s, or of a wide one its field."""
-        return {key: group[key] for key in group if name not in self.wide or key != "block"}
+    def seen(
+        self, name: str, group: Mapping[str, str], inputs: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """The keys that input `name` is cut down to: all of `group`'s, or of a wide one its field.
+
+        `inputs` of the node say which are wide, where it is up to them (`looking`); else none of those.
+        """
+        wide = self.wide if self.looking is None else self.looking(inputs or {}, group)
+        return {
+            key: group[key] for key in group if name not in wide or key not in ("block", "tile")
+        }
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ def lift(
     out: str | Sequence[str] | None = None,
     wide: Sequence[str] = (),
     used: Used | None = None,
+    looking: Used | None = None,
 ) -> Callable[..., Any]:
     """Make a generator node function of `func`, which works on one group.
 
@@ -131,7 +141,12 @@ def lift(
     keys = parse_grain(by)
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
     spec = Lifted(
-        func, keys, tuple(parse_grain(each) for each in outs), wide=tuple(wide), used=used
+        func,
+        keys,
+        tuple(parse_grain(each) for each in outs),
+        wide=tuple(wide),
+        used=used,
+        looking=looking,
     )
     return _generator(spec)
 
@@ -180,7 +195,7 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
             where = "/".join(group.values())
             try:
                 narrowed = {
-                    key: narrow(value, plan, spec.seen(key, group))
+                    key: narrow(value, plan, spec.seen(key, group, inputs))
                     for key, value in spec.needed(inputs, group).items()
                 }
                 result = func(group, **{**dict.fromkeys(inputs), **narrowed})
