@@ -144,6 +144,23 @@ def test_links_and_areas_by_hand():
     assert np.isnan(made["links_unsure"].iloc[0])
 
 
+def test_cells_that_come_into_view_or_leave_it_do_not_jump():
+    """Six cells: three enter at the border and grow threefold; whole in view, that would be a jump."""
+    base = {"fov": "A1", "population": "T", "y_px": 5.0}
+    frame, label = np.repeat([0, 1], 6), np.tile(range(1, 7), 2)
+    area = np.r_[np.full(3, 20.0), np.full(3, 60.0), np.full(6, 60.0)]
+    rows = {**base, "frame": frame, "label": label, "x_px": 40.0 * label}
+    points = schemas.filled(schemas.TrackPoints, {**rows, "track_id": label})
+    cells = schemas.filled(schemas.Cells, {**rows, "area_px": area})
+    for border, share, jumps in ((area < 60, 0.0, False), (area < 0, 0.5, True)):
+        made = MaskQuality()(
+            mask_evidence=seen([0.9, 0.9], 6),
+            cells=cells.assign(on_border=border),
+            track_points=points,
+        )["mask_quality"]
+        assert made["area_jumps"].iloc[1] == share and made["jumps"].iloc[1] == jumps
+
+
 def test_a_frame_with_other_numbers_jumps():
     table = seen([0.9] * 15, 40)
     table.loc[7, "n_cells"] = 95
