@@ -208,7 +208,8 @@ def weak_pair(weak: Weak, measure: str, *conditions: str) -> list[str]:
     ]
 
 
-def _beware(notes: Sequence[str], most: int = 2) -> str:
+def _beware(notes: Sequence[str]) -> str:
+    most = 2
     more = f"; {len(notes) - most} more with the table" if len(notes) > most else ""
     return f" Beware: {'; '.join(notes[:most])}{more}." if notes else ""
 

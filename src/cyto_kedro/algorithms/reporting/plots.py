@@ -121,9 +121,9 @@ def short(name: str, width: int = 16) -> str:
     return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
 
 
-def wrap(name: str, width: int = 14) -> str:
-    """`name` in lines of `width` characters."""
-    return fill(name, width)
+def wrap(name: str) -> str:
+    """`name` in lines of 14 characters."""
+    return fill(name, 14)
 
 
 def count(n: int, noun: str) -> str:
