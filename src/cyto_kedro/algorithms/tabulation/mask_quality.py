@@ -222,7 +222,7 @@ def _steps(
     last = before.loc[step.index]
     moved = np.hypot(step["x_px"] - last["x_px"], step["y_px"] - last["y_px"])
     grown = (step["whole_px"] / last["whole_px"]).astype(float)
-    jumped = (np.maximum(grown, 1 / grown) > _DOUBLED).astype(float)
+    jumped = ((grown > _DOUBLED) | (grown < 1 / _DOUBLED)).astype(float)
     gap = _nearest(seen).loc[step.index]
     longest = float(moved.max()) if len(moved) else 0.0
     by = pd.DataFrame(
