@@ -72,6 +72,13 @@ def test_a_film_of_nine_frames_is_cut(length: int, names: list[str]) -> None:
     assert [str(block) for block in Block.cut(9, length)] == names
 
 
+def test_excluded_frames_are_of_the_block_they_lie_in() -> None:
+    planned = PlannedFov(n_frames=9, excluded=(3, 4, 8), **SIZE)
+    blocks = Block.cut(9, 4)
+    assert [planned.excluded_in(each) for each in blocks] == [[3], [0], [0]]
+    assert [planned.used_in(each) for each in blocks] == [[0, 1, 2], [1, 2, 3], []]
+
+
 @given(st.integers(1, 30_000), st.integers(1, 500))
 def test_blocks_cover_every_frame_once_and_their_names_can_be_read_back(
     n: int, length: int

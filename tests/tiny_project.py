@@ -26,16 +26,20 @@ FOVS = ("control_1", "treated_1")
 POPULATIONS = ("TCell", "CancerCell")
 N_FRAMES = 9
 BLOCKS = ("t0000-0006", "t0007-0008")
-TABLES = (
-    *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
-    *("mask_evidence", "mask_quality"),
-    *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
-    *("contact_measures", "drift", "msd", "track_fits", "motion_fits"),
-    *("velocity_autocorrelation", "smoothed_steps"),
-    *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
-    *("nearest_neighbours", "death_spread", "death_index", "cell_density", "results"),
-    *("event_times", "event_sums"),
-)
+
+
+def tables() -> dict[str, str]:
+    """The schema of every table that an analysis makes by partition, off the catalog."""
+    files = sorted((ROOT / "conf" / "base").glob("catalog*.yml"))
+    entries = {k: v for f in files for k, v in yaml.safe_load(f.read_text("utf-8")).items()}
+    return {
+        name: entry["validator"]["options"]["table"]
+        for name, entry in entries.items()
+        if name.isidentifier() and {"path", "validator"} <= {*entry} and "optional" not in entry
+    }
+
+
+TABLES = tables()
 
 
 def bootstrap(path: Path) -> None:
@@ -153,14 +157,7 @@ def whole_table(catalog: Any, name: str) -> pd.DataFrame:
 
     parts, manifest = catalog.load(name), catalog.load("manifest")
     whole = pd.concat([parts[each]() for each in manifest.ids(parts.grain)], ignore_index=True)
-    schema = {
-        "observed_deaths": "deaths",
-        "delaunay_measures": "network_measures",
-        "contact_measures": "network_measures",
-        "delaunay_nodes": "network_nodes",
-        "contact_nodes": "network_nodes",
-    }.get(name, name)
-    return whole.sort_values(schemas.TABLES[schema].key(), ignore_index=True)
+    return whole.sort_values(schemas.TABLES[TABLES[name]].key(), ignore_index=True)
 
 
 def simulate_raw(path: Path) -> Path:

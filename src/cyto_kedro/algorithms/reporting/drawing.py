@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Limits = tuple[float, float]
+TRAIL_FRAMES = 12
 SIGNAL = 12.0  # times the noise: what is brighter is shown as signal
 Image = Mapping[str, np.ndarray]
 
 
-def display_limits(image: np.ndarray, low: float = 25.0, high: float = 99.8) -> Limits:
-    """Values shown as black and as full: percentiles of the finite pixels; (0, 1) without any.
+def display_limits(image: np.ndarray) -> Limits:
+    """Values shown as black and as full: percentiles 25 and 99.8 of the finite pixels, or (0, 1).
 
     Where the brighter one is no more than `SIGNAL` times the noise above the background (median), it is
     put there: a channel that holds nothing stays dark, its noise is not stretched into specks.
@@ -32,7 +33,7 @@ def display_limits(image: np.ndarray, low: float = 25.0, high: float = 99.8) -> 
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0
-    black, middle, full = np.percentile(finite, [low, 50, high])
+    black, middle, full = np.percentile(finite, [25, 50, 99.8])
     full = max(full, middle + SIGNAL * noise_of(image))
     return float(black), float(full) if full > black else float(black) + 1.0
 
@@ -145,18 +146,16 @@ def track_overlay(
     scale: float = 1.0,
     deaths: pd.DataFrame | None = None,
     kills: pd.DataFrame | None = None,
-    trail_frames: int = 12,
     kill_frames: int = 6,
     pixel_size_um: float | None = None,
     stamp: str = "",
 ) -> np.ndarray:
     """Draw each cell's path up to `frame`, crosses on dead targets, lines from killers.
 
-    `points`: `schemas.TrackPoints` of this field; `deaths` and `kills` likewise. `trail_frames`:
-    how far back paths go. `kill_frames`: for how many frames from the death the line to the killer
-    is shown.
+    `points`: `schemas.TrackPoints` of this field; `deaths` and `kills` likewise. `kill_frames`: for how
+    many frames from the death the line to the killer is shown. Paths go back `TRAIL_FRAMES`.
     """
-    seen = points[(points["frame"] <= frame) & (points["frame"] >= frame - trail_frames)]
+    seen = points[(points["frame"] <= frame) & (points["frame"] >= frame - TRAIL_FRAMES)]
     now = points[points["frame"] == frame].set_index(["population", "track_id"])[["x_px", "y_px"]]
 
     def draw(ax: Axes) -> None:
@@ -168,7 +167,7 @@ def track_overlay(
             xy = mine[["x_px", "y_px"]].to_numpy()
             joined = mine["track_id"].to_numpy()[1:] == mine["track_id"].to_numpy()[:-1]
             segments = np.stack([xy[:-1], xy[1:]], axis=1)[joined]
-            age = (frame - mine["frame"].to_numpy()[1:][joined]) / max(trail_frames, 1)
+            age = (frame - mine["frame"].to_numpy()[1:][joined]) / TRAIL_FRAMES
             fade = [(*_rgb(colour), 1 - 0.75 * float(a)) for a in age]
             ax.add_collection(LineCollection(list(segments), colors=fade, linewidths=1.6))
             here = mine[mine["frame"] == frame]

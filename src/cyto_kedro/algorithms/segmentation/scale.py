@@ -148,8 +148,8 @@ def flatten_factor(diameter: float) -> int:
     return max(1, int(diameter / 5))
 
 
-def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarray:
-    """Subtract the slowly varying background: a grey opening over `width` cell diameters.
+def flatten(image: np.ndarray, diameter: float) -> np.ndarray:
+    """Subtract the slowly varying background: a grey opening over four cell diameters.
 
     Computed on block means of a fifth of a diameter, so that noise does not pull the opening down
     and the cost does not grow with the cells. At the bright edge of a slope an opening finds nothing
@@ -157,7 +157,7 @@ def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarra
     the opening away from the edges, is half of the image's range, it is taken off first.
     """
     factor = flatten_factor(diameter)
-    size = max(3, int(width * diameter / factor) | 1)
+    size = max(3, int(4 * diameter / factor) | 1)
     coarse = block_mean(image, factor)
     surface = _surface(_opening(coarse, size), image.shape, factor, size // 2)
     rounding = 1e-6 * float(np.abs(image).max())
