@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import ALL
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
+from cyto_kedro.algorithms.reporting.curves import FEWEST
 from cyto_kedro.algorithms.reporting.findings import plain
-from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, count, in_words, pictures, short
+from cyto_kedro.algorithms.reporting.plots import Drawing, Drawn, Sheet, count, in_words, short
 from cyto_kedro.core.groups import condition_order
-from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.core.style import FAINT, colours, figure, say, strokes, styled
 from cyto_kedro.schemas import TableOf
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 WIDEST, TALLEST = 4, 3
 
 
-class EventFigures(Algorithm):
+class EventFigures(Drawing):
     """Columns around contact, death, kill and events of your own, by condition.
 
     Examples
@@ -40,8 +39,6 @@ class EventFigures(Algorithm):
     ['Signals around events', 'When events come']
     """
 
-    dpi: int = Field(default=144, ge=20, description="resolution of the picture")
-
     def run(
         self,
         event_signals: TableOf[schemas.EventSignals],
@@ -54,7 +51,7 @@ class EventFigures(Algorithm):
             "event_curves": draw_event_curves(event_curves, sample_sheet),
         }
         numbers: dict[str, pd.DataFrame] = {"events": event_signals, "event_curves": event_curves}
-        return pictures(made, self.dpi, numbers)
+        return self.finished(made, numbers)
 
 
 def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
@@ -82,10 +79,13 @@ def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
                 for condition, one in mine.groupby("condition"):
                     hue = hues[str(condition)]
                     for replicate, part in one.groupby("replicate"):
+                        who = condition if replicate == ALL else f"{condition}, {replicate}"
+                        said = say(f"{who}: {count(part['n'].max(), 'track')}")
+                        look: dict[str, Any] = {"color": hue, "gid": said}
                         if replicate != ALL:
-                            ax.plot(part["lag"], part["mean"], color=hue, lw=0.7, alpha=0.6)
+                            ax.plot(part["lag"], part["mean"], lw=0.7, alpha=0.6, **look)
                             continue
-                        ax.plot(part["lag"], part["mean"], color=hue, ls=lines[str(condition)])
+                        ax.plot(part["lag"], part["mean"], ls=lines[str(condition)], **look)
                         ax.fill_between(
                             part["lag"], part["low"], part["high"], color=hue, alpha=0.13, lw=0
                         )
@@ -133,7 +133,9 @@ def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Fig
             ax.set_xlabel(f"time since the film's start ({unit})")
             for (name, replicate), one in mine.groupby(["condition", "replicate"], sort=False):
                 condition = str(name)
-                _event_curve(ax, one, unit, hues[condition], lines[condition], replicate == ALL)
+                who = condition if replicate == ALL else f"{condition}, {replicate}"
+                look = {"color": hues[condition], "gid": say(f"{who}: {_had_it(one)}")}
+                _event_curve(ax, one, unit, lines[condition], replicate == ALL, look)
         for row in axes.reshape(down, across):
             row[0].set_ylabel("tracks without the event (%)")
         single = curves[curves["replicate"] != ALL]
@@ -146,15 +148,23 @@ def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Fig
     return fig
 
 
-def _event_curve(ax: Axes, one: pd.DataFrame, unit: str, hue: str, line: Any, whole: bool) -> None:
+def _had_it(one: pd.DataFrame) -> str:
+    return f"{count(int(one['events'].sum()), 'event')}, at most {one['at_risk'].max():g} tracks at once"
+
+
+def _event_curve(
+    ax: Axes, one: pd.DataFrame, unit: str, line: Any, whole: bool, look: dict[str, Any]
+) -> None:
     """A condition's curve with its band, or a replicate's; paler where few are watched."""
     one = one.sort_values(f"time_{unit}")
+    left = one["at_risk"][::-1].cummax()[::-1]
+    one = one[left >= FEWEST]  # it ends where fewer are
     time, share = one[f"time_{unit}"], 100 * one["estimate"]
     if not whole:
-        ax.plot(time, share, drawstyle="steps-post", color=hue, lw=0.7, alpha=0.6)
+        ax.plot(time, share, drawstyle="steps-post", lw=0.7, alpha=0.6, **look)
         return
     sure = share.where(~one["few_at_risk"])
-    ax.plot(time, share, drawstyle="steps-post", color=hue, ls=line, alpha=0.4)
-    ax.plot(time, sure, drawstyle="steps-post", color=hue, ls=line)
+    ax.plot(time, share, drawstyle="steps-post", ls=line, alpha=0.4, **look)
+    ax.plot(time, sure, drawstyle="steps-post", ls=line, **look)
     low, high = 100 * one["low_clustered"], 100 * one["high_clustered"]
-    ax.fill_between(time, low, high, step="post", color=hue, alpha=0.13, lw=0)
+    ax.fill_between(time, low, high, step="post", color=look["color"], alpha=0.13, lw=0)
