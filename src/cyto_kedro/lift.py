@@ -12,7 +12,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, get_type_hints
 
 import pandas as pd
@@ -35,7 +35,7 @@ class Lifted:
     by: Grain
     outs: tuple[Grain, ...]
     only: tuple[Mapping[str, str], ...] | None = None
-    wide: tuple[str, ...] = ()
+    wide: Mapping[str, str] = field(default_factory=dict)
     used: Used | None = None
 
     def groups(self, plan: Plan) -> list[dict[str, str]]:
@@ -48,8 +48,8 @@ class Lifted:
         return {name: value for name, value in inputs.items() if name in names}
 
     def seen(self, name: str, group: Mapping[str, str]) -> dict[str, str]:
-        """The keys that input `name` is cut down to: all of `group`'s, or of a wide one its field."""
-        return {key: group[key] for key in group if name not in self.wide or key != "block"}
+        """The keys that input `name` is cut down to: all of `group`'s, of a wide one all but one."""
+        return {key: group[key] for key in group if key != self.wide.get(name)}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def lift(
     *,
     by: str | Sequence[str],
     out: str | Sequence[str] | None = None,
-    wide: Sequence[str] = (),
+    wide: Sequence[str] | Mapping[str, str] = (),
     used: Used | None = None,
 ) -> Callable[..., Any]:
     """Make a generator node function of `func`, which works on one group.
@@ -115,7 +115,8 @@ def lift(
         ``{value of that key: result}``.
     wide
         Inputs of which a group sees all blocks of its field, unopened, because it needs frames of
-        its neighbours (a halo). They are named alike in `func` and in the catalog.
+        its neighbours (a halo). They are named alike in `func` and in the catalog. A mapping says
+        which key each is wide in: ``{"labels": "population"}`` for those of all populations.
     used
         Which of the inputs, by name, a group uses: ``used(inputs, group)``. Others are not opened, and
         not part of what a result depends on; `func` gets None for them.
@@ -129,10 +130,9 @@ def lift(
         `GroupsFailedError` at the end.
     """
     keys = parse_grain(by)
+    wide = wide if isinstance(wide, Mapping) else dict.fromkeys(wide, "block")
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
-    spec = Lifted(
-        func, keys, tuple(parse_grain(each) for each in outs), wide=tuple(wide), used=used
-    )
+    spec = Lifted(func, keys, tuple(parse_grain(each) for each in outs), wide=wide, used=used)
     return _generator(spec)
 
 

@@ -90,15 +90,19 @@ def stand_out(windows: Sequence[Part]) -> bool:
     """
     noise = float(np.median([smoothed_noise(each, _NOISE_PX, np.inf) for each in windows]))
     for part in windows:
-        coarse = block_mean(part.image, 8)
-        level = part.image - _surface(coarse, part.image.shape, 8, 0)
-        level[np.abs(level) < 1e-6 * float(np.abs(part.image).max())] = 0
-        size, strength, edge = _blobs(Part(level, part.filmed))
+        size, strength, edge = _blobs(Part(without_slope(part.image), part.filmed))
         sigma = size / 2 / np.sqrt(2)
         least = _STANDS_OUT * np.sqrt(2) * noise * _NOISE_PX / np.maximum(sigma, _NOISE_PX)
         if ((strength > least) & (strength > 0) & (edge > sigma)).any():
             return True
     return False
+
+
+def without_slope(image: np.ndarray) -> np.ndarray:
+    """`image` less a surface of second order: uneven light is no cell. What rounding leaves is 0."""
+    level = image - _surface(block_mean(image, 8), image.shape, 8, 0)
+    level[np.abs(level) < 1e-6 * float(np.abs(image).max())] = 0
+    return np.asarray(level)
 
 
 def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
