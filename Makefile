@@ -74,6 +74,7 @@ benchmark-analysis: $(VENV)/.dev
 	for topic in contacts motion density network; do $(BIN)/python benchmarks/$${topic}_speed.py || exit 1; done
 
 viz: $(VENV)/.core
+	@echo "The categories alone: http://127.0.0.1:4141/?pid=__default__&types=nodes"
 	$(BIN)/kedro viz run
 
 $(VENV)/bin/python:

@@ -17,7 +17,12 @@ settings.load_profile("shared_machine")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# what a slip breaks first: no whole runs, no simulated assays, no examples drawn at random
+# what a slip breaks first: no whole runs, no simulated assays, no examples drawn at random, and none
+# of the longest files
+LONG = {
+    *("test_run_command", "test_segmentation_size", "test_segmentation_tiles", "test_unfilmed"),
+    *("test_empty_frames", "test_excluded_frames", "test_networks_death_spread"),
+}
 STAGES = ("preprocessing", "segmentation", "tabulation", "tracking", "contacts", "networks")
 SMOKE = {".", "core", "datasets", "algorithms", *(f"algorithms/{each}" for each in STAGES)}
 
@@ -31,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         slow = any(item.get_closest_marker(each) for each in ("slow", "slurm", "engine", "shared"))
         drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         named = any(each in item.nodeid.lower() for each in ("memory", "fuzz"))
-        if not (slow or drawn or named) and folder in SMOKE:
+        if not (slow or drawn or named or item.path.stem in LONG) and folder in SMOKE:
             item.add_marker(pytest.mark.smoke)
 
 

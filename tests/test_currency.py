@@ -16,7 +16,7 @@ from cyto_kedro.datasets import PartitionedDataset, TableDataset
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Ledger
 from cyto_kedro.lift import lift, spec_of
-from cyto_kedro.partitions import Plan
+from cyto_kedro.partitions import Partitions, Plan
 from test_partitions import PLAN, store_of
 
 
@@ -219,6 +219,27 @@ def test_a_later_field_leaves_the_others_current(bench: Bench) -> None:
     assert digests[0] == digests[1]
 
 
+def test_a_wide_input_is_hashed_with_the_neighbours_of_the_block() -> None:
+    """What a halo reads of the next block is part of what a result was made from."""
+
+    def smooth(group: Mapping[str, str], films: Any, manifest: Plan) -> None: ...
+
+    store = store_of("fov/block")
+    inputs = {"films": Partitions(store), "manifest": PLAN}
+    group = {"fov": "b", "block": "t0000-0003"}
+
+    def hashed(**options: Any) -> str:
+        return input_digests(lift(smooth, by="fov/block", **options), inputs, group)["films"]
+
+    before = {wide: hashed(wide=wide) for wide in ((), ("films",))}
+    store.content_by_id["a/t0000-0003"] = "another field"
+    assert {wide: hashed(wide=wide) for wide in before} == before
+    store.content_by_id["b/t0004-0007"] = "the next block"
+    assert hashed() == before[()] and hashed(wide=["films"]) != before["films",]
+    store.content_by_id["b/t0000-0003"] = "its own block"
+    assert hashed() != before[()]
+
+
 class TestWholeFile:
     """A node that was not lifted, and writes one file."""
 
@@ -253,8 +274,6 @@ class TestWholeFile:
 
 
 def test_currency_opens_no_partition() -> None:
-    from cyto_kedro.partitions import Partitions
-
     source = store_of("fov/population")
     inputs = {"source": Partitions(source), "manifest": PLAN}
     input_digests(lift(multiply, by="fov/population"), inputs, {"fov": "a", "population": "T"})

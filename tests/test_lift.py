@@ -184,6 +184,19 @@ def test_a_wide_input_is_all_blocks_of_the_field_unopened() -> None:
         lift(near, by="fov/block", wide=["label"])
 
 
+def test_an_input_may_be_wide_in_another_key() -> None:
+    seen = []
+
+    def beside(group: Mapping[str, str], labels: Mapping[str, Any], manifest: Plan) -> str:
+        seen.append((group, list(labels)))
+        return str(labels[group["population"]])
+
+    store = Partitions(store_of("fov/population/block"))
+    list(lift(beside, by="fov/population/block", wide={"labels": "population"})(store, PLAN))
+    assert len(seen) == len(PLAN.ids(("fov", "population", "block")))
+    assert all(found == list(PLAN.populations) for _, found in seen)
+
+
 def test_a_table_is_sorted_by_field_once_for_all_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter of the whole table for each group grows with the square of the fields."""
     fov = {"n_frames": 2, "height_px": 9, "width_px": 9}

@@ -3,6 +3,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import dask.array as da
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,13 @@ def store_of(grain: str) -> Store:
 )
 def test_a_film_of_nine_frames_is_cut(length: int, names: list[str]) -> None:
     assert [str(block) for block in Block.cut(9, length)] == names
+
+
+def test_excluded_frames_are_of_the_block_they_lie_in() -> None:
+    planned = PlannedFov(n_frames=9, excluded=(3, 4, 8), **SIZE)
+    blocks = Block.cut(9, 4)
+    assert [planned.excluded_in(each) for each in blocks] == [[3], [0], [0]]
+    assert [planned.used_in(each) for each in blocks] == [[0, 1, 2], [1, 2, 3], []]
 
 
 @given(st.integers(1, 30_000), st.integers(1, 500))
@@ -267,3 +276,22 @@ def test_tilings_that_cannot_be() -> None:
         Tiling(side_px=100).cut(200, None)
     with pytest.raises(PartitionError, match="y0000-x2048"):
         Tile.parse("t0000-0003.y1")
+
+
+def test_a_small_film_is_read_once_for_a_group_and_a_large_one_stays_lazy() -> None:
+    small = da.arange(4 * 8 * 8, dtype=np.uint16).reshape(4, 8, 8)
+    large = da.zeros((4, 2048, 2048), np.uint16)
+    ids = PLAN.ids(parse_grain("fov/block"))
+    source = Store("fov/block", {each: small if each.startswith("a/") else large for each in ids})
+    films = Partitions(source)
+    of_group = select(films, PLAN, {"fov": "a"})
+    block = next(iter(of_group))
+    assert isinstance(of_group[block], np.ndarray) and of_group[block] is of_group[block]
+    assert source.opened == [f"a/{block}"]
+    np.testing.assert_array_equal(of_group[block], small.compute())
+    alone = select(films, PLAN, {"fov": "a", "block": block})
+    assert isinstance(alone, np.ndarray)
+    wide = select(films, PLAN, {"fov": "b"})
+    assert all(isinstance(wide[each], da.Array) for each in wide)
+    # at a prompt films stay lazy
+    assert isinstance(films[f"a/{block}"](), da.Array)

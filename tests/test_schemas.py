@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from pandera.errors import SchemaError
 
 from cyto_kedro import schemas
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.schemas import TABLES, EachPartition, check, check_form, conform, empty
+from cyto_kedro.schemas.base import Table, _plainly_right
 from test_partitions import Store
 
 
@@ -126,3 +130,62 @@ def test_a_table_of_few_columns_is_filled_with_nothing_known():
     assert table.dtypes.to_dict() == schemas.empty(schemas.TrackPoints).dtypes.to_dict()
     assert table[["time_min", "x_um", "label"]].isna().all(axis=None)
     assert not table["interpolated"].any() and table["x_px"].tolist() == [2.0, 2.0]
+
+
+def _valid(table: type[Table]) -> pd.DataFrame:
+    """Two rows that `table` accepts."""
+    columns = {}
+    for name, column in table.to_schema().columns.items():
+        limits = {rule.name: next(iter(rule.statistics.values())) for rule in column.checks}
+        least = limits.get("greater_than_or_equal_to", limits.get("greater_than", -2) + 1)
+        value = limits["isin"][0] if "isin" in limits else "a"
+        if column.dtype.type.kind != "U":
+            value = min(least, limits.get("less_than_or_equal_to", least))
+        columns[name] = pd.Series([value, value]).astype(column.dtype.type)
+    return pd.DataFrame(columns)
+
+
+def _pandera_accepts(table: type[Table], frame: pd.DataFrame) -> bool:
+    try:
+        table.validate(frame)
+    except SchemaError:
+        return False
+    return True
+
+
+def _kinds_of_columns() -> dict[str, tuple[type[Table], str]]:
+    """A table and column for every dtype and set of rules that columns have."""
+    kinds = {}
+    for table in TABLES.values():
+        for name, column in table.to_schema().columns.items():
+            rules = sorted(f"{rule.name} {rule.statistics}" for rule in column.checks)
+            kinds[f"{column.dtype} {column.nullable} {column.required} {rules}"] = table, name
+    return kinds
+
+
+@pytest.mark.parametrize("kind", _kinds_of_columns())
+def test_what_is_plainly_right_is_what_pandera_accepts(kind: str) -> None:
+    table, column = _kinds_of_columns()[kind]
+    frame = _valid(table)
+    assert _plainly_right(table, frame) and _pandera_accepts(table, frame)
+    others = [frame[column].astype(object)]
+    for value in (-1, 0, 2, 1e9, np.inf, np.nan, None, pd.NA, "b", True, 1.5):
+        changed = frame[column].astype(object)
+        changed[1] = value
+        others.append(changed)
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            others.append(changed.astype(frame[column].dtype))
+    for dtype in ("float32", "int32", "str", "string", "Int64"):
+        with contextlib.suppress(TypeError, ValueError):
+            others.append(frame[column].astype(dtype))
+    verdicts = set()
+    for other in others:
+        trial = frame.assign(**{column: other})
+        plain = _plainly_right(table, trial)
+        # pandera takes Int64 for int64, and is then asked itself
+        assert not plain or _pandera_accepts(table, trial), (other.dtype, list(other))
+        verdicts.add(plain)
+    assert verdicts == {True, False}
+    required = table.to_schema().columns[column].required
+    assert _plainly_right(table, frame.drop(columns=column)) is not required
+    assert not _plainly_right(table, pd.concat([frame, frame.iloc[:, :1]], axis=1))

@@ -21,21 +21,37 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from cyto_kedro.pipeline_registry import ANALYSIS
+
 ROOT = Path(__file__).resolve().parents[1]
 FOVS = ("control_1", "treated_1")
 POPULATIONS = ("TCell", "CancerCell")
 N_FRAMES = 9
 BLOCKS = ("t0000-0006", "t0007-0008")
-TABLES = (
-    *("cells", "touches", "track_points", "tracks", "steps", "motility", "contacts", "bouts"),
-    *("mask_evidence", "mask_quality"),
-    *("viability", "observed_deaths", "fates", "kills", "deaths", "delaunay_measures"),
-    *("contact_measures", "drift", "msd", "track_fits", "motion_fits"),
-    *("velocity_autocorrelation", "smoothed_steps"),
-    *("delaunay_nodes", "contact_nodes", "clusters", "spatial_statistics"),
-    *("nearest_neighbours", "death_spread", "death_index", "cell_density", "results"),
-    *("event_times", "event_sums"),
+
+
+# pipelines that run by name only; and all but reporting: drawing takes most of the time
+FURTHER = tuple(
+    sorted(
+        {each.parent.name for each in (ROOT / "src/cyto_kedro/pipelines").glob("*/__init__.py")}
+        - {*ANALYSIS, "simulation"}
+    )
 )
+STAGES = (*ANALYSIS[:-1], *FURTHER)
+
+
+def tables() -> dict[str, str]:
+    """The schema of every table that an analysis makes by partition, off the catalog."""
+    files = sorted((ROOT / "conf" / "base").glob("catalog*.yml"))
+    entries = {k: v for f in files for k, v in yaml.safe_load(f.read_text("utf-8")).items()}
+    return {
+        name: entry["validator"]["options"]["table"]
+        for name, entry in entries.items()
+        if name.isidentifier() and {"path", "validator"} <= {*entry} and "optional" not in entry
+    }
+
+
+TABLES = tables()
 
 
 def bootstrap(path: Path) -> None:
@@ -153,14 +169,7 @@ def whole_table(catalog: Any, name: str) -> pd.DataFrame:
 
     parts, manifest = catalog.load(name), catalog.load("manifest")
     whole = pd.concat([parts[each]() for each in manifest.ids(parts.grain)], ignore_index=True)
-    schema = {
-        "observed_deaths": "deaths",
-        "delaunay_measures": "network_measures",
-        "contact_measures": "network_measures",
-        "delaunay_nodes": "network_nodes",
-        "contact_nodes": "network_nodes",
-    }.get(name, name)
-    return whole.sort_values(schemas.TABLES[schema].key(), ignore_index=True)
+    return whole.sort_values(schemas.TABLES[TABLES[name]].key(), ignore_index=True)
 
 
 def simulate_raw(path: Path) -> Path:
@@ -201,7 +210,7 @@ def raw_of_session(base: Path) -> Path:
 def finished_of_session(base: Path) -> Project:
     """A project in which all analyses have run once; tests read it, or work on a copy."""
     project = Project.make(base / "finished", raw_of_session(base))
-    project.run("__default__", "extended")
+    project.run("__default__", *FURTHER)
     return project
 
 

@@ -54,16 +54,16 @@ def input_digests(
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
     used = spec_of(func).needed(inputs, group) if is_lifted(func) else inputs
     for name, value in used.items():
+        seen = spec_of(func).seen(name, group, inputs) if is_lifted(func) else group
         if isinstance(value, Partitions):
-            seen = spec_of(func).seen(name, group, inputs) if is_lifted(func) else group
             ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()
             content = value.content if now else value.as_read
             digests[name] = digest([[each, content(each)] for each in ids])
         else:
-            key = (name, *(f"{k}={v}" for k, v in group.items() if k not in ("block", "tile")))
+            key = (name, *(f"{k}={v}" for k, v in seen.items() if k not in ("block", "tile")))
             found = known.get(key) if known is not None else None
             if found is None:
-                found = digest(narrow(value, plan, group) if plan else value)
+                found = digest(narrow(value, plan, seen) if plan else value)
                 if known is not None:
                     known[key] = found
             digests[name] = found

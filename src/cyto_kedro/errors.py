@@ -55,7 +55,7 @@ class RunStoppedError(CytoError):
     """A run that a person stopped, or that may not start because another one holds its outputs."""
 
 
-def together(errors: Sequence[CytoError], where: str, most: int = 20) -> InputError | None:
+def together(errors: Sequence[CytoError], where: str) -> InputError | None:
     """One error that says all of `errors`, so that they can be mended at once; None of none.
 
     Parameters
@@ -64,9 +64,8 @@ def together(errors: Sequence[CytoError], where: str, most: int = 20) -> InputEr
         In the order in which they are to be read; those that say the same are said once.
     where
         What they are about, such as ``the films in /data/plate7``.
-    most
-        How many are written out.
     """
+    most = 20  # are written out
     said = list(dict.fromkeys(str(each) for each in errors))
     if not said:
         return None

@@ -54,3 +54,5 @@ class Picture:
     svg: str = ""
     #: what is drawn, as CSV; blank: none
     numbers: str = ""
+    #: the figure as a PDF file with its text as text; blank: none
+    pdf: bytes = b""

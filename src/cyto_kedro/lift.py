@@ -12,7 +12,7 @@ import inspect
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, get_type_hints
 
 import pandas as pd
@@ -35,7 +35,7 @@ class Lifted:
     by: Grain
     outs: tuple[Grain, ...]
     only: tuple[Mapping[str, str], ...] | None = None
-    wide: tuple[str, ...] = ()
+    wide: Mapping[str, str] = field(default_factory=dict)
     used: Used | None = None
     looking: Used | None = None
 
@@ -51,14 +51,14 @@ class Lifted:
     def seen(
         self, name: str, group: Mapping[str, str], inputs: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
-        """The keys that input `name` is cut down to: all of `group`'s, or of a wide one its field.
+        """The keys that input `name` is cut down to: all of `group`'s, of a wide one all but one.
 
-        `inputs` of the node say which are wide, where it is up to them (`looking`); else none of those.
+        `inputs` of the node say whose frames are seen beside the group's (`looking`); else nobody's.
         """
-        wide = self.wide if self.looking is None else self.looking(inputs or {}, group)
-        return {
-            key: group[key] for key in group if name not in wide or key not in ("block", "tile")
-        }
+        open_keys = {self.wide.get(name)}
+        if self.looking is not None and name in self.looking(inputs or {}, group):
+            open_keys |= {"block", "tile"}
+        return {key: group[key] for key in group if key not in open_keys}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def lift(
     *,
     by: str | Sequence[str],
     out: str | Sequence[str] | None = None,
-    wide: Sequence[str] = (),
+    wide: Sequence[str] | Mapping[str, str] = (),
     used: Used | None = None,
     looking: Used | None = None,
 ) -> Callable[..., Any]:
@@ -125,7 +125,8 @@ def lift(
         ``{value of that key: result}``.
     wide
         Inputs of which a group sees all blocks of its field, unopened, because it needs frames of
-        its neighbours (a halo). They are named alike in `func` and in the catalog.
+        its neighbours (a halo). They are named alike in `func` and in the catalog. A mapping says
+        which key each is wide in: ``{"labels": "population"}`` for those of all populations.
     used
         Which of the inputs, by name, a group uses: ``used(inputs, group)``. Others are not opened, and
         not part of what a result depends on; `func` gets None for them.
@@ -139,15 +140,10 @@ def lift(
         `GroupsFailedError` at the end.
     """
     keys = parse_grain(by)
+    wide = wide if isinstance(wide, Mapping) else dict.fromkeys(wide, "block")
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
-    spec = Lifted(
-        func,
-        keys,
-        tuple(parse_grain(each) for each in outs),
-        wide=tuple(wide),
-        used=used,
-        looking=looking,
-    )
+    of_outs = tuple(parse_grain(each) for each in outs)
+    spec = Lifted(func, keys, of_outs, wide=wide, used=used, looking=looking)
     return _generator(spec)
 
 

@@ -325,18 +325,40 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
         return [each for each, content in self.read.items() if self.content(each) != content]
 
 
+# A film of fewer bytes is read at once: each frame of a lazy one costs 2 ms of Dask's scheduler.
+SMALL_FILM_BYTES = 16_000_000
+_MOST_HELD = 4
+
+
+def _settled(value: Any) -> Any:
+    """`value`, in memory if it is a small lazy film."""
+    if hasattr(value, "__dask_graph__") and value.nbytes <= SMALL_FILM_BYTES:
+        return value.compute(scheduler="synchronous")
+    return value
+
+
 @dataclass(frozen=True)
 class Selection(Mapping[Any, Any]):
     """The partitions of one group, keyed by the keys the group leaves open, loaded when read.
 
     With one open key the mapping's keys are its values (``{block: image}``), with more, tuples.
+    The last small films are held, since nodes come back to a block for each of its frames.
     """
 
     partitions: Partitions
     ids: dict[Any, str]
+    _held: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getitem__(self, key: Any) -> Any:
-        return self.partitions[self.ids[key]]()
+        if key in self._held:
+            return self._held[key]
+        found = self.partitions[self.ids[key]]()
+        value = _settled(found)
+        if value is not found:
+            if len(self._held) == _MOST_HELD:
+                del self._held[next(iter(self._held))]
+            self._held[key] = value
+        return value
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.ids)
@@ -352,7 +374,7 @@ def select(partitions: Partitions, plan: Plan, group: Mapping[str, str]) -> Any:
         group = {"block": str(Tile.parse(group["tile"]).block), **group}
     open_keys = [key for key in grain if key not in group]
     if not open_keys:
-        return partitions[partition_id(grain, group)]()
+        return _settled(partitions[partition_id(grain, group)]())
     ids = {}
     for each in plan.groups(grain, group):
         rest = tuple(each[key] for key in open_keys)

@@ -135,6 +135,7 @@ def _there(source: Any, plan: Any) -> list[str]:
     return [each for each in planned if each in found]
 
 
-def _few(values: list[str], most: int = 6) -> str:
+def _few(values: list[str]) -> str:
+    most = 6
     shown = ", ".join(islice(values, most))
     return shown if len(values) <= most else f"{shown}, … {values[-1]} ({len(values)})"

@@ -48,13 +48,11 @@ def test_micrometres_without_a_pixel_size_are_refused_by_name() -> None:
 
 
 def test_a_duration_follows_the_frame_interval() -> None:
-    assert Duration(min=4, frames=9).in_frames("gap", 2.0) == 2
-    assert Duration(min=4, frames=9).in_frames("gap", None) == 9
-    assert Duration(min=4, frames=9).in_frames("gap", float("nan")) == 9
-    assert Duration(frames=3).in_frames("gap", 2.0) == 3
+    assert Duration(min=4, frames=9).timed("gap", False) == (9.0, False)
+    assert Duration(frames=3).timed("gap", True) == (3.0, False)
     assert Duration(min=4, frames=9).timed("gap", True) == (4.0, True)
     with pytest.raises(ConfigError, match=r"gap_min=4.0 needs frame times"):
-        Duration(min=4).in_frames("gap", None)
+        Duration(min=4).timed("gap", False)
 
 
 @pytest.mark.parametrize(

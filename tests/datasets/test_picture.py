@@ -71,10 +71,17 @@ def test_vector_figure_and_numbers_lie_beside_the_picture(tmp_path: Path) -> Non
     blank = BytesIO()
     Pillow.new("RGB", (2, 2)).save(blank, format="PNG")
     words = ("Kills", "Shown.", "Curves.")
-    data.save(Picture(blank.getvalue(), *words, svg="<svg></svg>", numbers="a\n1\n"))
+    data.save(
+        Picture(blank.getvalue(), *words, svg="<svg></svg>", numbers="a\n1\n", pdf=b"%PDF \xff")
+    )
     assert (tmp_path / "kills.svg").read_text() == "<svg></svg>"
     assert (tmp_path / "kills.csv").read_text() == "a\n1\n"
+    assert (tmp_path / "kills.pdf").read_bytes() == b"%PDF \xff"
     found = data.load()
-    assert found is not None and (found.svg, found.numbers) == ("<svg></svg>", "a\n1\n")
+    assert (
+        found is not None
+        and found.pdf == b"%PDF \xff"
+        and (found.svg, found.numbers) == ("<svg></svg>", "a\n1\n")
+    )
     data.save(Picture(blank.getvalue(), *words))  # what is there now is of this picture
     assert sorted(each.name for each in tmp_path.iterdir()) == ["kills.png"]

@@ -18,6 +18,7 @@ import pytest
 from cluster import URGENT, Cluster, wait_for
 from harness import FOVS, Assay, Bench, Driver, assert_equal
 
+from cyto_kedro.pipelines import segmentation
 from cyto_kedro.runner import history
 
 pytestmark = pytest.mark.slurm
@@ -198,7 +199,8 @@ def test_a_corrupt_input_stops_its_own_partition_only(
     good = image.read_bytes()
     image.write_bytes(good[: len(good) // 2])
     # asked for alone: a whole pipeline makes a spoilt input again first
-    failed = assay.slurm("--nodes", "estimate_sizes,segment,subtract").fails()
+    nodes = ",".join(each.name for each in segmentation.create_pipeline().nodes)
+    failed = assay.slurm("--nodes", nodes).fails()
     found = assay.labels("engine_labels")
     assert len(found) == 63 and identity not in found
     for key in set(found) - {identity}:

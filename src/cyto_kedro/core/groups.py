@@ -94,6 +94,18 @@ def design(
     return table.reset_index(drop=True)
 
 
+def independent(
+    fields: pd.DataFrame, replicate: str = "replicate", paired: bool | str | None = None
+) -> pd.Series:
+    """What the independent replicate of each field is called, arguments as those of `design`.
+
+    Its own name; the donor's (plate's, ...) where several replicates of a condition are of one.
+    """
+    groups = design(fields, replicate=replicate, paired=paired)
+    together = groups.groupby(["condition", "cluster"])["replicate"].transform("nunique") > 1
+    return groups["replicate"].where(~together, groups["cluster"]).set_axis(fields.index)
+
+
 def _clusters(
     fields: pd.DataFrame, table: pd.DataFrame, condition: str, paired: bool | str | None
 ) -> pd.Series:

@@ -7,10 +7,10 @@ with colour-blindness. On the dark ground of a film the same hues are used, ligh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from html import escape
 from io import BytesIO
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ FILM_COLOURS = {
 ROLE_COLOURS = {"effector": "#009E73", "target": "#0072B2", "other": "#999933", "death": "#D55E00"}
 STROKES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), (0, (7, 1.5, 1.5, 1.5)))
 INK, FAINT = "#222222", "#6E6E6E"
+_SAID = "said:"
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -82,11 +83,16 @@ def png(fig: Figure, dpi: int = 144) -> bytes:
     return buffer.getvalue()
 
 
-def svg(fig: Figure, name: str, told: Mapping[str, str] | None = None) -> str:
+def say(words: str) -> str:
+    """A gid for an artist that says `words` when pointed at in the SVG (`svg`)."""
+    return _SAID + " ".join(words.split())
+
+
+def svg(fig: Figure, name: str, width_mm: float | None = None) -> str:
     """Write `fig` as an SVG element that may stand in a page beside others.
 
-    `name`: begins every id in it, so that those of two figures differ. `told`: gid of an artist ->
-    what it says when pointed at.
+    Text is drawn as outlines, the same on every machine. `name`: begins every id in it, so that those
+    of two figures differ. `width_mm`: as in `pdf`.
     """
     import matplotlib
 
@@ -95,11 +101,46 @@ def svg(fig: Figure, name: str, told: Mapping[str, str] | None = None) -> str:
     with styled(), matplotlib.rc_context(salt):
         fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
-    text = text[text.index("<svg") :]
-    for gid, words in (told or {}).items():
-        mark = f'<g id="{gid}">'
-        text = text.replace(mark, f"{mark}<title>{escape(words)}</title>")
+    text = re.sub("<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    if width_mm is not None:
+        width, height = fig.get_size_inches()
+        size = f'width="{width_mm:g}mm" height="{width_mm * height / width:.4g}mm"'
+        text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', size, text, count=1)
+    number = count()
+    text = re.sub(
+        rf"<g id=([\"']){_SAID}(.*?)\1>",
+        lambda mark: f'<g id="said{next(number)}"><title>{mark[2]}</title>',
+        text,
+    )
     return re.sub(r'((?:\bid="|href="#|url\(#))', rf"\g<1>{name}-", text)
+
+
+def pdf(fig: Figure, title: str, width_mm: float | None = None) -> bytes:
+    """Write `fig` as PDF whose text is text, in an embedded font (TrueType); no date is in the bytes.
+
+    `width_mm`: all of it is drawn larger or smaller, text too, to be that wide; None: as it is.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_pdf import Op, PdfFile, RendererPdf
+
+    buffer, dpi = BytesIO(), fig.dpi
+    width, height = fig.get_size_inches()
+    scale = 1.0 if width_mm is None else width_mm / 25.4 / width
+    about = {"Title": title, "CreationDate": None, "Creator": None, "Producer": None}
+    with styled(), matplotlib.rc_context({"pdf.fonttype": 42}):
+        file = PdfFile(buffer, metadata=about)
+        try:
+            fig.dpi = 72  # a PDF is measured in points
+            file.newPage(width * scale, height * scale)
+            file.output(scale, 0, 0, scale, 0, 0, Op.concat_matrix)
+            renderer = RendererPdf(file, 300, height, width)
+            fig.draw(renderer)
+            renderer.finalize()
+            file.finalize()
+        finally:
+            fig.dpi = dpi
+            file.close()
+    return buffer.getvalue()
 
 
 def rgb_png(rgb: np.ndarray) -> bytes:

@@ -210,5 +210,5 @@ def hazard_limits(hazard: np.ndarray, se: np.ndarray, n_clusters: int) -> np.nda
         return np.where(hazard > 0, np.array([hazard / factor, hazard * factor]), np.nan)
 
 
-def _t(n_clusters: int, level: float = 0.95) -> float:
-    return float(scipy.special.stdtrit(max(n_clusters - 1, 1), 0.5 + level / 2))
+def _t(n_clusters: int) -> float:
+    return float(scipy.special.stdtrit(max(n_clusters - 1, 1), 0.975))

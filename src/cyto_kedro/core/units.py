@@ -9,7 +9,6 @@ A parameter of type `Length` is written ``<name>_um`` or ``<name>_px``, in YAML 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
@@ -138,19 +137,11 @@ class Duration(Quantity):
     min: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     frames: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
-    def in_frames(self, name: str, interval_min: float | None) -> float:
-        """In frames of `interval_min` minutes (None or NaN where times are unknown).
-
-        Not rounded; a limit is reached at ``x <= d.in_frames(…) + 1e-9``.
+    def timed(self, name: str, known: bool) -> tuple[float, bool]:
+        """The value that counts, and whether it is in minutes: for ages that one has in both.
 
         Raises ConfigError if it is in minutes and times are unknown.
         """
-        known = interval_min is not None and not math.isnan(interval_min)
-        value, physical = self.says(known, name, _TIMES)
-        return float(value) / float(interval_min or 1.0) if physical else float(value)
-
-    def timed(self, name: str, known: bool) -> tuple[float, bool]:
-        """The value that counts, and whether it is in minutes: for ages that one has in both."""
         value, physical = self.says(known, name, _TIMES)
         return float(value), physical
 

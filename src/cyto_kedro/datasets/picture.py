@@ -1,6 +1,7 @@
 """Finished pictures as PNG files that carry their own words, and text files such as the report.
 
-Beside ``kills.png`` stand ``kills.svg``, the same as a vector figure, and ``kills.csv``, its numbers.
+Beside ``kills.png`` stand ``kills.svg`` and ``kills.pdf``, the same as a vector figure, and
+``kills.csv``, its numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cyto_kedro.kedro_private import HTMLPreview, ImagePreview
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WORDS = ("title", "caption", "alt")
-BESIDE = {"svg": ".svg", "numbers": ".csv"}
+BESIDE = {"svg": ".svg", "numbers": ".csv", "pdf": ".pdf"}
 
 
 class PictureDataset(FileDataset[Picture, Picture | None]):
@@ -39,7 +40,7 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
         for name, ending in BESIDE.items():
             path, content = self._beside(ending), getattr(data, name)
             if content:
-                write_bytes(self._fs, path, content.encode())
+                write_bytes(self._fs, path, content if name == "pdf" else content.encode())
             elif self._fs.isfile(path):  # of an older picture
                 self._fs.rm_file(path)
 
@@ -57,14 +58,15 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
             content = file.read()
         try:
             with Pillow.open(BytesIO(content)) as image:
-                found = {name: str(image.info.get(name, "")) for name in WORDS}
+                found: dict[str, Any] = {name: str(image.info.get(name, "")) for name in WORDS}
         except UnidentifiedImageError as error:
             raise InputError(
                 f"{self.location} is not a picture; run the reporting again"
             ) from error
         for name, ending in BESIDE.items():
             if self._fs.isfile(self._beside(ending)):
-                found[name] = self._fs.cat_file(self._beside(ending)).decode()
+                content_beside = self._fs.cat_file(self._beside(ending))
+                found[name] = content_beside if name == "pdf" else content_beside.decode()
         return Picture(png=content, **found)
 
     def preview(self) -> ImagePreview:

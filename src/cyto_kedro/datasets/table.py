@@ -17,6 +17,9 @@ from cyto_kedro.kedro_private import TablePreview
 
 log = logging.getLogger(__name__)
 
+# fewer rows are read by one thread
+_THREADS_ROWS = 100_000
+
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """`frame` as an Arrow table whose types do not depend on how many rows it has.
@@ -26,6 +29,8 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     """
     table = pa.Table.from_pandas(frame)
     fields = [f.with_type(pa.string()) if pa.types.is_null(f.type) else f for f in table.schema]
+    if fields == list(table.schema):
+        return table
     return table.cast(pa.schema(fields, metadata=table.schema.metadata))
 
 
@@ -56,7 +61,12 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
             try:
                 if self._csv:
                     return self._parse(file.read())
-                return pd.read_parquet(file, engine="pyarrow", **self._load_args)
+                if self._load_args:
+                    return pd.read_parquet(file, engine="pyarrow", **self._load_args)
+                # half of the time of the line above, which counts for the many small partitions
+                found = pq.ParquetFile(file)
+                wide = found.metadata.num_rows > _THREADS_ROWS
+                return found.read(use_threads=wide).to_pandas(use_threads=wide)
             except pa.ArrowInvalid as error:
                 raise InputError(
                     f"{self.location} is not a readable table ({error}). Delete it and run the "

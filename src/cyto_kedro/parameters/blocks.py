@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
@@ -212,6 +212,19 @@ class Reporting(Strict):
     title: str = Field(default="Cytotoxicity assay", description="heading of the report")
     overlay_frames: int = Field(default=6, ge=1, description="frames drawn per field")
     dpi: int = Field(default=144, ge=50, le=600, description="of figures as PNG; SVG has no pixels")
+    formats: tuple[Literal["svg", "pdf"], ...] = Field(
+        default=("svg",), description="vector files of each figure; PDF has its text as text"
+    )
+    width_mm: float | None = Field(
+        default=180.0,
+        ge=20,
+        le=1000,
+        description="of vector files (a journal's column is about 88, its page 180); null: as drawn",
+    )
+
+    def drawing(self) -> dict[str, Any]:
+        """What classes of figures are told."""
+        return self.model_dump(include={"dpi", "formats", "width_mm"})
 
 
 class Simulation(Strict):

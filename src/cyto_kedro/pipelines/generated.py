@@ -41,9 +41,9 @@ def generated(
     by: str,
     makes: Sequence[str] | Mapping[str, str],
     *,
-    out: Sequence[str] | None = None,
     reads: Mapping[str, str | None] | None = None,
     also: Sequence[str] = (),
+    wide: Mapping[str, str] | None = None,
     prepare: Prepare | None = None,
 ) -> Node:
     """The node of a slot.
@@ -53,8 +53,8 @@ def generated(
     slot
         The stage's parameter model of one algorithm, and the key it stands at:
         ``(ContactsSpec, "contacts.bouts")``.
-    by, out
-        Grain of a group and of each output, as in `lift`.
+    by, wide
+        Grain of a group and of its outputs, and inputs that are wider, as in `lift`.
     makes
         The results that the node saves, each in the dataset of its name, or ``{result: dataset}``.
     reads
@@ -87,7 +87,8 @@ def generated(
     datasets |= dict.fromkeys((*also, "manifest"))
     worker = _worker(name, list(datasets), named, list(made), also, prepare)
     worker.__annotations__ = {SPEC: _kind(model, key, made, fits)}
-    func = lift(worker, by=by, out=out or [by] * len(made), used=used_by(model, named, also))
+    used = used_by(model, named, also)
+    func = lift(worker, by=by, out=[by] * len(made), wide=wide or {}, used=used)
     outputs = list(made.values())
     return Node(
         func, [*datasets, f"params:{key}"], outputs if len(outputs) > 1 else outputs[0], name=name

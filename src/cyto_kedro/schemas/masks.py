@@ -25,6 +25,9 @@ class MaskEvidence(PerPopulation, key="fov population frame"):
     doubtful_share: Series[float] = nullable(
         "share of cells whose chance is under one half", ge=0, le=1
     )
+    doubled_share: Series[float] | None = nullable(
+        "share of cells that are brighter cells of another population: bleed-through", ge=0, le=1
+    )
 
 
 class MaskQuality(MaskEvidence):
@@ -37,7 +40,7 @@ class MaskQuality(MaskEvidence):
         "that jump at once"
     )
     area_jumps: Series[float] = nullable(
-        "share of links across which the area changes 1.7-fold", ge=0, le=1
+        "share of links, of cells whole in view, across which the area changes 1.7-fold", ge=0, le=1
     )
     split_merged: Series[float] | None = nullable(
         "share of cells whose mask splits here and merges again within 3 frames, or the other way "

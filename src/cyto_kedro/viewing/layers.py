@@ -103,9 +103,9 @@ def image_layers(seen: Seen) -> list[Layer]:
     ]
 
 
-def contrast(film: Any, n_frames: int = 3) -> tuple[float, float]:
-    """Black and full of a film, off a few frames of it, thinned."""
-    chosen = np.unique(np.linspace(0, film.shape[0] - 1, n_frames).astype(int))
+def contrast(film: Any) -> tuple[float, float]:
+    """Black and full of a film, off three frames of it, thinned."""
+    chosen = np.unique(np.linspace(0, film.shape[0] - 1, 3).astype(int))
     step = max(1, max(film.shape[1:]) // _THUMB)
     return display_limits(np.stack([np.asarray(film[int(t)])[::step, ::step] for t in chosen]))
 

@@ -235,6 +235,16 @@ def test_turned_renumbered_scaled_or_thinned_films_have_the_same_statistics(seed
     np.testing.assert_allclose(found["g"], whole[0]["g"])
 
 
+def test_chance_counts_the_others_and_never_the_cell_itself():
+    """Positions at random: no other of n within r has the chance exp(-n pi r² / area)."""
+    xy = np.random.default_rng(5).random((4, 2)) * SIZE
+    table, _ = run(SpatialStatistics(radii_px=(20,)), points_of(xy, np.array(["N", "N", "N", "T"])))
+    chance = table.set_index(["population_a", "population_b"])["g_random"].to_dict()
+    others = {("N", "N"): 2, ("N", "T"): 1, ("T", "N"): 3, ("T", "T"): 0}
+    area = np.pi * 20**2 / SIZE.prod()
+    assert chance == pytest.approx({pair: 1 - np.exp(-n * area) for pair, n in others.items()})
+
+
 def test_limits_of_what_can_be_known_belong_to_it():
     """A nearest neighbour as far as the edge is surely the nearest; half the field is a radius."""
     size = np.array([100.0, 100.0])

@@ -100,14 +100,18 @@ def test_a_quarter_turn_moves_directions_by_four_sectors(velocity: np.ndarray) -
 def test_nothing_and_no_calibration(assay: dict, uncalibrated: dict) -> None:
     none = MotionFigures(dpi=40)({"roles": ROLES})["figures"]
     assert tuple(none) == ("speeds", "directions")  # msd where it was measured
-    assert all(p.png.startswith(b"\x89PNG") and p.alt for p in none.values())
+    assert all(p.png.startswith(b"\x89PNG") and p.caption and not p.alt for p in none.values())
     said = draw_directions(directions([schemas.empty(schemas.Steps)], None), None, ROLES).axes[0]
     assert said.texts[0].get_text() == "No cell was seen to move."
     sheet, roles = assay["sample_sheet"], assay["roles"]
     axes = draw_speeds(uncalibrated["motility"], sheet, roles).axes[0]
     assert axes.get_ylabel() == "mean speed (px/frame)"
-    dots = draw_speeds(assay["motility"], sheet, roles).axes[0].collections
-    assert sum(len(d.get_offsets()) for d in dots if hasattr(d, "get_sizes")) >= 48 + 4
+    axes = draw_speeds(assay["motility"], sheet, roles).axes[0]
+    dots = [each for each in axes.collections if hasattr(each, "get_sizes")]
+    assert sum(len(each.get_offsets()) for each in dots) == 48
+    means = assay["motility"].query("population == 'TCell'").groupby("fov")["mean_speed_um_per_min"]
+    drawn = sorted(float(line.get_ydata()[0]) for line in axes.get_lines())
+    assert drawn == pytest.approx(sorted(means.mean()))  # a dot for each replicate
 
 
 def test_quality_of_one_frame_and_of_none(assay: dict) -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines import KaplanMeierFitter
-from plate_tables import compared, page, sheet, tables
+from plate_tables import TARGETS, compared, page, sheet, tables
 from scipy import optimize, stats
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.reporting.answer_figures import draw_live
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,8 @@ def specific(data: dict) -> pd.DataFrame:
 
 
 def shown(value: float) -> str:
-    return f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+    text = f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
 def test_specific_killing_of_the_first_sentence(plate: dict) -> None:
@@ -143,9 +145,7 @@ def test_ec50_of_donors_is_scipy_s_fit_of_their_wells(plate: dict) -> None:
 
 def test_figures_are_vectors_that_tell_their_numbers(plate: dict) -> None:
     html = plate["html"]
-    assert html.count("<svg") == 5 and "http://" not in re.sub(
-        r"http://(www\.w3|purl|creativecommons)", "", html
-    )
+    assert html.count("<svg") == 5 and "http://" not in html.replace("http://www.w3.org", "")
     titles = re.findall(r"<title>([^<]+)</title>", html)
     assert sum("P1 " in each for each in titles) == 96  # every well of the map
     some = next(each for each in titles if each.startswith("P1 B03, "))
@@ -154,3 +154,26 @@ def test_figures_are_vectors_that_tell_their_numbers(plate: dict) -> None:
     assert some == f"P1 B03, {row['condition']}: {shown(row['killing'])} %"
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
+
+
+def test_wells_of_a_donor_are_one_replicate_wherever_n_is_said(plate: dict) -> None:
+    rows = re.findall(r"<td>([^<]+)</td><td>8 / (\d+)</td>", plate["html"])  # counts by condition
+    assert rows == [(name, "3") for name in sheet()["condition"].unique()]
+    assert "(8 fields, 3 replicates)" in plate["text"] and "8 replicates" not in plate["html"]
+    values = survival(plate["data"])["E:T 1, 10 nM"]
+    cells = sheet().query("condition == 'E:T 1, 10 nM'").groupby("donor").size() * TARGETS
+    for donor, value in values.items():
+        said = f"E:T 1, 10 nM, {donor}: {shown(value)} share ({cells[donor]} cells, "
+        assert f"<title>{said}{cells[donor] // TARGETS} fields)</title>" in plate["html"]
+
+
+def test_thick_curves_are_means_of_donors(plate: dict) -> None:
+    """Donors have two or three wells each: a mean of wells would be another."""
+    curves, wells = plate["made"]["killing_curves"], alive(plate["data"])
+    live = 100 * wells["end"] / wells["start"]
+    donors = live.groupby([wells["condition"], wells["donor"]]).mean()
+    drawn = draw_live(curves, sheet()).axes[0].get_lines()
+    for condition, mean in donors.groupby("condition").mean().items():
+        thick = [one for one in drawn if one.get_label().startswith(f"{condition}  (")]
+        assert thick[0].get_ydata()[-1] == pytest.approx(mean)
+        assert "(n = 160 targets, 3 replicates)" in thick[0].get_label()

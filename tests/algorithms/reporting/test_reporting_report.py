@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -26,7 +27,7 @@ from cyto_kedro.algorithms.reporting.findings import (
 from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
 from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
 from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
-from cyto_kedro.algorithms.reporting.report import HtmlReport, specs
+from cyto_kedro.algorithms.reporting.report import LARGEST_VECTOR, HtmlReport, specs
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 
@@ -88,10 +89,15 @@ def test_report_is_one_well_formed_file(assay: dict, pictures: dict) -> None:
         for name in ("src", "href"):
             assert attrs.get(name, "#").startswith(("#", "data:"))
         assert tag != "img" or attrs["alt"]
-    assert not re.search(r"https?://|url\(|@import", html)
+    assert not re.search(r"https?://(?!www\.w3\.org/)|url\((?!#)|@import", html)
     assert 'Arial,"Liberation Sans"' in html  # the style sheet itself is not escaped
     images = [a["src"] for tag, a in page.tags if tag == "img"]
-    assert len(images) == len(pictures) + 1 == 9
+    vectors = [one for one in pictures.values() if one.svg]
+    assert not images and html.count("<svg") == len(vectors) + 1 and pictures["kills"].svg in html
+    assert all(one.caption in page.text for one in pictures.values())  # or why there is none
+    bitmap = replace(pictures["kills"], svg="x" * (LARGEST_VECTOR + 1))
+    html = HtmlReport()({**assay, "figures": {"kills": bitmap}})["html"]
+    images = [a["src"] for tag, a in Page(html).tags if tag == "img"]
     first = base64.b64decode(images[0].removeprefix("data:image/png;base64,"))
     assert first == pictures["kills"].png
     anchors = {a["href"] for tag, a in page.tags if tag == "a"}
@@ -138,8 +144,20 @@ def test_specs_and_numbers() -> None:
         ("segmentation.CancerCell", "Watershed", "defaults"),
         ("preprocessing.steps[0]", "Drift", "defaults"),
     ]
-    values = (None, float("nan"), 3, 3.0, 0.12345, 12345.6, np.float64(2.5), "a", True)
-    assert [number(v) for v in values] == ["–", "–", "3", "3", "0.123", "12346", "2.5", "a", "True"]
+    values = (None, float("nan"), 3, 3.0, 0.12345, 12345.6, np.float64(2.5), "a-b", True)
+    assert [number(v) for v in values] == [
+        "–",
+        "–",
+        "3",
+        "3",
+        "0.123",
+        "12346",
+        "2.5",
+        "a-b",
+        "True",
+    ]
+    small = (-3, np.int64(-3), -0.5, float("-inf"), 1.234e-5, -2e-7)
+    assert [number(v) for v in small] == ["−3", "−3", "−0.5", "−∞", "1.23 × 10⁻⁵", "−2 × 10⁻⁷"]
 
 
 def test_the_report_opens_with_the_answer(assay: dict) -> None:
@@ -175,7 +193,7 @@ def test_comparisons_stand_with_their_warnings(assay: dict) -> None:
     made = schemas.conform(schemas.Comparisons, pd.DataFrame([{**missing, **r} for r in rows]))
     text = Page(HtmlReport()({**assay, "comparisons": made})["html"]).text
     assert text.count("too few <replicates>") == 1 and "Beware" in text
-    assert "mean speed (µm/min)" in text and "0.5 (-0.25 to 1.25)" in text and "1 / 2" in text
+    assert "mean speed (µm/min)" in text and "0.5 (−0.25 to 1.25)" in text and "1 / 2" in text
     table, notes = numbered(compared(made))
     assert notes == ["too few <replicates>"] and table["beware"].tolist() == ["1", "1", ""]
 
@@ -224,7 +242,7 @@ def test_effects_stand_before_a_table_that_is_folded_away(assay: dict) -> None:
     assert rows["outcome"].tolist() == ["primary", "exploratory"]
     row = tests[tests["measure"] == "survival"].iloc[0]
     assert (rows.loc[0, "low"], rows.loc[0, "high"]) == (row["effect_low"], row["effect_high"])
-    assert "n = 30 cells of 3 / 30 cells of 3 replicates" in rows.loc[0, "text"]
+    assert "n = 30 and 30 cells of 3 and 3 replicates" in rows.loc[0, "text"]
     tables = {"comparisons": tests, "replicate_summaries": values}
     drawn = AnswerFigures(dpi=50)(tables)["figures"]
     html = HtmlReport()({**assay, **tables, "figures": drawn})["html"]

@@ -33,10 +33,12 @@ def test_focus_falls_with_blur_and_not_with_brightness():
 
 
 def test_fits_the_schema_and_level_is_used():
-    film = np.arange(16, dtype=np.uint16).reshape(1, 4, 4)
-    table = frame_quality(film, saturation_level=12)
-    assert table["saturated_fraction"].tolist() == [0.25]
+    film = np.arange(16, dtype=np.uint8).reshape(1, 4, 4)
     assert frame_quality(film)["saturated_fraction"].tolist() == [0]
+    film[film >= 12] = 255
+    table = frame_quality(film)
+    assert table["saturated_fraction"].tolist() == [0.25]
+    assert frame_quality(film.astype(float))["saturated_fraction"].tolist() == [0]
     schemas.check(schemas.Quality, table.assign(fov="f", channel="c"))
     schemas.check(schemas.Quality, frame_quality(film[:0]).assign(fov="f", channel="c"))
 

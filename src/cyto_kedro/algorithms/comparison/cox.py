@@ -35,9 +35,7 @@ class CoxFit:
     note: str
 
 
-def fit_cox(
-    episodes: pd.DataFrame, terms: list[str], level: float = 0.95, small_sample: bool = True
-) -> CoxFit:
+def fit_cox(episodes: pd.DataFrame, terms: list[str], small_sample: bool = True) -> CoxFit:
     """Fit the hazard ``h_stratum(t) exp(terms . coefficients)``.
 
     Parameters
@@ -47,8 +45,6 @@ def fit_cox(
         `start`, `stop`, `event` (at stop), `cluster`, `stratum`, and one per term (float).
     terms
         Names of the columns that are terms.
-    level
-        Of the confidence limits.
     small_sample
         False: the plain sandwich and the normal, as R and lifelines have them.
     """
@@ -103,11 +99,7 @@ def fit_cox(
     se = np.sqrt(np.diag(robust))
     # a replicate-wise contrast without any spread is no evidence of certainty
     se = np.where(se > 1e-12, se, np.nan)
-    half = (
-        scipy.special.stdtrit(df, 0.5 + level / 2)
-        if np.isfinite(df)
-        else scipy.special.ndtri(0.5 + level / 2)
-    )
+    half = scipy.special.stdtrit(df, 0.975) if np.isfinite(df) else scipy.special.ndtri(0.975)
     t = np.abs(coefficient) / se
     p = 2 * (scipy.special.stdtr(df, -t) if np.isfinite(df) else scipy.special.ndtr(-t))
     return CoxFit(

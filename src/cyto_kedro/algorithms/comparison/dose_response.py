@@ -181,7 +181,7 @@ def logistic(
     return at_zero + (at_infinity - at_zero) * scipy.special.expit(above)
 
 
-def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> LogisticFit:
+def fit_logistic(x: np.ndarray, y: np.ndarray) -> LogisticFit:
     """Least squares of the four-parameter logistic; `x` doses, `y` responses, both (n,).
 
     Without a fit all numbers are null, and `note` says why.
@@ -231,12 +231,12 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, level: float = LEVEL) -> Logistic
             "too few points for limits" if df <= 0 else "the doses do not tell the parameters apart"
         )
         return LogisticFit(estimate, null, null, null, df, note)
-    return _limited(raw, spread, df, level)
+    return _limited(raw, spread, df)
 
 
-def _limited(raw: np.ndarray, spread: np.ndarray, df: int, level: float = LEVEL) -> LogisticFit:
+def _limited(raw: np.ndarray, spread: np.ndarray, df: int) -> LogisticFit:
     """The fit of `raw` parameters (the last two logs) with standard errors `spread`."""
-    half = scipy.special.stdtrit(df, 0.5 + level / 2) * spread
+    half = scipy.special.stdtrit(df, 0.5 + LEVEL / 2) * spread
 
     def natural(values: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):

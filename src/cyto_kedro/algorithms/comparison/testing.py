@@ -300,7 +300,7 @@ def _effect(x: np.ndarray, y: np.ndarray, paired: bool) -> dict[str, float]:
     }
 
 
-def noncentrality(t: float, df: int, level: float = LEVEL) -> tuple[float, float]:
+def noncentrality(t: float, df: int) -> tuple[float, float]:
     """Limits of the noncentrality that could have given `t`."""
     reach = 10 + 10 * abs(t)
 
@@ -315,7 +315,7 @@ def noncentrality(t: float, df: int, level: float = LEVEL) -> tuple[float, float
         except ValueError:  # beyond what the distribution can be computed for
             return float("nan")
 
-    return limit(0.5 + level / 2), limit(0.5 - level / 2)
+    return limit(0.5 + LEVEL / 2), limit(0.5 - LEVEL / 2)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

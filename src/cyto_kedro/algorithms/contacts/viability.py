@@ -7,7 +7,7 @@ fields of a population that share an exposure), so no number has to be tuned by 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -46,8 +46,6 @@ class Dyes:
     marker: str | None = None
     #: marker (as `assay.markers`) -> channel
     markers: Mapping[str, str] = field(default_factory=dict)
-    #: channels that the population is segmented from
-    sources: Sequence[str] = ()
 
 
 class ViabilityCaller(Algorithm):
@@ -74,11 +72,10 @@ class ViabilityCaller(Algorithm):
         cells: TableOf[schemas.Cells],
         marker: str | None = None,
         markers: Mapping[str, str] | None = None,
-        sources: Sequence[str] = (),
         controls: Mapping[str, pd.DataFrame] | None = None,
     ) -> dict[str, Any]:
         """What living cells look like; arguments as those of ``run``."""
-        return self.learn(cells, Dyes(marker, markers or {}, sources), controls or {})
+        return self.learn(cells, Dyes(marker, markers or {}), controls or {})
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -98,7 +95,6 @@ class ViabilityCaller(Algorithm):
         cells: TableOf[schemas.Cells],
         marker: str | None = None,
         markers: Mapping[str, str] | None = None,
-        sources: Sequence[str] = (),
         controls: Mapping[str, pd.DataFrame] | None = None,
         state: dict[str, Any] | None = None,
     ) -> Assessed:
@@ -112,8 +108,6 @@ class ViabilityCaller(Algorithm):
             Channel of the death marker.
         markers
             Marker -> channel, as `assay.markers`.
-        sources
-            Channels that the population is segmented from.
         controls
             ``{"live": cells, "dead": cells}`` that are known to be so; either may lack.
         state
@@ -124,7 +118,7 @@ class ViabilityCaller(Algorithm):
         InputError
             If a marker's column is missing, or a signal is not finite.
         """
-        dyes = Dyes(marker, markers or {}, sources)
+        dyes = Dyes(marker, markers or {})
         state = state or self.learn(cells, dyes, controls or {})
         return {"viability": self.judge(cells, dyes, state), "state": state}
 

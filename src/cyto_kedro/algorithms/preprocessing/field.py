@@ -13,6 +13,8 @@ from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.core import ndi
 from cyto_kedro.core.units import PositiveLength
 
+_ROUNDS = 20  # of rejection, at the most
+
 
 class Background(Step):
     """Subtract each frame's background; negative values are kept, so means are not biased.
@@ -88,7 +90,7 @@ def _rolling_ball(frame: np.ndarray, radius: float) -> np.ndarray:
     return full[: frame.shape[0], : frame.shape[1]]
 
 
-def _polynomial(part: Part, degree: int, rounds: int = 20) -> np.ndarray:
+def _polynomial(part: Part, degree: int) -> np.ndarray:
     """Polynomial surface (Y, X) float32 under the cells of a frame, by least squares with rejection.
 
     Fitted to block means of about 64 x 64 blocks, in Legendre polynomials, which keeps the system
@@ -116,7 +118,7 @@ def _polynomial(part: Part, degree: int, rounds: int = 20) -> np.ndarray:
     terms = legvander2d(y, x, [degree, degree])[:, of_degree]
     kept = shown.copy()
     weights = np.zeros(of_degree.size)
-    for _ in range(rounds):
+    for _ in range(_ROUNDS):
         fitted = np.linalg.lstsq(terms[kept], level[kept], rcond=None)[0]
         weights[of_degree] = fitted
         excess = level - terms @ fitted

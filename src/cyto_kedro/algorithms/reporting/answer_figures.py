@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import ALL
 from cyto_kedro.algorithms.comparison.dose_response import logistic
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
 from cyto_kedro.algorithms.reporting.effect_figures import MOST as MOST_EFFECTS
 from cyto_kedro.algorithms.reporting.effect_figures import draw_effects, effect_rows
 from cyto_kedro.algorithms.reporting.findings import number, plain
-from cyto_kedro.algorithms.reporting.plots import FEW, Drawn, Sheet, csv, in_words, short
+from cyto_kedro.algorithms.reporting.plots import FEW, Drawing, Drawn, Sheet, count, in_words, short
 from cyto_kedro.core.groups import condition_order
-from cyto_kedro.core.style import FAINT, INK, PALETTE, colours, figure, png, strokes, styled, svg
-from cyto_kedro.images import Picture
+from cyto_kedro.core.style import FAINT, INK, PALETTE, colours, figure, say, strokes, styled
 from cyto_kedro.schemas import TableOf, or_empty
 
 if TYPE_CHECKING:
@@ -28,10 +27,9 @@ if TYPE_CHECKING:
 
 ANSWER = ("primary", "live_targets", "dose_response", "plates")
 MOST = 14  # conditions, or comparisons, in one figure
-Told = dict[str, str]  # gid -> what a mark says when pointed at
 
 
-class AnswerFigures(Algorithm):
+class AnswerFigures(Drawing):
     """What the assay was made for, in five figures; one that has nothing to show says why.
 
     Examples
@@ -43,8 +41,6 @@ class AnswerFigures(Algorithm):
     >>> [name for name, picture in drawn.items() if picture.alt]
     ['live_targets']
     """
-
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def run(
         self,
@@ -65,34 +61,19 @@ class AnswerFigures(Algorithm):
         values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
         shown, effects = primary_values(tests, values), effect_rows(tests, values)
         made = {
-            "primary": (draw_primary(shown, tests, sample_sheet), shown),
-            "live_targets": (draw_live(curves, sample_sheet), curves),
-            "dose_response": (draw_responses(points, fits), points),
-            "plates": (draw_plates(fields), fields),
-            "effects": (draw_forest(effects), effects),
+            "primary": draw_primary(shown, tests, sample_sheet),
+            "live_targets": draw_live(curves, sample_sheet),
+            "dose_response": draw_responses(points, fits),
+            "plates": draw_plates(fields),
+            "effects": draw_effects(effects),
         }
-        found = {}
-        for name, ((fig, told), table) in made.items():
-            title, caption, alt = WORDS[name]
-            if name == "effects" and len(table) > MOST_EFFECTS:
-                caption += (
-                    f" The first {MOST_EFFECTS} of {len(table)} are shown; the table has all."
-                )
-            if told is None:  # in words
-                found[name] = Picture(png(fig, self.dpi), title, "", "")
-            else:
-                drawn = svg(fig, name, told)
-                found[name] = Picture(png(fig, self.dpi), title, caption, alt, drawn, csv(table))
-        return {"figures": found}
-
-
-def draw_forest(rows: pd.DataFrame) -> tuple[Figure, Told | None]:
-    """Every comparison's effect with its interval (`effect_rows`)."""
-    if len(rows):
-        said = rows["name"] + ": " + rows["text"]
-        return draw_effects(rows), {f"effect{at}": text for at, text in enumerate(said)}
-    why = "No effect has an interval: each condition needs two replicates at least."
-    return in_words(WORDS["effects"][0], why), None
+        numbers = {"primary": shown, "live_targets": curves, "dose_response": points}
+        drawn = self.finished(made, {**numbers, "plates": fields, "effects": effects})["figures"]
+        if len(effects) > MOST_EFFECTS:
+            more = f" The first {MOST_EFFECTS} of {len(effects)} are shown; the table has all."
+            forest = drawn["effects"]
+            drawn = {**drawn, "effects": replace(forest, caption=forest.caption + more)}
+        return {"figures": drawn}
 
 
 def primary_values(tests: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
@@ -108,43 +89,36 @@ def primary_values(tests: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
     return values[same & values["value"].notna()].reset_index(drop=True)
 
 
-def draw_primary(
-    values: pd.DataFrame, tests: pd.DataFrame, sheet: Sheet
-) -> tuple[Figure, Told | None]:
+def draw_primary(values: pd.DataFrame, tests: pd.DataFrame, sheet: Sheet) -> Figure:
     """Left each replicate's value by condition, right differences to the reference with intervals."""
     title = WORDS["primary"][0]
     if values.empty:
-        return in_words(title, "No condition has a value of the primary outcome."), None
+        return in_words(title, "No condition has a value of the primary outcome.")
     conditions = condition_order(sheet, values["condition"])[:MOST]
-    measure, population = values.iloc[0][["measure", "population"]]
+    measure, population, unit = values.iloc[0][["measure", "population", "unit"]]
     outcome = tests.get("outcome", pd.Series("exploratory", tests.index))
     same = (tests["measure"] == measure) & (tests["population"] == population)
     pairs = tests[same & (outcome != "control")]
     pairs = pairs.reindex(pairs["difference"].abs().sort_values(ascending=False).index).head(MOST)
-    hues, told = colours(condition_order(sheet, values["condition"])), Told()
-    rows = max(len(conditions), len(pairs))
+    hues = colours(condition_order(sheet, values["condition"]))
     with styled():
-        fig = figure(9.0, 1.5 + 0.5 * rows)
+        fig = figure(9.0, 1.5 + 0.5 * max(len(conditions), len(pairs)))
         left, right = fig.subplots(1, 2)
-        unit = values["unit"].iloc[0]
         left.set(title=f"{plain(measure).capitalize()} of {short(population, 20)}")
         left.set_xlabel(unit or measure)
         spots: dict[str, list[tuple[float, int]]] = {}
         for at, condition in enumerate(conditions):
-            mine = values[values["condition"] == condition]
-            for i, row in enumerate(mine.to_dict("records")):
-                gid = f"value{at}_{i}"
-                look: dict[str, Any] = {
-                    "color": hues[condition],
-                    "mec": "white",
-                    "ms": 8,
-                    "gid": gid,
-                }
-                left.plot(row["value"], at, "o", alpha=0.85, **look)
-                told[gid] = f"{condition}, {row['replicate']}: {number(float(row['value']))} {unit}"
-                told[gid] += f" ({row['n_cells']} cells, {row['n_fovs']} fields)"
-                spots.setdefault(str(row["cluster"]), []).append((row["value"], at))
-            left.plot([mine["value"].mean()] * 2, [at - 0.3, at + 0.3], color=INK, lw=1.6)
+            look: dict[str, Any] = {"color": hues[condition], "mec": "white"}
+            units = values[values["condition"] == condition].groupby("cluster", sort=False)
+            for cluster, wells in units:
+                value = float(wells["value"].mean())
+                n = f"({wells['n_cells'].sum()} cells, {count(wells['n_fovs'].sum(), 'field')})"
+                said = f"{condition}, {unit_name(wells)}: {number(value)} {unit} {n}"
+                if len(wells) > 1:  # wells of one donor, of which it is the mean
+                    left.plot(wells["value"], [at] * len(wells), "o", alpha=0.35, ms=4, **look)
+                left.plot(value, at, "o", alpha=0.9, ms=8, gid=say(said), **look)
+                spots.setdefault(str(cluster), []).append((value, at))
+            left.plot([units["value"].mean().mean()] * 2, [at - 0.3, at + 0.3], color=INK, lw=1.6)
         for joined in spots.values():  # one experiment in several conditions
             if len(joined) > 1:
                 left.plot(*zip(*joined, strict=True), color=FAINT, lw=0.6, zorder=0)
@@ -156,17 +130,13 @@ def draw_primary(
         right.axvline(0, color=INK, lw=0.9)
         names = []
         for at, row in enumerate(pairs.to_dict("records")):
-            hue, gid = hues[row["condition"]], f"pair{at}"
-            p = (
-                f"p = {number(float(row['p_holm']))}"
-                if np.isfinite(row["p_holm"])
-                else "no p-value"
-            )
+            hue, tested = hues[row["condition"]], np.isfinite(row["p_holm"])
+            p = f"p = {number(float(row['p_holm']))}" if tested else "no p-value"
             limits = f"{number(float(row['low']))} to {number(float(row['high']))}"
+            said = f"{row['condition']} against {row['reference']}: "
+            said += f"{number(float(row['difference']))} {unit} ({limits}); {p}; {row['test']}"
             right.plot([row["low"], row["high"]], [at, at], color=hue, lw=2.6)
-            right.plot(row["difference"], at, "D", color=hue, ms=7, gid=gid)
-            told[gid] = f"{row['condition']} against {row['reference']}: "
-            told[gid] += f"{number(float(row['difference']))} {unit} ({limits}); {p}; {row['test']}"
+            right.plot(row["difference"], at, "D", color=hue, ms=7, gid=say(said))
             names.append(f"{short(row['condition'], 20)}\nvs {short(row['reference'], 20)}")
             n = f"n = {row['n_condition']} / {row['n_reference']} replicates"
             place = right.get_yaxis_transform()
@@ -177,26 +147,32 @@ def draw_primary(
             ax.tick_params(axis="y", length=0)
         if pairs.empty:
             right.set_axis_off()
-    return fig, told
+    return fig
+
+
+def unit_name(rows: pd.DataFrame) -> str:
+    """What an independent replicate is called: its own name, or its donor's where it has several."""
+    names = rows["replicate"].unique()
+    return str(names[0] if len(names) == 1 else rows["cluster"].iloc[0])
 
 
 def _counted(condition: str, values: pd.DataFrame) -> str:
     mine = values[values["condition"] == condition]
-    n = f"{int(mine['n_cells'].sum())} cells, {mine['cluster'].nunique()} repl."
+    n = f"{int(mine['n_cells'].sum())} cells, {count(mine['cluster'].nunique(), 'replicate')}"
     return f"{short(condition, 22)}\n{n}"
 
 
-def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
+def draw_live(curves: pd.DataFrame, sheet: Sheet) -> Figure:
     """Living targets in percent of the start, and specific killing where a control tells it."""
     title = WORDS["live_targets"][0]
     if curves.empty or curves["live_percent"].notna().sum() < 2:
-        return in_words(title, "No living target was seen in the first frame."), None
+        return in_words(title, "No living target was seen in the first frame.")
     unit = "min" if curves["time_min"].notna().any() else "frames"
     curves = curves.assign(time=curves[f"time_{unit}"])
     curves = curves[curves["population"] == curves["population"].iloc[0]]
     conditions = condition_order(sheet, curves["condition"])
-    hues, lines, told = colours(conditions), strokes(conditions), Told()
-    faint = 0.7 if len(conditions) <= FEW else 0.25
+    hues, lines = colours(conditions), strokes(conditions)
+    faint = 0.7 if len(conditions) <= FEW else 0.3
     panels = {"live_percent": "Living targets (% of start)"}
     if curves["specific_killing"].notna().any():
         panels["specific_killing"] = "Specific killing (%)"
@@ -206,56 +182,50 @@ def draw_live(curves: pd.DataFrame, sheet: Sheet) -> tuple[Figure, Told | None]:
         for ax, (column, head) in zip(axes, panels.items(), strict=True):
             ax.set(title=head, xlabel=f"time since the start ({unit})")
             ax.axhline(100 if column == "live_percent" else 0, color=FAINT, lw=0.7)
-            for k, condition in enumerate(conditions):
+            for condition in conditions:
                 mine = curves[(curves["condition"] == condition) & curves[column].notna()]
                 if mine.empty:
                     continue
-                each = mine.groupby("replicate", sort=False)
-                for i, (replicate, one) in enumerate(each):
-                    gid = f"{column}{k}_{i}"
-                    ax.plot(
-                        one["time"],
-                        one[column],
-                        color=hues[condition],
-                        lw=0.8,
-                        alpha=faint,
-                        gid=gid,
-                    )
-                    last = number(float(one[column].iloc[-1]))
-                    told[gid] = (
-                        f"{condition}, {replicate}: {last} % at {one['time'].iloc[-1]:.4g} {unit}"
-                    )
-                    told[gid] += f", {one['n_live'].iloc[0]:g} targets at the start"
-                mean = mean_curve(mine, column)
-                n = int(each["n_live"].first().sum())
-                units = mine["cluster"].nunique()
-                label = f"{short(condition, 28)}  (n = {n} targets, {units} replicates)"
-                look: dict[str, Any] = {"color": hues[condition], "ls": lines[condition]}
-                ax.plot(mean.index, mean, lw=2.4, label=label, gid=f"{column}{k}", **look)
-                told[f"{column}{k}"] = label
+                each = []
+                for _, one in mine.groupby("cluster", sort=False):
+                    wells = [well for _, well in one.groupby("replicate", sort=False)]
+                    curve = mean_curve([well.set_index("time")[column] for well in wells])
+                    if curve.empty:
+                        continue
+                    each.append(curve)
+                    n = sum(well["n_live"].iloc[0] for well in wells)
+                    said = f"{condition}, {unit_name(one)}: {number(float(curve.iloc[-1]))} % at "
+                    said += f"{curve.index[-1]:.4g} {unit}, {n:g} targets at the start"
+                    look: dict[str, Any] = {"color": hues[condition], "gid": say(said)}
+                    ax.plot(curve.index, curve, lw=0.8, alpha=faint, **look)
+                n = int(mine.groupby("replicate", sort=False)["n_live"].first().sum())
+                label = (
+                    f"{short(condition, 28)}  (n = {n} targets, {count(len(each), 'replicate')})"
+                )
+                mean = mean_curve(each)
+                look = {"color": hues[condition], "ls": lines[condition], "gid": say(label)}
+                ax.plot(mean.index, mean, lw=2.4, label=label, **look)
         names = axes[0].get_legend_handles_labels()
         fig.legend(*names, loc="outside lower left", ncols=2, handlelength=3.0)
-    return fig, told
+    return fig
 
 
-def mean_curve(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Mean of the replicates' curves (`time`), interpolated, while all of them last."""
-    times = np.unique(rows["time"].to_numpy(float))
-    each = [
-        np.interp(times, one["time"], one[column], left=np.nan, right=np.nan)
-        for _, one in rows.groupby("replicate")
-    ]
+def mean_curve(curves: Sequence[pd.Series]) -> pd.Series:
+    """Mean of curves (value by time), interpolated, while all of them last."""
+    if len(curves) < 2:
+        return curves[0] if curves else pd.Series(dtype=float)
+    times = np.unique(np.concatenate([one.index.to_numpy(float) for one in curves]))
+    each = [np.interp(times, one.index, one, left=np.nan, right=np.nan) for one in curves]
     return pd.Series(np.mean(each, axis=0), index=times).dropna()
 
 
-def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> tuple[Figure, Told | None]:
+def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> Figure:
     """Points of replicates over dose and E:T ratio, with the fitted curve where there is one."""
     title = WORDS["dose_response"][0]
     panels = [name for name in ("dose", "et_ratio") if (points["against"] == name).any()]
     if not panels:
         why = "Neither several doses nor several E:T ratios in the sample sheet (dose, et_ratio)."
-        return in_words(title, why), None
-    told = Told()
+        return in_words(title, why)
     with styled():
         fig = figure(max(4.5 * len(panels), 6.5), 3.8)
         for ax, against in zip(np.atleast_1d(fig.subplots(1, len(panels))), panels, strict=True):
@@ -272,13 +242,11 @@ def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> tuple[Figure, To
             series = list(mine.groupby(["population", "treatment", "at"], dropna=False, sort=True))
             for k, (key, one) in enumerate(series[:8]):
                 hue, name = PALETTE[k % len(PALETTE)], _series(key, against)
-                for i, row in enumerate(one.to_dict("records")):
-                    gid = f"{against}{k}_{i}"
-                    ax.plot(
-                        max(row["x"], zero), row["value"], "o", ms=5, color=hue, alpha=0.7, gid=gid
-                    )
-                    told[gid] = f"{name}, {row['replicate']}: {number(float(row['value']))} % at "
-                    told[gid] += f"{row['x']:g} {unit} ({row['n_fovs']} fields)"
+                for row in one.to_dict("records"):
+                    said = f"{name}, {row['replicate']}: {number(float(row['value']))} % at "
+                    said += f"{row['x']:g} {unit} ({count(row['n_fovs'], 'field')})"
+                    look: dict[str, Any] = {"color": hue, "alpha": 0.7, "gid": say(said)}
+                    ax.plot(max(row["x"], zero), row["value"], "o", ms=5, **look)
                 mean = one.groupby("x")["value"].mean()
                 fit = _fit_of(fits, against, key)
                 if fit is None:
@@ -291,15 +259,15 @@ def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> tuple[Figure, To
                     said += (
                         f" ({number(float(fit['ec50_low']))} to {number(float(fit['ec50_high']))})"
                     )
-                ax.plot(grid, logistic(grid, *raw), color=hue, label=said, gid=f"{against}{k}")
-                told[f"{against}{k}"] = said
+                ax.plot(grid, logistic(grid, *raw), color=hue, label=said, gid=say(said))
             if (mine["x"] == 0).any():
                 ax.axvline(zero, color=FAINT, lw=0.6, ls=":")
             given = np.unique(np.maximum(mine["x"], zero))
             ax.set_xticks(given, ["0" if x == zero else f"{x:g}" for x in given])
             ax.minorticks_off()
-            ax.legend(loc="best", fontsize=9)
-    return fig, told
+            below: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.22), "borderaxespad": 0}
+            ax.legend(fontsize=9, **below)  # never over a curve
+    return fig
 
 
 def _series(key: tuple[Any, ...], against: str) -> str:
@@ -325,19 +293,19 @@ def well_place(well: str) -> tuple[int, int] | None:
     return (ord(found[1]) - ord("A"), int(found[2]) - 1) if found else None
 
 
-def draw_plates(fields: pd.DataFrame) -> tuple[Figure, Told | None]:
+def draw_plates(fields: pd.DataFrame) -> Figure:
     """Each well's value at its place: what depends on the place is no treatment's effect."""
     title = WORDS["plates"][0]
     named = fields[fields["well"].map(well_place).notna()]
     if named.empty:
-        return in_words(title, "No wells (B03) in the sample sheet's column well."), None
+        return in_words(title, "No wells (B03) in the sample sheet's column well.")
     measure = "specific_killing" if named["specific_killing"].notna().any() else "live_percent"
     wells = named.groupby(["plate", "well"])[measure].mean().reset_index()
     places = wells["well"].map(well_place)
     shape = (
         (8, 12) if max(p[0] for p in places) < 8 and max(p[1] for p in places) < 12 else (16, 24)
     )
-    plates, told = list(wells["plate"].unique())[:6], Told()
+    plates = list(wells["plate"].unique())[:6]
     limits = wells[measure].min(), wells[measure].max()
     conditions = named.groupby(["plate", "well"])["condition"].first()
     columns = min(len(plates), 2)
@@ -350,10 +318,8 @@ def draw_plates(fields: pd.DataFrame) -> tuple[Figure, Told | None]:
             for well, value in wells.loc[wells["plate"] == plate, ["well", measure]].to_numpy():
                 row, column = well_place(well) or (0, 0)
                 grid[row, column] = value
-                gid = f"well{len(told)}"
-                ax.plot(column, row, "s", ms=13, alpha=0.0, gid=gid)
-                said = number(float(value))
-                told[gid] = f"{plate} {well}, {conditions[plate, well]}: {said} %".strip()
+                said = f"{plate} {well}, {conditions[plate, well]}: {number(float(value))} %"
+                ax.plot(column, row, "s", ms=13, alpha=0.0, gid=say(said))
             image = ax.imshow(grid, cmap="viridis", vmin=limits[0], vmax=limits[1], aspect="equal")
             ax.set(title=f"Plate {plate}" if plate else "Plate")
             ax.set_xticks(range(shape[1]), [str(i + 1) for i in range(shape[1])], fontsize=8)
@@ -362,4 +328,4 @@ def draw_plates(fields: pd.DataFrame) -> tuple[Figure, Told | None]:
         for ax in axes[len(plates) :]:
             ax.set_axis_off()
         fig.colorbar(image, ax=list(axes[: len(plates)]), shrink=0.8, label=f"{plain(measure)} (%)")
-    return fig, told
+    return fig

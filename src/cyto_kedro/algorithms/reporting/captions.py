@@ -5,7 +5,8 @@ from __future__ import annotations
 FIGURES: dict[str, tuple[str, str, str]] = {
     "primary": (
         "Primary outcome",
-        "Left: a dot is a replicate, the bar their mean; thin lines join what is one experiment (a "
+        "Left: a dot is a replicate (small: its wells, where a donor has several), the bar their mean; "
+        "thin lines join what is one experiment (a "
         "donor) in several conditions. Right: differences of the replicates' means with 95 % intervals, "
         "the largest first, p by the test named below, corrected by Holm. Pairs with an effector-free "
         "control are not shown here. Point at a mark for its numbers.",
@@ -15,7 +16,7 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Living targets over time",
         "Living targets in view, in percent of the first frame's; thick: mean of the replicates, thin: "
         "each. Right, where the sample sheet names an effector-free control (et_ratio 0): specific "
-        "killing, 100 (1 - treated / control), control of the same dose and donor (or plate) where "
+        "killing, 100 (1 − treated / control), control of the same dose and donor (or plate) where "
         "there is one. Cells that divide, come or leave count. Point at a line for its numbers.",
         "Curves of living targets in percent of the start, and of specific killing, by condition.",
     ),
@@ -61,7 +62,7 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "shares. "
         "The number of effectors stands over the bar, up to four conditions; a dot is a replicate. "
         "A serial killer has two victims or more. An effector that was seen for a short time only had "
-        "little time to kill, and a track that broke counts as two effectors.",
+        "little time to kill; one whose track broke counts once.",
         "Bars of the percentage of effectors by number of targets killed, by condition.",
     ),
     "target_fates": (
@@ -81,7 +82,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "death, or until they left the view or the film ended (censored); cells dead at first sight "
         "are left out, and so are cells seen in one frame only: n may be less than the living targets "
         "of the answer. The band takes cells to be independent, which cells of one well are not, so "
-        "it is too narrow: compare replicates. For that reason no p-value over pooled cells is given.",
+        "it is too narrow: compare replicates. For that reason no p-value over pooled cells is given. A "
+        "curve ends where fewer than three are at risk.",
         "Step curves of the percentage of target cells alive over time, one per condition, with "
         "the number at risk below.",
     ),
@@ -90,7 +92,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Share of contacts between an effector and a target that last longer than the time shown "
         "(Kaplan-Meier, 95 % band; thin: each replicate). Contacts still going when last seen are "
         "censored; contacts already under way when first seen are left out, since how long they "
-        "had lasted is unknown. The band takes contacts to be independent, so it is too narrow.",
+        "had lasted is unknown. The band takes contacts to be independent, so it is too narrow. A curve "
+        "ends where fewer than three are at risk.",
         "Step curves of the percentage of contacts still lasting over time, by condition, with the "
         "number at risk below.",
     ),
@@ -155,7 +158,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Share of the tracks that have not had the event yet (Kaplan-Meier, from the film's "
         "start, tracks entering when first seen; one that has had it when first seen is left "
         "out). Thick: the condition, with its 95 % band by replicates; thin: each replicate. "
-        "Steps at which fewer than ten tracks are watched are paler.",
+        "Steps at which fewer than ten tracks are watched are paler; a curve ends where fewer than "
+        "three are.",
         "Step curves of the share of tracks without an event over time, by condition.",
     ),
     "networks": (
@@ -169,7 +173,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
     "quality": (
         "Quality of the films",
         "Of the raw images, per channel and frame: mean intensity; focus (variance of the Laplacian "
-        "over the squared mean; higher is sharper); share of saturated pixels. A line is a field.",
+        "over the squared mean; higher is sharper); share of saturated pixels. A line is a field, in "
+        "the colour of its condition where there are many; point at it for its name.",
         "Lines of mean intensity, focus and saturation over the frames, for each channel and field.",
     ),
 }

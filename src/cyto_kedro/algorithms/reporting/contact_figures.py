@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.curves import draw_curves
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
+    Drawing,
     Drawn,
     Roles,
     Sheet,
@@ -20,11 +20,10 @@ from cyto_kedro.algorithms.reporting.plots import (
     count,
     film_time,
     in_words,
-    pictures,
     short,
 )
 from cyto_kedro.core.groups import between, condition_order, of_role, with_condition
-from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.core.style import FAINT, colours, figure, say, strokes, styled
 from cyto_kedro.core.watched import contact_intervals
 from cyto_kedro.schemas import Bouts, Deaths, Fields, Frames, Kills, TableOf, or_empty
 
@@ -36,7 +35,7 @@ CELL = ["fov", "population", "track_id"]
 FEWEST_EVENTS = 3
 
 
-class ContactFigures(Algorithm):
+class ContactFigures(Drawing):
     """Contact durations, and speed around contact and death.
 
     Examples
@@ -50,7 +49,6 @@ class ContactFigures(Algorithm):
     ['contact_durations', 'speed_around_contact']
     """
 
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
     window_frames: int = Field(
         default=15, ge=1, description="frames shown before and after contact or death"
     )
@@ -86,7 +84,7 @@ class ContactFigures(Algorithm):
         durations = with_condition(contact_intervals(bouts, roles)[0], sample_sheet)
         around = around.assign(speed_unit=units[0], time_unit=units[1])
         numbers = {"contact_durations": durations, "speed_around_contact": around}
-        return pictures(made, self.dpi, numbers)
+        return self.finished(made, numbers)
 
 
 def any_calibrated(fields: pd.DataFrame, frames: pd.DataFrame) -> bool:
@@ -241,7 +239,7 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
             ax.axvline(0, color=FAINT, lw=0.9, ls=(0, (2, 2)))
             numbers = {}
             for name in conditions:
-                n = _speed_line(ax, mine[mine["condition"] == name], hues[name], lines[name])
+                n = _speed_line(ax, mine[mine["condition"] == name], name, hues[name], lines[name])
                 numbers[name] = n
             seen = {name: n for name, n in numbers.items() if n}
             text = "\n".join(f"{short(name, 20)}: {count(n, 'event')}" for name, n in seen.items())
@@ -262,16 +260,18 @@ def draw_speed_around(around: pd.DataFrame, units: tuple[str, str], sample_sheet
     return fig
 
 
-def _speed_line(ax: Axes, rows: pd.DataFrame, hue: str, line: Any) -> int:
+def _speed_line(ax: Axes, rows: pd.DataFrame, name: str, hue: str, line: Any) -> int:
     """Draw one condition; return how many moments it rests on."""
     whole = rows[rows["replicate"] == "(all)"].sort_values("lag")
     if whole.empty:
         return 0
     parts = rows[rows["replicate"] != "(all)"]
     if len(parts["replicate"].unique()) > 1:
-        for _, one in parts.groupby("replicate"):
+        for replicate, one in parts.groupby("replicate"):
             one = one.sort_values("lag")
-            ax.plot(one["lag"], one["mean"], color=hue, lw=0.7, alpha=0.6)
-    ax.plot(whole["lag"], whole["mean"], color=hue, ls=line)
+            said = say(f"{name}, {replicate}: {count(one['n'].max(), 'event')}")
+            ax.plot(one["lag"], one["mean"], color=hue, lw=0.7, alpha=0.6, gid=said)
+    said = say(f"{name}: {count(whole['n'].max(), 'event')}")
+    ax.plot(whole["lag"], whole["mean"], color=hue, ls=line, gid=said)
     ax.fill_between(whole["lag"], whole["low"], whole["high"], color=hue, alpha=0.15, lw=0)
     return int(whole["n"].max())

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.plots import Sheet, short
+from cyto_kedro.algorithms.reporting.plots import Sheet, count, short
 from cyto_kedro.core.groups import condition_order
-from cyto_kedro.core.style import FAINT, colours, figure, strokes, styled
+from cyto_kedro.core.style import FAINT, colours, figure, say, strokes, styled
 from cyto_kedro.core.survival import at_risk, kaplan_meier, median
+from cyto_kedro.core.watched import n_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+FEWEST = 3  # at risk: of fewer no curve is drawn
 
 
 def draw_curves(
@@ -22,8 +26,11 @@ def draw_curves(
 ) -> Figure:
     """Curves of `entry`, `leave`, `event` per condition (thick, 95 % band) and replicate (thin).
 
-    `rows`: columns condition, replicate, entry, leave, event; at least one row. `event`: what an
-    event is called in the legend. `unit`: of the median given there.
+    A curve ends where fewer than `FEWEST` are at risk.
+
+    `rows`: columns condition, replicate, entry, leave, event, and of cells fov, population, cell_id
+    (`core.watched`), which are counted once each; at least one row. `event`: what an event is called in
+    the legend. `unit`: of the median given there.
     """
     conditions = condition_order(sheet, rows["condition"])
     hues, lines = colours(conditions), strokes(conditions)
@@ -36,26 +43,20 @@ def draw_curves(
             mine = rows[rows["condition"] == condition]
             curve = kaplan_meier(*_columns(mine))
             hue = hues[condition]
-            n, events, half = len(mine), int(mine["event"].sum()), median(curve)
-            name = f"{short(condition, 28)}  (n = {n}, {events} {event}"
-            name += f", median {half:.3g} {unit})" if np.isfinite(half) else ")"
-            if len(mine["replicate"].unique()) > 1:
-                for _, one in mine.groupby("replicate"):
-                    part = kaplan_meier(*_columns(one))
-                    last = float(one["leave"].max())
-                    _step(ax, part["time"], part["survival"], last, color=hue, lw=0.8, alpha=0.7)
-            last = float(mine["leave"].max())
-            look = {"color": hue, "ls": lines[condition], "label": name}
-            _step(ax, curve["time"], curve["survival"], last, **look)
-            ax.fill_between(
-                [*curve["time"], last],
-                100 * np.append(curve["lower"], curve["lower"].iloc[-1]),
-                100 * np.append(curve["upper"], curve["upper"].iloc[-1]),
-                step="post",
-                color=hue,
-                alpha=0.13,
-                lw=0,
-            )
+            half, replicates = median(curve), mine.groupby("replicate")
+            name = f"{short(condition, 28)}  ({_counts(mine, event)}"
+            name += f", median {half:.3g} {unit}" if np.isfinite(half) else ""
+            name += f"; {count(len(replicates), 'replicate')})"
+            if len(replicates) > 1:
+                for replicate, one in replicates:
+                    said = say(f"{condition}, {replicate}: {_counts(one, event)}")
+                    part = _until_few(kaplan_meier(*_columns(one)), one)
+                    _step(ax, part, "survival", color=hue, lw=0.8, alpha=0.7, gid=said)
+            shown = _until_few(curve, mine)
+            look = {"color": hue, "ls": lines[condition], "label": name, "gid": say(name)}
+            _step(ax, shown, "survival", **look)
+            band: dict[str, Any] = {"step": "post", "color": hue, "alpha": 0.13, "lw": 0}
+            ax.fill_between(shown["time"], 100 * shown["lower"], 100 * shown["upper"], **band)
         ax.set_xlim(0, end)
         ticks = [tick for tick in ax.get_xticks() if 0 <= tick <= end]
         ax.set_xticks(ticks)
@@ -67,9 +68,22 @@ def _columns(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rows["entry"].to_numpy(), rows["leave"].to_numpy(), rows["event"].to_numpy()
 
 
-def _step(ax: Axes, time: pd.Series, share: pd.Series, end: float, **look: Any) -> None:
-    """A step curve, carried on to when the last one was still watched."""
-    ax.plot([*time, end], 100 * np.append(share, share.iloc[-1]), drawstyle="steps-post", **look)
+def _counts(rows: pd.DataFrame, event: str) -> str:
+    n = n_cells(rows) if "cell_id" in rows else len(rows)
+    return f"n = {n}, {int(rows['event'].sum())} {event}"
+
+
+def _until_few(curve: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """A curve as long as `FEWEST` of `rows` are under observation, carried on to that time."""
+    leave = np.sort(rows["leave"].to_numpy(float))
+    if len(leave) < FEWEST:
+        return curve.iloc[:0]
+    shown = curve[curve["time"] <= leave[-FEWEST]]
+    return pd.concat([shown, shown.tail(1).assign(time=leave[-FEWEST])])
+
+
+def _step(ax: Axes, curve: pd.DataFrame, column: str, **look: Any) -> None:
+    ax.plot(curve["time"], 100 * curve[column], drawstyle="steps-post", **look)
 
 
 def _risk_table(

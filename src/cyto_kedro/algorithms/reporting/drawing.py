@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Limits = tuple[float, float]
+TRAIL_FRAMES = 12
 SIGNAL = 12.0  # times the noise: what is brighter is shown as signal
 Image = Mapping[str, np.ndarray]
 
 
-def display_limits(image: np.ndarray, low: float = 25.0, high: float = 99.8) -> Limits:
-    """Values shown as black and as full: percentiles of the finite pixels; (0, 1) without any.
+def display_limits(image: np.ndarray) -> Limits:
+    """Values shown as black and as full: percentiles 25 and 99.8 of the finite pixels, or (0, 1).
 
     Where the brighter one is no more than `SIGNAL` times the noise above the background (median), it is
     put there: a channel that holds nothing stays dark, its noise is not stretched into specks.
@@ -32,7 +33,7 @@ def display_limits(image: np.ndarray, low: float = 25.0, high: float = 99.8) -> 
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0
-    black, middle, full = np.percentile(finite, [low, 50, high])
+    black, middle, full = np.percentile(finite, [25, 50, 99.8])
     full = max(full, middle + SIGNAL * noise_of(image))
     return float(black), float(full) if full > black else float(black) + 1.0
 
@@ -145,18 +146,16 @@ def track_overlay(
     scale: float = 1.0,
     deaths: pd.DataFrame | None = None,
     kills: pd.DataFrame | None = None,
-    trail_frames: int = 12,
     kill_frames: int = 6,
     pixel_size_um: float | None = None,
     stamp: str = "",
 ) -> np.ndarray:
     """Draw each cell's path up to `frame`, crosses on dead targets, lines from killers.
 
-    `points`: `schemas.TrackPoints` of this field; `deaths` and `kills` likewise. `trail_frames`:
-    how far back paths go. `kill_frames`: for how many frames from the death the line to the killer
-    is shown.
+    `points`: `schemas.TrackPoints` of this field; `deaths` and `kills` likewise. `kill_frames`: for how
+    many frames from the death the line to the killer is shown. Paths go back `TRAIL_FRAMES`.
     """
-    seen = points[(points["frame"] <= frame) & (points["frame"] >= frame - trail_frames)]
+    seen = points[(points["frame"] <= frame) & (points["frame"] >= frame - TRAIL_FRAMES)]
     now = points[points["frame"] == frame].set_index(["population", "track_id"])[["x_px", "y_px"]]
 
     def draw(ax: Axes) -> None:
@@ -168,7 +167,7 @@ def track_overlay(
             xy = mine[["x_px", "y_px"]].to_numpy()
             joined = mine["track_id"].to_numpy()[1:] == mine["track_id"].to_numpy()[:-1]
             segments = np.stack([xy[:-1], xy[1:]], axis=1)[joined]
-            age = (frame - mine["frame"].to_numpy()[1:][joined]) / max(trail_frames, 1)
+            age = (frame - mine["frame"].to_numpy()[1:][joined]) / TRAIL_FRAMES
             fade = [(*_rgb(colour), 1 - 0.75 * float(a)) for a in age]
             ax.add_collection(LineCollection(list(segments), colors=fade, linewidths=1.6))
             here = mine[mine["frame"] == frame]
@@ -206,59 +205,46 @@ def annotate(
 
     `draw` gets axes in the film's pixels.
     """
+    from matplotlib.lines import Line2D
     from matplotlib.patheffects import withStroke
 
     height, width = rgb.shape[:2]
     edge = [withStroke(linewidth=2.5, foreground="black")]
     with styled():
-        fig = figure(width / 100, height / 100)
+        # a trifle more than the pixels, since 29 / 100 * 100 is under 29
+        fig = figure((width + 1e-6) / 100, (height + 1e-6) / 100)
         fig.set_layout_engine("none")
         fig.set_dpi(100)
-        ax = fig.add_axes((0.0, 0.0, 1.0, 1.0))
-        ax.axis("off")
-        extent = (-0.5, width / scale - 0.5, height / scale - 0.5, -0.5)
-        ax.imshow(rgb, extent=extent, interpolation="nearest", aspect="auto")
+        fig.patch.set_visible(False)
         if draw is not None:
+            ax = fig.add_axes((0.0, 0.0, 1.0, 1.0))
+            ax.axis("off")
             draw(ax)
-        ax.set(xlim=extent[:2], ylim=extent[2:])
+            ax.set(xlim=(-0.5, width / scale - 0.5), ylim=(height / scale - 0.5, -0.5))
+        words: Any = {"color": "white", "fontsize": 11, "path_effects": edge}
         if stamp:
-            ax.text(
-                *(10 / width, 1 - 10 / height),
-                stamp,
-                transform=ax.transAxes,
-                va="top",
-                color="white",
-                fontsize=11,
-                fontweight="bold",
-                path_effects=edge,
-            )
+            fig.text(10 / width, 1 - 10 / height, stamp, va="top", fontweight="bold", **words)
         if pixel_size_um is not None and np.isfinite(pixel_size_um):
             length_um = bar_length_um(width / scale * pixel_size_um)
             share = length_um / pixel_size_um * scale / width
             right, low = 1 - 14 / width, 16 / height
-            ax.plot(
+            bar = Line2D(
                 [right - share, right],
                 [low, low],
-                transform=ax.transAxes,
                 color="white",
                 lw=4,
                 solid_capstyle="butt",
                 path_effects=[withStroke(linewidth=6, foreground="black")],
             )
-            ax.text(
-                right - share / 2,
-                low + 6 / height,
-                f"{length_um:g} µm",
-                transform=ax.transAxes,
-                color="white",
-                fontsize=11,
-                ha="center",
-                va="bottom",
-                path_effects=edge,
-            )
-        fig.canvas.draw()
-        drawn = np.asarray(fig.canvas.buffer_rgba())  # type: ignore[attr-defined]
-    return drawn[:height, :width, :3].copy()
+            fig.add_artist(bar)
+            at = right - share / 2, low + 6 / height
+            fig.text(*at, f"{length_um:g} µm", ha="center", va="bottom", **words)
+        # on the pixels themselves: as an image in the figure they would be resampled, in 20 ms
+        renderer = fig.canvas.get_renderer()  # type: ignore[attr-defined]
+        canvas = np.asarray(renderer.buffer_rgba())
+        canvas[..., :3], canvas[..., 3] = rgb, 255
+        fig.draw(renderer)
+    return canvas[..., :3].copy()
 
 
 def bar_length_um(width_um: float) -> float:

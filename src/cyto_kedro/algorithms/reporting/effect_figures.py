@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.reporting.findings import number, plain
-from cyto_kedro.algorithms.reporting.plots import short
-from cyto_kedro.core.style import FAINT, INK, PALETTE, figure, styled
+from cyto_kedro.algorithms.reporting.plots import in_words, short
+from cyto_kedro.core.style import FAINT, INK, PALETTE, figure, say, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,14 +34,14 @@ def effect_rows(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> pd.DataFr
     made = []
     for row in rows.to_dict("records"):
         measure, population = str(row["measure"]), str(row["population"])
-        n = [
-            f"{number(cells.get((measure, population, row[side]), np.nan))} cells of "
-            f"{row[f'n_{side}']}"
+        cells_of = [
+            number(cells.get((measure, population, row[side]), np.nan))
             for side in ("condition", "reference")
         ]
         unit = f" {row['unit']}" if row["unit"] else ""
         text = f"{number(row['difference'])}{unit} ({number(row['low'])} to {number(row['high'])})"
-        text += f"; n = {n[0]} / {n[1]} replicates; p {number(row['p_holm'])}"
+        text += f"; n = {' and '.join(cells_of)} cells of {row['n_condition']} and "
+        text += f"{row['n_reference']} replicates; p {number(row['p_holm'])}"
         name = f"{plain(measure)}, {short(population, 20)}: "
         name += f"{short(str(row['condition']), 22)} vs {short(str(row['reference']), 22)}"
         effect = {
@@ -55,10 +55,10 @@ def effect_rows(comparisons: pd.DataFrame, summaries: pd.DataFrame) -> pd.DataFr
 
 
 def draw_effects(rows: pd.DataFrame) -> Figure:
-    """Effects as points with intervals on one axis, a row each (`effect_rows`), at most `MOST`.
-
-    The point of row i has the gid ``effect<i>``.
-    """
+    """Effects as points with intervals on one axis, a row each (`effect_rows`), at most `MOST`."""
+    if rows.empty:
+        why = "No effect has an interval: each condition needs two replicates at least."
+        return in_words("Effects of the conditions", why)
     shown = rows.head(MOST)
     names = [str(name) for name in shown["name"]]
     with styled():
@@ -70,7 +70,8 @@ def draw_effects(rows: pd.DataFrame) -> Figure:
             limits = [value for value in (row["low"], row["high"]) if np.isfinite(value)]
             if len(limits) == 2:
                 ax.plot(limits, [at, at], color=hue, lw=2.4 if row["outcome"] == "primary" else 1.4)
-            ax.plot(row["effect"], at, marker, color=hue, ms=6, gid=f"effect{at}")
+            said = say(f"{row['name']}: {row['text']}")
+            ax.plot(row["effect"], at, marker, color=hue, ms=6, gid=said)
         # what lies far out, by tiny spread between few replicates, must not press the others together
         reach = shown[["effect", "low", "high"]].abs().to_numpy(float)
         far = np.nanquantile(np.nanmax(reach, axis=1), 0.75) if len(shown) else 1.0

@@ -12,32 +12,22 @@ from cyto_kedro.schemas import TABLES, empty
 
 FILM = ["fov", "channel"]
 COLUMNS = ["fov", "channel", "what", "n_frames", "first_frame"]
+SATURATED = 0.001  # a frame with a larger share of saturated pixels is reported
+# and one whose focus (or mean) differs more from the median of the frames around it
+FOCUS_RATIO, INTENSITY_RATIO, WINDOW = 2.0, 1.3, 9
+# and a field whose grey levels (median over frames of their mean) differ more from all fields' median
+FIELD_RATIO = 4.0
 # levels at which cameras of fewer bits saturate in images of 16, filled up at either end
 CAMERA_LEVELS = {2**n - 1 for n in range(8, 16)} | {(2**n - 1) << (16 - n) for n in range(8, 16)}
 
 
-def quality_warnings(
-    data: Mapping[str, object],
-    saturated: float = 0.001,
-    focus_ratio: float = 2.0,
-    intensity_ratio: float = 1.3,
-    window: int = 9,
-    field_ratio: float = 4.0,
-) -> pd.DataFrame:
+def quality_warnings(data: Mapping[str, object]) -> pd.DataFrame:
     """What may spoil the numbers: one row per (fov, channel, what) with how often and where.
 
     Parameters
     ----------
     data
         ``fields``, ``frames``, ``quality``. Excluded frames are counted, and take no part otherwise.
-    saturated
-        A frame with a larger share of saturated pixels is reported.
-    focus_ratio, intensity_ratio
-        A frame whose focus (or mean) differs by more than this factor from the median of the
-        `window` frames around it is reported.
-    field_ratio
-        A field whose grey levels (median over frames of their mean) differ by more than this factor
-        from the median of all fields is reported.
 
     Returns
     -------
@@ -52,7 +42,7 @@ def quality_warnings(
     by = quality.groupby(FILM, sort=False)
 
     def jumps(name: str, ratio: float) -> pd.Series:
-        usual = by[name].transform(lambda x: x.rolling(window, center=True, min_periods=1).median())
+        usual = by[name].transform(lambda x: x.rolling(WINDOW, center=True, min_periods=1).median())
         usable = (usual > 0) & (quality[name] > 0)
         share = quality[name].where(usable, 1.0) / usual.where(usable, 1.0)
         return (share > ratio) | (share < 1 / ratio) | ((usual > 0) & (quality[name] <= 0))
@@ -63,16 +53,16 @@ def quality_warnings(
     dark = _dark(quality) & ~blank
     early = _before_light(quality, dark)
     checks = {
-        f"more than {saturated:.1%} of pixels saturated: intensities are cut off": quality[
-            quality["saturated_fraction"] > saturated
+        f"more than {SATURATED:.1%} of pixels saturated: intensities are cut off": quality[
+            quality["saturated_fraction"] > SATURATED
         ],
-        f"more than {saturated:.1%} of pixels at the camera's highest level, which is below the "
-        "file's: intensities are cut off": quality[_piled_up(quality, saturated)],
-        f"focus differs more than {focus_ratio:g}-fold from its neighbours": quality[
-            jumps("focus", focus_ratio)
+        f"more than {SATURATED:.1%} of pixels at the camera's highest level, which is below the "
+        "file's: intensities are cut off": quality[_piled_up(quality, SATURATED)],
+        f"focus differs more than {FOCUS_RATIO:g}-fold from its neighbours": quality[
+            jumps("focus", FOCUS_RATIO)
         ],
-        f"mean intensity differs more than {intensity_ratio:g}-fold from its neighbours": quality[
-            jumps("mean", intensity_ratio)
+        f"mean intensity differs more than {INTENSITY_RATIO:g}-fold from its neighbours": quality[
+            jumps("mean", INTENSITY_RATIO)
         ],
         "black frames: no light, a closed shutter, or frames lost in copying": quality[
             dark & ~early
@@ -82,8 +72,8 @@ def quality_warnings(
         "every frame is of one value: nothing was filmed in this channel": quality[blank],
         "frame stored twice (the same pixels as the frame before, in all channels): its cells do "
         "not move": _repeated(quality[~even]),
-        f"grey levels differ more than {field_ratio:g}-fold from those of the other fields": quality[
-            _off_scale(quality[~dark], field_ratio).reindex(quality.index, fill_value=False)
+        f"grey levels differ more than {FIELD_RATIO:g}-fold from those of the other fields": quality[
+            _off_scale(quality[~dark], FIELD_RATIO).reindex(quality.index, fill_value=False)
         ],
         "part of the image was never filmed (a margin of one value): left out of thresholds": quality[
             quality["filmed_fraction"] < 1

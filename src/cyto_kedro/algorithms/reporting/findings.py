@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from numbers import Real
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,8 @@ from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
 
 BLANK = "–"
+MINUS = "\N{MINUS SIGN}"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MOST_SAID = 3
 
 
@@ -82,6 +85,7 @@ def killed(
     more = f"; {len(ranked) - MOST_SAID} more in the figure" if len(ranked) > MOST_SAID else ""
     when = str(rows["statistic"].iloc[0]).split(",")[0]
     told = weak_pair(weak, "specific_killing", *rows["condition"].unique())
+    when += ", against no effectors"
     return [(f"Specific killing {when}", f"{', '.join(ranked[:MOST_SAID])}{more}.{_beware(told)}")]
 
 
@@ -204,7 +208,8 @@ def weak_pair(weak: Weak, measure: str, *conditions: str) -> list[str]:
     ]
 
 
-def _beware(notes: Sequence[str], most: int = 2) -> str:
+def _beware(notes: Sequence[str]) -> str:
+    most = 2
     more = f"; {len(notes) - most} more with the table" if len(notes) > most else ""
     return f" Beware: {'; '.join(notes[:most])}{more}." if notes else ""
 
@@ -340,14 +345,17 @@ def _text(values: pd.Series) -> pd.Series:
 
 
 def number(value: Any) -> str:
-    """Three significant digits, whole numbers whole, a dash for null; other things as text."""
+    """Three digits, whole numbers whole, a true minus, a dash for null; other things as text."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return BLANK
     if isinstance(value, bool | str):
         return str(value)
+    text = str(value)
     if isinstance(value, float) and math.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if isinstance(value, float):
+        text = "∞" if value > 0 else "-∞"
+    elif isinstance(value, float):
         whole = value == round(value) or abs(value) >= 1000
-        return f"{value:.0f}" if whole else f"{value:.3g}"
-    return str(value)
+        text = f"{value:.0f}" if whole else f"{value:.3g}"
+        digits, _, power = text.partition("e")
+        text = f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else text
+    return text.replace("-", MINUS) if isinstance(value, Real) else text

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.motion_figures import draw_msd, msd_curves
-from cyto_kedro.algorithms.reporting.plots import Drawn, Sheet, count, in_words, pictures, short
+from cyto_kedro.algorithms.reporting.plots import Drawing, Drawn, Sheet, count, in_words, short
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.groups import condition_order, known, with_condition
-from cyto_kedro.core.style import colours, figure, strokes, styled
+from cyto_kedro.core.style import colours, figure, say, strokes, styled
 from cyto_kedro.schemas import Msd
 
 if TYPE_CHECKING:
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 ACROSS = 3  # panels beside each other
 
 
-class FurtherFigures(Algorithm):
+class FurtherFigures(Drawing):
     """What the further analyses found, by condition.
 
     Inputs are `schemas.Msd` and, by name, the tables of `CURVES`, each in parts (a field at a time):
@@ -40,8 +38,6 @@ class FurtherFigures(Algorithm):
     >>> sorted(drawn["figures"])
     ['further', 'msd']
     """
-
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def run(
         self,
@@ -66,7 +62,7 @@ class FurtherFigures(Algorithm):
         numbers = {"msd": displaced.assign(msd_unit=units[0], lag_unit=units[1])}
         if means:
             numbers["further"] = pd.concat(means, ignore_index=True).drop(columns="uncalibrated")
-        return pictures(made, self.dpi, numbers)
+        return self.finished(made, numbers)
 
 
 @dataclass(frozen=True)
@@ -164,10 +160,11 @@ def draw_curves(curves: Mapping[Curve, list[pd.DataFrame]], sample_sheet: Sheet)
             ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
             for condition, here in mine.groupby("condition"):
                 name = str(condition)
-                for _, one in here.groupby("fov"):
-                    ax.plot(one["x"], one["y"], color=hues[name], lw=0.7, alpha=0.5)
-                mean = _mean(here)
-                ax.plot(mean.index, mean, color=hues[name], ls=lines[name])
+                for fov, one in here.groupby("fov"):
+                    said = say(f"{name}, {fov}")
+                    ax.plot(one["x"], one["y"], color=hues[name], lw=0.7, alpha=0.5, gid=said)
+                mean, said = _mean(here), say(f"{name}: mean of the fields")
+                ax.plot(mean.index, mean, color=hues[name], ls=lines[name], gid=said)
         for condition in conditions:
             n = rows.loc[rows["condition"] == condition, "fov"].nunique()
             label = f"{short(condition, 28)}  ({count(n, 'field')})"

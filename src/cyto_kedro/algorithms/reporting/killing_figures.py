@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.curves import draw_curves
 from cyto_kedro.algorithms.reporting.fates import draw_fates, fate_rows
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
+    Drawing,
     Drawn,
     Roles,
     Sheet,
     count,
     film_time,
     in_words,
-    pictures,
     short,
 )
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
-from cyto_kedro.core.style import INK, colours, figure, strokes, styled
-from cyto_kedro.core.watched import films, target_intervals
+from cyto_kedro.core.style import INK, colours, figure, say, strokes, styled
+from cyto_kedro.core.watched import cell_ids, films, target_intervals
 from cyto_kedro.schemas import (
     Bouts,
     Deaths,
@@ -43,7 +41,7 @@ ALL = "(all)"
 MOST_VICTIMS = 5
 
 
-class KillingFigures(Algorithm):
+class KillingFigures(Drawing):
     """Kills over time, victims per effector, a raster of the targets' fates, survival of targets.
 
     Examples
@@ -56,8 +54,6 @@ class KillingFigures(Algorithm):
     >>> sorted(drawn["figures"])
     ['kills', 'kills_per_effector', 'survival', 'target_fates']
     """
-
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def run(
         self,
@@ -79,7 +75,7 @@ class KillingFigures(Algorithm):
             or_empty(kills, Kills), or_empty(deaths, Deaths), fates, frames, sheet, roles
         )
         rows, spells, unit = fate_rows(fates, or_empty(bouts, Bouts), frames, sheet, roles)
-        tallies = victims(or_empty(effectors, EffectorTallies), sheet, roles)
+        tallies = victims(of_cells(or_empty(effectors, EffectorTallies), fates), sheet, roles)
         made = {
             "kills": draw_kills(*curves, sheet),
             "kills_per_effector": draw_victims(tallies, sheet),
@@ -93,7 +89,7 @@ class KillingFigures(Algorithm):
             "target_fates": rows,
             "survival": watched,
         }
-        return pictures(made, self.dpi, numbers)
+        return self.finished(made, numbers)
 
 
 def survival(
@@ -190,29 +186,33 @@ def draw_kills(curves: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
                 groups = mine.groupby("replicate", sort=False)
                 for replicate, one in groups:
                     if replicate != MEAN and len(groups) > 2:
-                        ax.step(
-                            *(one["time"], one[name]),
-                            where="post",
-                            color=hues[condition],
-                            lw=0.8,
-                            alpha=0.7,
+                        said = f"{condition}, {replicate}: {one[name].iloc[-1]:.3g} of 100 at "
+                        said += (
+                            f"{one['time'].iloc[-1]:.4g} {unit}; {one['targets'].iloc[0]} targets"
                         )
+                        look: dict[str, Any] = {"color": hues[condition], "gid": say(said)}
+                        ax.step(one["time"], one[name], where="post", lw=0.8, alpha=0.7, **look)
                 mean = groups.get_group(MEAN)
                 n = f"{count(int(mean['targets'].iloc[0]), 'target')} at start"
                 n += f", {count(len(groups) - 1, 'replicate')}"
-                ax.step(
-                    *(mean["time"], mean[name]),
-                    where="post",
-                    color=hues[condition],
-                    ls=lines[condition],
-                    label=f"{short(condition, 28)}  ({n})",
-                )
+                label = f"{short(condition, 28)}  ({n})"
+                look = {"color": hues[condition], "ls": lines[condition], "gid": say(label)}
+                ax.step(mean["time"], mean[name], where="post", label=label, **look)
             ax.set_xlim(left=0)
         axes[0].set_ylim(0, max(1.0, 1.06 * float(curves[["kills", "deaths"]].max().max())))
         axes[0].set_ylabel("so far, per 100 targets at start")
         names = axes[0].get_legend_handles_labels()
         fig.legend(*names, loc="outside lower left", handlelength=3.2)
     return fig
+
+
+def of_cells(effectors: pd.DataFrame, fates: pd.DataFrame) -> pd.DataFrame:
+    """Tallies (`schemas.EffectorTallies`) of cells: a broken track's pieces together."""
+    key = ["fov", "population", "track_id"]
+    pieces = fates[key].assign(cell_id=cell_ids(fates))
+    rows = effectors[[*key, "n_victims"]].merge(pieces, on=key, how="left")
+    rows["track_id"] = rows["cell_id"].fillna(rows["track_id"])
+    return rows.groupby(key, sort=False, as_index=False)[["n_victims"]].sum()
 
 
 def victims(effectors: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> pd.DataFrame:
@@ -281,8 +281,12 @@ def draw_victims(tallies: pd.DataFrame, sample_sheet: Sheet) -> Figure:
                 )
             each = mine[mine["replicate"] != ALL]
             if len(each["replicate"].unique()) > 1:
-                at = each["victims"] + (i - (len(conditions) - 1) / 2 + 0.28) * width
-                ax.scatter(at, 100 * each["share"], s=14, color="white", edgecolor=INK, lw=0.9)
+                dot: dict[str, Any] = {"marker": "o", "ms": 3.7, "mfc": "white", "mec": INK}
+                for row in each.to_dict("records"):
+                    at = row["victims"] + (i - (len(conditions) - 1) / 2 + 0.28) * width
+                    said = f"{condition}, {row['replicate']}: {row['n']} of "
+                    said += f"{count(row['effectors'], 'effector')} killed {row['victims']}"
+                    ax.plot(at, 100 * row["share"], mew=0.9, ls="", gid=say(said), **dot)
         ticks = [f"{k} or more" if k == MOST_VICTIMS else str(k) for k in range(shown + 1)]
         ax.set_xticks(range(shown + 1), ticks)
         ax.set(title=title, xlabel="targets killed by one effector", ylim=(0, 109))

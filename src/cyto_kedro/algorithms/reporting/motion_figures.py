@@ -7,23 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.plots import (
     FEW,
+    Drawing,
     Drawn,
     Roles,
     Sheet,
     by_parts,
     count,
     in_words,
-    pictures,
     short,
     wrap,
 )
 from cyto_kedro.core.groups import any_known, condition_order, with_condition
-from cyto_kedro.core.style import FAINT, INK, colours, figure, strokes, styled
+from cyto_kedro.core.style import FAINT, INK, colours, figure, say, strokes, styled
 from cyto_kedro.schemas import Motility, Msd, TableOf, or_empty
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ SECTORS = 16
 JITTER = 0.02
 
 
-class MotionFigures(Algorithm):
+class MotionFigures(Drawing):
     """Speeds, mean squared displacement, and directions, by population and condition.
 
     Examples
@@ -46,8 +44,6 @@ class MotionFigures(Algorithm):
     >>> sorted(drawn["figures"])
     ['directions', 'speeds']
     """
-
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def run(
         self,
@@ -74,7 +70,7 @@ class MotionFigures(Algorithm):
             curves, units = msd_curves(msd, sheet)
             made["msd"] = draw_msd(curves, units, sheet, roles)
             numbers["msd"] = curves.assign(msd_unit=units[0], lag_unit=units[1])
-        return pictures(made, self.dpi, numbers)
+        return self.finished(made, numbers)
 
 
 def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Figure:
@@ -93,16 +89,18 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
     if len(conditions) > FEW:
         slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
     with styled():
-        wide = max(3.6, 0.75 * len(conditions)) * len(populations)
-        fig = figure(max(wide, 4.5), 4.2)
-        for axes, population in zip(
-            fig.subplots(1, len(populations), squeeze=False)[0], populations, strict=True
-        ):
+        across = 1 if slant else len(populations)  # many conditions need the whole width
+        down = len(populations) // across
+        fig = figure(max(max(3.6, 0.75 * len(conditions)) * across, 4.5), 4.2 * down)
+        grid = fig.subplots(down, across, squeeze=False)
+        for axes, population in zip(grid.flat, populations, strict=True):
             names = []
             for x, condition in enumerate(conditions):
                 here = (rows["population"] == population) & (rows["condition"] == condition)
                 mine = rows[here]
-                _superplot(axes, x, mine[column], mine["replicate"], hues[condition])
+                _superplot(
+                    axes, x, mine[column], mine["replicate"], condition, hues[condition], unit
+                )
                 name = short(condition, 26) if len(conditions) > FEW else wrap(condition)
                 names.append(f"{name}\nn = {len(mine)}")
             axes.set_xticks(range(len(conditions)), names, **slant)
@@ -112,13 +110,24 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
     return fig
 
 
-def _superplot(ax: Axes, x: float, values: pd.Series, replicate: pd.Series, hue: str) -> None:
+def _superplot(
+    ax: Axes,
+    x: float,
+    values: pd.Series,
+    replicate: pd.Series,
+    condition: str,
+    hue: str,
+    unit: str,
+) -> None:
     # the golden-ratio sequence spreads points evenly and is the same each time
     spread = (np.arange(len(values)) * 0.618034 % 1 - 0.5) * 0.6
     ax.scatter(x + spread, values, s=9, color=hue, alpha=0.35, lw=0)
     means = values.groupby(replicate).mean()
     place = x + (np.linspace(-0.18, 0.18, len(means)) if len(means) > 1 else np.zeros(len(means)))
-    ax.scatter(place, means, s=75, color=hue, edgecolor="white", lw=1.3, zorder=3)
+    look: dict[str, Any] = {"color": hue, "mec": "white", "mew": 1.3, "ms": 8.7, "zorder": 3}
+    for at, (name, mean) in zip(place, means.items(), strict=True):
+        said = f"{condition}, {name}: {mean:.3g} {unit}, {(replicate == name).sum()} tracks"
+        ax.plot(at, mean, "o", gid=say(said), **look)
     if len(means):
         ax.hlines(means.mean(), x - 0.33, x + 0.33, color=INK, lw=1.6, zorder=2)
 
@@ -183,7 +192,8 @@ def draw_msd(
                 axis.set_minor_formatter(NullFormatter())
             for (condition, fov), one in mine.groupby(["condition", "fov"]):
                 name = str(condition)
-                look = {"lw": 0.8, "alpha": 0.7} if fov else {"ls": lines[name]}
+                look: dict[str, Any] = {"lw": 0.8, "alpha": 0.7} if fov else {"ls": lines[name]}
+                look["gid"] = say(f"{name}, {fov}" if fov else f"{name}: mean of the fields")
                 marker = "o" if len(one) == 1 else ""
                 ax.plot(one["lag"], one["msd"], color=hues[name], marker=marker, **look)
             _slopes(ax, mine)
@@ -274,7 +284,9 @@ def draw_directions(shares: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> 
                 turn = 2 * np.pi / SECTORS
                 radius = np.sqrt(mine["share"])
                 bars: Any = {"color": hues[condition], "edgecolor": "white", "lw": 0.6}
-                ax.bar(mine["sector"] * turn, radius, turn, alpha=0.85, **bars)
+                drawn = ax.bar(mine["sector"] * turn, radius, turn, alpha=0.85, **bars)
+                for bar, share in zip(drawn, mine["share"], strict=True):
+                    bar.set_gid(say(f"{population}, {condition}: {100 * share:.1f} % of the steps"))
                 circle = np.linspace(0, 2 * np.pi, 100)
                 ax.plot(circle, np.full(100, np.sqrt(1 / SECTORS)), color=INK, lw=1, ls=(0, (3, 2)))
                 ax.grid(False)

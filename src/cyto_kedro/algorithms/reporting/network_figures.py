@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.overlays import time_stamp
-from cyto_kedro.algorithms.reporting.plots import Drawn, Roles, Sheet, in_words, pictures, short
+from cyto_kedro.algorithms.reporting.plots import Drawing, Drawn, Roles, Sheet, in_words, short
 from cyto_kedro.core.groups import of_role, with_condition
 from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
 from cyto_kedro.schemas import Fields, Frames, TableOf, or_empty
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 MARKERS = {"effector": "o", "target": "s", "other": "^"}
 
 
-class NetworkFigures(Algorithm):
+class NetworkFigures(Drawing):
     """Snapshots of the cell graphs of one field per condition.
 
     Examples
@@ -42,8 +40,6 @@ class NetworkFigures(Algorithm):
     >>> drawn["figures"]["networks"].title
     'Networks of cells'
     """
-
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
 
     def run(
         self,
@@ -73,7 +69,7 @@ class NetworkFigures(Algorithm):
             for stamp, nodes, _ in panels
         ]
         table = pd.concat(cells, ignore_index=True) if cells else pd.DataFrame()
-        return pictures({"networks": fig}, self.dpi, {"networks": table})
+        return self.finished({"networks": fig}, {"networks": table})
 
 
 def chosen_fields(fovs: list[str], sample_sheet: Sheet, most: int = 6) -> list[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from textwrap import fill
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.captions import FIGURES as WORDS
 from cyto_kedro.core.groups import any_known
-from cyto_kedro.core.style import figure, png, styled, svg
+from cyto_kedro.core.style import figure, pdf, png, styled, svg
 from cyto_kedro.images import Picture
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def in_words(title: str, why: str) -> Figure:
     """A figure without axes that says why there is nothing to draw."""
     with styled():
         fig = figure(7.2, 1.5)
+        fig.set_label(why)
         ax = fig.add_subplot()
         ax.set(title=title, xlim=(0, 1), ylim=(0, 1))
         ax.axis("off")
@@ -39,17 +42,39 @@ def in_words(title: str, why: str) -> Figure:
     return fig
 
 
-def pictures(
-    figures: Mapping[str, Figure], dpi: int, numbers: Mapping[str, pd.DataFrame] | None = None
-) -> Drawn:
-    """Each figure as a picture, with the words of `captions` and the table that it shows."""
-    tables = numbers or {}
-    return {
-        "figures": {
-            name: Picture(png(fig, dpi), *WORDS[name], svg(fig, name), csv(tables.get(name)))
-            for name, fig in figures.items()
-        }
-    }
+class Drawing(Algorithm):
+    """What every class of figures can be told."""
+
+    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
+    formats: tuple[Literal["svg", "pdf"], ...] = Field(
+        default=("svg",), description="vector files beside each picture"
+    )
+    width_mm: float | None = Field(
+        default=180.0, gt=0, description="width of vector files, text in proportion; null: as drawn"
+    )
+
+    def finished(
+        self, figures: Mapping[str, Figure], numbers: Mapping[str, pd.DataFrame] | None = None
+    ) -> Drawn:
+        """Each figure as a picture, with the words of `captions` and the table that it shows.
+
+        A figure of words (`in_words`) has these as its caption, and no text for who cannot see it.
+        """
+        made = {}
+        for name, fig in figures.items():
+            title, caption, alt = WORDS[name]
+            bitmap = png(fig, self.dpi)
+            if why := str(fig.get_label()):
+                made[name] = Picture(bitmap, title, why, "")
+                continue
+            fig.set_layout_engine("none")  # it is laid out once, for all formats
+            made[name] = Picture(
+                *(bitmap, title, caption, alt),
+                svg=svg(fig, name, self.width_mm) if "svg" in self.formats else "",
+                numbers=csv((numbers or {}).get(name)),
+                pdf=pdf(fig, title, self.width_mm) if "pdf" in self.formats else b"",
+            )
+        return {"figures": made}
 
 
 def csv(table: pd.DataFrame | None) -> str:
@@ -96,9 +121,9 @@ def short(name: str, width: int = 16) -> str:
     return f"{name[: width - 1 - tail]}…{name[len(name) - tail :]}"
 
 
-def wrap(name: str, width: int = 14) -> str:
-    """`name` in lines of `width` characters."""
-    return fill(name, width)
+def wrap(name: str) -> str:
+    """`name` in lines of 14 characters."""
+    return fill(name, 14)
 
 
 def count(n: int, noun: str) -> str:

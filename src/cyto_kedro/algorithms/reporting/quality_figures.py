@@ -5,18 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from pydantic import Field
 
-from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.reporting.plots import Drawn, in_words, pictures, short, wrap
-from cyto_kedro.core.style import PALETTE, colours, figure, styled
+from cyto_kedro.algorithms.reporting.plots import Drawing, Drawn, Sheet, in_words, short, wrap
+from cyto_kedro.core.groups import condition_order, with_condition
+from cyto_kedro.core.style import PALETTE, colours, figure, say, strokes, styled
 from cyto_kedro.schemas import Quality, TableOf, or_empty
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class QualityFigures(Algorithm):
+MOST_NAMED = 24  # lines of the legend
+
+
+class QualityFigures(Drawing):
     """Quality of the films, frame by frame.
 
     Examples
@@ -28,16 +30,17 @@ class QualityFigures(Algorithm):
     'Quality of the films'
     """
 
-    dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
-
-    def run(self, quality: TableOf[Quality] | None = None) -> Drawn:
+    def run(self, quality: TableOf[Quality] | None = None, sample_sheet: Sheet = None) -> Drawn:
         """Draw ``quality``."""
         quality = or_empty(quality, Quality)
-        return pictures({"quality": draw_quality(quality)}, self.dpi, {"quality": quality})
+        return self.finished({"quality": draw_quality(quality, sample_sheet)}, {"quality": quality})
 
 
-def draw_quality(quality: pd.DataFrame) -> Figure:
-    """Mean intensity, focus and saturation of each channel, frame by frame, a line per field."""
+def draw_quality(quality: pd.DataFrame, sheet: Sheet = None) -> Figure:
+    """Mean intensity, focus and saturation of each channel, frame by frame, a line per field.
+
+    Few fields have a colour each, of more those of one condition are alike.
+    """
     channels = list(pd.unique(quality["channel"]))
     measures = {
         "mean": "mean intensity",
@@ -50,7 +53,12 @@ def draw_quality(quality: pd.DataFrame) -> Figure:
         fig = figure(8.4, 1.0 + 1.7 * max(len(channels), 1))
         grid = fig.subplots(len(channels), len(measures), squeeze=False, sharex=True)
         fovs = sorted(quality["fov"].unique())
-        hues = colours(fovs) if len(fovs) <= len(PALETTE) else dict.fromkeys(fovs, PALETTE[0])
+        groups, many = dict(zip(fovs, fovs, strict=True)), len(fovs) > len(PALETTE)
+        if many:
+            known = with_condition(pd.DataFrame({"fov": fovs}), sheet)
+            groups = dict(zip(known["fov"], known["condition"], strict=True))
+        names = condition_order(sheet if many else None, pd.Series(list(groups.values())))
+        hues, lines = colours(names), strokes(names) if many else dict.fromkeys(names, "solid")
         single = len(quality["frame"].unique()) == 1
         for row, channel in zip(grid, channels, strict=True):
             mine = quality[quality["channel"] == channel].sort_values("frame")
@@ -58,21 +66,19 @@ def draw_quality(quality: pd.DataFrame) -> Figure:
                 factor = 100 if column == "saturated_fraction" else 1
                 for fov, one in mine.groupby("fov"):
                     look: dict[str, Any] = {"marker": "o", "ms": 4} if single else {"lw": 1.1}
-                    ax.plot(
-                        one["frame"],
-                        one[column] * factor,
-                        color=hues[fov],
-                        label=short(fov, 28),
-                        clip_on=False,
-                        **look,
-                    )
+                    values = one[column] * factor
+                    group = groups[str(fov)]
+                    said = f"{fov}: {values.min():.3g} to {values.max():.3g}"
+                    look |= {"color": hues[group], "ls": lines[group], "gid": say(said)}
+                    ax.plot(one["frame"], values, clip_on=False, **look)
                 ax.set_ylim(bottom=0)
                 if ax in grid[0]:
                     ax.set_title(title)
                 if ax in grid[-1]:
                     ax.set_xlabel("frame")
             row[0].set_ylabel(wrap(channel), fontweight="bold")
-        if len(fovs) <= len(PALETTE):
-            lines, names = grid[0][0].get_legend_handles_labels()
-            fig.legend(lines, names, loc="outside lower center", ncols=min(len(fovs), 6))
+        for name in names[:MOST_NAMED]:
+            grid[0][0].plot([], [], color=hues[name], ls=lines[name], label=short(name, 24))
+        handles = grid[0][0].get_legend_handles_labels()
+        fig.legend(*handles, loc="outside lower left", ncols=3, handlelength=3.2)
     return fig

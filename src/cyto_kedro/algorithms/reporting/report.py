@@ -36,7 +36,8 @@ from cyto_kedro.images import Picture
 from cyto_kedro.schemas import TableOf, or_empty
 
 PNG = b"\x89PNG\r\n\x1a\n"
-VECTORS = (*ANSWER, "effects")  # whose marks tell their numbers, in the page
+LARGEST_VECTOR = 600_000  # characters of SVG in the page, whose marks tell their numbers
+MOST_CARDS = 6  # conditions; of more there is a table
 
 
 class Written(TypedDict):
@@ -118,6 +119,11 @@ class HtmlReport(Algorithm):
                 cell_sizes=cell_sizes,
             )
             by_fov, by_condition, warnings = made["by_fov"], made["by_condition"], made["warnings"]
+        values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
+        independent = values.groupby("condition")["cluster"].nunique()  # donors, not their wells
+        n = by_condition["condition"].map(independent).fillna(by_condition["replicates"])
+        by_condition = by_condition.assign(replicates=n.astype(int))
+        shown = cards(by_condition, roles)
         run = run or {}
         params = run.get("parameters")
         pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
@@ -128,7 +134,6 @@ class HtmlReport(Algorithm):
         drawn = [_picture(name, one) for name, one in (overlays or {}).items()]
         frames = or_empty(frames, schemas.Frames)
         tests = or_empty(comparisons, schemas.Comparisons)
-        values = or_empty(replicate_summaries, schemas.ReplicateSummaries)
         apart = tests.get("outcome", pd.Series("", tests.index)) == "control"
         page = Environment(autoescape=True, undefined=StrictUndefined).from_string(PAGE)
         html = page.render(
@@ -145,7 +150,8 @@ class HtmlReport(Algorithm):
             headline=[*killed(values, by_condition), *headline(tests, values, by_condition)],
             first=first,
             answers=answers(by_condition),
-            cards=cards(by_condition, roles),
+            cards=shown,
+            conditions=_as_table(shown) if len(shown) > MOST_CARDS else None,
             tested=tested(tests) if len(tests) else "",
             effects=[effects] if effects and effects["alt"] else [],
             certain=bool(tests["effect_size"].notna().any()),
@@ -219,6 +225,17 @@ def cards(by_condition: pd.DataFrame, roles: Mapping[str, str]) -> list[dict[str
     return made
 
 
+def _as_table(shown: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """`cards` as a row each, their doubts above it by number."""
+    rows = [
+        {"condition": card["name"]}
+        | {name: value for name, value, _ in card["lines"]}
+        | {"beware": "\n".join(card["doubts"])}
+        for card in shown
+    ]
+    return _noted(pd.DataFrame(rows))
+
+
 def grid(frame: pd.DataFrame) -> dict[str, list[Any]]:
     """A table as the template wants it: columns (name, number or not) and rows of text."""
     numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
@@ -246,7 +263,7 @@ def _n(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _picture(name: str, given: object) -> dict[str, str]:
+def _picture(name: str, given: object) -> dict[str, Any]:
     if isinstance(given, bytes):
         given = Picture(given, name.replace("_", " ").capitalize(), "", name.replace("_", " "))
     if not isinstance(given, Picture) or not given.png.startswith(PNG):
@@ -254,14 +271,14 @@ def _picture(name: str, given: object) -> dict[str, str]:
             f"report: figure {name!r} is {type(given).__name__}, not a Picture or the bytes of a "
             "PNG file, so it cannot be put in the page; save it as PNG"
         )
+    vector = 0 < len(given.svg) <= LARGEST_VECTOR
     return {
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
-        "data": ""
-        if given.svg and name in VECTORS
-        else base64.b64encode(given.png).decode("ascii"),
-        "svg": given.svg if name in VECTORS else "",
+        "data": "" if vector else base64.b64encode(given.png).decode("ascii"),
+        "svg": given.svg if vector else "",
+        "drawn": bool(given.numbers),  # of tables: dark on white
     }
 
 

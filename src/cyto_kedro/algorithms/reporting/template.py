@@ -4,12 +4,16 @@ Rendered by jinja2 with autoescape on: whatever a field or condition is called i
 """
 
 STYLE = """
-:root{--ink:#1f2428;--soft:#5b646c;--line:#d9dee2;--wash:#f5f7f8;--accent:#0072b2;--warn:#b34700}
+:root{--ink:#1f2428;--soft:#5b646c;--line:#d9dee2;--wash:#f5f7f8;--accent:#0072b2;--warn:#b34700;
+ --page:#fff;--alarm:#fdf3ec}
 *{box-sizing:border-box}
-body{margin:0 auto;max-width:min(96vw,96rem);padding:1.2rem;color:var(--ink);background:#fff;
+body{margin:0 auto;max-width:min(96vw,96rem);padding:1.2rem;color:var(--ink);background:var(--page);
  font:16px/1.5 "Segoe UI",Roboto,"Helvetica Neue",Arial,"Liberation Sans",sans-serif}
-h1{font-size:1.9rem;line-height:1.2;margin:.6rem 0 .2rem}
+header{display:flex;flex-wrap:wrap;align-items:baseline;gap:0 1.4rem}
+header p{margin:0}nav{flex-basis:100%}
+h1{font-size:1.7rem;line-height:1.2;margin:0}
 h2{font-size:1.3rem;margin:2.4rem 0 .6rem;padding-top:.6rem;border-top:2px solid var(--accent)}
+#numbers>h2{margin-top:.6rem}
 h3{font-size:1.05rem;margin:1.4rem 0 .4rem}
 p,figcaption{max-width:44rem}a{color:var(--accent)}
 .sub,figcaption,.note{color:var(--soft)} figcaption,.note{font-size:.88rem}
@@ -20,9 +24,13 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .card dl{display:grid;grid-template-columns:1fr auto;gap:.1rem .8rem;margin:0}
 .card dt{color:var(--soft)}.card dd{margin:0;text-align:right;font-weight:600;
  font-variant-numeric:tabular-nums}
-.first{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,36rem),1fr));gap:0 2rem}
+.first{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:0 2rem;
+ align-items:start}
 .first figure{margin:.4rem 0 1rem}.first h3{margin:.4rem 0}
+.first .answers{font-size:1.02rem;margin-top:.4rem}
 .vector svg{width:100%;height:auto;max-width:60rem;display:block}
+.vector g[id*="-said"]:hover{filter:brightness(.75)}
+.vector g[id*="-said"]:hover path{stroke-width:3px!important}
 .effects img,.effects svg{max-width:min(100%,82rem)}
 .card sup{color:var(--warn);font-weight:400;margin-left:.2rem}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
@@ -35,16 +43,22 @@ thead th.n{min-width:4.4rem}td.n{white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 thead th{border-bottom:2px solid var(--ink)}
 figure{margin:1.2rem 0 2rem;min-width:0}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,40rem),1fr));gap:0 2.5rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:0 2.5rem;
+ align-items:start}
 figure img{max-width:min(100%,50rem);height:auto;display:block;margin-bottom:.5rem}
 .answers{font-size:1.1rem;max-width:50rem;padding-left:1.2rem}.answers li{margin:.4rem 0}
 .warn ol{margin:.3rem 0;padding-left:1.4rem}
-.warn{border-left:.35rem solid var(--warn);background:#fdf3ec;padding:.6rem 1rem;
+.warn{border-left:.35rem solid var(--warn);background:var(--alarm);padding:.6rem 1rem;
  border-radius:.3rem}
 code,pre{font:.84rem/1.45 ui-monospace,Menlo,Consolas,monospace}
 pre{background:var(--wash);padding:.8rem;overflow-x:auto;white-space:pre-wrap;
  overflow-wrap:anywhere}
 nav a{margin-right:1rem;color:var(--accent)}
+@media screen and (prefers-color-scheme:dark){
+ :root{--ink:#e4e7ea;--soft:#a3acb4;--line:#3a4148;--wash:#20262b;--accent:#62b5ee;--warn:#ff9a52;
+ --page:#15191c;--alarm:#33251a}
+ .vector svg,img.drawn{filter:invert(.915) hue-rotate(180deg)}
+}
 @media print{nav{display:none}body{max-width:none;padding:0;font-size:11pt}
  figure,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}details>*{display:block}}
 """
@@ -81,10 +95,15 @@ PAGE = """<!DOCTYPE html>
 {%- for note in table.notes %}<li>{{ note }}</li>{% endfor %}</ol></div>{% endif %}
 {{ grid(table, caption) }}
 {%- endmacro %}
+{%- macro bewared() %}<p class="warn"><a href="#quality">{{ beware }} quality
+warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>
+{%- endmacro %}
 {%- macro picture(p) %}
 <figure><h3>{{ p.title }}</h3>
-{%- if p.svg %}<div class="vector" role="img" aria-label="{{ p.alt }}">{{ p.svg|safe }}</div>
-{%- else %}<img alt="{{ p.alt }}" src="data:image/png;base64,{{ p.data }}">{% endif %}
+{%- if not p.alt %}
+{%- elif p.svg %}<div class="vector" role="img" aria-label="{{ p.alt }}">{{ p.svg|safe }}</div>
+{%- else %}<img{% if p.drawn %} class="drawn"{% endif %} alt="{{ p.alt }}"
+ src="data:image/png;base64,{{ p.data }}">{% endif %}
 <figcaption>{{ p.caption }}</figcaption></figure>
 {%- endmacro %}
 <header>
@@ -97,20 +116,24 @@ PAGE = """<!DOCTYPE html>
 </header>
 <main>
 <section id="numbers"><h2>The answer, by condition</h2>
-{%- if headline %}
+{%- macro listed(items) %}
 <ul class="answers">
-{%- for name, text in headline %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
-<p class="note">{{ tested }}</p>
-{%- endif %}
-{%- if beware %}<p class="warn"><a href="#quality">{{ beware }} quality
-warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numbers.</p>{% endif %}
-{%- if first %}
-<div class="first">{%- for p in first %}{{ picture(p) }}{% endfor %}</div>
-{%- endif %}
-<ul class="answers">
-{%- for name, text in answers %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
+{%- for name, text in items %}<li><strong>{{ name }}</strong>: {{ text }}</li>{% endfor %}</ul>
+{%- endmacro %}
+{%- if headline or first %}
+<div class="first"><div>
+{%- if headline %}{{ listed(headline) }}<p class="note">{{ tested }}</p>{% endif %}
+{%- if beware %}{{ bewared() }}{% endif %}
+</div>{%- for p in first %}{{ picture(p) }}{% endfor %}</div>
+{%- elif beware %}{{ bewared() }}{% endif %}
+{%- if conditions %}
+<h3>Counts by condition</h3>
+{{ noted(conditions, "Counts by condition") }}
+<details><summary>The same in words</summary>{{ listed(answers) }}</details>
+{%- else %}{{ listed(answers) }}{% endif %}
 <p class="note">Counts do not say whether conditions differ: see
 <a href="#compared">Conditions compared</a>, by replicates.</p>
+{%- if not conditions %}
 <div class="cards">
 {%- for card in cards %}
 <div class="card" style="--hue:{{ card.hue }}"><h3>{{ card.name }}</h3><dl>
@@ -119,6 +142,7 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 {%- for doubt in card.doubts %}<p class="doubt">{{ loop.index }}: {{ doubt }}.</p>{% endfor %}</div>
 {%- endfor %}
 </div>
+{%- endif %}
 <p class="note">Cells are tracks; one lost and found again counts once. Deaths are transitions seen in
 view. Kills are deaths attributed to effectors: sums of shares, so two halves are one. Effector-hours
 are the time that effectors were watched alive: their number in each frame, added up over the film (the
@@ -130,7 +154,7 @@ means not reached, or unknown.</p>
 </section>
 <section id="compared"><h2>Conditions compared</h2>
 {%- if comparisons.rows %}
-<p>{{ tested }}</p>
+{%- if not headline %}<p>{{ tested }}</p>{% endif %}
 <div class="effects">{%- for p in effects %}{{ picture(p) }}{% endfor %}</div>
 {%- if not certain %}<p class="warn">No effect has an interval: each condition needs two replicates at
 least. Cells of one well are not independent and cannot stand in.</p>{% endif %}
@@ -172,7 +196,7 @@ the folders segmentation_overlay and track_overlay beside this page.</p>{% endif
 <section id="quality"><h2>Quality of films and masks</h2>
 {%- if warnings.rows %}
 <div class="warn"><strong>Look at these before trusting the numbers.</strong>
-{{ grid(warnings, "Quality warnings") }}</div>
+{{ folded(warnings, "Quality warnings") }}</div>
 {%- else %}<p>No saturation, focus jump, intensity jump, missing calibration or excluded frame was
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}

@@ -90,15 +90,19 @@ def stand_out(windows: Sequence[Part]) -> bool:
     """
     noise = float(np.median([smoothed_noise(each, _NOISE_PX, np.inf) for each in windows]))
     for part in windows:
-        coarse = block_mean(part.image, 8)
-        level = part.image - _surface(coarse, part.image.shape, 8, 0)
-        level[np.abs(level) < 1e-6 * float(np.abs(part.image).max())] = 0
-        size, strength, edge = _blobs(Part(level, part.filmed))
+        size, strength, edge = _blobs(Part(without_slope(part.image), part.filmed))
         sigma = size / 2 / np.sqrt(2)
         least = _STANDS_OUT * np.sqrt(2) * noise * _NOISE_PX / np.maximum(sigma, _NOISE_PX)
         if ((strength > least) & (strength > 0) & (edge > sigma)).any():
             return True
     return False
+
+
+def without_slope(image: np.ndarray) -> np.ndarray:
+    """`image` less a surface of second order: uneven light is no cell. What rounding leaves is 0."""
+    level = image - _surface(block_mean(image, 8), image.shape, 8, 0)
+    level[np.abs(level) < 1e-6 * float(np.abs(image).max())] = 0
+    return np.asarray(level)
 
 
 def _blobs(part: Part) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -148,8 +152,8 @@ def flatten_factor(diameter: float) -> int:
     return max(1, int(diameter / 5))
 
 
-def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarray:
-    """Subtract the slowly varying background: a grey opening over `width` cell diameters.
+def flatten(image: np.ndarray, diameter: float) -> np.ndarray:
+    """Subtract the slowly varying background: a grey opening over four cell diameters.
 
     Computed on block means of a fifth of a diameter, so that noise does not pull the opening down
     and the cost does not grow with the cells. At the bright edge of a slope an opening finds nothing
@@ -157,7 +161,7 @@ def flatten(image: np.ndarray, diameter: float, width: float = 4.0) -> np.ndarra
     the opening away from the edges, is half of the image's range, it is taken off first.
     """
     factor = flatten_factor(diameter)
-    size = max(3, int(width * diameter / factor) | 1)
+    size = max(3, int(4 * diameter / factor) | 1)
     coarse = block_mean(image, factor)
     surface = _surface(_opening(coarse, size), image.shape, factor, size // 2)
     rounding = 1e-6 * float(np.abs(image).max())

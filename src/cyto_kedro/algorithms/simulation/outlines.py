@@ -20,10 +20,10 @@ Complexes = NDArray[np.complex128]
 Shape = tuple[Floats, Complexes]  # radii (n,) and coefficients (n, 3)
 
 
-def limited(coefs: Complexes, most: float = 0.5) -> Complexes:
-    """Scale `coefs` (n, 3) down where their moduli sum to more than `most`: r stays positive."""
+def limited(coefs: Complexes) -> Complexes:
+    """Scale `coefs` (n, 3) down where their moduli sum to more than 0.5: r stays positive."""
     total = np.abs(coefs).sum(axis=1, keepdims=True)
-    return coefs * (most / np.maximum(total, most))
+    return coefs * (0.5 / np.maximum(total, 0.5))
 
 
 def radii(radius: Floats, coefs: Complexes, direction: NDArray) -> Floats:
@@ -86,10 +86,11 @@ def _inside(points: Floats, centre: Floats, radius: Floats, coefs: Complexes) ->
     return rho < radii(radius, coefs, direction)
 
 
-def _overlap(delta: Floats, first: Shape, second: Shape, rings: int = 48) -> Floats:
+def _overlap(delta: Floats, first: Shape, second: Shape) -> Floats:
     """Area within both curves: midpoint rule on the first one's polar grid."""
     direction = np.broadcast_to(np.exp(1j * ANGLES), (len(delta), N_VERTICES))
     outer = radii(*first, direction)
+    rings = 48
     share = (np.arange(rings) + 0.5) / rings
     rho = (outer[:, :, None] * share).reshape(len(delta), -1)
     angle = np.repeat(direction, rings, axis=1)

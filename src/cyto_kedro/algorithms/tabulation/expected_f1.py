@@ -8,11 +8,17 @@ Curves are straight between their points and never turn: more contrast is never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cyto_kedro.algorithms.tabulation import mask_curves
+from cyto_kedro.algorithms.tabulation.bleed_through import (
+    Masked,
+    doubled_share,
+    leaked,
+    shines_through,
+)
 from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
 
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # measures in rising order, log-odds
@@ -38,6 +44,8 @@ REASONS: dict[str, tuple[str, ...]] = {
     "masks do not cover what is bright": ("agreement", "separation"),
 }
 NOTHING = "nothing to find"
+OTHERS = "nothing to find: what light there is shows cells of another population"
+DOUBLED = "masks lie on brighter cells of another population: bleed-through"
 NO_MASKS = "no masks, but light that stands out of the noise"
 
 
@@ -57,27 +65,40 @@ def chance(
 
 
 def expected(
-    image: np.ndarray, label: np.ndarray, shown: np.ndarray | None = None
+    image: np.ndarray,
+    label: np.ndarray,
+    shown: np.ndarray | None = None,
+    others: Sequence[Masked] = (),
 ) -> dict[str, float | int | str]:
     """A frame's row of `schemas.MaskEvidence`, but for its names.
 
-    `image`, `label`: (Y, X). `shown`: which pixels were filmed; None: all.
+    `image`, `label`: (Y, X). `shown`: which pixels were filmed; None: all. `others`: populations whose
+    cells cannot be these. Light that shows theirs is nothing to find; masks on it are wrong, and of d
+    such masks in one no F1 is over 2 (1 - d) / (2 - d).
     """
+    theirs = [each.image for each in others]
+    if label.any() and others:
+        filmed = np.ones(label.shape, bool) if shown is None else shown
+        image = image - leaked(image, filmed, label == 0, theirs)
     scene = Scene.of(image, label, shown)
     cells = cell_evidence(scene) if scene.count else {}
     chances = chance(mask_curves.CELL_INTERCEPT, mask_curves.CELL, cells) if cells else np.zeros(0)
     measures = frame_evidence(scene, cells)
     measures["mean_chance"] = float(chances.mean()) if cells else 0.0
     measures["doubtful_share"] = float((chances < 0.5).mean()) if cells else 1.0
-    row: dict[str, float | int | str] = {"n_cells": len(np.unique(label[label > 0])), **measures}
+    number = len(np.unique(label[label > 0]))
+    row: dict[str, float | int | str] = {"n_cells": number, "doubled_share": np.nan, **measures}
     if not cells:
         seen = measures["missed_faint"] > 0
-        return row | {
-            "expected_f1": 0.0 if seen else np.nan,
-            "reason": NO_MASKS if seen else NOTHING,
-        }
+        through = seen and shines_through(scene, theirs)
+        if seen and not through:
+            return row | {"expected_f1": 0.0, "reason": NO_MASKS}
+        return row | {"expected_f1": np.nan, "reason": OTHERS if through else NOTHING}
     f1 = chance(mask_curves.FRAME_INTERCEPT, mask_curves.FRAME, measures)  # type: ignore[arg-type]
-    return row | {"expected_f1": float(f1), "reason": _reason(cells, measures)}
+    share = doubled_share(Masked(image, label), scene, others)
+    most = 2 * (1 - share) / (2 - share)
+    row |= {"doubled_share": share, "expected_f1": min(float(f1), most)}
+    return row | {"reason": DOUBLED if most < f1 else _reason(cells, measures)}
 
 
 def _reason(cells: Mapping[str, np.ndarray], measures: Mapping[str, float]) -> str:

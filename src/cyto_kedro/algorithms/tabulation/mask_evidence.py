@@ -25,7 +25,12 @@ import numpy as np
 
 from cyto_kedro.algorithms.preprocessing.parts import Part, repeated
 from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
-from cyto_kedro.algorithms.segmentation.scale import background_level, block_mean, smoothed_noise
+from cyto_kedro.algorithms.segmentation.scale import (
+    background_level,
+    block_mean,
+    smoothed_noise,
+    without_slope,
+)
 from cyto_kedro.core import ndi
 
 _FINE_PX = 20  # diameter of cells in the image that is measured in, up to twice that
@@ -51,6 +56,7 @@ class Scene:
     threshold: float  # Otsu's
     diameter: float  # of the cells, half of their area in larger ones
     area: np.ndarray  # (n + 1,) of the numbers
+    sigma: float  # of the Gaussian that `smooth` is by
 
     @property
     def count(self) -> int:
@@ -61,6 +67,12 @@ class Scene:
     def floor(self) -> float:
         """Least light that stands out of the noise."""
         return self.level + _SEEN * self.noise
+
+    @property
+    def least_piece(self) -> float:
+        """Area of the least light that is a cell."""
+        typical = np.median(self.area[1:]) if self.count else np.pi / 4 * self.diameter**2
+        return _PIECE * float(typical)
 
     @classmethod
     def of(cls, image: np.ndarray, label: np.ndarray, shown: np.ndarray | None = None) -> Scene:
@@ -74,6 +86,8 @@ class Scene:
         diameter /= factor
         height, width = (n // factor * factor for n in image.shape)
         fine = block_mean(repeated(image, shown)[:height, :width], factor)
+        if not label.any():
+            fine = without_slope(fine)
         inner = label[factor // 2 : height : factor, factor // 2 : width : factor]
         if shown is None:
             seen = np.ones(fine.shape, bool)
@@ -91,7 +105,7 @@ class Scene:
         noise = smoothed_noise(Part(fine, seen), sigma, threshold)
         noise = max(noise, _LEAST_NOISE * float(high - low), 1e-9)
         area = np.bincount(number.ravel(), minlength=1).astype(float)
-        return cls(smooth, number, seen, noise, level, threshold, diameter, area)
+        return cls(smooth, number, seen, noise, level, threshold, diameter, area, sigma)
 
 
 def _typical(label: np.ndarray) -> float:
@@ -296,7 +310,6 @@ def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
     """Measures of the frame beside those of its `cells`; see the module."""
     smooth, masked = scene.smooth, scene.number > 0
     covered = float(masked.sum())
-    typical = float(np.median(scene.area[1:])) if scene.count else np.pi / 4 * scene.diameter**2
     clear = scene.shown
     if scene.count:
         beyond = ndi.distance_transform_edt(~masked) > max(1.5, 0.1 * scene.diameter)
@@ -307,7 +320,7 @@ def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
         """Share of area and of pieces above `level` that no mask holds."""
         pieces, k = ndi.label(clear & (smooth > max(level, scene.floor)))
         sizes = np.bincount(pieces.ravel(), minlength=k + 1)[1:]
-        sizes = sizes[sizes >= _PIECE * typical]
+        sizes = sizes[sizes >= scene.least_piece]
         area = float(sizes.sum())
         return area / max(area + covered, 1), len(sizes) / max(len(sizes) + scene.count, 1)
 
@@ -324,7 +337,7 @@ def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
         "size_spread": 0.0,
     }
     if scene.count:
-        size = np.log2(np.maximum(scene.area[1:], 1) / typical)
+        size = np.log2(np.maximum(scene.area[1:], 1) / np.median(scene.area[1:]))
         found["size_spread"] = float(np.median(np.abs(size)))
         found["small_share"] = float((size < -2).mean())
         found["large_share"] = float((size > 1).mean())

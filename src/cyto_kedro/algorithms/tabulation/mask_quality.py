@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -14,9 +14,11 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
-from cyto_kedro.algorithms.tabulation.expected_f1 import expected
+from cyto_kedro.algorithms.tabulation.bleed_through import Masked
+from cyto_kedro.algorithms.tabulation.expected_f1 import NOTHING, expected
 from cyto_kedro.algorithms.tabulation.flicker import split_merged
-from cyto_kedro.core.contract import Image, Label
+from cyto_kedro.core.contract import Image, Images, Label, Labels
+from cyto_kedro.core.groups import design
 from cyto_kedro.core.stack import read_frame
 from cyto_kedro.errors import InputError
 from cyto_kedro.schemas import TableOf
@@ -28,6 +30,7 @@ _WINDOW = 9  # frames that a jump is seen against
 _JUMP = 4.0  # sd of a Poisson count
 _LEAST_JUMP = 1.25  # and this factor
 _FLICKER = 0.1  # of a frame's cells split and merge again
+ABSENT = "masks where the sample sheet says there are no effectors (et_ratio 0)"
 
 
 class Evidence(TypedDict):
@@ -60,6 +63,8 @@ class MaskEvidence(Algorithm):
     (True, True)
     """
 
+    version = 2
+
     def run(
         self,
         image: Image,
@@ -68,6 +73,8 @@ class MaskEvidence(Algorithm):
         population: str = "cells",
         frame_start: int = 0,
         excluded: Collection[int] = (),
+        other_labels: Labels | None = None,
+        other_images: Images | None = None,
     ) -> Evidence:
         """Measure every frame.
 
@@ -79,6 +86,9 @@ class MaskEvidence(Algorithm):
             (T, Y, X) integer, background 0.
         excluded
             Numbers of frames of the film that are left out.
+        other_labels, other_images
+            By population, of cells that cannot be these (targets where these are effectors): what
+            only shows theirs is bleed-through.
 
         Raises
         ------
@@ -97,7 +107,14 @@ class MaskEvidence(Algorithm):
                 continue
             masks = read_frame(label, index, f"field {fov!r}, {population!r}, frame {frame}")
             pixels = np.asarray(image[index], np.float32)
-            rows.append({"frame": frame, **expected(pixels, masks, shown_in(pixels))})
+            others = [
+                Masked(
+                    np.asarray((other_images or {})[name][index], np.float32),
+                    read_frame(stack, index, f"field {fov!r}, {name!r}, frame {frame}"),
+                )
+                for name, stack in (other_labels or {}).items()
+            ]
+            rows.append({"frame": frame, **expected(pixels, masks, shown_in(pixels), others)})
         if not rows:
             return {"mask_evidence": schemas.empty(schemas.MaskEvidence)}
         table = pd.DataFrame(rows).assign(fov=fov, population=population)
@@ -109,7 +126,9 @@ class MaskQuality(Algorithm):
 
     A field is ``flagged`` where the mean expected F1 of its frames is under `least_f1`; a frame
     ``jumps`` where its number of cells is far from that of the frames around it, or many tracks
-    end in view, change their size, or split and merge again (`flicker`) at once.
+    end in view, change their size, or split and merge again (`flicker`) at once. Of effectors in a
+    field whose `et_ratio` is 0 in the sample sheet, a frame with masks has an F1 of 0, and one without
+    is right: it counts as 1 where others have masks.
 
     Examples
     --------
@@ -121,7 +140,7 @@ class MaskQuality(Algorithm):
     [[0.8, 0.9, False], [1.0, 0.9, False]]
     """
 
-    version = 2
+    version = 3
 
     least_f1: float = Field(
         default=0.79, ge=0, le=1, description="a field of a lower expected F1 is flagged"
@@ -134,10 +153,14 @@ class MaskQuality(Algorithm):
         cells: TableOf[schemas.Cells] | None = None,
         track_points: TableOf[schemas.TrackPoints] | None = None,
         tracks: TableOf[schemas.Tracks] | None = None,
+        fields: TableOf[schemas.Fields] | None = None,
+        roles: Mapping[str, str] | None = None,
         fov: str = "fov1",
         population: str = "cells",
     ) -> Judged:
         """Judge every frame that has evidence.
+
+        `fields`, with the columns of the sample sheet, and `roles` say where there are no effectors.
 
         Raises
         ------
@@ -149,6 +172,12 @@ class MaskQuality(Algorithm):
             return {"mask_quality": schemas.empty(schemas.MaskQuality)}
         steps = _steps(cells, track_points, tracks)
         table = table.join(steps, on="frame")
+        if fields is not None and (roles or {}).get(population) == "effector":
+            of = design(fields).set_index("fov")["effector_free"]
+            if of.get(fov, False):
+                masked = table["n_cells"] > 0
+                table["expected_f1"] = np.where(masked, 0.0, 1.0 if masked.any() else np.nan)
+                table["reason"] = np.where(masked, ABSENT, NOTHING)
         table["field_f1"] = table["expected_f1"].mean()
         table["flagged"] = (table["field_f1"] < self.least_f1).to_numpy(bool)
         table["jumps"] = _jumps(table)
@@ -180,21 +209,26 @@ def _steps(
     seen = points[points["label"].notna()].astype({"label": np.int64})
     if cells is not None:
         seen = seen.drop(columns="area_px", errors="ignore")
-        seen = seen.merge(cells[["frame", "label", "area_px"]], on=["frame", "label"], how="left")
+        seen = seen.drop(columns="on_border", errors="ignore")
+        of = ["frame", "label", "area_px", "on_border"]
+        seen = seen.merge(cells.reindex(columns=of), on=["frame", "label"], how="left")
+        # a cell that comes into view grows: so much for its area
+        seen["whole_px"] = seen["area_px"].mask(seen["on_border"].eq(True))
     else:
-        seen = seen.assign(area_px=np.nan)
+        seen = seen.assign(area_px=np.nan, whole_px=np.nan)
     seen = seen.sort_values(["track_id", "frame"], ignore_index=True)
     before = seen.shift()
     step = seen[(seen["track_id"] == before["track_id"]) & (seen["frame"] == before["frame"] + 1)]
     last = before.loc[step.index]
     moved = np.hypot(step["x_px"] - last["x_px"], step["y_px"] - last["y_px"])
-    ratio = np.abs(np.log(step["area_px"] / last["area_px"]))
+    grown = (step["whole_px"] / last["whole_px"]).astype(float)
+    jumped = ((grown > _DOUBLED) | (grown < 1 / _DOUBLED)).astype(float)
     gap = _nearest(seen).loc[step.index]
     longest = float(moved.max()) if len(moved) else 0.0
     by = pd.DataFrame(
         {
             "frame": step["frame"],
-            "area_jumps": ratio > np.log(_DOUBLED),
+            "area_jumps": jumped.mask(grown.isna()),
             "links_unsure": moved > 0.5 * gap,
             "links_at_reach": moved > 0.9 * longest,
         }

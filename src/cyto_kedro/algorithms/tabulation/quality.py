@@ -19,7 +19,6 @@ COLUMNS = (
 
 def frame_quality(
     image: Any,
-    saturation_level: float | None = None,
     frame_start: int = 0,
     before: np.ndarray | None = None,
 ) -> pd.DataFrame:
@@ -29,9 +28,6 @@ def frame_quality(
     ----------
     image
         (T, Y, X), NumPy or Dask, computed frame by frame.
-    saturation_level
-        Pixels at or above it are saturated; None: the largest value of an integer dtype, and no
-        saturation for a floating one.
     frame_start
         Number of the film's frame at index 0.
     before
@@ -40,7 +36,8 @@ def frame_quality(
     Returns
     -------
     One row per frame: ``frame``, ``mean``, ``sd`` (over n), ``min``, ``max``,
-    ``saturated_fraction``; ``focus``: the variance of the Laplacian (Pech-Pacheco et al.,
+    ``saturated_fraction``: share of pixels at the largest value of an integer dtype (0 of a
+    floating one); ``focus``: the variance of the Laplacian (Pech-Pacheco et al.,
     ICPR 2000) over the mean squared, so that it does not follow brightness, 0 for a black frame;
     ``share_at_max``: share of pixels that have the frame's greatest value; ``repeats_previous``:
     every pixel is as in the frame before; ``filmed_fraction``: share of pixels that were filmed
@@ -53,9 +50,7 @@ def frame_quality(
     """
     if image.ndim != 3 or 0 in image.shape[1:]:
         raise InputError(f"frame quality: expected (T, Y, X) with pixels, got {image.shape}")
-    if saturation_level is None:
-        integer = image.dtype.kind in "ui"
-        saturation_level = float(np.iinfo(image.dtype).max) if integer else np.inf
+    saturation_level = np.iinfo(image.dtype).max if image.dtype.kind in "ui" else np.inf
     rows = []
     for index in range(image.shape[0]):
         frame = np.asarray(image[index])

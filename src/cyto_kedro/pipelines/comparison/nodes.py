@@ -14,7 +14,7 @@ from cyto_kedro.algorithms.reporting.event_figures import EventFigures
 from cyto_kedro.core.groups import design
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
-from cyto_kedro.parameters import Comparison
+from cyto_kedro.parameters import Comparison, Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import Group, join, of_assay
 
@@ -87,12 +87,13 @@ def average_events(
     event_sums: Partitions,
     manifest: Manifest,
     comparison: Comparison,
+    reporting: Reporting,
 ) -> tuple[pd.DataFrame, pd.DataFrame, Picture, Picture]:
     """`schemas.EventSignals`, `schemas.EventCurves`, and their figures."""
     parts = {"event_times": event_times, "event_sums": event_sums}
     data = _assay(fields, frames, manifest, comparison, **parts)
     made = comparison.event_signals.make()(data)
-    drawn = EventFigures()(**made, sample_sheet=fields)["figures"]
+    drawn = EventFigures(**reporting.drawing())(**made, sample_sheet=fields)["figures"]
     return made["event_signals"], made["event_curves"], drawn["events"], drawn["event_curves"]
 
 

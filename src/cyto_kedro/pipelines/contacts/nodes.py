@@ -50,7 +50,7 @@ def estimate_viability(
         tables = (cells[key] for key in cells if key[0] in set(fovs))
         narrow = [table[[name for name in columns if name in table]] for table in tables]
         pooled = join(narrow, schemas.Cells)
-        dyes = _dyes(manifest, group["population"])
+        dyes = _dyes(manifest)
         by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
         groups = algorithm.apart(by_field, Dyes(**dyes))
         for names in groups:
@@ -79,10 +79,10 @@ def _caller(viability: ContactsSpec) -> ViabilityCaller:
     return algorithm
 
 
-def _dyes(manifest: Manifest, population: str) -> dict[str, Any]:
-    """``marker``, the channel of the death marker where there is one; all ``markers``; ``sources``."""
+def _dyes(manifest: Manifest) -> dict[str, Any]:
+    """``marker``, the channel of the death marker where there is one; all ``markers``."""
     death = {"marker": manifest.markers["death"]} if "death" in manifest.markers else {}
-    return {**death, "markers": manifest.markers, "sources": manifest.sources[population]}
+    return {**death, "markers": manifest.markers}
 
 
 def _measured(manifest: Manifest, population: str) -> list[str]:
@@ -132,14 +132,14 @@ def assess_viability(
         if state is None:  # no death marker
             judged[name] = schemas.empty(schemas.Viability)
         else:
-            data = {"cells": cells[name], "state": state, **_dyes(manifest, name)}
+            data = {"cells": cells[name], "state": state, **_dyes(manifest)}
             judged[name] = algorithm(data)["viability"]
             if name in manifest.unmarked:
                 judged[name] = judged[name].assign(dead=False, alive_probability=1.0)
     together = join([cells[name] for name in manifest.populations], schemas.Cells)
 
     def again(name: str, own: pd.DataFrame) -> pd.DataFrame:
-        data = {"cells": own, "state": viability_state[name][group["fov"]], **_dyes(manifest, name)}
+        data = {"cells": own, "state": viability_state[name][group["fov"]], **_dyes(manifest)}
         return algorithm(data)["viability"]
 
     # sums and extremes over fewer pixels are not those that the threshold was learnt of

@@ -7,7 +7,7 @@ import pandas as pd
 from cyto_kedro.algorithms.reporting.further_figures import FurtherFigures
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
-from cyto_kedro.parameters import ContactsSpec
+from cyto_kedro.parameters import ContactsSpec, Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
 
@@ -22,6 +22,7 @@ def draw_further_figures(
     cell_density: Partitions,
     spatial_statistics: Partitions,
     manifest: Manifest,
+    reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Mean squared displacement, and a figure of curves; tables are read a field at a time."""
     further = {
@@ -32,7 +33,7 @@ def draw_further_figures(
         "cell_density": cell_density,
         "spatial_statistics": spatial_statistics,
     }
-    figures = FurtherFigures()(
+    figures = FurtherFigures(**reporting.drawing())(
         roles=manifest.roles,
         sample_sheet=fields,
         further={name: one_by_one(parts, manifest) for name, parts in further.items()},

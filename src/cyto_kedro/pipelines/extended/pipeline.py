@@ -156,7 +156,7 @@ def events() -> Pipeline:
                 comparison_nodes.average_events,
                 [
                     *("fields", "frames", "event_times", "event_sums", "manifest"),
-                    "params:comparison",
+                    *("params:comparison", "params:reporting"),
                 ],
                 ["event_signals", "event_curves", "events_figure", "event_curves_figure"],
                 name="average_events",
@@ -182,6 +182,7 @@ def figures() -> Pipeline:
                     "cell_density",
                     "spatial_statistics",
                     "manifest",
+                    "params:reporting",
                 ],
                 ["msd_figure", "further_figure"],
                 name="draw_further_figures",

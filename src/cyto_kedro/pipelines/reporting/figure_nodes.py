@@ -13,9 +13,10 @@ from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
 from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
 from cyto_kedro.algorithms.reporting.network_figures import NetworkFigures, chosen_fields
 from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
+from cyto_kedro.core.groups import independent
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
-from cyto_kedro.parameters import Reporting
+from cyto_kedro.parameters import Comparison, Reporting
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.pipelines.common import of_assay, one_by_one
 
@@ -53,6 +54,7 @@ def draw_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
     manifest: Manifest,
+    comparison: Comparison,
     reporting: Reporting,
     **tables: Any,
 ) -> tuple[Picture, ...]:
@@ -68,12 +70,15 @@ def draw_figures(
     }
     steps = tables.pop("steps")
     parts = {name: each for name, each in tables.items() if isinstance(each, Partitions)}
+    # a donor's wells are one replicate here, as in the comparison
+    units = independent(fields, comparison.replicate, comparison.paired)
     data = {**tables, **assay(fields, frames, parts, manifest), "graphs": graphs}
+    data["sample_sheet"] = fields.assign(replicate=units)
     found: dict[str, Picture] = {}
     for kind in DRAWINGS:
         wanted = kind.contract().inputs
         given = {name: value for name, value in data.items() if name in wanted}
         if "steps" in wanted:
             given["steps"] = one_by_one(steps, manifest)
-        found |= kind(dpi=reporting.dpi)(given)["figures"]
+        found |= kind(**reporting.drawing())(given)["figures"]
     return tuple(found[name] for name in FIGURES)

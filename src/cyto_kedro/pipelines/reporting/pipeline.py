@@ -71,7 +71,7 @@ def figures() -> Pipeline:
             node(
                 figure_nodes.draw_figures,
                 {name: name for name in (*FILMS, "manifest", *figure_nodes.DRAWN)}
-                | {"reporting": "params:reporting"},
+                | {name: f"params:{name}" for name in ("comparison", "reporting")},
                 pictures(figure_nodes.FIGURES),
                 name="draw_figures",
             ),

@@ -51,7 +51,22 @@ def measure_cells(
     return table
 
 
-def one_image(data: dict[str, Any]) -> dict[str, Any]:
-    """`data` with the mean of its channels, where an engine got them apart: (T, C, Y, X)."""
-    image = data["image"]
-    return data | {"image": image.mean(1)} if image.ndim == 4 else data
+def with_others(data: dict[str, Any]) -> dict[str, Any]:
+    """`data` with one population's masks and image, and those of cells that cannot be the same ones.
+
+    An effector is no target: where both lie in one place in one shape, one channel shows the other.
+    Of channels that an engine got apart, (T, C, Y, X), the mean.
+    """
+    mine, roles = data["population"], data["roles"]
+    against = {"effector": "target", "target": "effector"}.get(roles[mine])
+    others = [name for name, role in roles.items() if role == against]
+    return data | {
+        "label": data["label"][mine],
+        "image": _one(data["image"][mine]),
+        "other_labels": {name: data["other_labels"][name] for name in others},
+        "other_images": {name: _one(data["other_images"][name]) for name in others},
+    }
+
+
+def _one(image: np.ndarray) -> np.ndarray:
+    return image.mean(1) if image.ndim == 4 else image

@@ -6,7 +6,7 @@ from cyto_kedro.lift import lift
 from cyto_kedro.parameters import TabulationSpec
 from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.generated import generated
-from cyto_kedro.pipelines.tabulation.nodes import measure_cells, one_image
+from cyto_kedro.pipelines.tabulation.nodes import measure_cells, with_others
 
 TOUCHES = (TabulationSpec, "tabulation.touches")
 EVIDENCE = (TabulationSpec, "tabulation.evidence")
@@ -43,8 +43,12 @@ def create_pipeline() -> Pipeline:
                 EVIDENCE,
                 "fov/population/block",
                 ["mask_evidence"],
-                reads={"label": "labels", "image": "segmentation_images"},
-                prepare=one_image,
+                reads={
+                    **{"label": "labels", "image": "segmentation_images"},
+                    **{"other_labels": "labels", "other_images": "segmentation_images"},
+                },
+                wide=dict.fromkeys(("labels", "segmentation_images", "manifest"), "population"),
+                prepare=with_others,
             ),
         ],
     )

@@ -29,7 +29,6 @@ def script(
     project: Path,
     folder: Path,
     tasks: Iterable[int],
-    python: str | None = None,
 ) -> str:
     """The batch script of one array.
 
@@ -45,8 +44,6 @@ def script(
         The array's folder: it holds ``task.json``, logs go there.
     tasks
         Indices of the batches.
-    python
-        The interpreter, where the resources name none (default: this one).
 
     Returns
     -------
@@ -88,7 +85,7 @@ def script(
     lines += setup_lines(asked.setup)
     command = [
         *asked.container,
-        asked.python or python or sys.executable,
+        asked.python or sys.executable,
         *("-m", "cyto_kedro.runner.worker"),
         str(folder / "task.json"),
     ]
