@@ -177,9 +177,9 @@ def imaris(path: Path, change: dict[str, Any] | None = None, unit: str = "um") -
     for i, row in enumerate(nodes().itertuples()):
         track = {7: 1000000001, 4: 1000000002}.get(row.label, "")
         said = {"x": row.x_px * size, "track": track, "later": 0} | (change or {})
-        lines.append(
-            f"{said['x']},{row.y_px * size},0,{unit},Spot,Position,{row.frame + 1 + said['later']},{said['track']},{i},"
-        )
+        time = row.frame + 1 + said["later"]
+        place = f"{said['x']},{row.y_px * size},0,{unit}"
+        lines.append(f"{place},Spot,Position,{time},{said['track']},{i},")
     path.write_text(IMARIS + "\n".join(lines) + "\n", encoding="utf-8")
     return path
 
