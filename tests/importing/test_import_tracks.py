@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 from films import (
     FILM,
     FOV,
@@ -19,7 +20,9 @@ from films import (
     points_of,
     square,
 )
+from kedro.framework.startup import bootstrap_project
 
+from cyto_kedro.cli import cli
 from cyto_kedro.errors import InputError
 from cyto_kedro.export.command import export_to
 from cyto_kedro.importing.ctc import ctc_film
@@ -74,6 +77,28 @@ def test_our_own_export_comes_back_and_the_run_goes_on(project: Project, tmp_pat
     assert paths_of(project.table("track_points").query("fov == @FOV")) == paths_of(after)
     tracks = project.table("tracks").query("fov == @FOV")
     assert len(tracks) == after.groupby(["population", "track_id"]).ngroups
+
+
+def test_our_own_session_comes_back(project: Project, tmp_path: Path) -> None:
+    """Interpolated points are spots there, and so cells here; places and tracks are equal."""
+    before = project.table("track_points").query("fov == @FOV")
+    export_to(project.catalog, "trackmate", tmp_path / "out", (FOV,))
+    for population in POPULATIONS:
+        come_in(project, tmp_path / "out" / FOV / f"{population}.xml", population)
+    assert paths_of(project.table("track_points").query("fov == @FOV")) == paths_of(before)
+
+
+def test_the_commands_say_what_they_read(ingested: Project, tmp_path: Path) -> None:
+    metadata = bootstrap_project(ingested.path)
+    folder = write_ctc(tmp_path / "a", dividing())
+    words = ["cyto", "import", str(folder), FOV, "TCell", "--who", "Ada"]
+    done = CliRunner().invoke(cli, words, obj=metadata)
+    assert done.exit_code == 0, done.output
+    assert "Challenge result: 21 cells, 4 tracks, 1 divisions" in " ".join(done.output.split())
+    assert "kedro run" in done.output
+    is_the_dividing_film(points_of(ingested))
+    refused = CliRunner().invoke(cli, [*words[:2], str(tmp_path), *words[3:]], obj=metadata)
+    assert refused.exit_code != 0 and "what can be imported" in " ".join(refused.output.split())
 
 
 @pytest.mark.parametrize(
