@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
@@ -31,6 +32,15 @@ def test_only_the_flagged_field_is_warned_of_with_its_worst_frame():
     assert found["fov"].tolist() == ["A2"] and found["n_frames"].tolist() == [2]
     assert "masks of T" in found["what"][0] and "0.45" in found["what"][0]
     assert "shapes are odd; worst in frame 1" in found["what"][0]
+
+
+def test_frames_that_jump_are_warned_of_where_they_are_more_than_a_tenth():
+    steady = judged("A1", [0.9] * 20)
+    for n, warned in ((0, False), (2, False), (3, True)):
+        found = mask_warnings(steady.assign(jumps=np.arange(20) >= 20 - n))
+        assert len(found) == warned
+    assert "cells of T jump" in found["what"][0]
+    assert found[["n_frames", "first_frame"]].to_numpy().tolist() == [[3, 17]]
 
 
 def test_the_worst_field_stands_first():
