@@ -104,7 +104,7 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 {%- if not p.alt %}
 {%- elif p.svg %}<div class="vector" role="img" aria-label="{{ p.alt }}">{{ p.svg|safe }}</div>
 {%- else %}<img{% if p.drawn %} class="drawn"{% endif %} alt="{{ p.alt }}"
- src="data:image/png;base64,{{ p.data }}">{% endif %}
+ src="data:image/{{ p.kind }};base64,{{ p.data }}">{% endif %}
 <figcaption>{{ p.caption }}</figcaption></figure>
 {%- endmacro %}
 <header>
