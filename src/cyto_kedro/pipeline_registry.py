@@ -35,7 +35,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         name = re.search(r"pipelines\.([^']+)'", str(error))
         if error.__cause__ is not None or name is None:  # a pipeline that is there but broken
             raise
-        known = (*ANALYSIS, "extended", "simulation")
+        known = (*ANALYSIS, "extended", "films", "simulation")
         raise ConfigError(unknown("pipeline", name[1], known)) from error
     analysis = (found[name] for name in ANALYSIS if name in found)
     found["__default__"] = sum(analysis, Pipeline([]))

@@ -37,7 +37,7 @@ def test_the_graph_reads_like_the_assay(nodes: list[Node]) -> None:
     assert len(nodes) <= 35
     assert all(each._name for each in nodes) and len({each.name for each in nodes}) == len(nodes)
     pipelines.set_requested(None)
-    assert set(pipelines.keys()) == {"__default__", "extended", "simulation", *ANALYSIS}
+    assert set(pipelines.keys()) == {"__default__", "extended", "films", "simulation", *ANALYSIS}
     assert "simulate" not in {each.name for each in nodes}
 
 
