@@ -176,6 +176,7 @@ def clip_addresses(catalog: Any, rows: pd.DataFrame) -> list[str]:
     clips = catalog.get("clips")
     made = {fov: {clip.name for clip in clips.load_one(fov) or ()} for fov in rows["fov"].unique()}
     addresses = []
+    row: Any
     for row in rows.itertuples():
         known = not pd.isna(row.track_id)
         name = clip_id(row.fov, row.population, int(row.track_id)) if known else ""

@@ -215,7 +215,7 @@ def test_size_is_kept_and_bytes_are_equal(field: dict[str, Any]) -> None:
 def clip(number: int, size: int, event: str = "kill") -> Clip:
     return Clip(
         *(b"x" * size, clip_id("A/1", "C", number), "t", "c", "A/1", event, 3, "C", number),
-        weight=number / 1000,
+        weight=number / 10,
     )
 
 

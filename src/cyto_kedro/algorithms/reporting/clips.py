@@ -215,8 +215,13 @@ class EventClips(Algorithm):
                     name if named[name] == 1 else f"{name}.{named[name]}",
                     title,
                     f"{fov}, {caption}",
-                    *(fov, shot.event, shot.first_frame if shot.event == "contact" else shot.frame),
-                    *(shot.population, shot.track_id, shot.by_population, shot.by_track_id),
+                    fov=fov,
+                    event=shot.event,
+                    frame=shot.first_frame if shot.event == "contact" else shot.frame,
+                    population=shot.population,
+                    track_id=shot.track_id,
+                    by_population=shot.by_population,
+                    by_track_id=shot.by_track_id,
                     weight=shot.weight,
                 )
             )
@@ -337,8 +342,9 @@ def _dead(deaths: pd.DataFrame, points: pd.DataFrame) -> dict[int, dict[str, lis
     )
     gone = gone[(gone["frame"] >= gone["death_frame"]) & gone["label"].notna()]
     found: dict[int, dict[str, list[int]]] = {}
-    for (frame, population), labels in gone.groupby(["frame", "population"])["label"]:
-        found.setdefault(int(frame), {})[str(population)] = [int(each) for each in labels]
+    rows = gone[["frame", "population", "label"]].itertuples(index=False, name=None)
+    for frame, population, number in rows:
+        found.setdefault(int(frame), {}).setdefault(str(population), []).append(int(number))
     return found
 
 

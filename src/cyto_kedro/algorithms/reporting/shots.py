@@ -98,6 +98,7 @@ def shots(
     targets = of_role(roles, "target")
     found = [_kill(row) for row in kills.itertuples()]
     killed = {(shot.population, shot.track_id) for shot in found}
+    row: Any
     for row in deaths[deaths["population"].isin(targets)].itertuples():
         if (row.population, row.track_id) in killed:
             continue
