@@ -37,6 +37,13 @@ INPUTS: dict[str, tuple[str, dict[str, Any]] | None] = {
     "PI over 40 sd": ("AddStained", {**ADD, "min_contrast": 40.0}),
 }
 SPANS = (0.0, 20.0, 40.0, 80.0)
+# ways to take the haze of bright nuclei away before all else
+HAZE: dict[str, dict[str, Any]] = {
+    "opening 10 um": {"method": "morphological", "radius_um": 10.0},
+    "opening 20 um": {"method": "morphological", "radius_um": 20.0},
+    "rolling ball 15 um": {"method": "rolling_ball", "radius_um": 15.0},
+    "Gaussian 8 um": {"method": "gaussian", "radius_um": 8.0},
+}
 LOW = {"min_height": 0.03, "min_contrast": 3.0, "min_area_um2": 25.0}
 ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
     "LocalThreshold, 13 um": ("LocalThreshold", {"diameter_um": 13.0}),
@@ -77,15 +84,17 @@ def main() -> None:
     print(f"chosen on {np.mean(chosen_on):.3f}, left out {total(left_out).f1:.3f}")
 
 
-def choices() -> Iterator[tuple[str, tuple[str, float, str]]]:
-    """Name and (input, least span, engine): spans for one engine and input, else the default."""
+def choices() -> Iterator[tuple[str, tuple[str, float, str, str]]]:
+    """Name and (input, least span, engine, haze): spans and haze for one engine, else the default."""
     for engine in ENGINES:
         for name in INPUTS:
-            yield f"{engine}; {name}", (name, 40.0, engine)
+            yield f"{engine}; {name}", (name, 40.0, engine, "")
+    for haze in HAZE:
+        yield f"Nuclei, low, strict; PI over 15 sd; {haze}", ("PI over 15 sd", 40.0, engine, haze)
     for span in SPANS:
         if span != 40.0:
             for name in ("Hoechst", "mean", "PI over 15 sd"):
-                yield f"Nuclei, low, strict; {name}; span {span:.0f}", (name, span, [*ENGINES][-1])
+                yield f"Nuclei, low, strict; {name}; span {span:.0f}", (name, span, engine, "")
 
 
 def drop(scores: list[m.Score], number: int) -> list[m.Score]:
@@ -99,13 +108,18 @@ def total(scores: list[m.Score]) -> m.Score:
 
 
 @cache
-def film(stem: Path, span: float) -> tuple[dict[str, np.ndarray], float]:
+def film(stem: Path, span: float, haze: str = "") -> tuple[dict[str, np.ndarray], float]:
     """The channels of a still, scaled to 0..1, and its pixel size."""
     told = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
     raw = tifffile.imread(stem.with_suffix(".tif"))
     image = {name: raw[told["channels"].index(of)][None] for name, of in CHANNELS.items()}
+    size = float(told["spatial_calibration"])
+    if haze:
+        image = build("preprocessing", "Background", HAZE[haze])(image=image, pixel_size_um=size)[
+            "image"
+        ]
     step = build("preprocessing", "PercentileNormalisation", {"least_span": span})
-    return step(image=image)["image"], float(told["spatial_calibration"])
+    return step(image=image)["image"], size
 
 
 @cache
@@ -116,9 +130,9 @@ def effectors(stem: Path, span: float, engine: str) -> np.ndarray:
     return np.asarray(build("segmentation", engine, EFFECTORS[engine])(data)["label"])
 
 
-def scored(stem: Path, effector: str, inputs: str, span: float, engine: str) -> m.Score:
+def scored(stem: Path, effector: str, inputs: str, span: float, engine: str, haze: str) -> m.Score:
     """One choice on one field."""
-    image, size = film(stem, span)
+    image, size = film(stem, span, haze)
     made = INPUTS[inputs]
     if made is not None:
         image = build("preprocessing", *made)(image=image)["image"]

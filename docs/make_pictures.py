@@ -21,6 +21,7 @@ import tifffile
 from matplotlib.axes import Axes
 from PIL import Image
 
+from cyto_kedro.algorithms.reporting.event_figures import draw_event_curves, draw_events
 from cyto_kedro.core.style import figure, png, styled
 from cyto_kedro.datasets import ClipsDataset
 
@@ -40,6 +41,10 @@ FIGURES = {
     "quality": "quality",
 }
 WIDTH_PX = 900
+EVENT = (  # of one's own
+    "comparison.events.args.define.arrest=speed_um_per_min < 0.5",
+    "comparison.events.args.min_frames=3",
+)
 
 
 def main() -> None:
@@ -51,7 +56,7 @@ def main() -> None:
         results = given or Path(made)
         if given is None:
             words = ("-m", "kedro", "run", "--pipelines", "__default__,extended,films")
-            into = ("--params", f"data={results}")
+            into = ("--params", ",".join((f"data={results}", *EVENT)))
             subprocess.run([sys.executable, *words, *into], cwd=ROOT, check=True)
         PICTURES.mkdir(exist_ok=True)
         for name, draw in (*_copies().items(), *DRAWN.items()):
@@ -178,6 +183,17 @@ def density(results: Path) -> Image.Image:
         return _drawn(page)
 
 
+def events(results: Path) -> Image.Image:
+    """T cells around an event of one's own, and when it comes."""
+    names = ("event_signals", "event_curves")
+    folder = results / "07_model_output" / "comparison"
+    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
+    arrests = [each.query("event == 'arrest' and population == 'TCell'") for each in tables]
+    sheet = pd.read_parquet(results / "02_intermediate" / "fields.parquet")
+    around, curves = draw_events(arrests[0], sheet), draw_event_curves(arrests[1], sheet)
+    return _narrow(_beside(_drawn(around), _drawn(curves)))
+
+
 def _map(axes: Axes, values: np.ndarray, title: str) -> None:
     drawn = axes.imshow(values, cmap="viridis")
     axes.set(title=title, xticks=[], yticks=[])
@@ -197,6 +213,7 @@ DRAWN: dict[str, Callable[[Path], Image.Image]] = {
     "preprocessing": preprocessing,
     "features": features,
     "density": density,
+    "events": events,
 }
 
 

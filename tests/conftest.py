@@ -17,11 +17,11 @@ settings.load_profile("shared_machine")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-# what a slip breaks first: no whole runs, no simulated assays, no examples drawn at random
-# and no file that takes over five seconds of a core
+# what a slip breaks first: no whole runs, no simulated assays, no examples drawn at random, and none
+# of the longest files
 LONG = {
-    *("test_segmentation_size", "test_segmentation_tiles", "test_unfilmed", "test_empty_frames"),
-    *("test_excluded_frames", "test_networks_death_spread", "test_contacts_density"),
+    *("test_run_command", "test_segmentation_size", "test_segmentation_tiles", "test_unfilmed"),
+    *("test_empty_frames", "test_excluded_frames", "test_networks_death_spread"),
 }
 STAGES = ("preprocessing", "segmentation", "tabulation", "tracking", "contacts", "networks")
 SMOKE = {".", "core", "datasets", "algorithms", *(f"algorithms/{each}" for each in STAGES)}

@@ -21,11 +21,23 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from cyto_kedro.pipeline_registry import ANALYSIS
+
 ROOT = Path(__file__).resolve().parents[1]
 FOVS = ("control_1", "treated_1")
 POPULATIONS = ("TCell", "CancerCell")
 N_FRAMES = 9
 BLOCKS = ("t0000-0006", "t0007-0008")
+
+
+# pipelines that run by name only; and all but reporting: drawing takes most of the time
+FURTHER = tuple(
+    sorted(
+        {each.parent.name for each in (ROOT / "src/cyto_kedro/pipelines").glob("*/__init__.py")}
+        - {*ANALYSIS, "simulation"}
+    )
+)
+STAGES = (*ANALYSIS[:-1], *FURTHER)
 
 
 def tables() -> dict[str, str]:
@@ -198,7 +210,7 @@ def raw_of_session(base: Path) -> Path:
 def finished_of_session(base: Path) -> Project:
     """A project in which all analyses have run once; tests read it, or work on a copy."""
     project = Project.make(base / "finished", raw_of_session(base))
-    project.run("__default__", "extended")
+    project.run("__default__", *FURTHER)
     return project
 
 

@@ -13,19 +13,15 @@ import click
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
 
-from cyto_kedro.blocks import Block
 from cyto_kedro.console import PlainCommand, plain_errors
 from cyto_kedro.corrections import keep, put_in_place, writing
 from cyto_kedro.currency import stale_groups
-from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.partitioned import PartitionedDataset
-from cyto_kedro.datasets.planned import differences, is_whole
-from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
 from cyto_kedro.export.methods import methods
+from cyto_kedro.importing.command import import_, read_session, trackmate
 from cyto_kedro.new_assay.command import new
-from cyto_kedro.partitions import partition_id
 from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
@@ -34,7 +30,7 @@ from cyto_kedro.viewing.command import review, view
 log = logging.getLogger(__name__)
 plain_errors()  # Kedro imports this where a person types commands
 # what Kedro looks for here (`run` where the package is installed), and the door of corrections
-__all__ = ["cli", "keep", "put_in_place", "run"]
+__all__ = ["cli", "keep", "put_in_place", "read_session", "run"]
 
 
 @click.group(name="cyto_kedro")
@@ -90,8 +86,9 @@ class ProjectCommand(PlainCommand):
         return super().invoke(ctx)
 
 
-for each in (export, view, review, methods):
+for each in (export, view, review, methods, trackmate):
     cyto.command(cls=ProjectCommand)(each)
+cyto.command(name="import", cls=ProjectCommand)(import_)
 
 
 @cyto.command(cls=ProjectCommand)
@@ -116,63 +113,6 @@ def correct(project: Opened, dataset: str, partition: str, file: Path, who: str,
     click.echo(
         "Redo what depends on it: kedro run" + (f" --env {project.env}" if project.env else "")
     )
-
-
-@cyto.command(cls=ProjectCommand)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("fov")
-@click.argument("population")
-@click.option("--who", required=True, help="who tracked it")
-@click.pass_obj
-def trackmate(project: Opened, file: Path, fov: str, population: str, who: str) -> None:
-    """Go on from a TrackMate session FILE (XML) of FOV, whose spots are POPULATION.
-
-    Needs ``kedro run --pipelines ingestion`` before. Masks (the spots' outlines, or disks) and
-    tracks are put in place as corrections; the next ``kedro run`` measures and goes on.
-    """
-    catalog = project.catalog
-    with writing(catalog, "labels", "track_points"):
-        n_spots, n_tracks = read_session(catalog, file, fov, population, who)
-    click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
-
-
-def read_session(catalog: Any, file: Path, fov: str, population: str, who: str) -> tuple[int, int]:
-    """Put masks and tracks of a TrackMate session in place; the numbers of spots and tracks.
-
-    A session of the film in the files is seen through the assay's view as the film is; excluded
-    frames get no cells. Where its pixel size or frame interval is not the field's, that is said.
-
-    Raises InputError if the field or population is unknown, or the session is of a film of another
-    size.
-    """
-    from cyto_kedro.pipelines.common import context
-    from cyto_kedro.pipelines.tracking.trackmate import masks, track_points, viewed, without_frames
-
-    manifest: Manifest = catalog.load("manifest")
-    for what, name, known in (
-        ("field", fov, manifest.fovs),
-        ("population", population, manifest.populations),
-    ):
-        if name not in known:
-            raise InputError(unknown(what, name, known))
-    film = TrackMateDataset(filepath=file).load()
-    frames = catalog.load("frames").query("fov == @fov")
-    group = {"fov": fov, "population": population}
-    where = context(group, manifest, frames)
-    whole = is_whole(manifest, fov, (film.n_frames, *film.shape), str(file))
-    for difference in differences(manifest, fov, whole, film.said):
-        log.warning("%s", difference)
-    film = viewed(film, manifest.view) if whole else film
-    film = without_frames(film, list(manifest.fovs[fov].excluded))
-    points = track_points(film, fov, population, where["pixel_size_um"], where["time_min"])
-    label, why = masks(film), f"TrackMate {film.version}"
-    for each in manifest.groups(catalog.get("labels").grain, group):
-        block = Block.parse(each["block"])
-        name = partition_id(catalog.get("labels").grain, each)
-        keep(catalog, "labels", name, label[block.start : block.stop], file, who, why)
-    name = partition_id(catalog.get("track_points").grain, group)
-    keep(catalog, "track_points", name, points, file, who, why)
-    return len(film.spots), points["track_id"].nunique()
 
 
 @cyto.command(cls=ProjectCommand)

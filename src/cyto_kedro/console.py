@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 import traceback
 from collections.abc import Sequence
@@ -71,12 +70,14 @@ def next_step(argv: Sequence[str]) -> str:
 
     Examples
     --------
-    >>> next_step(["/usr/bin/kedro", "run", "--env", "night 2"])
+    >>> next_step(["/usr/bin/kedro", "run", "--all", "--env", "night 2"])
     "Next, when that is mended: kedro run --env 'night 2' (what is finished is kept)\\n"
     """
     if list(argv[1:2]) != ["run"]:
         return ""
-    again = shlex.join(["kedro", *argv[1:]])
+    from cyto_kedro.runner.report import resume_command
+
+    again = resume_command(True, argv)
     return f"Next, when that is mended: {again} (what is finished is kept)\n"
 
 

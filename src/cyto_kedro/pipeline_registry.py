@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pkgutil import iter_modules
 
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
+from cyto_kedro import pipelines
 from cyto_kedro.errors import ConfigError, unknown
 
 ANALYSIS = (
@@ -35,7 +37,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         name = re.search(r"pipelines\.([^']+)'", str(error))
         if error.__cause__ is not None or name is None:  # a pipeline that is there but broken
             raise
-        known = (*ANALYSIS, "extended", "films", "simulation")
+        known = [each.name for each in iter_modules(pipelines.__path__) if each.ispkg]
         raise ConfigError(unknown("pipeline", name[1], known)) from error
     analysis = (found[name] for name in ANALYSIS if name in found)
     found["__default__"] = sum(analysis, Pipeline([]))

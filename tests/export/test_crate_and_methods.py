@@ -11,8 +11,8 @@ import yaml
 
 from cyto_kedro.algorithms.segmentation.threshold import Otsu
 from cyto_kedro.algorithms.tracking.lap import LAP
+from cyto_kedro.datasets.atomic import write_folder
 from cyto_kedro.errors import InputError
-from cyto_kedro.export.command import whole
 from cyto_kedro.export.crate import write_crate
 from cyto_kedro.export.methods import citations, paragraph
 from cyto_kedro.runner import history
@@ -90,7 +90,7 @@ def test_the_last_finished_run_is_taken(tmp_path: Path) -> None:
 def crate(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("crate") / "run"
     run = history.find(finished.path / "runs")
-    whole(folder, lambda made: write_crate(made, run, finished.catalog, finished.path))
+    write_folder(folder, lambda made: write_crate(made, run, finished.catalog, finished.path))
     return folder
 
 
@@ -131,5 +131,5 @@ def test_nothing_is_left_of_a_crate_that_failed(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        whole(tmp_path / "crate", write)
+        write_folder(tmp_path / "crate", write)
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.pipelines.category import Step, category
+from tiny_project import FURTHER
 
 
 def pipeline() -> Pipeline:
@@ -122,7 +123,7 @@ def test_each_box_alone_fits_a_screen() -> None:
     configure_project("cyto_kedro")
     registered = register_pipelines()
     crowded = {}
-    for name in ("__default__", "extended", "films"):
+    for name in ("__default__", *FURTHER):
         found = registered[name]
         paths = [str(each.namespace).split(".") for each in found.nodes]
         assert max(map(len, paths)) <= 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from tiny_project import Project
@@ -46,3 +47,41 @@ def test_report_shows_what_is_there_and_current(
     fresh.run()
     assert not any(title in report(fresh) for title in FURTHER)
     assert not (fresh.path / "data" / "07_model_output" / "msd").exists()
+
+
+@pytest.mark.slow
+def test_an_event_of_ones_own_goes_from_yaml_to_the_report(project: Project) -> None:
+    name, speed = "fast or slow", 1.0
+    args = {"columns": ["speed_um_per_min"], "define": {name: f"speed_um_per_min < {speed}"}}
+    project.block("comparison", events={"name": "FollowEvents", "args": {**args, "min_frames": 2}})
+    project.run("extended", nodes=["follow_events", "average_events"])
+    project.run("reporting", nodes=["write_report"])
+
+    # the first of two points of a track in a row that are slow, counted off the steps
+    steps, times = project.table("steps"), project.table("event_times")
+    key = ["fov", "population", "track_id"]
+    times = times[times["event"] == name].set_index(key)
+    gone = project.table("fates").set_index(key)["death_frame"].astype(float)
+    n_found = 0
+    for cell, one in project.table("track_points").sort_values("frame").groupby(key):
+        mine = steps.set_index(key).loc[[cell]].set_index("frame")["speed_um_per_min"]
+        slow = (mine.reindex(one["frame"]) < speed).to_numpy()
+        frames = one["frame"].to_numpy()
+        both = [frames[i] for i in range(len(slow) - 1) if slow[i] and slow[i + 1]]
+        row = times.loc[cell]
+        if both and not row["at_first_sight"] and not gone.get(cell, np.inf) < both[0]:
+            assert row["happened"] and row["frame"] == both[0], cell
+            n_found += 1
+        elif not both:
+            assert not row["happened"], cell
+    assert n_found > 10
+
+    curves = project.catalog.load("event_curves").query("event == @name")
+    whole = curves[curves["replicate"] == "(all)"]
+    assert whole["events"].sum() == times["happened"].sum()
+    signals = project.catalog.load("event_signals").query("event == @name")
+    assert set(signals["column"]) == {"speed_um_per_min"}
+    page = report(project)
+    assert "Signals around events" in page and "When events come" in page
+    figure = project.catalog.load("events_figure")
+    assert figure.svg in page and figure.svg.count("<title>control") > 0

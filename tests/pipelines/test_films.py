@@ -15,8 +15,6 @@ def test_the_report_shows_clips_while_they_fit(
     project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = project.path / "data" / "08_reporting"
-    assert 'id="clips"' not in (folder / "report.html").read_text(encoding="utf-8")
-    project.run("films", "reporting")
     clips = {fov: project.catalog.load("clips")[fov]() for fov in FOVS}
     kills = [clip for clip in clips["treated_1"] if clip.event == "kill"]
     shares = project.table("kills").query("fov == 'treated_1'")

@@ -19,13 +19,12 @@ from cyto_kedro.cli import cli
 from cyto_kedro.datasets import LabelDataset
 from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
 from cyto_kedro.lift import is_lifted, spec_of
-from cyto_kedro.pipeline_registry import ANALYSIS, register_pipelines
+from cyto_kedro.pipeline_registry import register_pipelines
 from cyto_kedro.registry import algorithms
 from cyto_kedro.runner import PartitionRunner, history
 from cyto_kedro.runner.holding import Hold
-from tiny_project import Project
+from tiny_project import STAGES, Project
 
-STAGES = (*ANALYSIS[:-1], "extended")  # drawing takes most of the time, and is made by every run
 # plan_assay reads the raw folder's listing, which has no hash: it is asked every time
 ALWAYS = {("manifest", ""), ("fields", ""), ("frames", "")}
 

@@ -80,7 +80,6 @@ def png(fig: Figure, dpi: int = 144) -> bytes:
     buffer = BytesIO()
     with styled():
         fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    fig.set_layout_engine("none")  # laid out: written in another format, it need not be again
     return buffer.getvalue()
 
 

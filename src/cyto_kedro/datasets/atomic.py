@@ -15,6 +15,8 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
 
+from cyto_kedro.errors import InputError
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -67,6 +69,25 @@ def copy_whole(fs: AbstractFileSystem, source: str, target: str) -> None:
     """Copy a file, whole or not at all."""
     with fs.open(source, "rb") as file:
         write_whole(fs, target, lambda out: shutil.copyfileobj(file, out))
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a folder that becomes `folder` when it is done, or never.
+
+    Raises InputError if `folder` holds anything.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds something already; give another --output, or remove it")
+    made = folder.with_name(f".{folder.name}.{uuid4().hex}")
+    made.mkdir(parents=True)
+    try:
+        write(made)
+        if folder.exists():
+            folder.rmdir()
+        made.rename(folder)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 class FileDataset(AbstractDataset[In, Out]):

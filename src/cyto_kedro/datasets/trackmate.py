@@ -14,7 +14,8 @@ from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.errors import InputError
 from cyto_kedro.statements import Statement
 
-_UM = {
+#: µm in one of a unit of length, by its names
+UM = {
     **dict.fromkeys(("um", "µm", "μm", "micron", "micrometer", "micrometre"), 1.0),
     **dict.fromkeys(("nm", "nanometer"), 1e-3),
     **dict.fromkeys(("mm", "millimeter"), 1e3),
@@ -92,7 +93,7 @@ def read_trackmate(file: IO[bytes], where: str) -> TrackMateFilm:
         raise InputError(f"{where}: pixels of {width} x {height} are not square")
     if _whole(image, "nslices", where, "1") > 1:
         raise InputError(f"{where}: {image.get('nslices')} z planes; films are flat here")
-    um = _UM.get(model.get("spatialunits", "").lower().removesuffix("s"))
+    um = UM.get(model.get("spatialunits", "").lower().removesuffix("s"))
     seconds = _SECONDS.get(model.get("timeunits", "").lower())
     said = []
     if um is not None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cyto_kedro.datasets.atomic import write_folder
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError, unknown
 from cyto_kedro.export.crate import write_crate
@@ -91,28 +90,8 @@ def export_to(
             (made / fov).mkdir()
             FORMATS[form][1](catalog, manifest, field_graph(catalog, manifest, fov), made / fov)
 
-    whole(folder, fields)
+    write_folder(folder, fields)
     return chosen, sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder that becomes `folder` when it is done, or never.
-
-    Raises InputError if `folder` holds anything.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} holds something already; give another --output, or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        write(made)
-        if folder.exists():
-            folder.rmdir()
-        made.chmod(0o755)
-        made.rename(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
 
 
 @click.option("--to", "form", required=True, type=click.Choice([*FORMATS, CRATE]), help="format")
@@ -137,7 +116,7 @@ def export(
         if fovs:
             raise InputError("an ro-crate is of a whole run: leave out --fov")
         run, catalog = history.find(project.path / "runs", run_id, project.env), project.catalog
-        whole(folder, lambda made: write_crate(made, run, catalog, project.path))
+        write_folder(folder, lambda made: write_crate(made, run, catalog, project.path))
         click.secho(f"{folder}: run {run['run_id']}, for Zenodo and other repositories", fg="green")
         return
     chosen, _ = export_to(project.catalog, form, folder, fovs)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cyto_kedro.datasets.atomic import write_folder
 from cyto_kedro.datasets.name_parts import WELL, well_name
 from cyto_kedro.errors import InputError
 from cyto_kedro.new_assay.looking import Found
@@ -149,26 +147,16 @@ def write_environment(
     }
     if sheet is not None:
         text["catalog.yml"] = _CATALOG.format(name=name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{name}."))
-    try:
+
+    def write(made: Path) -> None:
         for file, content in text.items():
             (made / file).write_text(content, encoding="utf-8")
         if sheet is not None:
             sheet.to_csv(made / "sample_sheet.csv", index=False, encoding="utf-8")
         (made / "contact_sheet.png").write_bytes(picture)
-        made.chmod(0o777 & ~_umask())
-        made.rename(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+
+    write_folder(folder, write)
     return sorted(path.name for path in folder.iterdir())
-
-
-def _umask() -> int:
-    now = os.umask(0)
-    os.umask(now)
-    return now
 
 
 def _tracking(role: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from kedro.framework.context import KedroContext
@@ -80,12 +79,7 @@ class Hold:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
 
@@ -136,7 +130,7 @@ class LeaseHooks:
 
     def _let_go(self) -> None:
         if self.hold is not None:
-            self.hold.__exit__(None, None, None)
+            self.hold.__exit__()
             self.hold = None
 
 

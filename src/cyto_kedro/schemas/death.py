@@ -193,7 +193,9 @@ class TargetTallies(PerTrack, key="fov population track_id"):
     n_hits: Series[int] = known("bouts begun before its death, or till the end", ge=0)
     contact_frames: Series[int] = known("before its death, over effectors", ge=0)
     contact_min: Series[float] = nullable("before its death")
-    first_contact_frame: Series[pd.Int64Dtype] = nullable()
+    first_contact_frame: Series[pd.Int64Dtype] = nullable(
+        "of the cell, whichever of its tracks it was"
+    )
     first_contact_min: Series[float] = nullable("time of that frame")
     first_contact_to_death_min: Series[float] = nullable("if it died")
     last_contact_to_death_min: Series[float] = nullable("if it died; 0: still in contact")

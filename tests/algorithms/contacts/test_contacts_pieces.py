@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.comparison.episodes import episodes, first_contact, spells
 from cyto_kedro.algorithms.contacts.deaths import HysteresisDeaths
+from cyto_kedro.algorithms.contacts.tallies import CellTallies
 from cyto_kedro.algorithms.reporting.findings import answers
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
@@ -142,6 +144,70 @@ def test_pieces_leave_person_time_and_survival_as_they_were() -> None:
     assert cell_ids(fates).tolist() == [1, 1, 1, 4, 5, 6, 7]
     assert goes_on(fates).tolist() == [True, True, *[False] * 5]
     assert (len(cut), n_cells(cut)) == (7, 5)
+
+
+def touch(*bouts: tuple[int, int, int]) -> pd.DataFrame:
+    """Bouts of (target, effector, frame), three frames each, a minute a frame."""
+    target, effector, frame = (np.array(each) for each in zip(*bouts, strict=True))
+    columns = {"fov": "A", "population_a": "E", "track_id_a": effector, "population_b": "T"}
+    columns |= {"track_id_b": target, "start_frame": frame, "end_frame": frame + 2, "n_frames": 3}
+    times = {"start_min": frame.astype(float), "duration_min": 3.0}
+    return schemas.filled(schemas.Bouts, columns | times)
+
+
+def test_a_cell_that_was_found_again_was_touched_before() -> None:
+    """Cut in three, a target has the first contact and the episodes that it has whole."""
+    roles = {"E": "effector", "T": "target"}
+    hunters = [(0, 20, False, "film_end", None)] * 2
+    whole = fates_of([(0, 20, True, "film_end", None), *hunters])
+    pieces = [(0, 6, False, "lost", None), (9, 11, False, "lost", 1), (13, 20, True, "film_end", 2)]
+    hunted = [(0, 7, False, "lost", None), (8, 20, False, "film_end", 4)]
+    cut = fates_of([*pieces, *hunted, hunters[0]])
+    whole.loc[1:, "population"] = cut.loc[3:, "population"] = "E"
+    known = {}
+    for name, fates, bouts in (
+        ("whole", whole, touch((1, 2, 3), (1, 2, 14), (1, 3, 17))),
+        ("cut", cut, touch((1, 4, 3), (3, 5, 14), (3, 6, 17))),
+    ):
+        rows = watched(fates[fates["population"] == "T"])[0]
+        found = spells(rows, bouts, roles, "min", fates=fates)
+        first = first_contact(rows, found)
+        # person-time not touched, contacts that end it, episodes in contact and with n met
+        free = np.minimum(rows["leave"], first) - rows["entry"]
+        met = ((first > rows["entry"]) & (first <= rows["leave"])).sum()
+        made = episodes(rows, found)
+        made["time"] = made["stop"] - made["start"]
+        by = made.groupby(["ever_touched", "n_effectors", "n_met"])[["time", "event"]].sum()
+        known[name] = (free.clip(lower=0).sum(), met, by.to_dict())
+    assert known["cut"] == known["whole"]
+    assert known["whole"][:2] == (3, 1)
+
+
+def test_tallies_of_a_target_count_from_its_first_contact() -> None:
+    """Touched at 3 and 5 in its first track, dying at 20 in its third: 17 and 15 minutes."""
+    pieces = [(9, 11, False, "lost", 3), (13, 20, True, "film_end", 1), (0, 8, False, "lost", None)]
+    fates = fates_of([*pieces, (0, 20, False, "film_end", None)])
+    fates["death_min"] = fates["death_frame"].astype(float)
+    fates.loc[3, "population"] = "E"
+    deaths = schemas.filled(
+        schemas.Deaths,
+        {"fov": "A", "population": "T", "track_id": [2], "frame": 20, "time_min": 20.0},
+    )
+    frame = np.array([3, 4, 5])
+    contacts = {"fov": "A", "population_a": "E", "track_id_a": 4, "population_b": "T"}
+    contacts |= {"track_id_b": 3, "frame": frame, "time_min": frame.astype(float)}
+    made = CellTallies()(
+        fates=fates,
+        deaths=deaths,
+        kills=schemas.empty(schemas.Kills),
+        contacts=schemas.filled(schemas.Contacts, contacts),
+        bouts=touch((3, 4, 3)),
+        populations={"E": "effector", "T": "target"},
+        time_min=np.arange(21.0),
+    )["targets"].set_index("track_id")
+    assert made["first_contact_frame"].tolist() == [3, 3, 3]
+    assert made.loc[2, "first_contact_to_death_min"] == 17
+    assert made.loc[2, "last_contact_to_death_min"] == 15
 
 
 def test_a_cell_that_came_back_over_the_border_was_not_watched_outside() -> None:

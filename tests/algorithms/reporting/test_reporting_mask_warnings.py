@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
@@ -33,11 +34,30 @@ def test_only_the_flagged_field_is_warned_of_with_its_worst_frame():
     assert "shapes are odd; worst in frame 1" in found["what"][0]
 
 
+def test_frames_that_jump_are_warned_of_where_they_are_more_than_a_tenth():
+    steady = judged("A1", [0.9] * 20)
+    for n, warned in ((0, False), (2, False), (3, True)):
+        found = mask_warnings(steady.assign(jumps=np.arange(20) >= 20 - n))
+        assert len(found) == warned
+    assert "cells of T jump" in found["what"][0]
+    assert found[["n_frames", "first_frame"]].to_numpy().tolist() == [[3, 17]]
+
+
 def test_the_worst_field_stands_first():
     table = worst_masks(TABLE)
     assert table["field"].tolist() == ["A2", "A1"]
     assert table["worst frame"].tolist() == [1, 0]
     assert worst_masks(TABLE[:0]).empty
+    more = [judged("A3", [0.8, 0.85]), judged("A4", [np.nan])]
+    verdicts = worst_masks(pd.concat([TABLE, *more], ignore_index=True)).set_index("field")[
+        "verdict"
+    ]
+    assert verdicts.to_dict() == {
+        "A2": "flagged",
+        "A3": "look at it",
+        "A1": "trusted",
+        "A4": "",  # nothing is there
+    }
 
 
 def test_the_flag_stands_beside_the_headline_numbers():

@@ -29,19 +29,21 @@ def nuclei(
     size = int(np.clip(diameter * 9, 200, 520))
     y, x = np.mgrid[:size, :size]
     truth, signal = np.zeros((size, size), int), np.zeros((size, size))
-    step = int(diameter * 2)
+    step, reach, number = int(diameter * 2), int(diameter), 0
     for cy in range(step // 2 + 4, size - step // 3, step):
         for cx in range(step // 2 + 4, size - step // 3, step):
             a, b = diameter / 2 * rng.uniform(0.9, 1.15, 2)
-            inside = ((y - cy) / a) ** 2 + ((x - cx) / b) ** 2 < 1
-            truth[inside] = truth.max() + 1
-            texture = np.full(truth.shape, 0.0 if clumps else 0.5)
+            near = tuple(slice(max(c - reach, 0), c + reach + 1) for c in (cy, cx))
+            rows, columns = y[near], x[near]
+            inside = ((rows - cy) / a) ** 2 + ((columns - cx) / b) ** 2 < 1
+            truth[near][inside] = number = number + 1
+            texture = np.full(inside.shape, 0.0 if clumps else 0.5)
             for _ in range(clumps):
                 at_y, at_x = cy + rng.uniform(-0.6, 0.6) * a, cx + rng.uniform(-0.6, 0.6) * b
                 spread = 2 * (diameter * rng.uniform(0.1, 0.15)) ** 2
-                distance = (y - at_y) ** 2 + (x - at_x) ** 2
+                distance = (rows - at_y) ** 2 + (columns - at_x) ** 2
                 texture += rng.uniform(0.5, 1) * np.exp(-distance / spread)
-            signal += inside * (0.12 + texture)
+            signal[near] += inside * (0.12 + texture)
     image = 100 + ndi.gaussian_filter(100 * signal, 1.2)
     return (image + rng.normal(0, 60 / snr, image.shape)).astype(np.float32), truth
 

@@ -73,7 +73,7 @@ def test_the_brighter_of_both_is_the_cell() -> None:
 def test_uneven_light_without_cells_is_nothing_to_find() -> None:
     y, x = np.mgrid[:200, :200] / 200
     noise = np.random.default_rng(3).normal(0, 2, x.shape)
-    image = (20 + 10 * (1 - (x - 0.6) ** 2 - (y - 0.4) ** 2) + noise).astype(np.float32)
+    image = (20 + 25 * (1 - (x - 0.6) ** 2 - (y - 0.4) ** 2) + noise).astype(np.float32)
     none = np.zeros((1, 200, 200), np.uint32)
     made = MaskEvidence()(image=image[None], label=none)["mask_evidence"].iloc[0]
     assert np.isnan(made["expected_f1"])

@@ -43,6 +43,7 @@ def test_two_cells_in_one_mask_for_a_while_are_told_where_they_merge() -> None:
     [
         STEADY + [(2, t, 0.0, 100.0) for t in range(8)] + PIECE,  # its area stays: a visitor
         STEADY + CUT + [(3, t, 40.0, 50.0) for t in (3, 4)],  # far off
+        CUT + [(3, t, 40.0, 50.0) for t in (3, 4)],  # the same, and nothing else near
         STEADY + CUT + [(3, t, 8.0, 5.0) for t in (3, 4)],  # too small for what is gone
         # a division: the pieces stay, and so does the smaller area
         STEADY + [(2, t, 0.0, 100.0 if t < 3 else 50.0) for t in range(8)]

@@ -8,6 +8,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
 from cyto_kedro.algorithms.tabulation.mask_quality import MaskEvidence, MaskQuality
 from cyto_kedro.errors import InputError
 
@@ -142,6 +143,74 @@ def test_links_and_areas_by_hand():
     assert made["links_unsure"].tolist()[1:] == [0, 0.5]  # 6 px, the other cell is 4 px off
     assert made["lost"].tolist()[1:] == [0.5, 0]
     assert np.isnan(made["links_unsure"].iloc[0])
+
+
+def test_long_links_by_hand() -> None:
+    """Six cells in a row, 20 px apart, that step by 1 to 6, then 8, 9.5, 11, 14, 15.9 and 16 px.
+
+    Of the second steps 11 px and more are over half of the way to another cell (20 px, or less where
+    that one came nearer), and 15.9 and 16 over 0.9 of the longest.
+    """
+    steps = np.array([[0.0] * 6, [1, 2, 3, 4, 5, 6], [8, 9.5, 11, 14, 15.9, 16]])
+    rows = {
+        "fov": "A1", "population": "T", "frame": np.repeat([0, 1, 2], 6),
+        "label": np.tile(range(6), 3), "track_id": np.tile(range(6), 3),
+        "x_px": np.tile(100.0 * np.arange(6), 3), "y_px": np.cumsum(steps, 0).ravel(),
+    }  # fmt: skip
+    points = pd.DataFrame(rows)
+    # a still one beside each, 20 px from where its second step ends
+    beside = points[points["frame"] == 2].assign(x_px=lambda one: one["x_px"] + 20)
+    beside = pd.concat([beside.assign(frame=t) for t in range(3)])
+    points = pd.concat(
+        [points, beside.assign(label=beside["label"] + 6, track_id=beside["track_id"] + 6)]
+    )
+    made = MaskQuality()(
+        mask_evidence=seen([0.9] * 3, 12),
+        track_points=schemas.filled(schemas.TrackPoints, points.to_dict("list")),
+    )["mask_quality"]
+    assert made["links_unsure"].iloc[2] == pytest.approx(4 / 12)
+    assert made["links_at_reach"].tolist()[1:] == [0, pytest.approx(2 / 12)]
+
+
+@pytest.mark.parametrize(
+    ("usual", "odd", "jumps"),
+    [
+        (40, 60, False),  # half as many again, but 3.2 sd of a Poisson count
+        (40, 70, True),
+        (400, 490, False),  # 4.5 sd, but less than a quarter more
+        (400, 510, True),
+        (400, 310, True),
+    ],
+)
+def test_what_number_of_cells_jumps(usual: int, odd: int, jumps: bool) -> None:
+    table = seen([0.9] * 15, usual)
+    table.loc[7, "n_cells"] = odd
+    made = MaskQuality()(mask_evidence=table)["mask_quality"]
+    assert np.flatnonzero(made["jumps"]).tolist() == [7] * jumps
+
+
+@pytest.mark.parametrize(("n", "jumps"), [(4, False), (10, True)])
+def test_few_cells_that_change_do_not_jump(n: int, jumps: bool) -> None:
+    """Half of the cells double; of four that is two."""
+    rows = {"fov": "A1", "population": "T", "frame": np.repeat([0, 1], n), "y_px": 5.0}
+    rows |= {"label": np.tile(range(1, n + 1), 2), "x_px": np.tile(40.0 * np.arange(n), 2)}
+    area = np.r_[np.full(n, 30.0), np.full(n // 2, 60.0), np.full(n - n // 2, 30.0)]
+    made = MaskQuality()(
+        mask_evidence=seen([0.9, 0.9], n),
+        cells=schemas.filled(schemas.Cells, {**rows, "area_px": area}),
+        track_points=schemas.filled(schemas.TrackPoints, {**rows, "track_id": rows["label"]}),
+    )["mask_quality"]
+    assert made["area_jumps"].iloc[1] == 0.5 and made["jumps"].iloc[1] == jumps
+
+
+def test_light_beside_a_mask_that_is_a_little_small_is_no_missed_cell() -> None:
+    image, label = drawn()
+    small = np.where(ndi.distance_transform_edt(label > 0) > 1, label, 0)
+    scene = Scene.of(image, small)
+    assert frame_evidence(scene, cell_evidence(scene))["missed"] == 0
+    fewer = Scene.of(image, np.where(small > 5, small, 0))
+    found = frame_evidence(fewer, cell_evidence(fewer))
+    assert found["missed"] == pytest.approx(5 / 25)
 
 
 def test_cells_that_come_into_view_or_leave_it_do_not_jump():

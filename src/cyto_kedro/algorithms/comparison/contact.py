@@ -84,7 +84,7 @@ class ContactSurvival(Algorithm):
     {'not_touched': 1.0, 'touched': 0.0}
     """
 
-    version = 3
+    version = 4
 
     min_at_risk: int = Field(default=10, ge=1, description="cells in each group, see above")
     landmarks: Durations | None = Field(
@@ -102,7 +102,7 @@ class ContactSurvival(Algorithm):
     ) -> ByContact:
         """Curves of the targets of all fields; `design` is `comparison.design`'s."""
         rows, unit = _targets(fates, frames, design, populations)
-        found = spells(rows, bouts, populations, unit, frames=frames)
+        found = spells(rows, bouts, populations, unit, frames=frames, fates=fates)
         rows["contact"] = first_contact(rows, found)
         marks = tuple(rows["leave"].max() * np.array([0.25, 0.5]))
         if self.landmarks is not None:
@@ -179,7 +179,7 @@ class ContactHazards(Algorithm):
     (True, '1 replicate where 2 are needed: ')
     """
 
-    version = 3
+    version = 4
 
     terms: tuple[Term, ...] = Field(
         default=("ever_touched",),
@@ -203,7 +203,7 @@ class ContactHazards(Algorithm):
         terms, asked = list[str](self.terms), reference
         rows, unit = _targets(fates, frames, design, populations)
         lasting = self.lasting.in_unit("lasting", unit) if self.lasting else 0.0
-        found = episodes(rows, spells(rows, bouts, populations, unit, lasting, frames))
+        found = episodes(rows, spells(rows, bouts, populations, unit, lasting, frames, fates))
         parts = []
         for names, one in _conditions(found, design):
             parts.append(_report(names, "contact", one.assign(stratum=""), terms))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.groups import of_role
-from cyto_kedro.core.watched import without_pauses
+from cyto_kedro.core.watched import cell_ids, without_pauses
 
 Term = Literal["ever_touched", "in_contact", "n_effectors", "n_met"]
 CELL = ["fov", "population", "track_id"]
@@ -22,13 +22,17 @@ def spells(
     unit: str,
     lasting: float = 0.0,
     frames: pd.DataFrame | None = None,
+    fates: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Bouts of targets with effectors, one row each, joined where one effector's overlap.
+
+    A bout is of all pieces of its cell: one that was found again had been touched before.
 
     Parameters
     ----------
     rows
-        Targets under observation (`design.watched`), numbered by their position.
+        Targets under observation (`core.watched`), numbered by their position; tracks of one
+        `cell_id` are pieces of one cell.
     bouts
         `schemas.Bouts` of the same fields.
     unit
@@ -37,6 +41,8 @@ def spells(
         How long after its end a bout still counts, in `unit`.
     frames
         `schemas.Frames`: times are told by the clock of `core.watched`, which stands still in pauses.
+    fates
+        `schemas.Fates`: which tracks of effectors are pieces of one; None: none.
 
     Returns
     -------
@@ -60,7 +66,13 @@ def spells(
         names |= {f"population_{effector}": "by", f"track_id_{effector}": "by_id"}
         parts.append(mine.rename(columns=names)[[*CELL, "by", "by_id", "start", "stop"]])
     cells = rows[CELL].assign(cell=np.arange(len(rows)))
-    found = pd.concat(parts).merge(cells, on=CELL, how="inner")
+    cells["cell_id"] = rows["cell_id"] if "cell_id" in rows else rows["track_id"]
+    found = pd.concat(parts).merge(cells.drop(columns="cell"), on=CELL, how="inner")
+    if fates is not None:
+        pieces = fates[CELL].assign(cell_id=cell_ids(fates)).set_index(CELL)["cell_id"]
+        at = pd.MultiIndex.from_frame(found[["fov", "by", "by_id"]])
+        found["by_id"] = pieces.reindex(at).fillna(found["by_id"].set_axis(at)).to_numpy(int)
+    found = found.drop(columns="track_id").merge(cells, on=["fov", "population", "cell_id"])
     pair = ["cell", "by", "by_id"]
     found = found.sort_values([*pair, "start"], ignore_index=True)
     ends = found.groupby(pair, sort=False)["stop"].cummax()
@@ -74,7 +86,7 @@ def spells(
 
 
 def first_contact(rows: pd.DataFrame, found: pd.DataFrame) -> np.ndarray:
-    """When each of `rows` was first seen in contact, infinity for never: (n,)."""
+    """When the cell of each of `rows` was first seen in contact, infinity for never: (n,)."""
     first = np.full(len(rows), np.inf)
     np.minimum.at(first, found["cell"].to_numpy(int), found["start"].to_numpy(float))
     return first

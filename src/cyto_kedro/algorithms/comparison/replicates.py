@@ -92,7 +92,7 @@ class ReplicateValues(Algorithm):
     0.5
     """
 
-    version = 3
+    version = 4
 
     motility: tuple[str, ...] = Field(
         default=("mean_speed_um_per_min", "straightness", "arrest_coefficient"),
@@ -223,7 +223,9 @@ def _of_contact(
     rows = rows[rows["population"].isin(targets)].reset_index(drop=True)
     common, bouts_end = (common_end(frames, design, each) for each in (unit, span))
     rows = until(rows, common).reset_index(drop=True)
-    rows["contact"] = first_contact(rows, spells(rows, bouts, roles, unit, frames=frames))
+    rows["contact"] = first_contact(
+        rows, spells(rows, bouts, roles, unit, frames=frames, fates=fates)
+    )
     hour, per = (60.0, "per h") if unit == "min" else (1.0, "per frame")
     for group, one in of_design(rows, design).groupby(GROUP, sort=False):
         free = one[one["contact"] > one["entry"]]

@@ -14,6 +14,7 @@ from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, divide
+from cyto_kedro.core.watched import cell_ids
 
 _EFFECTOR = ["effector_population", "effector_track_id"]
 
@@ -55,7 +56,7 @@ class CellTallies(Algorithm):
     [[1, 3, 'died']]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def run(
         self,
@@ -171,6 +172,14 @@ def _targets(
     hits = rows_of(table, bouts["target_population"], bouts["target_track_id"])
     pairs = attacks.drop_duplicates(["row", *_EFFECTOR])["row"].to_numpy(np.int64)
     ends = attacks.groupby("row")["frame"].agg(["min", "max"]).reindex(range(n))
+    # of the cell: a piece that was found again had been touched before
+    order = table["first_frame"].to_numpy().argsort(kind="stable")
+    cells = [table["population"].iloc[order].to_numpy(), cell_ids(table).iloc[order].to_numpy()]
+    known = ends.iloc[order]
+    known = known.assign(
+        min=known.groupby(cells)["min"].cummin(), max=known.groupby(cells)["max"].cummax()
+    )
+    ends = known.groupby(cells).ffill().reindex(range(n))
     first, last = (clock(ends[name].fillna(-1).to_numpy(np.int64)) for name in ("min", "max"))
     death = rows_of(deaths, table["population"], table["track_id"])
     died = table["died"].to_numpy(bool)

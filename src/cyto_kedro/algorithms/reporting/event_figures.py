@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
@@ -22,7 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDEST, TALLEST = 4, 3
+WIDEST, MOST = 4, 8  # panels beside each other; pairs of event and population
+UNITS = {
+    "_um_per_min": "µm/min",
+    "_px_per_frame": "px/frame",
+    "_um2": "µm²",
+    "_um": "µm",
+    "_px": "px",
+}
 
 
 class EventFigures(Drawing):
@@ -55,24 +61,24 @@ class EventFigures(Drawing):
 
 
 def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
-    """A column of panels for each event and population, a row for each column of the table."""
+    """A row of panels for each event and population, a panel for each column of the table."""
     title = WORDS["events"][0]
     whole = signals[signals["replicate"] == ALL]
     if whole.empty:
         return in_words(title, "No event was seen in tracks enough of every replicate.")
     unit = "min" if signals["lag_min"].notna().any() else "frames"
     signals = signals.assign(lag=signals[f"lag_{unit}"])
-    pairs = list(whole[["event", "population"]].drop_duplicates().itertuples(index=False))[:WIDEST]
-    columns = list(whole["column"].unique())[:TALLEST]
+    pairs = list(whole[["event", "population"]].drop_duplicates().itertuples(index=False))[:MOST]
+    columns = list(whole["column"].unique())[:WIDEST]
     conditions = condition_order(sheet, whole["condition"])
     hues, lines = colours(conditions), strokes(conditions)
     with styled():
-        fig = figure(3.4 * len(pairs) + 0.6, 2.7 * len(columns) + 0.8)
-        grid = np.atleast_2d(fig.subplots(len(columns), len(pairs), squeeze=False))
-        for row, column in zip(grid, columns, strict=True):
-            row[0].set_ylabel(f"mean {plain(column)}")
-            for ax, (event, population) in zip(row, pairs, strict=True):
+        fig = figure(max(3.6 * len(columns), 5.0), 2.4 * len(pairs) + 0.8)
+        grid = fig.subplots(len(pairs), len(columns), squeeze=False, sharex=True)
+        for row, (event, population) in zip(grid, pairs, strict=True):
+            for ax, column in zip(row, columns, strict=True):
                 ax.set_title(f"{plain(event)}, {short(population, 16)}")
+                ax.set_ylabel(_with_unit(column))
                 ax.axvline(0, color=FAINT, lw=0.9, ls=(0, (2, 2)))
                 mine = signals[(signals["event"] == event) & (signals["population"] == population)]
                 mine = mine[mine["column"] == column].sort_values("lag")
@@ -95,6 +101,14 @@ def draw_events(signals: TableOf[schemas.EventSignals], sheet: Sheet) -> Figure:
     return fig
 
 
+def _with_unit(column: str) -> str:
+    """``mean speed (µm/min)`` of `speed_um_per_min`."""
+    for ending, unit in UNITS.items():
+        if column.endswith(ending):
+            return f"mean {plain(column.removesuffix(ending))} ({unit})"
+    return f"mean {plain(column)}"
+
+
 def _legend(
     fig: Figure,
     ax: Axes,
@@ -106,7 +120,8 @@ def _legend(
     for name, label in labels.items():
         ax.plot([], [], color=hues[name], ls=lines[name], label=label)
     handles = ax.get_legend_handles_labels()
-    fig.legend(*handles, loc="outside lower left", ncols=3, handlelength=3)
+    across = max(int(fig.get_figwidth() // 3.6), 1)
+    fig.legend(*handles, loc="outside lower left", ncols=across, handlelength=3)
 
 
 def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Figure:
@@ -119,7 +134,7 @@ def draw_event_curves(curves: TableOf[schemas.EventCurves], sheet: Sheet) -> Fig
     unit = "min" if curves["time_min"].notna().any() else "frames"
     conditions = condition_order(sheet, curves["condition"])
     hues, lines = colours(conditions), strokes(conditions)
-    panels = list(curves.groupby(["event", "population"], sort=False))[: 2 * WIDEST]
+    panels = list(curves.groupby(["event", "population"], sort=False))[:MOST]
     across = min(len(panels), WIDEST)
     down = -(-len(panels) // across)
     with styled():

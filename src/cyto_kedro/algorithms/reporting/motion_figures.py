@@ -89,11 +89,11 @@ def draw_speeds(motility: pd.DataFrame, sample_sheet: Sheet, roles: Roles) -> Fi
     if len(conditions) > FEW:
         slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor", "fontsize": 8}
     with styled():
-        wide = max(3.6, 0.75 * len(conditions)) * len(populations)
-        fig = figure(max(wide, 4.5), 4.2)
-        for axes, population in zip(
-            fig.subplots(1, len(populations), squeeze=False)[0], populations, strict=True
-        ):
+        across = 1 if slant else len(populations)  # many conditions need the whole width
+        down = len(populations) // across
+        fig = figure(max(max(3.6, 0.75 * len(conditions)) * across, 4.5), 4.2 * down)
+        grid = fig.subplots(down, across, squeeze=False)
+        for axes, population in zip(grid.flat, populations, strict=True):
             names = []
             for x, condition in enumerate(conditions):
                 here = (rows["population"] == population) & (rows["condition"] == condition)

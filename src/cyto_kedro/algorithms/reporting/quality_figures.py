@@ -78,7 +78,7 @@ def draw_quality(quality: pd.DataFrame, sheet: Sheet = None) -> Figure:
                     ax.set_xlabel("frame")
             row[0].set_ylabel(wrap(channel), fontweight="bold")
         for name in names[:MOST_NAMED]:
-            grid[0][0].plot([], [], color=hues[name], ls=lines[name], label=short(name, 28))
+            grid[0][0].plot([], [], color=hues[name], ls=lines[name], label=short(name, 24))
         handles = grid[0][0].get_legend_handles_labels()
-        fig.legend(*handles, loc="outside lower left", ncols=4, handlelength=3.2)
+        fig.legend(*handles, loc="outside lower left", ncols=3, handlelength=3.2)
     return fig

@@ -70,7 +70,7 @@ class Summary(Algorithm):
     [['A1', 2, 1, 0.0]]
     """
 
-    version = 2
+    version = 3
 
     def run(
         self,

@@ -224,7 +224,7 @@ the folders segmentation_overlay and track_overlay beside this page.</p>{% endif
 <section id="quality"><h2>Quality of films and masks</h2>
 {%- if warnings.rows %}
 <div class="warn"><strong>Look at these before trusting the numbers.</strong>
-{{ grid(warnings, "Quality warnings") }}</div>
+{{ folded(warnings, "Quality warnings") }}</div>
 {%- else %}<p>No saturation, focus jump, intensity jump, missing calibration or excluded frame was
 found.</p>{% endif %}
 {%- for p in quality %}{{ picture(p) }}{% endfor %}

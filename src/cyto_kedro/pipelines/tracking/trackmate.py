@@ -48,14 +48,18 @@ def viewed(film: TrackMateFilm, view: View) -> TrackMateFilm:
 
 def without_frames(film: TrackMateFilm, frames: list[int]) -> TrackMateFilm:
     """`film` without the spots of `frames`; what they linked is linked over them."""
-    spots, links = film.spots, film.links
-    for frame in sorted(frames):
-        lost = set(spots.loc[spots["frame"] == frame, "spot_id"])
-        into, out = links["target"].isin(lost), links["source"].isin(lost)
+    return without_spots(film, film.spots["frame"].isin(frames))
+
+
+def without_spots(film: TrackMateFilm, lost: pd.Series) -> TrackMateFilm:
+    """`film` without the spots of `lost` (bool); what they linked is linked over them."""
+    links = film.links
+    for _, ids in film.spots.loc[lost, "spot_id"].groupby(film.spots["frame"]):
+        into, out = links["target"].isin(ids), links["source"].isin(ids)
         over = links[into].merge(links[out], left_on="target", right_on="source")
         joined = pd.DataFrame({"source": over["source_x"], "target": over["target_y"]})
         links = pd.concat([links[~into & ~out], joined], ignore_index=True)
-    spots = spots[~spots["frame"].isin(frames)].reset_index(drop=True)
+    spots = film.spots[~lost].reset_index(drop=True)
     return replace(film, spots=spots, links=links.astype(np.int64))
 
 
@@ -70,8 +74,6 @@ def masks(film: TrackMateFilm) -> np.ndarray:
     A pixel that several claim goes to the one whose centre is nearest, and every spot has at least
     the pixel at its centre (unless another spot's centre lies in the same one).
     """
-    from skimage.draw import polygon
-
     label = np.zeros((film.n_frames, *film.shape), np.uint32)
     table = numbered(film)
     for t in np.unique(table["frame"]):
@@ -84,18 +86,36 @@ def masks(film: TrackMateFilm) -> np.ndarray:
             spots["label"], spots["spot_id"], centre, radius, strict=True
         ):
             if spot_id in film.outlines:
-                rows, columns = film.outlines[spot_id].T
-                inside = polygon(rows, columns, shape=film.shape)
+                own = inside(film.outlines[spot_id], film.shape)
             else:
-                inside = _disk(at, r, film.shape)
-            distance = np.hypot(inside[0] - at[0], inside[1] - at[1])
-            mine = distance < near[inside]
-            inside = inside[0][mine], inside[1][mine]
-            near[inside], frame[inside] = distance[mine], name
+                own = _disk(at, r, film.shape)
+            distance = np.hypot(own[0] - at[0], own[1] - at[1])
+            mine = distance < near[own]
+            own = own[0][mine], own[1][mine]
+            near[own], frame[own] = distance[mine], name
         y, x = np.clip(np.rint(centre).astype(int), 0, np.array(film.shape) - 1).T
         lost = ~np.isin(spots["label"], frame)
         frame[y[lost], x[lost]] = spots["label"].to_numpy()[lost]
     return label
+
+
+def inside(outline: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels whose centres lie inside an outline (n, 2), y and x.
+
+    Rows of NaN part it into rings: what is inside of two is a hole.
+    """
+    from skimage.draw import polygon
+
+    parts = np.split(outline, np.flatnonzero(np.isnan(outline[:, 0])))
+    rings = [part[~np.isnan(part[:, 0])] for part in parts]
+    first = polygon(*rings[0].T, shape=shape)
+    if len(rings) == 1:
+        return first[0], first[1]
+    drawn = np.zeros(shape, bool)
+    for rows, columns in (first, *(polygon(*ring.T, shape=shape) for ring in rings[1:])):
+        drawn[rows, columns] ^= True
+    rows, columns = np.nonzero(drawn)
+    return rows, columns
 
 
 def _disk(at: np.ndarray, radius: float, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

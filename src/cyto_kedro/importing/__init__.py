@@ -1,0 +1,1 @@
+"""``kedro cyto import``: masks and tracks of other programs become corrections of ours."""
