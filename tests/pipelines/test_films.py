@@ -28,7 +28,7 @@ def test_the_report_shows_clips_while_they_fit(
     first = {clip.name for clip in kills if "." not in clip.name}
     assert {*re.findall(r'xlink:href="#(clip-[^"]*)"', page)} >= first
     assert "<script" not in page
-    assert project.resume("films", "reporting") == []
+    assert project.resume("films") == []
 
     project.block("films", clips={"name": "EventClips", "args": {"most": 1}})
     with caplog.at_level(logging.WARNING):
