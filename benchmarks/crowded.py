@@ -4,6 +4,7 @@
     python benchmarks/crowded.py --seeds 1 --frames 40  # a short look
     python benchmarks/crowded.py --film-only            # the films' own statistics, nothing analysed
     python benchmarks/crowded.py --repair               # beside the defaults, tracks with repairs
+    python benchmarks/crowded.py --engine LocalThreshold OverTime --repair
 
 The films are `SimulatedAssay(preset="crowded")`, analysed with the defaults of `conf/base`. What each
 measure is: docs/accuracy.md.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,9 +25,12 @@ import pandas as pd
 from scipy import ndimage as ndi
 
 import metrics as m
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.bouts import Bouts
 from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.preprocessing.contrast import PercentileNormalisation
+from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
+from cyto_kedro.algorithms.segmentation.over_time import OverTime
 from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.algorithms.tabulation.features import Features
@@ -51,6 +56,9 @@ REPAIRS: tuple[TrackStep, ...] = (
     InterpolateGaps(),
     MinimumLength(min_points=4),
 )
+ENGINES: dict[str, Algorithm] = {
+    each.__name__: each() for each in (LocalThreshold, Nuclei, OverTime)
+}
 # What was measured on the film of a T cell / tumour assay that the preset stands for.
 AIMS = {
     "CancerCell": {
@@ -136,13 +144,13 @@ class Analysed:
     bouts: pd.DataFrame
 
 
-def segmented(film: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Labels by the defaults."""
+def segmented(film: dict[str, Any], engine: Algorithm) -> dict[str, np.ndarray]:
+    """Labels by an engine, preprocessed by the defaults."""
     image = {name: film["image"][name] for name in ROLES}
     image = PercentileNormalisation()(image=image)["image"]
     size = film["pixel_size_um"]
     return {
-        name: LocalThreshold()(image=stack, pixel_size_um=size)["label"]
+        name: np.asarray(engine(image=stack, pixel_size_um=size)["label"])
         for name, stack in image.items()
     }
 
@@ -288,17 +296,21 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=155)
     parser.add_argument("--film-only", action="store_true", help="the films' statistics only")
     parser.add_argument("--repair", action="store_true", help="tracks with repairs, besides")
+    parser.add_argument("--engine", choices=list(ENGINES), nargs="+", default=["LocalThreshold"])
     args = parser.parse_args()
     films = [crowded(seed, args.frames) for seed in range(args.first, args.first + args.seeds)]
     show_statistics(films)
     if args.film_only:
         return
-    compared = {"defaults": ()} | ({"with repairs": REPAIRS} if args.repair else {})
-    tallies = {name: Tally() for name in compared}
+    compared = {"": ()} | ({", with repairs": REPAIRS} if args.repair else {})
+    tallies = {engine + name: Tally() for engine in args.engine for name in compared}
     for film in films:
-        label = segmented(film)
-        for name, steps in compared.items():
-            add(tallies[name], film, analysed(film, label, steps), tra=True)
+        for engine in args.engine:
+            before = time.process_time()
+            label = segmented(film, ENGINES[engine])
+            print(f"{engine}: {time.process_time() - before:.0f} s of CPU")
+            for name, steps in compared.items():
+                add(tallies[engine + name], film, analysed(film, label, steps), tra=True)
     for name, tally in tallies.items():
         print(f"\n{name}")
         show(tally)

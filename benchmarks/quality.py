@@ -29,7 +29,7 @@ from scipy.stats import spearmanr
 import metrics as m
 import quality_masks
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
-from cyto_kedro.algorithms.tabulation.expected_f1 import chance
+from cyto_kedro.algorithms.tabulation.expected_f1 import DARK, DARK_F1, chance
 from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
 from cyto_kedro.algorithms.tabulation.mask_quality import MaskQuality
 from run_folder import ROOT
@@ -170,7 +170,8 @@ def predicted(
 ) -> pd.DataFrame:
     """True and expected F1 of each field and variant; a film's hits are pooled, its F1 averaged."""
     table = aggregated(cells, frames, cell)
-    table["expected"] = chance(frame[0], frame[1], table)  # type: ignore[arg-type]
+    made = chance(frame[0], frame[1], table)  # type: ignore[arg-type]
+    table["expected"] = np.where(table["dark_ratio"] > DARK, np.minimum(made, DARK_F1), made)
     by = table.groupby(["experiment", "field", "variant"], sort=False)
     made = by.agg(
         hits=("hits", "sum"),

@@ -54,7 +54,7 @@ def input_digests(
     digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
     used = spec_of(func).needed(inputs, group) if is_lifted(func) else inputs
     for name, value in used.items():
-        seen = spec_of(func).seen(name, group) if is_lifted(func) else group
+        seen = spec_of(func).seen(name, group, inputs) if is_lifted(func) else group
         if isinstance(value, Partitions):
             ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()
             content = value.content if now else value.as_read

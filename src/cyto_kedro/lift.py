@@ -37,6 +37,7 @@ class Lifted:
     only: tuple[Mapping[str, str], ...] | None = None
     wide: Mapping[str, str] = field(default_factory=dict)
     used: Used | None = None
+    looking: Used | None = None
 
     def groups(self, plan: Plan) -> list[dict[str, str]]:
         """The groups that this node runs."""
@@ -47,9 +48,17 @@ class Lifted:
         names = inputs.keys() if self.used is None else self.used(inputs, group)
         return {name: value for name, value in inputs.items() if name in names}
 
-    def seen(self, name: str, group: Mapping[str, str]) -> dict[str, str]:
-        """The keys that input `name` is cut down to: all of `group`'s, of a wide one all but one."""
-        return {key: group[key] for key in group if key != self.wide.get(name)}
+    def seen(
+        self, name: str, group: Mapping[str, str], inputs: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """The keys that input `name` is cut down to: all of `group`'s, of a wide one all but one.
+
+        `inputs` of the node say whose frames are seen beside the group's (`looking`); else nobody's.
+        """
+        open_keys = {self.wide.get(name)}
+        if self.looking is not None and name in self.looking(inputs or {}, group):
+            open_keys |= {"block", "tile"}
+        return {key: group[key] for key in group if key not in open_keys}
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ def lift(
     out: str | Sequence[str] | None = None,
     wide: Sequence[str] | Mapping[str, str] = (),
     used: Used | None = None,
+    looking: Used | None = None,
 ) -> Callable[..., Any]:
     """Make a generator node function of `func`, which works on one group.
 
@@ -132,7 +142,8 @@ def lift(
     keys = parse_grain(by)
     wide = wide if isinstance(wide, Mapping) else dict.fromkeys(wide, "block")
     outs = (out,) if isinstance(out, str) else tuple(out) if out else (by,)
-    spec = Lifted(func, keys, tuple(parse_grain(each) for each in outs), wide=wide, used=used)
+    of_outs = tuple(parse_grain(each) for each in outs)
+    spec = Lifted(func, keys, of_outs, wide=wide, used=used, looking=looking)
     return _generator(spec)
 
 
@@ -180,7 +191,7 @@ def _generator(spec: Lifted) -> Callable[..., Any]:
             where = "/".join(group.values())
             try:
                 narrowed = {
-                    key: narrow(value, plan, spec.seen(key, group))
+                    key: narrow(value, plan, spec.seen(key, group, inputs))
                     for key, value in spec.needed(inputs, group).items()
                 }
                 result = func(group, **{**dict.fromkeys(inputs), **narrowed})

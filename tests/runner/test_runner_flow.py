@@ -82,6 +82,19 @@ def test_a_wide_input_is_needed_for_all_blocks_of_the_field() -> None:
     assert {each["fov"] for each in found} == {"B"}
 
 
+def test_parameters_say_whose_images_are_needed_for_all_blocks() -> None:
+    maker = node(lift(work, by="fov/block"), "manifest", "made", name="maker")
+    around = lift(
+        work, by="fov/block", looking=lambda inputs, group: ["made"] if inputs["params:a"] else []
+    )
+    taker = node(around, ["manifest", "made"], "out", name="taker")
+    absent = {maker: [{"fov": "A", "block": "t0000-0001"}]}
+    far = ready(taker, groups("fov/block"), absent, {"params:a": True})
+    near = ready(taker, groups("fov/block"), absent, {"params:a": False})
+    assert {each["fov"] for each in far} == {"B"}
+    assert {"fov": "A", "block": "t0002-0003"} in near and len(near) > len(far)
+
+
 def chain() -> tuple[Pipeline, dict[str, Node]]:
     nodes = [
         lifted("segment", "fov/population/block", []),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,45 @@ class Blocks:
         if self._held[0] != number:
             self._held = number, self._opens[number]()
         return self._held[1]
+
+
+@dataclass(frozen=True)
+class ChosenFrames:
+    """Those frames of a film (T, Y, X) that are `used`, read one by one; of each a window."""
+
+    film: Any
+    used: Sequence[int]
+    rows: slice = field(default_factory=lambda: slice(None))
+    columns: slice = field(default_factory=lambda: slice(None))
+    ndim: int = 3
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Frames, rows, columns."""
+        rows, columns = (
+            len(range(*part.indices(size)))
+            for part, size in zip((self.rows, self.columns), self.film.shape[1:], strict=True)
+        )
+        return len(self.used), rows, columns
+
+    @property
+    def dtype(self) -> Any:
+        """Type of a pixel."""
+        return self.film.dtype
+
+    def __len__(self) -> int:
+        """Frames."""
+        return len(self.used)
+
+    def __getitem__(self, key: int | slice, /) -> np.ndarray:
+        """One frame (Y, X), or several (n, Y, X)."""
+        if isinstance(key, slice):
+            return np.stack([self[each] for each in range(*key.indices(len(self)))])
+        return np.asarray(self.film[self.used[key]])[self.rows, self.columns]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The frames."""
+        return (self[index] for index in range(len(self)))
 
 
 def read_frame(label: Any, index: int, where: str) -> np.ndarray:

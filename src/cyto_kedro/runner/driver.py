@@ -12,7 +12,7 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.errors import RunFailedError, RunStoppedError
 from cyto_kedro.kedro_private import with_func
-from cyto_kedro.lift import is_lifted, restrict
+from cyto_kedro.lift import is_lifted, restrict, spec_of
 from cyto_kedro.runner.adoption import take_over
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission
 from cyto_kedro.runner.context import RunContext
@@ -195,7 +195,9 @@ class Driver:
             return
         node, flow = state.node, self._flow
         state.seen = flow.version
-        groups, reason = ready(node, state.waiting, flow.missing_for(node)), ""
+        names = [name for name in node.inputs if name.startswith("params:")]
+        looked = {name: self._catalog.load(name) for name in names if spec_of(node.func).looking}
+        groups, reason = ready(node, state.waiting, flow.missing_for(node), looked), ""
         if groups:
             taken = {key_of(group) for group in groups}
             state.waiting = [each for each in state.waiting if key_of(each) not in taken]

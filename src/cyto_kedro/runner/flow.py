@@ -23,14 +23,22 @@ from cyto_kedro.runner.report import Failure, left
 
 
 def ready(
-    node: Node, groups: Sequence[Group], missing: Mapping[Node, Collection[Group]]
+    node: Node,
+    groups: Sequence[Group],
+    missing: Mapping[Node, Collection[Group]],
+    parameters: Mapping[str, Any] | None = None,
 ) -> list[Group]:
-    """Those of a node's `groups` that need none of what is `missing` of its producers."""
+    """Those of a node's `groups` that need none of what is `missing` of its producers.
+
+    `parameters`: of the node, by name, which say what it looks at where that is up to them.
+    """
     spec, found = spec_of(node.func), list(groups)
     for maker, absent in missing.items():
         seen = dict.fromkeys((*spec.by, "block"), "")
         for name in {*node.inputs} & {*maker.outputs}:  # a wide input is seen for all blocks
-            seen = spec.seen(name, seen)
+            for group in groups if spec.looking else [seen]:
+                kept = spec.seen(name, {**dict.fromkeys(seen, ""), **group}, parameters)
+                seen = {key: "" for key in seen if key in kept}
         gone = [_with_block(group) for group in absent]
         if not found or not gone:
             continue

@@ -28,6 +28,10 @@ class MaskEvidence(PerPopulation, key="fov population frame"):
     doubled_share: Series[float] | None = nullable(
         "share of cells that are brighter cells of another population: bleed-through", ge=0, le=1
     )
+    dark_ratio: Series[float] | None = nullable(
+        "how far the image goes below its background, over how far above: fluorescence adds light alone",
+        ge=0,
+    )
 
 
 class MaskQuality(MaskEvidence):

@@ -48,6 +48,16 @@ def test_the_worst_field_stands_first():
     assert table["field"].tolist() == ["A2", "A1"]
     assert table["worst frame"].tolist() == [1, 0]
     assert worst_masks(TABLE[:0]).empty
+    more = [judged("A3", [0.8, 0.85]), judged("A4", [np.nan])]
+    verdicts = worst_masks(pd.concat([TABLE, *more], ignore_index=True)).set_index("field")[
+        "verdict"
+    ]
+    assert verdicts.to_dict() == {
+        "A2": "flagged",
+        "A3": "look at it",
+        "A1": "trusted",
+        "A4": "",  # nothing is there
+    }
 
 
 def test_the_flag_stands_beside_the_headline_numbers():

@@ -7,6 +7,9 @@ import pandas as pd
 
 from cyto_kedro.algorithms.reporting.film_warnings import COLUMNS
 
+_TRUSTED = (
+    0.9  # expected F1, from which no field whose truth is known was under 0.7 (docs/quality.md)
+)
 _MANY_JUMPS = 0.1  # share of a film's frames
 _WORST = 12  # rows of the report's table
 _APART = 1.5  # fields further apart, as a factor, disagree
@@ -56,7 +59,7 @@ def worst_masks(mask_quality: pd.DataFrame) -> pd.DataFrame:
             "field": fov,
             "population": population,
             "expected F1": table["field_f1"].iloc[0],
-            "flagged": "yes" if table["flagged"].any() else "no",
+            "verdict": _verdict(table),
             "worst frame": worst["frame"],
             "its F1": worst["expected_f1"],
             "its weakness": worst["reason"],
@@ -71,6 +74,14 @@ def worst_masks(mask_quality: pd.DataFrame) -> pd.DataFrame:
     ]
     made = pd.DataFrame(rows)
     return made.sort_values("expected F1", ignore_index=True).head(_WORST) if rows else made
+
+
+def _verdict(table: pd.DataFrame) -> str:
+    """Of a field and population: flagged, to be looked at, or trusted; empty where nothing is there."""
+    if table["flagged"].any():
+        return "flagged"
+    f1 = float(table["field_f1"].iloc[0])
+    return "" if np.isnan(f1) else "trusted" if f1 >= _TRUSTED else "look at it"
 
 
 def size_warnings(cell_sizes: pd.DataFrame) -> pd.DataFrame:

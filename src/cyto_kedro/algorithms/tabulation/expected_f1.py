@@ -19,8 +19,14 @@ from cyto_kedro.algorithms.tabulation.bleed_through import (
     leaked,
     shines_through,
 )
-from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
+from cyto_kedro.algorithms.tabulation.mask_evidence import (
+    Scene,
+    cell_evidence,
+    frame_evidence,
+)
 
+#: `dark_ratio` from which it is no image of fluorescence, and the most that is expected of one
+DARK, DARK_F1 = 0.25, 0.5
 Curve = tuple[tuple[float, ...], tuple[float, ...]]  # measures in rising order, log-odds
 
 #: what is wrong where measures take most, and which measures they are
@@ -45,6 +51,10 @@ REASONS: dict[str, tuple[str, ...]] = {
 }
 NOTHING = "nothing to find"
 OTHERS = "nothing to find: what light there is shows cells of another population"
+NO_FLUORESCENCE = (
+    "the image is darker than its background as well as brighter: phase contrast, brightfield, far out "
+    "of focus, or with a margin that was not filmed"
+)
 DOUBLED = "masks lie on brighter cells of another population: bleed-through"
 NO_MASKS = "no masks, but light that stands out of the noise"
 
@@ -74,12 +84,15 @@ def expected(
 
     `image`, `label`: (Y, X). `shown`: which pixels were filmed; None: all. `others`: populations whose
     cells cannot be these. Light that shows theirs is nothing to find; masks on it are wrong, and of d
-    such masks in one no F1 is over 2 (1 - d) / (2 - d).
+    such masks in one no F1 is over 2 (1 - d) / (2 - d). Of an image that is darker than its background
+    as well as brighter no more than `DARK_F1` is expected.
     """
     theirs = [each.image for each in others]
     if label.any() and others:
         filmed = np.ones(label.shape, bool) if shown is None else shown
-        image = image - leaked(image, filmed, label == 0, theirs)
+        leak = leaked(image, filmed, label == 0, theirs)
+        # a cell that leaks less than others leaves no hole
+        image = np.maximum(image - leak, np.minimum(image, np.median(image[filmed])))
     scene = Scene.of(image, label, shown)
     cells = cell_evidence(scene) if scene.count else {}
     chances = chance(mask_curves.CELL_INTERCEPT, mask_curves.CELL, cells) if cells else np.zeros(0)
@@ -94,11 +107,13 @@ def expected(
         if seen and not through:
             return row | {"expected_f1": 0.0, "reason": NO_MASKS}
         return row | {"expected_f1": np.nan, "reason": OTHERS if through else NOTHING}
-    f1 = chance(mask_curves.FRAME_INTERCEPT, mask_curves.FRAME, measures)  # type: ignore[arg-type]
+    f1 = float(chance(mask_curves.FRAME_INTERCEPT, mask_curves.FRAME, measures))  # type: ignore[arg-type]
     share = doubled_share(Masked(image, label), scene, others)
     most = 2 * (1 - share) / (2 - share)
-    row |= {"doubled_share": share, "expected_f1": min(float(f1), most)}
-    return row | {"reason": DOUBLED if most < f1 else _reason(cells, measures)}
+    why = DOUBLED if most < f1 else _reason(cells, measures)
+    if measures["dark_ratio"] > DARK:
+        most, why = min(most, DARK_F1), NO_FLUORESCENCE
+    return row | {"doubled_share": share, "expected_f1": min(f1, most), "reason": why}
 
 
 def _reason(cells: Mapping[str, np.ndarray], measures: Mapping[str, float]) -> str:

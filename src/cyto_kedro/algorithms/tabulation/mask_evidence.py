@@ -14,7 +14,7 @@ others (``small``, ``large``), and peaks of light and lobes of its shape (``peak
 
 Of each frame: the mean chance of its cells; light outside of all masks (``missed…``); the agreement of
 masks with the plainest threshold (``agreement``), and how much of the image's variance they explain
-(``separation``); how sizes spread.
+(``separation``); how sizes spread. `dark_ratio` tells whether it is an image of fluorescence at all.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _SMOOTH = 0.05  # sigma of the Gaussian, in diameters
 _BINS = np.arange(-0.5, 0.55, 0.05)  # distance from the outline, in diameters
 _LEAST_NOISE = 0.003  # of the range of the image: 8 bits, or a background cut to one value
 _SEEN = 5.0  # sd of the noise
+_DARK_SD = 2.05  # of the 2nd percentile of noise
 _PIECE = 0.15  # of a typical cell's area: less is no missed cell
 
 Columns = dict[str, np.ndarray]
@@ -334,6 +335,7 @@ def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
         "agreement": 2 * float((bright & masked).sum()) / max(float(bright.sum()) + covered, 1),
         "separation": _separation(scene),
         "signal": _signal(scene),
+        "dark_ratio": dark_ratio(scene),
         "size_spread": 0.0,
     }
     if scene.count:
@@ -348,6 +350,25 @@ def _signal(scene: Scene) -> float:
     """Log of how far the brightest hundredth of the frame is above its background, in noise."""
     bright = float(np.percentile(scene.smooth[scene.shown], 99)) if scene.shown.any() else 0.0
     return float(np.log1p(max(bright - scene.level, 0) / scene.noise))
+
+
+def dark_ratio(scene: Scene) -> float:
+    """How far the image goes below its background, over how far above it: fluorescence adds light alone.
+
+    From the most frequent level, uneven light apart, to the 2nd and the 99.5th percentile; noise is
+    taken off below. 0 where little more than noise is below.
+    """
+    light = without_slope(scene.smooth)[scene.shown]
+    low, dark, bright, high = (
+        np.percentile(light, (0.1, 2, 99.5, 99.9)) if light.size else [0.0] * 4
+    )
+    if low == high:
+        return 0.0
+    counts, edges = np.histogram(light, 128, (low, high))
+    at = int(ndi.gaussian_filter1d(counts.astype(float), 2).argmax())
+    usual = float(edges[at] + edges[at + 1]) / 2
+    below = usual - dark - _DARK_SD * scene.noise
+    return float(below / max(bright - usual, 1e-9)) if below > _SEEN * scene.noise else 0.0
 
 
 def _separation(scene: Scene) -> float:

@@ -143,7 +143,7 @@ class MaskQuality(Algorithm):
     version = 3
 
     least_f1: float = Field(
-        default=0.79, ge=0, le=1, description="a field of a lower expected F1 is flagged"
+        default=0.78, ge=0, le=1, description="a field of a lower expected F1 is flagged"
     )
     stop: bool = Field(default=False, description="stop a flagged field, instead of a warning")
 

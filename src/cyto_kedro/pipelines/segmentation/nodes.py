@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.segmentation.stitching import stitch
-from cyto_kedro.blocks import Tile
+from cyto_kedro.blocks import Block, Tile
+from cyto_kedro.core.stack import ChosenFrames
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Segmentation, SegmentationSpec, Subtraction
-from cyto_kedro.pipelines.common import Group, block_of, context
+from cyto_kedro.pipelines.common import Group, block_of, context, film_of
+
+
+def looks_around(inputs: Mapping[str, Any], group: Group) -> list[str]:
+    """The inputs of `segment` that are the whole film's: images, where the engine looks over time."""
+    specs = [each.for_group(group) for each in inputs.values() if isinstance(each, Segmentation)]
+    over_time = any(hasattr(each.make(), "opened") for each in specs)
+    return ["segmentation_images"] if over_time else []
 
 
 def segment(
@@ -27,6 +36,8 @@ def segment(
 
     An engine that is not told how wide cells are gets the film's ``typical_diameter_px``; a film in
     which nothing stands out of the noise holds no cells. Without `cell_sizes` it goes by this block.
+
+    An engine that looks over time (`opened` says how far) gets the frames beside the block, too.
 
     Frames that the sample sheet excludes get no cells. With a tile the engine also gets ``field``, the
     images of the whole field, lazily, and ``corner``, (y, x) of the tile therein: an engine takes its
@@ -42,8 +53,8 @@ def segment(
         names = manifest.sources[group["population"]]
         image = {name: image[:, number] for number, name in enumerate(names)}
     shape = (len(block), rows.stop - rows.start, columns.stop - columns.start)
-    used = manifest.fovs[group["fov"]].used_in(block)
-    lacking = set(manifest.fovs[group["fov"]].lacking)
+    film = manifest.fovs[group["fov"]]
+    used, lacking = film.used_in(block), set(film.lacking)
     engine, typical = spec.make(), None
     if cell_sizes is not None:
         known = cell_sizes["diameter_px"].dropna()
@@ -52,14 +63,22 @@ def segment(
             return np.zeros(shape, np.uint32)
     if not used or lacking.intersection(manifest.sources[group["population"]]):
         return np.zeros(shape, np.uint32)
-    if len(used) < len(block):
+    data = {**context(group, manifest), "excluded": (), "typical_diameter_px": typical}
+    own = slice(None)
+    if hasattr(engine, "opened"):
+        every = film.used_in(Block(0, film.n_frames))
+        first = every.index(block.start + used[0])
+        start, stop = engine.opened(first, first + len(used), len(every))
+        data["frame_start"], own = start, slice(first - start, first - start + len(used))
+        whole = film_of(image, (film.n_frames, *data["shape"]))
+        image = ChosenFrames(whole, every[start:stop])
+    elif len(used) < len(block):
         image = _cut(image, used, slice(None), slice(None))
-    data = {**context(group, manifest), "image": image, "excluded": ()}
-    data["typical_diameter_px"] = typical
+    data["image"] = image
     if not tile.whole:
         tiled = {"field": image, "corner": (rows.start, columns.start)}
         data |= tiled | {"image": _cut(image, slice(None), rows, columns)}
-    label = np.asarray(engine(data)["label"])
+    label = np.asarray(engine(data)["label"])[own]
     if label.shape != (len(used), *shape[1:]):
         raise InputError(
             f"{spec.name} returned labels of shape {label.shape} for images of shape "
@@ -75,6 +94,8 @@ def segment(
 def _cut(image: Any, frames: slice | list[int], rows: slice, columns: slice) -> Any:
     if isinstance(image, Mapping):
         return {name: _cut(each, frames, rows, columns) for name, each in image.items()}
+    if isinstance(image, ChosenFrames):
+        return replace(image, rows=rows, columns=columns)
     return image[frames][:, rows, columns]
 
 

@@ -4,7 +4,7 @@ from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.segmentation.nodes import segment, subtract
+from cyto_kedro.pipelines.segmentation.nodes import looks_around, segment, subtract
 from cyto_kedro.pipelines.segmentation.sizes import estimate_sizes, sizes_used
 
 
@@ -20,7 +20,7 @@ def create_pipeline() -> Pipeline:
                 name="estimate_sizes",
             ),
             node(
-                lift(segment, by="fov/population/tile"),
+                lift(segment, by="fov/population/tile", looking=looks_around),
                 ["segmentation_images", "manifest", "params:segmentation", "cell_sizes"],
                 "engine_labels",
                 name="segment",

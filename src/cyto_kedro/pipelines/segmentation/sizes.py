@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from kedro.io import DatasetError
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.segmentation.size import AssumedSize, CellSize, assumed
-from cyto_kedro.core.stack import Blocks
+from cyto_kedro.core.stack import Blocks, ChosenFrames
 from cyto_kedro.core.units import in_px
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, PartitionError
@@ -119,11 +118,11 @@ def _measured(
 ) -> CellSize | None:
     if manifest.combine.get(population) == "separate":
         image: Any = {
-            channel: _Frames(_film(blocks, shape, number), used)
+            channel: ChosenFrames(_film(blocks, shape, number), used)
             for number, channel in enumerate(manifest.sources[population])
         }
     else:
-        image = _Frames(_film(blocks, shape), used)
+        image = ChosenFrames(_film(blocks, shape), used)
     size: CellSize | None = engine.film_size(image)
     return size
 
@@ -139,37 +138,6 @@ def _film(
 def _opened(open_block: Any, channel: int | None) -> Any:
     block = open_block()
     return block if channel is None else block[:, channel]
-
-
-@dataclass(frozen=True)
-class _Frames:
-    """Those frames of a film that are `used`, read one by one."""
-
-    film: Any
-    used: list[int]
-    ndim: int = 3
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Frames, rows, columns."""
-        return (len(self.used), *self.film.shape[1:])
-
-    @property
-    def dtype(self) -> Any:
-        """Type of a pixel."""
-        return self.film.dtype
-
-    def __len__(self) -> int:
-        """Frames."""
-        return len(self.used)
-
-    def __getitem__(self, index: int, /) -> np.ndarray:
-        """One frame (Y, X)."""
-        return np.asarray(self.film[self.used[index]])
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """The frames."""
-        return (self[index] for index in range(len(self)))
 
 
 def _row(

@@ -1,0 +1,292 @@
+"""What the cells of a frame may be: regions that compete, from labels, their cuts and their unions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import sparse
+
+from cyto_kedro.algorithms.segmentation.cleanup import largest_parts
+from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
+from cyto_kedro.algorithms.segmentation.packing import flood
+from cyto_kedro.algorithms.segmentation.split import cut_by_distance
+from cyto_kedro.core import ndi
+
+SAME = 0.85  # IoU over which two regions are one
+ENGINE, OTHER, CUT, UNION, CARRIED = range(5)
+_SAME_CELL, _SHARED = (
+    0.4,
+    0.3,
+)  # IoU of one cell's masks by two engines; of the smaller, no other lies in
+_DEPTH = 0.03
+_ROUND = 0.97  # fill of an ellipse: what fills more is not cut
+_LEAST_PART = 0.12  # of a typical area: smaller parts are no cells
+_LEAST_UNION = 0.9  # fill of an ellipse by two labels that may be one cell
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Regions of one frame; they may share pixels."""
+
+    #: (p,) flat pixel and region of each entry, by region
+    pixel: np.ndarray
+    region: np.ndarray
+    #: (n,) where each comes from: the first engine, another one, a cut, a union, a neighbouring frame
+    origin: np.ndarray
+    #: (n,) how many sources have it
+    votes: np.ndarray
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, label: np.ndarray, origin: int) -> Regions:
+        """The regions of labels (Y, X)."""
+        pixel = np.flatnonzero(label)
+        region = label.ravel()[pixel]
+        order = np.argsort(region, kind="stable")
+        numbers, region = np.unique(region[order], return_inverse=True)
+        n = len(numbers)
+        return cls(pixel[order], region, np.full(n, origin), np.ones(n, np.int64), label.shape)
+
+    def __len__(self) -> int:
+        """Regions."""
+        return len(self.origin)
+
+    @property
+    def area(self) -> np.ndarray:
+        """(n,) pixels."""
+        return np.bincount(self.region, minlength=len(self))
+
+    def matrix(self, shift: tuple[int, int] = (0, 0)) -> sparse.csc_matrix:
+        """(pixels, regions) of 0 and 1; moved by `shift`, what leaves the frame is left out."""
+        y, x = np.divmod(self.pixel, self.shape[1])
+        y, x = y + shift[0], x + shift[1]
+        seen = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
+        size = self.shape[0] * self.shape[1], len(self)
+        at = (y * self.shape[1] + x)[seen], self.region[seen]
+        return sparse.csc_matrix((np.ones(len(at[0]), np.int32), at), shape=size)
+
+    def sums(self) -> list[np.ndarray]:
+        """(n,) sums of y, x, y², x², xy from the frame's middle."""
+        each = [values[self.pixel] for values in moments(np.ones(self.shape, bool))]
+        return [np.bincount(self.region, value, len(self)) for value in each]
+
+    def on_contour(self) -> np.ndarray:
+        """(p,) bool: entries that share an edge with a pixel that is not of the region."""
+        height, width = self.shape
+        y, x = np.divmod(self.pixel, width)
+        key = self.region * (height * width) + self.pixel
+        order = np.argsort(key, kind="stable")
+        ordered = key[order]
+        outer = np.zeros(len(key), bool)
+        for step, inside in (
+            (-width, y > 0),
+            (width, y < height - 1),
+            (-1, x > 0),
+            (1, x < width - 1),
+        ):
+            at = np.minimum(np.searchsorted(ordered, key + step), max(len(key) - 1, 0))
+            outer |= inside & (ordered[at] != key + step)
+        return outer
+
+    def contour_mean(self, image: np.ndarray) -> np.ndarray:
+        """(n,) mean of `image` (Y, X) over the inner contour of each region."""
+        at = self.on_contour()
+        region, value = self.region[at], image.ravel()[self.pixel[at]]
+        count = np.maximum(np.bincount(region, minlength=len(self)), 1)
+        return np.bincount(region, value, len(self)) / count
+
+    def take(self, which: np.ndarray) -> Regions:
+        """Those of `which`, (n,) bool."""
+        kept = which[self.region]
+        number = np.cumsum(which) - 1
+        return Regions(
+            self.pixel[kept],
+            number[self.region[kept]],
+            self.origin[which],
+            self.votes[which],
+            self.shape,
+        )
+
+    def labels(self, which: np.ndarray) -> np.ndarray:
+        """(Y, X) int32 of the regions `which`, 1 + region; where two meet the smaller is on top."""
+        label = np.zeros(self.shape[0] * self.shape[1], np.int32)
+        rank = np.argsort(np.argsort(-self.area, kind="stable"), kind="stable")
+        kept = np.flatnonzero(which[self.region])
+        kept = kept[np.argsort(rank[self.region[kept]], kind="stable")]
+        label[self.pixel[kept]] = 1 + self.region[kept]
+        return label.reshape(self.shape)
+
+
+def joined(parts: Sequence[Regions]) -> Regions:
+    """All regions, of equal ones (IoU over `SAME`) the first, with a vote for each."""
+    first = parts[0]
+    start = np.cumsum([0, *(len(each) for each in parts)])
+    every = Regions(
+        np.concatenate([each.pixel for each in parts]),
+        np.concatenate([each.region + s for each, s in zip(parts, start, strict=False)]),
+        np.concatenate([each.origin for each in parts]),
+        np.concatenate([each.votes for each in parts]),
+        first.shape,
+    )
+    i, j, iou, _ = overlaps(every, every)
+    alike = (iou > SAME) & (i < j)
+    kept, votes = np.ones(len(every), bool), every.votes.copy()
+    for one, two in sorted(zip(i[alike].tolist(), j[alike].tolist(), strict=True)):
+        if kept[one] and kept[two]:
+            kept[two] = False
+            votes[one] += votes[two]
+    return Regions(every.pixel, every.region, every.origin, votes, every.shape).take(kept)
+
+
+def overlaps(
+    one: Regions, two: Regions, shift: tuple[int, int] = (0, 0)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs that share pixels, `one` moved by `shift`: their rows, IoU, and share of the smaller."""
+    shared = (one.matrix(shift).T @ two.matrix()).tocoo()
+    a, b = one.area[shared.row], two.area[shared.col]
+    return (
+        shared.row.astype(np.int64),
+        shared.col.astype(np.int64),
+        shared.data / (a + b - shared.data),
+        shared.data / np.minimum(a, b),
+    )
+
+
+def fill_of(regions: Regions) -> np.ndarray:
+    """(n,) area over that of the ellipse with the same second moments."""
+    return ellipse_fill(regions.area, *regions.sums())
+
+
+def of_labels(sources: Sequence[np.ndarray], diameter: float) -> Regions:
+    """Regions of the labels (Y, X) of each engine, of their cuts and of the unions of two."""
+    found = _of_engines(sources)
+    for label in sources:
+        if label.any():
+            found.append(_cuts(label, diameter, _DEPTH))
+            found.append(_unions(label))
+    return joined(found)
+
+
+def _of_engines(sources: Sequence[np.ndarray]) -> list[Regions]:
+    """Labels of each engine; where a later one has the same single cell, a vote for the first one's."""
+    found = [Regions.of(label, min(k, 1)) for k, label in enumerate(sources)]
+    first = found[0]
+    for k, other in enumerate(found[1:], start=1):
+        i, j, iou, share = overlaps(first, other)
+        real = share > _SHARED
+        alone = (np.bincount(i[real], minlength=len(first))[i] == 1) & (
+            np.bincount(j[real], minlength=len(other))[j] == 1
+        )
+        same = real & alone & (iou > _SAME_CELL)
+        votes = first.votes.copy()
+        votes[i[same]] += 1
+        first = replace(first, votes=votes)
+        kept = np.ones(len(other), bool)
+        kept[j[same]] = False
+        found[k] = other.take(kept)
+    return [first, *found[1:]]
+
+
+def _cuts(label: np.ndarray, diameter: float, depth: float) -> Regions:
+    whole = Regions.of(label, 0)
+    odd = whole.take(fill_of(whole) < _ROUND)
+    label = odd.labels(np.ones(len(odd), bool))
+    if not label.any():
+        return odd
+    part, owner = cut_by_distance(label, diameter, depth)
+    cut = (np.bincount(owner) > 1)[owner] & (owner > 0)
+    return _large(Regions.of(np.where(cut[part], part + 1, 0), 2), diameter)
+
+
+def _large(regions: Regions, diameter: float) -> Regions:
+    return regions.take(regions.area >= _LEAST_PART * np.pi / 4 * diameter**2)
+
+
+def _unions(label: np.ndarray) -> Regions:
+    """Two labels beside each other that together fill an ellipse."""
+    pairs = touching(label)
+    regions = Regions.of(label, 3)
+    row = np.zeros(int(label.max()) + 1, np.int64)
+    row[np.unique(label)[1:] if (label == 0).any() else np.unique(label)] = np.arange(len(regions))
+    pairs = row[pairs]
+    n = len(pairs)
+    if not n:
+        return regions.take(np.zeros(len(regions), bool))
+    entry = sparse.csc_matrix((np.ones(2 * n), (pairs.ravel(), np.repeat(np.arange(n), 2))))
+    entry.resize((len(regions), n))
+    both = (regions.matrix() @ entry).tocoo()
+    order = np.lexsort((both.row, both.col))
+    found = Regions(
+        both.row[order].astype(np.int64),
+        both.col[order].astype(np.int64),
+        np.full(n, 3),
+        np.ones(n, np.int64),
+        label.shape,
+    )
+    return found.take(fill_of(found) >= _LEAST_UNION)
+
+
+def touching(label: np.ndarray) -> np.ndarray:
+    """(k, 2) pairs of labels of a frame with pixels that share an edge."""
+    pairs = []
+    for one, two in ((label[1:], label[:-1]), (label[:, 1:], label[:, :-1])):
+        at = (one != two) & (one > 0) & (two > 0)
+        pairs.append(np.sort(np.stack([one[at], two[at]], axis=1), axis=1))
+    return np.unique(np.concatenate(pairs), axis=0).reshape(-1, 2).astype(np.int64)
+
+
+def carried(
+    before: np.ndarray, label: np.ndarray, shift: tuple[int, int], diameter: float
+) -> Regions:
+    """Labels cut where two or more cells of the frame `before` (Y, X), moved by `shift`, lie in one.
+
+    Each pixel goes to the cell that it lies deepest in, or nearest to.
+    """
+    moved = _moved(before, shift)
+    n_before, n = int(moved.max()) + 1, int(label.max()) + 1
+    shared = np.bincount(
+        (moved.ravel().astype(np.int64) * n + label.ravel()), minlength=n_before * n
+    )
+    shared = shared.reshape(n_before, n)
+    area = np.maximum(shared.sum(1), 1)
+    inside = shared > 0.5 * area[:, None]  # of the cell before, in the label
+    inside[0] = inside[:, 0] = False
+    several = inside.sum(0) > 1
+    if not several.any():
+        return Regions.of(np.zeros(label.shape, np.int32), CARRIED)
+    owner = np.where(inside.any(1), inside.argmax(1), 0)
+    seeds = np.where((owner[moved] == label) & several[label], moved, 0)
+    inner = ndi.distance_transform_edt(_interior(seeds))
+    core = inner > 0.4 * np.append(0, ndi.maximum(inner, seeds, np.arange(1, n_before)))[seeds]
+    part = flood(-inner, np.where(core, seeds, 0), several[label])
+    part = np.where(owner[part] == label, part, 0)
+    return _large(Regions.of(largest_parts(part), CARRIED), diameter)
+
+
+def _interior(label: np.ndarray) -> np.ndarray:
+    same = (ndi.minimum_filter(label, 3) == label) & (ndi.maximum_filter(label, 3) == label)
+    return same & (label > 0)
+
+
+def _moved(label: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+    """`label` moved by whole pixels; what comes in is background."""
+    if shift == (0, 0):
+        return label
+    result = np.zeros_like(label)
+    (top, bottom), (left, right) = (
+        (max(s, 0), size + min(s, 0)) for s, size in zip(shift, label.shape, strict=True)
+    )
+    dy, dx = shift
+    if top < bottom and left < right:
+        result[top:bottom, left:right] = label[top - dy : bottom - dy, left - dx : right - dx]
+    return result
+
+
+def with_parts(label: np.ndarray, parts: Regions) -> np.ndarray:
+    """`label` (Y, X) in which `parts` are labels of their own, after the highest."""
+    if not len(parts):
+        return label
+    number = parts.labels(np.ones(len(parts), bool))
+    return np.where(number > 0, int(label.max()) + number, label).astype(np.int32)

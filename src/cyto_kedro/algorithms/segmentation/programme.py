@@ -1,0 +1,117 @@
+"""The set of regions and links over time of highest score, as an integer programme.
+
+Regions are nodes, each worth something if chosen; of regions that conflict at most one is chosen. A
+chosen region is linked to at most one chosen region before and after it, or begins or ends there at a
+price. So what is chosen in a frame depends on what is there before and after: the flow formulation
+of tracking by assignment (Jug et al. 2014, doi:10.1007/978-3-319-12289-2_3; Türetken et al. 2017,
+doi:10.1109/TPAMI.2016.2601102).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+_GAP = 1e-6  # of the best score, that the solver may miss
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Programme:
+    """What can be chosen, and what it is worth."""
+
+    #: (n,) worth of each region
+    worth: np.ndarray
+    #: (n,) price of a track that begins with it, and of one that ends with it
+    begin: np.ndarray
+    end: np.ndarray
+    #: (k, 2) regions that exclude each other
+    conflict: np.ndarray
+    #: (m, 2) regions, from an earlier to a later frame, and (m,) worth of the link
+    link: np.ndarray
+    link_worth: np.ndarray
+
+    def parts(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Rows of regions, conflicts and links that have to do with each other."""
+        n = len(self.worth)
+        edges = np.concatenate([self.conflict, self.link]).reshape(-1, 2)
+        matrix = sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(n, n))
+        count, part = sparse.csgraph.connected_components(matrix, directed=False)
+        by_part = [
+            _grouped(each, count)
+            for each in (part, part[self.conflict[:, 0]], part[self.link[:, 0]])
+        ]
+        return list(zip(*by_part, strict=True))
+
+    def solved(self) -> tuple[np.ndarray, np.ndarray]:
+        """Regions (n,) bool and links (m,) bool that are chosen."""
+        chosen, linked = np.zeros(len(self.worth), bool), np.zeros(len(self.link), bool)
+        row = np.zeros(len(self.worth), np.int64)
+        for nodes, conflicts, links in self.parts():
+            row[nodes] = np.arange(len(nodes))
+            part = Programme(
+                self.worth[nodes],
+                self.begin[nodes],
+                self.end[nodes],
+                row[self.conflict[conflicts]],
+                row[self.link[links]],
+                self.link_worth[links],
+            )
+            chosen[nodes], linked[links] = part._whole()
+        return chosen, linked
+
+    def _whole(self) -> tuple[np.ndarray, np.ndarray]:
+        n, m = len(self.worth), len(self.link)
+        if n == 1:
+            return self.worth - self.begin - self.end > 0, np.zeros(0, bool)
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
+        # Variables: regions, links. What begins is a region less the links into it, so its price
+        # is one on the region and a gain on each of these links.
+        source, target = self.link.T
+        gain = np.concatenate(
+            [
+                self.worth - self.begin - self.end,
+                self.link_worth + self.end[source] + self.begin[target],
+            ]
+        )
+        links = np.arange(m)
+        rows = []
+        for end in (source, target):  # sum of links - region <= 0
+            into = sparse.coo_matrix((np.ones(m), (end, links)), shape=(n, m))
+            used = np.unique(end)
+            rows.append(sparse.hstack([-sparse.eye(n), into]).tocsr()[used])
+        cliques = _cliques(n, self.conflict)
+        at = np.repeat(np.arange(len(cliques)), [len(each) for each in cliques])
+        within = np.concatenate([*cliques, np.zeros(0, np.int64)]).astype(np.int64)
+        rows.append(
+            sparse.coo_matrix((np.ones(len(at)), (at, within)), shape=(len(cliques), n + m))
+        )
+        matrix = sparse.vstack(rows).tocsc()
+        upper = np.zeros(matrix.shape[0])
+        upper[matrix.shape[0] - len(cliques) :] = 1
+        found = milp(
+            -gain,
+            integrality=np.concatenate([np.ones(n), np.zeros(m)]),
+            bounds=Bounds(0, 1),
+            constraints=LinearConstraint(matrix, -np.inf, upper),
+            options={"mip_rel_gap": _GAP, "time_limit": _SECONDS},
+        )
+        if found.x is None:
+            raise RuntimeError(f"the integer programme was not solved: {found.message}")
+        return found.x[:n] > 0.5, found.x[n:] > 0.5
+
+
+def _grouped(part: np.ndarray, count: int) -> list[np.ndarray]:
+    order = np.argsort(part, kind="stable")
+    return np.split(order, np.searchsorted(part[order], np.arange(1, count)))
+
+
+def _cliques(n: int, conflict: np.ndarray) -> list[list[int]]:
+    """Largest sets of regions that all exclude each other: tighter bounds than pairs give."""
+    import networkx as nx
+
+    graph = nx.Graph(conflict.tolist())
+    return sorted(sorted(each) for each in nx.find_cliques(graph))
