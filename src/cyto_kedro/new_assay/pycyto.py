@@ -185,10 +185,10 @@ def _raw(paths: dict[str, PurePosixPath], where: str) -> tuple[str, dict[str, An
 
 def _view(said: dict[str, Any], lacking: list[str]) -> dict[str, Any]:
     """`assay.raw.view` of pyCyto's ranges [start, stop, step]; null and -1 are the end."""
-    ranges = {}
+    ranges: dict[str, tuple[int, int | None, int]] = {}
     for axis in "txy":
-        start, stop, *step = [*(said.get(axis) or [0, None]), 1][:3]
-        ranges[axis] = int(start or 0), None if stop in (None, -1) else int(stop), int(step[0] or 1)
+        first, end, every = [*(said.get(axis) or [0, None]), 1][:3]
+        ranges[axis] = int(first or 0), None if end in (None, -1) else int(end), int(every or 1)
     view: dict[str, Any] = {}
     start, stop, step = ranges["t"]
     view |= {"first_frame": start} if start else {}
