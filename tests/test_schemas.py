@@ -23,6 +23,18 @@ def frames(**columns: list[Any]) -> pd.DataFrame:
     return pd.DataFrame({**good, **columns})
 
 
+def test_a_table_is_a_class_of_a_room_that_says_its_key() -> None:
+    assert TABLES["track_points"] is schemas.TrackPoints
+    assert TABLES["effectors"] is schemas.EffectorTallies
+    assert not {"grouped", "curve", "response", "located", "pair"} & set(TABLES)
+
+    class Steps(Table, key="fov frame"):
+        """Of a package of its own."""
+
+    assert Steps.called() == "steps" and TABLES["steps"] is schemas.Steps
+    assert [name for name, table in TABLES.items() if table.called() != name] == []
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_an_empty_table_is_valid_and_keeps_its_dtypes(name: str) -> None:
     table = TABLES[name]

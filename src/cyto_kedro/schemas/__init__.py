@@ -105,9 +105,11 @@ from cyto_kedro.schemas.network import (
 from cyto_kedro.schemas.result import Results
 
 TABLES: dict[str, type[Table]] = {
-    name: table
+    each.called(): each
     for room in (films, cells, masks, motion, contact, death, network, comparison, result)
-    for name, table in room.TABLES.items()
+    for each in vars(room).values()
+    if isinstance(each, type) and each.__module__ == room.__name__
+    if issubclass(each, Table) and each.called()
 }
 
 

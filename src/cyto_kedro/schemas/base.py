@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, ClassVar, TypeVar, cast
@@ -32,23 +33,32 @@ def nullable(description: str | None = None, **checks: Any) -> Any:
 class Table(pa.DataFrameModel):
     """Base: columns in any order, more columns than named are allowed.
 
-    ``class Steps(Table, key="fov frame")`` says which columns name a row.
+    ``class Steps(Table, key="fov frame")`` says which columns name a row: a class that says so is a
+    table of the data, called `steps` unless it says ``called=``; one that does not is a base.
     """
 
     _key: ClassVar[tuple[str, ...]] = ()
+    _called: ClassVar[str] = ""
 
     class Config:
         strict = False
         coerce = False
 
-    def __init_subclass__(cls, key: str = "", **options: Any) -> None:
+    def __init_subclass__(cls, key: str = "", called: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._key = tuple(key.split()) or cls._key
+        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls._called = (called or snake) if key else ""
 
     @classmethod
     def key(cls) -> list[str]:
         """Columns that together name a row; no two rows share them."""
         return list(cls._key)
+
+    @classmethod
+    def called(cls) -> str:
+        """The table's name; empty for a base."""
+        return cls._called
 
 
 T = TypeVar("T", bound=Table)

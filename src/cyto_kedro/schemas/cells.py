@@ -10,7 +10,6 @@ from cyto_kedro.schemas.base import (
     PerFov,
     PerPopulation,
     PerTrack,
-    Table,
     known,
     nullable,
 )
@@ -114,12 +113,3 @@ class Tracks(PerTrack, key="fov population track_id"):
     last_frame: Series[int] = known(ge=0)
     n_points: Series[int] = known("frames in which the cell was seen", ge=1)
     end_reason: Series[str] = known(isin=END_REASONS)
-
-
-TABLES: dict[str, type[Table]] = {
-    "cells": Cells,
-    "cell_columns": CellColumns,
-    "touches": Touches,
-    "track_points": TrackPoints,
-    "tracks": Tracks,
-}

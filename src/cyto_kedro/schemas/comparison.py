@@ -189,7 +189,7 @@ class FieldKilling(Grouped, key="fov population"):
     )
 
 
-class Response(Table, key="against population treatment at replicate"):
+class Response(Table):
     against: Series[str] = known("what varies", isin=("dose", "et_ratio"))
     population: Series[str]
     treatment: Series[str] = known("what the dose is of; blank: all together")
@@ -208,7 +208,7 @@ class DoseValues(Response, key="against population treatment at replicate x"):
     n_fovs: Series[int] = known(ge=1)
 
 
-class DoseFits(Response):
+class DoseFits(Response, key="against population treatment at replicate"):
     """Four-parameter logistic fits, by replicate and of all; limits are 95 %."""
 
     ec50: Series[float] = nullable("dose of half the effect")
@@ -279,21 +279,3 @@ class EventCurves(BandedCurve, key="event condition population replicate time_mi
     """Share of tracks that have not had an event yet."""
 
     event: Series[str]
-
-
-TABLES: dict[str, type[Table]] = {
-    "survival_curves": SurvivalCurves,
-    "survival_bounds": SurvivalBounds,
-    "contact_survival": ContactSurvival,
-    "hazards": Hazards,
-    "replicate_summaries": ReplicateSummaries,
-    "comparisons": Comparisons,
-    "killing_curves": KillingCurves,
-    "field_killing": FieldKilling,
-    "dose_values": DoseValues,
-    "dose_fits": DoseFits,
-    "event_times": EventTimes,
-    "event_sums": EventSums,
-    "event_signals": EventSignals,
-    "event_curves": EventCurves,
-}

@@ -193,15 +193,3 @@ class CellDensity(PerPopulation, key="fov population frame label of_population")
     density_per_mm2: Series[float] = nullable("the same", ge=0)
     bandwidth_px: Series[float] = nullable("standard deviation of the kernel", gt=0)
     bandwidth_um: Series[float] = nullable("the same", gt=0)
-
-
-TABLES: dict[str, type[Table]] = {
-    "contacts": Contacts,
-    "bouts": Bouts,
-    "encounters": Encounters,
-    "neighbours": Neighbours,
-    "conjugation": Conjugation,
-    "conjugation_tiles": ConjugationTiles,
-    "dwell": Dwell,
-    "cell_density": CellDensity,
-}

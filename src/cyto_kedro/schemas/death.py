@@ -150,7 +150,7 @@ class AttackModels(Table, key="target_population condition"):
     control_frames: Series[float] = known("frames at risk there", ge=0)
 
 
-class EffectorTallies(PerTrack, key="fov population track_id"):
+class EffectorTallies(PerTrack, key="fov population track_id", called="effectors"):
     """One row per effector: what it touched and killed."""
 
     first_frame: Series[int] = known(ge=0)
@@ -179,7 +179,7 @@ class EffectorTallies(PerTrack, key="fov population track_id"):
     kills_per_contact_h: Series[float] = nullable("killing capacity: kills over contact time")
 
 
-class TargetTallies(PerTrack, key="fov population track_id"):
+class TargetTallies(PerTrack, key="fov population track_id", called="targets"):
     """One row per target: what happened to it."""
 
     fate: Series[str] = known(
@@ -203,7 +203,7 @@ class TargetTallies(PerTrack, key="fov population track_id"):
     p_background: Series[float] = nullable("chance that no effector did it", ge=0, le=1)
 
 
-class DeathIndexes(PerPopulation, key="fov population frame"):
+class DeathIndexes(PerPopulation, key="fov population frame", called="death_index"):
     """Share of dead cells among all cells of a population, per frame; every frame has a row."""
 
     frame: Series[int] = known(ge=0)
@@ -213,16 +213,3 @@ class DeathIndexes(PerPopulation, key="fov population frame"):
     death_index: Series[float] = nullable("dead / (live + dead); empty without cells", ge=0, le=1)
     death_index_low: Series[float] = nullable("lower end of Wilson's interval", ge=0, le=1)
     death_index_high: Series[float] = nullable("upper end of Wilson's interval", ge=0, le=1)
-
-
-TABLES: dict[str, type[Table]] = {
-    "viability": Viability,
-    "fates": Fates,
-    "deaths": Deaths,
-    "event_corrections": EventCorrections,
-    "kills": Kills,
-    "attack_models": AttackModels,
-    "effectors": EffectorTallies,
-    "targets": TargetTallies,
-    "death_index": DeathIndexes,
-}

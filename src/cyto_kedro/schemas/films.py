@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, PerPopulation, Table, known, nullable
+from cyto_kedro.schemas.base import PerFov, PerPopulation, known, nullable
 
 
 class Fields(PerFov, key="fov"):
@@ -107,13 +107,3 @@ class CellSizes(PerPopulation, key="fov population"):
     ways_ratio: Series[float] = nullable("the largest over the smallest")
     frames_ratio: Series[float] = nullable("90th over 10th percentile of the frames looked at")
     n_frames: Series[int] = known("frames with cells that were looked at", ge=0)
-
-
-TABLES: dict[str, type[Table]] = {
-    "fields": Fields,
-    "frames": Frames,
-    "quality": Quality,
-    "effects": Effects,
-    "registration": Registration,
-    "cell_sizes": CellSizes,
-}

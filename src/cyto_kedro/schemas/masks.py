@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerPopulation, Table, known, nullable
+from cyto_kedro.schemas.base import PerPopulation, known, nullable
 
 
 class MaskEvidence(PerPopulation, key="fov population frame"):
@@ -34,7 +34,7 @@ class MaskEvidence(PerPopulation, key="fov population frame"):
     )
 
 
-class MaskQuality(MaskEvidence):
+class MaskQuality(MaskEvidence, key="fov population frame"):
     """The same, with what tracks say, by the frame that a step ends in, and the verdict."""
 
     field_f1: Series[float] = nullable("mean expected F1 of the field's frames", ge=0, le=1)
@@ -59,6 +59,3 @@ class MaskQuality(MaskEvidence):
         "share of links over 0.9 of the field's longest", ge=0, le=1
     )
     lost: Series[float] = nullable("share of cells whose track ended in view before", ge=0, le=1)
-
-
-TABLES: dict[str, type[Table]] = {"mask_evidence": MaskEvidence, "mask_quality": MaskQuality}

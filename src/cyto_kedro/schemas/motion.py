@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, PerPopulation, PerTrack, Table, known, nullable
+from cyto_kedro.schemas.base import PerFov, PerPopulation, PerTrack, known, nullable
 
 
 class Steps(PerTrack, key="fov population track_id frame"):
@@ -208,15 +208,3 @@ class SmoothedSteps(PerTrack, key="fov population track_id frame"):
     frame: Series[int] = known(ge=0)
     time_min: Series[float] = nullable()
     interpolated: Series[bool] = known("the cell was not seen here")
-
-
-TABLES: dict[str, type[Table]] = {
-    "steps": Steps,
-    "motility": Motility,
-    "drift": Drift,
-    "msd": Msd,
-    "track_fits": TrackFits,
-    "motion_fits": MotionFits,
-    "velocity_autocorrelation": VelocityAutocorrelation,
-    "smoothed_steps": SmoothedSteps,
-}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, Table, known, nullable
+from cyto_kedro.schemas.base import PerFov, known, nullable
 
 
 class NetworkMeasures(PerFov, key="fov frame network"):
@@ -153,13 +153,3 @@ class DeathSpread(_Pairs, key="fov population_a population_b max_distance_px com
     knox_ratio: Series[float] = nullable("knox_pairs over it")
     knox_p: Series[float] = nullable("that as many pairs arise by chance; permutation", ge=0, le=1)
     note: Series[str] = known("why numbers are empty, or not to be trusted")
-
-
-TABLES: dict[str, type[Table]] = {
-    "network_measures": NetworkMeasures,
-    "network_nodes": NetworkNodes,
-    "clusters": Clusters,
-    "spatial_statistics": SpatialStatistics,
-    "nearest_neighbours": NearestNeighbours,
-    "death_spread": DeathSpread,
-}

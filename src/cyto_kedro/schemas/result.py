@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerPopulation, Table, known, nullable
+from cyto_kedro.schemas.base import PerPopulation, known, nullable
 
 
 class Results(PerPopulation, key="fov population t id"):
@@ -23,6 +23,3 @@ class Results(PerPopulation, key="fov population t id"):
     velocity_z: Series[float] = nullable()
     contact: Series[bool]
     contact_count: Series[int] = known(ge=0)
-
-
-TABLES: dict[str, type[Table]] = {"results": Results}

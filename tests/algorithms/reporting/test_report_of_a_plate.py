@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from lifelines import KaplanMeierFitter
+from lifelines.utils import restricted_mean_survival_time
 from plate_tables import TARGETS, compared, page, sheet, tables
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.answer_figures import draw_live
+from cyto_kedro.algorithms.reporting.effect_figures import effect_rows
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +179,102 @@ def test_thick_curves_are_means_of_donors(plate: dict) -> None:
         thick = [one for one in drawn if one.get_label().startswith(f"{condition}  (")]
         assert thick[0].get_ydata()[-1] == pytest.approx(mean)
         assert "(n = 160 targets, 3 replicates)" in thick[0].get_label()
+
+
+def by_well(data: dict) -> dict[str, pd.Series]:
+    """Every measure of each well of the plate, off the targets' fates by other code."""
+    wells, fates = sheet().set_index("fov"), data["fates"]
+    hours = np.arange(25) / 6
+    died = fates["exit_min"].where(fates["died"], np.inf)
+    live = pd.DataFrame(
+        {fov: [(at < one).mean() for at in 60 * hours] for fov, one in died.groupby(fates["fov"])}
+    ).T.reindex(wells.index)
+    control = live[wells["et_ratio"] == 0].groupby(wells["donor"]).mean()
+    killing = 100 * (1 - live / control.loc[wells["donor"]].set_axis(live.index))
+    watched = fates.groupby("fov")["exit_min"].sum() / 60
+    kept = {fov: restricted_mean(one) for fov, one in fates.groupby("fov")}
+    return {
+        "survival": live.iloc[:, -1],
+        "restricted_mean_survival": pd.Series(kept),
+        "death_rate": fates.groupby("fov")["died"].sum() / watched,
+        "live_targets": 100 * live.iloc[:, -1],
+        "specific_killing": killing.iloc[:, -1],
+        "specific_killing_area": pd.Series(np.trapezoid(killing, hours), killing.index),
+    }
+
+
+def restricted_mean(fates: pd.DataFrame) -> float:
+    fit = KaplanMeierFitter().fit(fates["exit_min"], fates["died"])
+    return float(restricted_mean_survival_time(fit, t=240.0))
+
+
+def hedges(change: np.ndarray) -> tuple[float, float, float]:
+    """g of paired differences, limits from the noncentral t, integrated over the chi of its root."""
+    n = len(change)
+    t = stats.ttest_1samp(change, 0).statistic
+    factor = special.gamma((n - 1) / 2) / (np.sqrt((n - 1) / 2) * special.gamma((n - 2) / 2))
+    chi = np.linspace(0, 12, 6001)
+    weight = stats.chi(n - 1).pdf(chi)
+
+    def beyond(nc: float, share: float) -> float:
+        below = stats.norm.cdf(t * chi / np.sqrt(n - 1) - nc)
+        return float(np.trapezoid(below * weight, chi)) - share
+
+    reach = 10 + 10 * abs(t)
+    limits = [optimize.brentq(beyond, -reach, reach, (share,)) for share in (0.975, 0.025)]
+    low, high = (factor * each / np.sqrt(n) for each in limits)
+    return factor * t / np.sqrt(n), low, high
+
+
+def test_every_row_of_the_effects_and_their_table(plate: dict) -> None:
+    wells, tests = sheet().set_index("fov"), plate["made"]["comparisons"]
+    means = {
+        name: values.groupby([wells["condition"], wells["donor"]]).mean()
+        for name, values in by_well(plate["data"]).items()
+    }
+    assert set(means) < set(tests["measure"])
+    assert (
+        tests.loc[~tests["measure"].isin(means), "difference"].isna().all()
+    )  # no T cell is tracked
+    tests = tests[tests["measure"].isin(means)]
+    assert len(tests) > 60
+    rows = effect_rows(tests, plate["made"]["replicate_summaries"])
+    assert len(rows) == tests["effect_size"].notna().sum()
+    forest = rows.set_index("name")
+    for (measure, control), mine in tests.groupby(["measure", tests["outcome"] == "control"]):
+        p = []
+        for row in mine.to_dict("records"):
+            x, y = (means[measure][row[side]] for side in ("reference", "condition"))
+            change = (y - x).to_numpy()
+            found = stats.ttest_1samp(change, 0)
+            limits = found.confidence_interval(0.95)
+            assert (row["mean_reference"], row["mean_condition"]) == pytest.approx(
+                (x.mean(), y.mean())
+            )
+            assert (row["difference"], row["low"], row["high"]) == pytest.approx(
+                (change.mean(), limits.low, limits.high)
+            )
+            p.append(found.pvalue)
+            pair = f"{row['condition']} vs {row['reference']}"
+            drawn = forest.loc[f"{measure.replace('_', ' ')}, CancerCell: {pair}"]
+            assert (drawn["effect"], drawn["low"], drawn["high"]) == pytest.approx(
+                hedges(change), rel=1e-4, abs=1e-4
+            )
+            said = f"{shown(change.mean())} {row['unit']} ({shown(limits.low)} to "
+            assert drawn["text"].startswith(
+                f"{said}{shown(limits.high)}); n = 160 and 160 cells of 3"
+            )
+            if not control:  # the folded table of the page
+                cells = f"{shown(x.mean())}", f"{shown(y.mean())}"
+                assert f"<td>{cells[1]} / {cells[0]}</td>" in plate["html"]
+        assert mine["p_holm"].to_numpy() == pytest.approx(holm(p))
+
+
+def test_values_of_each_replicate_are_those_of_its_wells(plate: dict) -> None:
+    values = plate["made"]["replicate_summaries"]
+    mine = by_well(plate["data"])
+    wells = sheet().set_index(["condition", "replicate"])["fov"]
+    for row in values[values["measure"].isin(mine)].to_dict("records"):
+        name = str(row["replicate"]).split()[-1]  # a well's name, its donor's before it
+        value = mine[row["measure"]][wells[row["condition"], name]]
+        assert row["value"] == pytest.approx(value), (row["measure"], row["replicate"])

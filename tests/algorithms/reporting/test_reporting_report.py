@@ -6,11 +6,13 @@ import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from io import StringIO
+from io import BytesIO, StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy import ndimage
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.testing import ReplicateTests
@@ -28,6 +30,7 @@ from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
 from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
 from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
 from cyto_kedro.algorithms.reporting.report import LARGEST_VECTOR, HtmlReport, specs
+from cyto_kedro.core.style import rgb_png
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Picture
 
@@ -284,3 +287,17 @@ def test_stills_have_a_report(assay: dict) -> None:
     assert "4 fields in 2 conditions, 4 frames" in text
     assert "24 effectors and 30 targets found, 2 targets dead; stills show no dying" in text
     assert "kills per effector and hour" not in text
+
+
+def test_films_stand_in_the_page_in_less_room_and_look_the_same(assay: dict) -> None:
+    rng = np.random.default_rng(0)
+    grey = ndimage.gaussian_filter(rng.normal(size=(300, 400)), 8)
+    grey = np.clip(128 + 900 * grey + 4 * rng.normal(size=grey.shape), 0, 255).astype(np.uint8)
+    film = rgb_png(np.repeat(grey[..., None], 3, axis=2))
+    html = HtmlReport()({**assay, "overlays": {"A1 tracks": film}})["html"]
+    (source,) = [a["src"] for tag, a in Page(html).tags if tag == "img"]
+    packed = base64.b64decode(source.removeprefix("data:image/webp;base64,"))
+    assert len(packed) < len(film) / 4
+    with Image.open(BytesIO(packed)) as shown:
+        off = np.asarray(shown.convert("L"), dtype=float) - grey
+    assert np.sqrt(np.mean(off**2)) < 5 and abs(off.mean()) < 1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cyto_kedro.algorithms.segmentation.hypotheses import Regions, of_labels, touching
+from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.over_time import OverTime, Seen, decide, shift_of
 from cyto_kedro.errors import ConfigError
 
@@ -170,3 +171,12 @@ def test_arguments_are_checked() -> None:
         OverTime(engine_args={"Otsu": {}})
     with pytest.raises(ConfigError, match="diametre"):
         OverTime(engine_args={"Nuclei": {"diametre_px": 3}})
+
+
+def test_what_an_engine_does_is_part_of_what_labels_depend_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = OverTime().model_dump(mode="json")
+    assert before["engine_args"]["Nuclei"]["looks"] == 2
+    monkeypatch.setattr(Nuclei, "version", Nuclei.version + 1)
+    assert OverTime().model_dump(mode="json") != before

@@ -36,6 +36,15 @@ def drawn(kind: str, seed: int = 1, noise: float = 2.0, size: int = 256) -> np.n
     return (image + rng.normal(0, noise, image.shape)).astype(np.float32)[None]
 
 
+def test_few_bright_cells_in_a_corner_do_not_darken_the_rest() -> None:
+    y, x = np.mgrid[:96, :96]
+    image = np.random.default_rng(1).normal(20, 1, (96, 96))
+    for cy, cx in ((20, 20), (45, 25), (30, 50), (60, 55)):
+        image += 150 * np.exp(-((np.hypot(y - cy, x - cx) / 9) ** 4))
+    row = judged(image.astype(np.float32)[None], LocalThreshold())
+    assert row["n_cells"] == 4 and row["dark_ratio"] < 0.05
+
+
 def judged(image: np.ndarray, engine: Otsu | LocalThreshold) -> pd.Series:
     label = engine(image=image)["label"]
     made = MaskEvidence()(image=image, label=label)["mask_evidence"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import Any, TypedDict
 
 import pandas as pd
@@ -138,7 +139,7 @@ class HtmlReport(Algorithm):
         effects = pictures.pop("effects", None)
         first = [pictures.pop(name) for name in ANSWER if name in pictures]
         first = [one for one in first if one["alt"]]  # of the others there is nothing to see
-        drawn = [_picture(name, one) for name, one in (overlays or {}).items()]
+        drawn = [_picture(name, one, film=True) for name, one in (overlays or {}).items()]
         frames = or_empty(frames, schemas.Frames)
         tests = or_empty(comparisons, schemas.Comparisons)
         apart = tests.get("outcome", pd.Series("", tests.index)) == "control"
@@ -272,7 +273,7 @@ def _n(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _picture(name: str, given: object) -> dict[str, Any]:
+def _picture(name: str, given: object, film: bool = False) -> dict[str, Any]:
     if isinstance(given, bytes):
         given = Picture(given, name.replace("_", " ").capitalize(), "", name.replace("_", " "))
     if not isinstance(given, Picture) or not given.png.startswith(PNG):
@@ -285,10 +286,23 @@ def _picture(name: str, given: object) -> dict[str, Any]:
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
-        "data": "" if vector else base64.b64encode(given.png).decode("ascii"),
+        "kind": "webp" if film else "png",
+        "data": "" if vector else base64.b64encode(_packed(given.png, film)).decode("ascii"),
         "svg": given.svg if vector else "",
         "drawn": bool(given.numbers),  # of tables: dark on white
     }
+
+
+def _packed(png: bytes, film: bool) -> bytes:
+    """What of a picture stands in the page: a film's as WebP, in half the room or less."""
+    if not film:
+        return png
+    from PIL import Image
+
+    packed = BytesIO()
+    with Image.open(BytesIO(png)) as image:
+        image.convert("RGB").save(packed, "WEBP", quality=85, method=2)
+    return packed.getvalue()
 
 
 def _analysed(

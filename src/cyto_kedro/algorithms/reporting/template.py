@@ -57,7 +57,8 @@ nav a{margin-right:1rem;color:var(--accent)}
 @media screen and (prefers-color-scheme:dark){
  :root{--ink:#e4e7ea;--soft:#a3acb4;--line:#3a4148;--wash:#20262b;--accent:#62b5ee;--warn:#ff9a52;
  --page:#15191c;--alarm:#33251a}
- .vector svg,img.drawn{filter:invert(.915) hue-rotate(180deg)}
+ .vector svg,img.drawn{filter:invert(.93) hue-rotate(180deg) brightness(1.25)}
+ .vector svg image{filter:hue-rotate(180deg) invert(1)}
 }
 .clip{display:none}
 .clip:target{display:block;position:fixed;right:1rem;bottom:1rem;z-index:9;width:20rem;margin:0;
@@ -109,7 +110,7 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 {%- if not p.alt %}
 {%- elif p.svg %}<div class="vector" role="img" aria-label="{{ p.alt }}">{{ p.svg|safe }}</div>
 {%- else %}<img{% if p.drawn %} class="drawn"{% endif %} alt="{{ p.alt }}"
- src="data:image/png;base64,{{ p.data }}">{% endif %}
+ src="data:image/{{ p.kind }};base64,{{ p.data }}">{% endif %}
 <figcaption>{{ p.caption }}</figcaption></figure>
 {%- endmacro %}
 <header>

@@ -16,10 +16,10 @@ from cyto_kedro.core import ndi
 
 SAME = 0.85  # IoU over which two regions are one
 ENGINE, OTHER, CUT, UNION, CARRIED = range(5)
-_SAME_CELL, _SHARED = (
-    0.4,
-    0.3,
-)  # IoU of one cell's masks by two engines; of the smaller, no other lies in
+_SAME_CELL = (
+    0.4  # IoU over which masks of two engines are of one cell, where neither touches another
+)
+_SHARED = 0.3  # of the smaller, over which two masks touch
 _DEPTH = 0.03
 _ROUND = 0.97  # fill of an ellipse: what fills more is not cut
 _LEAST_PART = 0.12  # of a typical area: smaller parts are no cells

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_serializer, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
@@ -118,6 +118,14 @@ class OverTime(Algorithm):
             if getattr(engine, "channels_apart", ()):
                 raise ValueError(f"{type(engine).__name__}: OverTime sees one image, no channels")
         return self
+
+    @field_serializer("engine_args")
+    def _named(self, _: dict[EngineName, dict[str, Any]]) -> dict[str, Any]:
+        """What the ledger hashes: all arguments of the engines, and their versions."""
+        made = zip(self.engines, self.made(), strict=True)
+        return {
+            name: {**each.model_dump(mode="json"), "version": each.version} for name, each in made
+        }
 
     def made(self) -> list[Algorithm]:
         """The engines."""

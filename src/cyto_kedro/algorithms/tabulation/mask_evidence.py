@@ -355,10 +355,15 @@ def _signal(scene: Scene) -> float:
 def dark_ratio(scene: Scene) -> float:
     """How far the image goes below its background, over how far above it: fluorescence adds light alone.
 
-    From the most frequent level, uneven light apart, to the 2nd and the 99.5th percentile; noise is
-    taken off below. 0 where little more than noise is below.
+    From the most frequent level to the 2nd and the 99.5th percentile; noise is taken off below. 0 where
+    little more than noise is below. The lesser of the image as it is and without slopes: a slope is
+    darker on one side, and one that is fitted to few bright cells is too high where there are none.
     """
-    light = without_slope(scene.smooth)[scene.shown]
+    return min(_below(scene, each) for each in (scene.smooth, without_slope(scene.smooth)))
+
+
+def _below(scene: Scene, image: np.ndarray) -> float:
+    light = image[scene.shown]
     low, dark, bright, high = (
         np.percentile(light, (0.1, 2, 99.5, 99.9)) if light.size else [0.0] * 4
     )
