@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,12 @@ from PIL import Image
 
 from cyto_kedro.algorithms.reporting.event_figures import draw_event_curves, draw_events
 from cyto_kedro.core.style import figure, png, styled
+from cyto_kedro.datasets import ClipsDataset
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 FIELD, POPULATION, BLOCK = "treated_1", "CancerCell", "t0020-0023"
+CLIPPED = 12  # the target of the clip that is shown
 # figures of the report that are shown as they are: page's picture -> figure
 FIGURES = {
     "kills": "kills",
@@ -52,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         results = given or Path(made)
         if given is None:
-            words = ("-m", "kedro", "run", "--pipelines", "__default__,extended")
+            words = ("-m", "kedro", "run", "--pipelines", "__default__,extended,films")
             into = ("--params", ",".join((f"data={results}", *EVENT)))
             subprocess.run([sys.executable, *words, *into], cwd=ROOT, check=True)
         PICTURES.mkdir(exist_ok=True)
@@ -137,6 +140,18 @@ def networks(results: Path) -> Image.Image:
     return page
 
 
+def clip(results: Path) -> Image.Image:
+    """Four frames of a field's first clip of a kill."""
+    path = results / f"08_reporting/clips/{FIELD}.html"
+    shown = next(each for each in ClipsDataset(filepath=path).load() if each.track_id == CLIPPED)
+    moving = Image.open(BytesIO(shown.webp))
+    panels = []
+    for i in np.linspace(0, moving.n_frames - 1, 4).round().astype(int):  # type: ignore[attr-defined]
+        moving.seek(int(i))
+        panels.append(moving.convert("RGB"))
+    return _narrow(_beside(*panels))
+
+
 def preprocessing(results: Path) -> Image.Image:
     """What preprocessing did to one channel."""
     whole = _opened(results / f"02_intermediate/preprocessing_picture/{FIELD}.png")
@@ -186,8 +201,6 @@ def _map(axes: Axes, values: np.ndarray, title: str) -> None:
 
 
 def _drawn(page: object) -> Image.Image:
-    from io import BytesIO
-
     return _narrow(Image.open(BytesIO(png(page))).convert("RGB"))  # type: ignore[arg-type]
 
 
@@ -196,6 +209,7 @@ DRAWN: dict[str, Callable[[Path], Image.Image]] = {
     "tracking": tracking,
     "engines": engines,
     "networks": networks,
+    "clip": clip,
     "preprocessing": preprocessing,
     "features": features,
     "density": density,

@@ -22,6 +22,7 @@ from cyto_kedro.export.command import export
 from cyto_kedro.export.methods import methods
 from cyto_kedro.importing.command import import_, read_session, trackmate
 from cyto_kedro.new_assay.command import new
+from cyto_kedro.new_assay.pycyto import from_pycyto
 from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
@@ -47,6 +48,7 @@ def cyto() -> None:
 
 
 cyto.add_command(new)
+cyto.add_command(from_pycyto)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.console import plain_errors
 from cyto_kedro.errors import ConfigError
+from cyto_kedro.partitions import Partitions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +222,7 @@ def _rewritten(manifest: Manifest, assay: Assay) -> list[tuple[str, Any, Any]]:
 
 
 class FurtherHooks:
-    """Hand a node what the pipeline `extended` made only where it fits the results of today."""
+    """Hand a node what `extended` and `films` made only where it fits the results of today."""
 
     @hook_impl
     def before_node_run(
@@ -230,24 +231,35 @@ class FurtherHooks:
         """Replace optional inputs that are not current by None, and say so."""
         left_out: dict[str, Any] = {}
         for name, value in inputs.items():
-            if value is not None and getattr(catalog.get(name), "optional", False):
-                if (why := _outdated(name, catalog)) is None:
+            dataset = catalog.get(name)
+            if value is not None and getattr(dataset, "optional", False):
+                if isinstance(value, Partitions) and not len(value):  # none was made
                     continue
+                if (made := _outdated(name, catalog)) is None:
+                    continue
+                maker, why = made
                 left_out[name] = None
                 log.warning(
                     "%s is left out of what %s makes, since it does not fit the other results any more "
-                    "(%s): kedro run --pipelines extended,%s",
-                    *(name, node.name, why, str(node.namespace).split(".")[0]),
+                    "(%s): kedro run --pipelines %s,%s",
+                    *(name, node.name, why, maker, str(node.namespace).split(".")[0]),
                 )
         return left_out or None
 
 
-def _outdated(name: str, catalog: Any) -> str | None:
-    """Why a dataset of the pipeline `extended`, or what it is made from there, is not current."""
-    from cyto_kedro.currency import stale_groups
-    from cyto_kedro.pipelines.extended import create_pipeline
+def _outdated(name: str, catalog: Any) -> tuple[str, str] | None:
+    """Pipeline and reason, where what is made by name, or what it is made from, is not current.
 
-    for maker in create_pipeline().to_outputs(name).nodes:
+    None too for what no node makes: a person's corrections.
+    """
+    from cyto_kedro.currency import stale_groups
+    from cyto_kedro.pipelines import extended, films
+
+    made = {"extended": extended.create_pipeline(), "films": films.create_pipeline()}
+    pipeline = next((each for each in made if name in made[each].all_outputs()), None)
+    if pipeline is None:
+        return None
+    for maker in made[pipeline].to_outputs(name).nodes:
         hints = get_type_hints(maker.func)
         inputs = {each: catalog.load(each) for each in maker.inputs}
         for argument, each in zip(signature(maker.func).parameters, maker.inputs, strict=True):
@@ -255,5 +267,5 @@ def _outdated(name: str, catalog: Any) -> str | None:
             if each.startswith("params:") and isinstance(inputs[each], dict):
                 inputs[each] = hints[argument].model_validate(inputs[each])
         if stale := stale_groups(maker, inputs, catalog):
-            return stale[0].reason
+            return pipeline, stale[0].reason
     return None

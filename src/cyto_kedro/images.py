@@ -56,3 +56,29 @@ class Picture:
     numbers: str = ""
     #: the figure as a PDF file with its text as text; blank: none
     pdf: bytes = b""
+    #: what the picture is a few frames of: an MP4 or animated WebP file; blank: none
+    movie: bytes = b""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A short moving picture of one event, and what it shows."""
+
+    #: the bytes of an animated WebP file
+    webp: bytes
+    #: one word for the page: `algorithms.reporting.clips.clip_id`
+    name: str
+    #: title and caption: what happens to whom; which frames, how sure
+    title: str
+    caption: str
+    fov: str
+    #: ``kill``, ``death`` or ``contact``, and its frame (of a contact: its first)
+    event: str
+    frame: int
+    #: the target, and its partner (blank and 0: none)
+    population: str
+    track_id: int
+    by_population: str = ""
+    by_track_id: int = 0
+    #: how much of the answer hangs on it, 0 to 1
+    weight: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from films import (
 )
 from kedro.framework.startup import bootstrap_project
 
+from cyto_kedro.algorithms.tracking.links import chains
 from cyto_kedro.cli import cli
 from cyto_kedro.errors import InputError
 from cyto_kedro.export.command import export_to
 from cyto_kedro.importing.ctc import ctc_film
-from cyto_kedro.importing.identities import detections, identity_links
+from cyto_kedro.importing.identities import _are_identities, detections, identity_links
+from cyto_kedro.importing.label_films import tiff_film
 from tiny_project import N_FRAMES, POPULATIONS, Project
 
 TRACKS = "7 0 4 0\n300000 5 8 7\n9 5 8 7\n4 0 8 0\n"
@@ -189,3 +192,31 @@ def test_what_is_none_of_these_is_named(ingested: Project, tmp_path: Path) -> No
             come_in(ingested, path)
     with pytest.raises(InputError, match=r"unknown population 'Tcell'.*TCell"):
         come_in(ingested, tmp_path / "a.doc", "Tcell")
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "n_tracks", "n_daughters"),
+    [("ctc_Fluo-N2DH-GOWT1_seq01_f40", 25, 2), ("ctc_Fluo-N2DH-SIM+_seq01", 92, 56)],
+)
+def test_references_of_the_challenge(
+    shared_data: Path, name: str, n_tracks: int, n_daughters: int
+) -> None:
+    """As their own tables have it: 95 lines of SIM+, of which three go on as one successor."""
+    film = ctc_film(shared_data / name / "01_GT" / "TRA")
+    cells = detections(film.read, list(range(film.shape[0])), name)
+    links = identity_links(cells, film.parents, name)
+    _are_identities(cells, links, name)
+    siblings = Counter(film.parents.values())
+    alone = sum(n == 1 for n in siblings.values())
+    assert len(film.spans) - alone == n_tracks and len(film.parents) - alone == n_daughters
+    track, parent, merged = chains(len(cells), links.source, links.target)
+    assert (track.max(), (parent > 0).sum(), merged.any()) == (n_tracks, n_daughters, False)
+
+
+@pytest.mark.shared
+def test_masks_of_single_frames_are_told_from_tracks(shared_data: Path) -> None:
+    film = tiff_film(shared_data / "small_timelapse_nuclei" / "c2c12_phase_labels_TYX.tif")
+    cells = detections(film.read, list(range(film.shape[0])), "a")
+    with pytest.raises(InputError, match="in 80% of 86 steps another cell was nearer"):
+        _are_identities(cells, identity_links(cells, {}, "a"), "a")

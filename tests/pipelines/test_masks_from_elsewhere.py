@@ -16,7 +16,10 @@ from cyto_kedro.algorithms.segmentation.labels import Labelled
 from cyto_kedro.cli import put_in_place, read_session
 from cyto_kedro.core.contract import Image
 from cyto_kedro.errors import InputError
+from cyto_kedro.importing.kinds import read_any
+from cyto_kedro.importing.place import bring
 from cyto_kedro.pipelines.segmentation.nodes import segment
+from cyto_kedro.view import View
 from tiny_project import FOVS, N_FRAMES, POPULATIONS, Project, whole_table
 
 
@@ -154,6 +157,31 @@ def test_a_session_is_laid_on_the_film_too(viewed: Project, tmp_path: Path, capl
     (tmp_path / "u.xml").write_text(text.replace('nframes="9"', 'nframes="12"'))
     with pytest.raises(InputError, match="12 frames"):
         read_session(viewed.catalog, tmp_path / "u.xml", "treated_1", "TCell", "Ada")
+
+
+def test_identities_are_laid_on_the_film_too(viewed: Project, tmp_path: Path, caplog: Any) -> None:
+    """Frames 2, 4, 6, 8 of the file are seen, the second of them excluded; 7 divides before it."""
+    film = np.zeros_like(FILM)
+    film[:4, 20:26, 30:36] = 7
+    film[4:, 20:26, 30:36], film[4:, 20:26, 50:56] = 8, 9
+    film[:, 60:66, 2:8] = 5  # cropped away
+    tifffile.imwrite(tmp_path / "a.tif", film, photometric="minisblack")
+    (tmp_path / "a.csv").write_text("label,parent\n8,7\n9,7\n")
+    found = bring(viewed.catalog, tmp_path / "a.tif", "treated_1", "TCell", "Ada", read_any)
+    assert str(found) == "film of labels: 5 cells, 3 tracks, 1 divisions"
+    catalog = viewed.catalog
+    points = catalog.load("track_points")["treated_1/TCell"]()
+    rows = points[["label", "frame", "y_px", "x_px"]].astype(float).to_numpy().tolist()
+    assert sorted(rows) == [
+        [7, 0, 11, 8], [8, 2, 11, 8], [8, 3, 11, 8], [9, 2, 11, 18], [9, 3, 11, 18]
+    ]  # fmt: skip
+    mother = points.loc[points["label"] == 7, "track_id"].iloc[0]
+    assert (points.loc[points["frame"] > 0, "parent_track_id"] == mother).all()
+    label = catalog.load("labels")["treated_1/TCell/t0000-0003"]()
+    right = np.stack([View(**VIEW).labels(film[t]) for t in (2, 4, 6, 8)])
+    right[1] = 0
+    np.testing.assert_array_equal(label, right)
+    assert "excluded frames are left out" in caplog.text
 
 
 class Nosy(Algorithm):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from cyto_kedro import schemas
-from cyto_kedro.viewing.worklist import command_of, worklist
+from cyto_kedro.algorithms.reporting.shots import clip_id
+from cyto_kedro.datasets import PartitionedDataset
+from cyto_kedro.images import Clip
+from cyto_kedro.viewing.worklist import clip_addresses, command_of, worklist
 
 FIELDS = pd.DataFrame({"fov": ["A", "B"], "condition": ["drug", "none"], "replicate": "1"})
 ROLES = {"T": "effector", "C": "target"}
@@ -92,3 +97,19 @@ def test_every_kind_has_its_row_and_place() -> None:
 def test_nothing_to_look_at() -> None:
     found = worklist(schemas.empty(schemas.Deaths), fates(), none(), FIELDS, ROLES)
     assert found.empty and "weight" in found
+
+
+def test_a_row_names_its_clip_where_one_was_made(tmp_path: Path) -> None:
+    clips = PartitionedDataset(
+        path=str(tmp_path),
+        dataset="cyto_kedro.datasets.ClipsDataset",
+        grain="fov",
+        filename_suffix=".html",
+        optional=True,
+    )
+    name = clip_id("A", "C", 1)
+    clips.save({"A": [Clip(b"RIFF", name, "t", "c", "A", "death", 7, "C", 1)]})
+    rows = pd.DataFrame({"fov": ["A", "A", "B", "A"], "population": "C"})
+    rows["track_id"] = pd.array([1, 2, 1, pd.NA], dtype="Int64")
+    found = clip_addresses({"clips": clips}, rows)
+    assert found == [f"{tmp_path}/A.html#{name}", "", "", ""]

@@ -112,7 +112,7 @@ def svg(fig: Figure, name: str, width_mm: float | None = None) -> str:
         lambda mark: f'<g id="said{next(number)}"><title>{mark[2]}</title>',
         text,
     )
-    return re.sub(r'((?:\bid="|href="#|url\(#))', rf"\g<1>{name}-", text)
+    return re.sub(r'((?:\bid="|href="#(?!clip-)|url\(#))', rf"\g<1>{name}-", text)
 
 
 def pdf(fig: Figure, title: str, width_mm: float | None = None) -> bytes:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cyto_kedro.datasets.clips import ClipsDataset
     from cyto_kedro.datasets.graph import GraphDataset
     from cyto_kedro.datasets.image import ImageDataset
     from cyto_kedro.datasets.label import LabelDataset
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.trackmate import TrackMateDataset
 
 __all__ = [
+    "ClipsDataset",
     "GraphDataset",
     "ImageDataset",
     "LabelDataset",
@@ -43,6 +45,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "ClipsDataset": "clips",
     "GraphDataset": "graph",
     "ImageDataset": "image",
     "LabelDataset": "label",

@@ -86,7 +86,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         self.grain = parse_grain(grain)
         self._correcting: Correction | None = None
         self._aside = False
-        self._optional = optional
+        self.optional = optional
         if hasattr(self._dataset_type, "preview"):
             # kedro-viz reads the kind of a preview off the annotation: the partition's own.
             def preview() -> Any:
@@ -154,7 +154,7 @@ class PartitionedDataset(KedroPartitionedDataset):
             If it is not there.
         """
         if not self._filesystem.exists(self.path_of(identity)):
-            if self._optional:
+            if self.optional:
                 return None
             raise PartitionError(
                 f"{self.name}: partition {identity!r} is planned but not at {self.path_of(identity)}: "
@@ -381,7 +381,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         self.corrections.remove(identity)
         if self._filesystem.exists(copy := self.copy_of(identity)):
             move_aside(self._filesystem, copy, self._home[0])
-        if self._optional and self._filesystem.exists(path := self.path_of(identity)):
+        if self.optional and self._filesystem.exists(path := self.path_of(identity)):
             move_aside(self._filesystem, path, self._home[0])  # no node would make it again
         return held.correction
 

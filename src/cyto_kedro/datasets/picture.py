@@ -1,7 +1,8 @@
 """Finished pictures as PNG files that carry their own words, and text files such as the report.
 
 Beside ``kills.png`` stand ``kills.svg`` and ``kills.pdf``, the same as a vector figure, and
-``kills.csv``, its numbers.
+``kills.csv``, its numbers. Beside four frames of a film stands the film, ``A1.mp4`` or ``A1.webp``; it
+is not read again.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class PictureDataset(FileDataset[Picture, Picture | None]):
                 write_bytes(self._fs, path, content if name == "pdf" else content.encode())
             elif self._fs.isfile(path):  # of an older picture
                 self._fs.rm_file(path)
+
+        if data.movie:
+            ending = ".webp" if data.movie[8:12] == b"WEBP" else ".mp4"
+            write_bytes(self._fs, self._beside(ending), data.movie)
 
     def _beside(self, ending: str) -> str:
         return str(self._filepath.with_suffix(ending))

@@ -45,7 +45,7 @@ def geff(path: Path, place: Place) -> Found:
     import zarr
 
     try:
-        group = zarr.open_group(str(path), mode="r")
+        group: Any = zarr.open_group(str(path), mode="r")
         said: dict[str, Any] = dict(group.attrs["geff"])
         axes = list(said.get("axes") or [])
         ids = np.asarray(group["nodes/ids"]).astype(np.int64)
@@ -91,9 +91,9 @@ def _in_pixels(
     time = [axis["name"] for axis in axes if axis.get("type") == "time"]
     space = [axis for axis in axes if axis.get("type") == "space"]
     by_name = {axis["name"][0].lower(): axis for axis in space}
-    plane = [by_name.get("y"), by_name.get("x")] if {"y", "x"} <= {*by_name} else space[-2:]
+    plane = [by_name["y"], by_name["x"]] if {"y", "x"} <= {*by_name} else space[-2:]
     lacking = [name for name in time if name not in nodes]
-    lacking += [axis["name"] for axis in plane if axis and axis["name"] not in nodes]
+    lacking += [axis["name"] for axis in plane if axis["name"] not in nodes]
     if len(time) != 1 or len(space) < 2 or lacking:
         raise InputError(
             f"{where}: its axes must be one of time and y and x of space, with a property of nodes for "
@@ -112,7 +112,7 @@ def _in_pixels(
     found["frame"] = t.astype(np.int64)
     scale = 1.0
     for key, axis in zip(("y_px", "x_px"), plane, strict=True):
-        unit = str(axis.get("unit") or "pixel").lower().removesuffix("s")  # type: ignore[union-attr]
+        unit = str(axis.get("unit") or "pixel").lower().removesuffix("s")
         scale = 1.0
         if unit not in ("pixel", "px"):
             size = place.calibration["pixel_size_um"]
@@ -126,7 +126,7 @@ def _in_pixels(
                     )
                 )
             scale = UM[unit] / (size if ours else size / place.manifest.view.bin_px)
-        found[key] = nodes[axis["name"]].astype(float) * scale  # type: ignore[index]
+        found[key] = nodes[axis["name"]].astype(float) * scale
     radius = nodes.get("radius", pd.Series(np.nan, nodes.index))
     found["radius_px"] = pd.to_numeric(radius, errors="coerce") * scale
     spots = pd.DataFrame(found)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # Share of steps in which another cell lay nearer than the one of the same number, above which numbers
 # are no identities (masks numbered anew in every frame), or may not be.
-_ANEW, _DOUBTFUL = 0.5, 0.2
+_ANEW, _DOUBTFUL = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ def detections(label: Callable[[int], np.ndarray], frames: list[int], where: str
         )
     if pieces:
         log.warning(
-            "%s: labels lie in %d pieces more than there are cells; each label stays one cell. "
-            "(TrackMate's export by track gives daughters one label: export its session instead)",
+            "%s: labels lie in %d pieces more than there are cells; each label stays one cell",
             where,
             pieces,
         )

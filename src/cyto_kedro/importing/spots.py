@@ -85,8 +85,8 @@ def laid_on_masks(film: TrackMateFilm, place: Place, where: str) -> Found:
     cells = film.spots.astype({"label": np.int64}).sort_values(["frame", "label"])
     cells = cells.reset_index(drop=True)
     row = pd.Series(cells.index, cells["spot_id"])
-    ends = (row[film.links[end]].to_numpy(np.int64) for end in ("source", "target"))
-    links = Links(*ends, np.ones(len(film.links), bool))
+    source, target = (row[film.links[end]].to_numpy(np.int64) for end in ("source", "target"))
+    links = Links(source, target, np.ones(len(source), bool))
     points = points_of(cells[["frame", "label", "y_px", "x_px"]], links, place)
     return Found(film.version, len(cells), None, points)
 
@@ -101,10 +101,10 @@ def _matched(
     at = spots[["y_px", "x_px"]].to_numpy(float)
     radius = spots["radius_px"].to_numpy(float)
     named = spots.get("label", pd.Series(pd.NA, spots.index)).astype("Int64")
-    rows = spots.groupby("frame").indices
+    t_of = spots["frame"].to_numpy()
     under = np.zeros(len(spots), np.int64)
     for t, frame in enumerate(masks()):
-        mine = rows.get(t, np.zeros(0, int))
+        mine = np.flatnonzero(t_of == t)
         y, x = np.clip(np.rint(at[mine]).astype(int), 0, np.array(frame.shape) - 1).T
         under[mine] = frame[y, x]
     has_name, label = named.notna().to_numpy(), named.to_numpy(np.int64, na_value=0)
@@ -116,7 +116,7 @@ def _matched(
     label = label if by_name else under
     distance, own = np.full(len(spots), np.inf), at.copy()
     for t, frame in enumerate(masks()):
-        mine = rows.get(t, np.zeros(0, int))
+        mine = np.flatnonzero(t_of == t)
         pixel = np.argwhere(frame > 0)
         labels, cell, area = np.unique(frame[frame > 0], return_inverse=True, return_counts=True)
         off = mine[~np.isin(label[mine], labels)]

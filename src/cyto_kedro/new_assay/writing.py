@@ -132,21 +132,25 @@ def write_environment(
     populations = assay["populations"]
     text = {
         "globals.yml": "# Where the films are, and where results go.\n"
-        + _yaml({"raw": raw, "data": f"results/{name}", "simulated": f"results/{name}/simulated"}),
+        + as_yaml(
+            {"raw": raw, "data": f"results/{name}", "simulated": f"results/{name}/simulated"}
+        ),
         "parameters.yml": f"# Proposed by kedro cyto new from {raw}: {found.layout}.\n"
-        + _yaml({"assay": dict(assay)}),
+        + as_yaml({"assay": dict(assay)}),
         "parameters_segmentation.yml": "# docs/engines.md; look at segmentation_overlay first\n"
-        + _yaml(
+        + as_yaml(
             {
                 "segmentation": {each: {"name": "LocalThreshold"} for each in populations},
                 "subtraction": {"name": "SubtractPopulation"},
             }
         ),
         "parameters_tracking.yml": "# docs/tracking.md\n"
-        + _yaml({"tracking": {each: _tracking(of["role"]) for each, of in populations.items()}}),
+        + as_yaml(
+            {"tracking": {each: tracking_of(of["role"]) for each, of in populations.items()}}
+        ),
     }
     if sheet is not None:
-        text["catalog.yml"] = _CATALOG.format(name=name)
+        text["catalog.yml"] = CATALOG.format(name=name)
 
     def write(made: Path) -> None:
         for file, content in text.items():
@@ -159,18 +163,21 @@ def write_environment(
     return sorted(path.name for path in folder.iterdir())
 
 
-def _tracking(role: str) -> dict[str, Any]:
+def tracking_of(role: str) -> dict[str, Any]:
+    """The linker of a population of a role."""
     args = {"max_distance_um": _LARGEST_STEP_UM[role], "gap_closing_max_frames": 2}
     return {"name": "LAP", "args": args}
 
 
-def _yaml(content: Mapping[str, Any]) -> str:
+def as_yaml(content: Mapping[str, Any]) -> str:
+    """A file's text."""
     return yaml.safe_dump(
         dict(content), sort_keys=False, default_flow_style=None, allow_unicode=True
     )
 
 
-_CATALOG = """\
+#: catalog.yml of an environment `name` that keeps its own sample sheet
+CATALOG = """\
 # The sample sheet is kept here; one beside the films wins.
 sample_sheet:
   type: cyto_kedro.datasets.SampleSheetDataset

@@ -18,6 +18,7 @@ from cyto_kedro.parameters.specs import (
     ContactsSpec,
     NetworksSpec,
     PreprocessingSpec,
+    ReportingSpec,
     SegmentationSpec,
     SimulationSpec,
     TabulationSpec,
@@ -227,6 +228,17 @@ class Reporting(Strict):
         return self.model_dump(include={"dpi", "formats", "width_mm"})
 
 
+class Films(Strict):
+    """``films:`` moving pictures, made by the pipeline of that name."""
+
+    field: ReportingSpec = Field(
+        default=ReportingSpec(name="FieldFilm"), description="of each field"
+    )
+    clips: ReportingSpec = Field(
+        default=ReportingSpec(name="EventClips"), description="of single events, around the pair"
+    )
+
+
 class Simulation(Strict):
     """``simulation:`` fields to make, each with a condition and a simulated assay."""
 
@@ -253,5 +265,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "networks": Networks,
     "comparison": Comparison,
     "reporting": Reporting,
+    "films": Films,
     "simulation": Simulation,
 }

@@ -133,5 +133,9 @@ class ComparisonSpec(AlgorithmSpec):
     stage = "comparison"
 
 
+class ReportingSpec(AlgorithmSpec):
+    stage = "reporting"
+
+
 class SimulationSpec(AlgorithmSpec):
     stage = "simulation"

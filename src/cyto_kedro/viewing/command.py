@@ -61,14 +61,18 @@ def review(project: Any, most: int, output: Path | None) -> None:
 
     Ranked by how many deaths of a condition's number it can change.
     """
-    from cyto_kedro.viewing.worklist import command_of, gathered, worklist
+    from cyto_kedro.viewing.worklist import clip_addresses, command_of, gathered, worklist
 
     rows = worklist(**gathered(project.catalog))
     rows["command"] = [command_of(row, project.env) for row in rows.to_dict("records")]
-    for i, row in enumerate(rows.head(most).to_dict("records"), 1):
+    shown = rows.head(most)
+    clips = clip_addresses(project.catalog, shown)
+    for i, (row, clip) in enumerate(zip(shown.to_dict("records"), clips, strict=True), 1):
         click.echo(
             f"{i:3}. {row['weight']:6.3f}  {row['fov']}  {row['what']}\n     {row['command']}"
         )
+        if clip:
+            click.echo(f"     {clip}")
     if len(rows):
         click.echo(
             "(the number: by how much the share of killed targets of its condition may change)"

@@ -169,6 +169,21 @@ def command_of(row: Mapping[Any, Any], env: str | None = None) -> str:
     return shlex.join([*words, *(["--env", env] if env else [])])
 
 
+def clip_addresses(catalog: Any, rows: pd.DataFrame) -> list[str]:
+    """File and place of the clip that shows each row's target; blank where none was made."""
+    from cyto_kedro.algorithms.reporting.shots import clip_id
+
+    clips = catalog.get("clips")
+    made = {fov: {clip.name for clip in clips.load_one(fov) or ()} for fov in rows["fov"].unique()}
+    addresses = []
+    row: Any
+    for row in rows.itertuples():
+        known = not pd.isna(row.track_id)
+        name = clip_id(row.fov, row.population, int(row.track_id)) if known else ""
+        addresses.append(f"{clips.path_of(row.fov)}#{name}" if name in made[row.fov] else "")
+    return addresses
+
+
 def gathered(catalog: Any) -> dict[str, Any]:
     """What `worklist` takes, out of a catalog.
 

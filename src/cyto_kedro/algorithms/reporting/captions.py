@@ -193,3 +193,10 @@ TRACKS = (
     "to.",
     "Frames of the film with cell paths, crosses on dead targets and lines to their killers.",
 )
+FILM = (
+    "Film",
+    "Four frames of the film beside this picture: outlines of cells in the colour of their population, "
+    "paths over the preceding frames, contacts as white lines, a cross on each target that died, a "
+    "dashed line to the effector its death is attributed to.",
+    "Four frames of a film with outlines, cell paths, contacts and deaths.",
+)

@@ -146,11 +146,12 @@ def track_overlay(
     scale: float = 1.0,
     deaths: pd.DataFrame | None = None,
     kills: pd.DataFrame | None = None,
+    contacts: pd.DataFrame | None = None,
     kill_frames: int = 6,
     pixel_size_um: float | None = None,
     stamp: str = "",
 ) -> np.ndarray:
-    """Draw each cell's path up to `frame`, crosses on dead targets, lines from killers.
+    """Draw each cell's path up to `frame`, contacts, crosses on dead targets, lines from killers.
 
     `points`: `schemas.TrackPoints` of this field; `deaths` and `kills` likewise. `kill_frames`: for how
     many frames from the death the line to the killer is shown. Paths go back `TRAIL_FRAMES`.
@@ -172,6 +173,12 @@ def track_overlay(
             ax.add_collection(LineCollection(list(segments), colors=fade, linewidths=1.6))
             here = mine[mine["frame"] == frame]
             ax.scatter(here["x_px"], here["y_px"], s=14, color=colour, edgecolor="black", lw=0.5)
+        if contacts is not None:
+            met = contacts[contacts["frame"] == frame]
+            lines = _joined(
+                met, now, ("population_a", "track_id_a"), ("population_b", "track_id_b")
+            )
+            ax.add_collection(LineCollection(lines, colors="white", linewidths=1.2))
         if deaths is not None:
             gone = deaths[
                 (deaths["frame"] <= frame) & deaths["population"].isin(of_role(roles, "target"))
@@ -183,15 +190,26 @@ def track_overlay(
             new = kills[
                 (kills["death_frame"] <= frame) & (frame - kills["death_frame"] < kill_frames)
             ]
-            new = new.join(now, on=["effector_population", "effector_track_id"])
-            new = new.join(now, on=["target_population", "target_track_id"], rsuffix="_target")
-            new = new.dropna(subset=["x_px", "x_px_target"])
-            ends = new[["x_px", "y_px", "x_px_target", "y_px_target"]].to_numpy().reshape(-1, 2, 2)
+            lines = _joined(
+                new,
+                now,
+                ("effector_population", "effector_track_id"),
+                ("target_population", "target_track_id"),
+            )
             look: dict[str, Any] = {"linewidths": 2.0, "linestyles": (0, (3, 2))}
-            ax.add_collection(LineCollection(list(ends), colors=FILM_COLOURS["death"], **look))
+            ax.add_collection(LineCollection(lines, colors=FILM_COLOURS["death"], **look))
 
     # dimmed, so that the marks stand out
     return annotate((rgb * 0.6).astype(np.uint8), scale, pixel_size_um, stamp, draw)
+
+
+def _joined(
+    pairs: pd.DataFrame, now: pd.DataFrame, one: tuple[str, str], other: tuple[str, str]
+) -> list[np.ndarray]:
+    """A line, (2, 2) of x and y, for each pair of cells that both have a place."""
+    found = pairs.join(now, on=list(one)).join(now, on=list(other), rsuffix="_other")
+    found = found.dropna(subset=["x_px", "x_px_other"])
+    return list(found[["x_px", "y_px", "x_px_other", "y_px_other"]].to_numpy().reshape(-1, 2, 2))
 
 
 def annotate(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.algorithms.reporting.plots import Roles, Sheet, at_frame, film_time, in_words, short
+from cyto_kedro.algorithms.reporting.shots import clip_id
 from cyto_kedro.core.groups import between, condition_order, of_role, with_condition
 from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
 from cyto_kedro.core.watched import cell_ids
@@ -32,8 +33,9 @@ def fate_rows(
     rows
         One per target, its pieces together: `fov`, `population`, `cell_id`, `condition`,
         `replicate`, `start`, `end` (first and last seen), `death` (start where dead at first sight;
-        NaN alive), `dead_at_first_sight`, and `row`, its place in its condition: by time of death,
-        then those dead at first sight, then the survivors by when they were last seen.
+        NaN alive), `track_id` of the piece that died, `dead_at_first_sight`, and `row`, its place in
+        its condition: by time of death, then those dead at first sight, then the survivors by when
+        they were last seen.
     spells
         Bouts with effectors until death: `condition`, `row`, `start`, `end`.
     unit
@@ -49,11 +51,13 @@ def fate_rows(
         start=at_frame(mine, "first_frame", time),
         end=at_frame(mine, "last_frame", time),
         death=np.where(mine["died"], at_frame(mine, "death_frame", time), np.nan),
+        track_id=mine["track_id"].astype("Int64").where(mine["died"]),
     )
     old = (mine["dead_at_first_sight"] & (mine["cell_id"] == mine["track_id"])).to_numpy(bool)
     rows["death"] = rows["death"].where(~old, rows["start"])
     rows["dead_at_first_sight"] = old
-    ends = {"start": "min", "end": "max", "death": "min", "dead_at_first_sight": "max"}
+    ends = {"start": "min", "end": "max", "death": "min", "track_id": "max"}
+    ends["dead_at_first_sight"] = "max"
     rows = rows.groupby([*rows.columns[:5]], sort=False, as_index=False).agg(ends)
     # a track may be lost at its death: its bar then reaches it
     rows["end"] = rows[["end", "death"]].max(axis=1)
@@ -110,7 +114,12 @@ def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet
             ax.hlines(met["row"], met["start"] - half, met["end"] + half, **look)
             gone = mine[mine["death"].notna()]
             size = float(np.clip(1.6 * points, 4, 34))
-            ax.scatter(gone["death"], gone["row"], s=size, marker="D", color=INK, lw=0, zorder=3)
+            dots = ax.scatter(
+                gone["death"], gone["row"], s=size, marker="D", color=INK, lw=0, zorder=3
+            )
+            # a click on one opens its clip, in a page that has it
+            died = gone[["fov", "population", "track_id"]].itertuples(index=False, name=None)
+            dots.set_urls([None if pd.isna(who[2]) else f"#{clip_id(*who)}" for who in died])
             old = int(mine["dead_at_first_sight"].sum())
             name = f"{short(condition, 28)}\n{len(gone) - old} of {len(mine) - old} died"
             name += f", {old} dead at first sight" if old else ""

@@ -14,6 +14,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
+from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, linked
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
@@ -33,7 +34,7 @@ from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
 from cyto_kedro.core.groups import with_condition
 from cyto_kedro.core.style import colours
 from cyto_kedro.errors import InputError
-from cyto_kedro.images import Picture
+from cyto_kedro.images import Clip, Picture
 from cyto_kedro.schemas import TableOf, or_empty
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -89,6 +90,7 @@ class HtmlReport(Algorithm):
         overlays: Mapping[str, Picture | bytes] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
         cell_sizes: TableOf[schemas.CellSizes] | None = None,
+        clips: Sequence[Clip] = (),
         run: Mapping[str, Any] | None = None,
     ) -> Written:
         """Write the page.
@@ -101,6 +103,8 @@ class HtmlReport(Algorithm):
             As `Summary` makes them; not given: made here, of the tables that it takes.
         figures, overlays
             By name: pictures, or the bytes of PNG files.
+        clips
+            Of all fields: a click on a death in `target_fates`, or in the table, opens one.
         run
             The manifest: run_id, command, env, git, packages, parameters, started; ``manifest`` is the
             path it is cited by.
@@ -127,7 +131,10 @@ class HtmlReport(Algorithm):
         shown = cards(by_condition, roles)
         run = run or {}
         params = run.get("parameters")
+        filmed = clip_cards(clips)
         pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
+        for one in pictures.values():
+            one["svg"] = linked(one["svg"], {card["name"] for card in filmed})
         films = [pictures.pop("quality")] if "quality" in pictures else []
         effects = pictures.pop("effects", None)
         first = [pictures.pop(name) for name in ANSWER if name in pictures]
@@ -167,6 +174,8 @@ class HtmlReport(Algorithm):
             masks=grid(worst_masks(or_empty(mask_quality, schemas.MaskQuality))),
             widths=grid(cell_widths(or_empty(cell_sizes, schemas.CellSizes))),
             overlays=drawn,
+            clips=filmed,
+            unlisted=len(clips) - len(filmed),
             overlaid=len(drawn) < 2 * len(fields),
             warnings=grid(
                 warnings.rename(columns={"n_frames": "frames", "first_frame": "first frame"})

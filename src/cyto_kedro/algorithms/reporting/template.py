@@ -60,7 +60,13 @@ nav a{margin-right:1rem;color:var(--accent)}
  .vector svg,img.drawn{filter:invert(.93) hue-rotate(180deg) brightness(1.25)}
  .vector svg image{filter:hue-rotate(180deg) invert(1)}
 }
-@media print{nav{display:none}body{max-width:none;padding:0;font-size:11pt}
+.clip{display:none}
+.clip:target{display:block;position:fixed;right:1rem;bottom:1rem;z-index:9;width:20rem;margin:0;
+ padding:.8rem;background:var(--page);border:1px solid var(--soft);border-radius:.5rem;
+ box-shadow:0 .3rem 1.5rem #0006}
+.clip img{width:100%}.clip h3{margin:0 1.5rem .4rem 0}
+.clip .close{position:absolute;right:.8rem;top:.6rem;text-decoration:none;font-weight:700}
+@media print{nav,.clip:target{display:none}body{max-width:none;padding:0;font-size:11pt}
  figure,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}details>*{display:block}}
 """
 
@@ -111,7 +117,8 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 <h1>{{ title }}</h1>
 <p class="sub">{{ subtitle }}</p>
 <nav aria-label="Sections"><a href="#numbers">Answer</a><a href="#compared">Compared</a>
-<a href="#figures">Figures</a>{% if overlays %}<a href="#overlays">Overlays</a>{% endif %}
+<a href="#figures">Figures</a>{% if clips %}<a href="#clips">Clips</a>{% endif %}
+{%- if overlays %}<a href="#overlays">Overlays</a>{% endif %}
 <a href="#quality">Quality</a><a href="#analysed">Analysed</a>
 <a href="#methods">Methods</a><a href="#origin">Provenance</a></nav>
 </header>
@@ -187,6 +194,27 @@ Limits take replicates, not cells, as independent.</p>
 <div class="figures">{%- for p in figures %}{{ picture(p) }}{% endfor %}</div>
 {%- if not figures %}<p>No figures were given.</p>{% endif %}
 </section>
+{%- if clips %}
+<section id="clips"><h2>Clips</h2>
+<p class="note">A click opens the clip; so does one on a death in the figure of fates. Kills by the share
+attributed to the pair, deaths that nobody is held responsible for by their doubt, the longest contacts.
+{%- if unlisted %} {{ unlisted }} more lie in the folder clips beside this page.{% endif %}</p>
+<div class="wide" role="region" tabindex="0" aria-label="Clips"><table>
+<thead><tr>{% for name in ("clip", "field", "target", "partner", "share", "frame") %}
+<th scope="col">{{ name }}</th>{% endfor %}</tr></thead><tbody>
+{%- for clip in clips %}
+<tr>{% for cell in clip.cells %}<td>{% if loop.first %}<a href="#{{ clip.name }}">{{ cell }}</a>
+{%- else %}{{ cell }}{% endif %}</td>{% endfor %}</tr>
+{%- endfor %}
+</tbody></table></div>
+{%- for clip in clips %}
+<figure class="clip" id="{{ clip.name }}"><h3>{{ clip.title }}</h3>
+<a class="close" href="#-" aria-label="close">✕</a>
+{%- if clip.src %}<img alt="{{ clip.title }}" src="{{ clip.src }}">{% endif %}
+<figcaption>{{ clip.caption }}. <a href="{{ clip.href }}">all of this field</a></figcaption></figure>
+{%- endfor %}
+</section>
+{%- endif %}
 {%- if overlays %}
 <section id="overlays"><h2>Overlays</h2>
 {%- if overlaid %}<p class="note">The first field of each condition. Those of every field lie in

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
@@ -15,6 +15,7 @@ from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
 from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
+from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
@@ -62,31 +63,8 @@ def draw_overlays(
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Montages of a field's film: the masks, and the tracks with deaths and kills."""
-    import dask.array as da
-    from dask import delayed
-
-    fov = manifest.fovs[group["fov"]]
-    blocks = manifest.blocks(group["fov"])
-
-    def film(parts: Mapping[tuple[str, str], Any], name: str) -> Any:
-        return da.concatenate([da.asarray(parts[name, str(block)]) for block in blocks])
-
-    def masks(name: str) -> Any:
-        # a block of labels is read whole, so only when a frame of it is drawn
-        read = delayed(labels.__getitem__)
-        shapes = [(len(block), fov.height_px, fov.width_px) for block in blocks]
-        lazy = (
-            da.from_delayed(read((name, str(block))), shape, np.uint32)
-            for block, shape in zip(blocks, shapes, strict=True)
-        )
-        return da.concatenate(list(lazy))
-
     data = {
-        **context({"fov": group["fov"]}, manifest),
-        "image": {name: film(measurement_images, name) for name in manifest.channels},
-        "label": {name: masks(name) for name in manifest.populations},
-        "roles": manifest.roles,
-        "channel_roles": _channel_roles(manifest),
+        **filmed(group["fov"], measurement_images, labels, manifest),
         "frames": frames,
         "track_points": join(track_points.values(), schemas.TrackPoints),
         "viability": join(viability.values(), schemas.Viability),
@@ -95,6 +73,29 @@ def draw_overlays(
     }
     figures = Overlays(n_frames=reporting.overlay_frames)(data)["figures"]
     return figures["segmentation"], figures["tracks"]
+
+
+def filmed(
+    name: str,
+    measurement_images: Mapping[tuple[str, str], Any],
+    labels: Mapping[tuple[str, str], Any],
+    manifest: Manifest,
+) -> dict[str, Any]:
+    """What is drawn on, of field `name`: films and masks, a block read when one of its frames is."""
+    fov, blocks = manifest.fovs[name], manifest.blocks(name)
+    shape = (fov.n_frames, fov.height_px, fov.width_px)
+
+    def film(parts: Mapping[tuple[str, str], Any], of: str) -> Blocks:
+        opens = [partial(parts.__getitem__, (of, str(block))) for block in blocks]
+        return Blocks(opens, [block.start for block in blocks], shape)
+
+    return {
+        **context({"fov": name}, manifest),
+        "image": {each: film(measurement_images, each) for each in manifest.channels},
+        "label": {each: film(labels, each) for each in manifest.populations},
+        "roles": manifest.roles,
+        "channel_roles": _channel_roles(manifest),
+    }
 
 
 def _channel_roles(manifest: Manifest) -> dict[str, str]:
@@ -167,6 +168,7 @@ def write_report(
     hazards: pd.DataFrame,
     segmentation_overlay: Partitions,
     track_overlay: Partitions,
+    clips: Partitions | None,
     manifest: Manifest,
     run_info: dict[str, Any],
     reporting: Reporting,
@@ -185,6 +187,8 @@ def write_report(
         for what, parts in (("segmentation", segmentation_overlay), ("tracks", track_overlay)):
             picture = parts[fov]()
             overlays[f"{fov} {what}"] = replace(picture, title=f"{fov}: {picture.title}")
+    found = (clips[fov]() for fov in manifest.fovs) if clips is not None else ()
+    filmed_clips = [clip for of_field in found if of_field is not None for clip in of_field]
     # the simulation has parameters of its own, which no analysis reads
     parameters = {k: v for k, v in run_info["parameters"].items() if k != "simulation"}
     page = HtmlReport()(
@@ -206,6 +210,7 @@ def write_report(
                 name: named[name] for name in (*FIGURES, *FURTHER) if named[name] is not None
             },
             "overlays": overlays,
+            "clips": filmed_clips,
             "roles": manifest.roles,
         }
     )

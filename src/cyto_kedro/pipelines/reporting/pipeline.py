@@ -90,7 +90,7 @@ def page() -> Pipeline:
                     *("summary_by_fov", "summary_by_condition", "warnings", "mask_quality"),
                     *("cell_sizes", *FILMS),
                     *("comparisons", "replicate_summaries", "hazards"),
-                    *("segmentation_overlay", "track_overlay", "manifest", "run_info"),
+                    *("segmentation_overlay", "track_overlay", "clips", "manifest", "run_info"),
                     "params:reporting",
                     *pictures(figure_nodes.FURTHER),
                     *pictures(figure_nodes.FIGURES),

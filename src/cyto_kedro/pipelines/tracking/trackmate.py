@@ -107,15 +107,18 @@ def inside(outline: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.
     from skimage.draw import polygon
 
     parts = np.split(outline, np.flatnonzero(np.isnan(outline[:, 0])))
-    rings = [part[~np.isnan(part[:, 0])] for part in parts]
-    first = polygon(*rings[0].T, shape=shape)
-    if len(rings) == 1:
-        return first[0], first[1]
-    drawn = np.zeros(shape, bool)
-    for rows, columns in (first, *(polygon(*ring.T, shape=shape) for ring in rings[1:])):
-        drawn[rows, columns] ^= True
-    rows, columns = np.nonzero(drawn)
+    drawn = [polygon(part[:, 0], part[:, 1], shape=shape) for part in map(_known, parts)]
+    if len(drawn) == 1:
+        return drawn[0]
+    own = np.zeros(shape, bool)
+    for rows, columns in drawn:
+        own[rows, columns] ^= True
+    rows, columns = np.nonzero(own)
     return rows, columns
+
+
+def _known(points: np.ndarray) -> np.ndarray:
+    return points[~np.isnan(points[:, 0])]
 
 
 def _disk(at: np.ndarray, radius: float, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

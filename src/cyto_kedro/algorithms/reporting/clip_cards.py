@@ -1,0 +1,54 @@
+"""Clips in the report: a table of them, each opened by a click, without any script."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Collection, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from cyto_kedro.algorithms.reporting.findings import BLANK
+from cyto_kedro.images import Clip
+
+MOST_CLIPS = 200  # listed in the page; all are in the folder clips beside it
+INSIDE = 1_500_000  # characters of clips within the page; others are linked in the folder
+
+EVENTS = {"kill": "kill", "death": "death in doubt", "contact": "long contact"}
+
+
+def clip_cards(clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """What the page shows of each clip: those of deaths first, by weight, then contacts.
+
+    ``src`` is the clip itself as long as there is room, else blank; ``href`` leads to the folder.
+    """
+    ranked = sorted(clips, key=lambda clip: -round(clip.weight, 1))[:MOST_CLIPS]  # stable: by field
+    made, room = [], INSIDE
+    for clip in ranked:
+        data = b64encode(clip.webp).decode()
+        room -= len(data)
+        made.append(
+            {
+                "name": clip.name,
+                "title": clip.title,
+                "caption": clip.caption,
+                "src": f"data:image/webp;base64,{data}" if room >= 0 else "",
+                "href": f"clips/{quote(clip.fov)}.html#{clip.name}",
+                "cells": [
+                    *(EVENTS[clip.event], clip.fov, f"{clip.population} {clip.track_id}"),
+                    f"{clip.by_population} {clip.by_track_id}" if clip.by_population else BLANK,
+                    *(f"{clip.weight:.2f}" if clip.event == "kill" else BLANK, str(clip.frame)),
+                ],
+            }
+        )
+    return made
+
+
+def linked(svg: str, names: Collection[str]) -> str:
+    """A figure without the links to clips that are not in the page."""
+    return re.sub(
+        r'<a xlink:href="#(clip-[^"]*)"[^>]*>(.*?)</a>',
+        lambda link: link[0] if link[1] in names else link[2],
+        svg,
+        flags=re.DOTALL,
+    )
