@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 .PHONY: engines test-engines clean
 
 demo: $(VENV)/.core
-	@echo "Analysing the sample assay: nine films, about a minute and a half."
+	@echo "Analysing the sample assay: nine films, a little over a minute."
 	$(BIN)/kedro run
 	@echo "Report: data/08_reporting/report.html"
 
