@@ -16,7 +16,7 @@ import pandas as pd
 from cyto_kedro.datasets.trackmate import UM
 from cyto_kedro.errors import InputError
 from cyto_kedro.importing.place import Found, Place
-from cyto_kedro.importing.spots import film_of, laid_on_masks
+from cyto_kedro.importing.spots import laid_on_masks, spots_film
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def geff(path: Path, place: Place) -> Found:
     spots = _in_pixels(nodes, axes, place, str(path), ours="fov" in extra)
     links = pd.DataFrame(edges, columns=["source", "target"])
     links = _forward(links, spots, str(path), strict="population" not in nodes)
-    film = film_of("GEFF", spots, links, place, str(path), seen="fov" in extra)
+    film = spots_film("GEFF", spots, links, place, str(path), seen="fov" in extra)
     return laid_on_masks(film, place, str(path))
 
 

@@ -25,7 +25,7 @@ from cyto_kedro.pipelines.tracking.trackmate import without_spots
 log = logging.getLogger(__name__)
 
 
-def film_of(
+def spots_film(
     kind: str, spots: pd.DataFrame, links: pd.DataFrame, place: Place, where: str, seen: bool
 ) -> TrackMateFilm:
     """Spots (spot_id, frame, x_px, y_px, radius_px) of the film of the files, or of the one `seen`.
@@ -203,5 +203,5 @@ def imaris(path: Path, place: Place) -> Found:
     if alone := len(spots) - len(tracked):
         log.warning("%s: %d spots are in no track and left out", path, alone)
     spots = tracked.drop(columns="track")
-    film = film_of("Imaris positions", spots, links, place, str(path), seen=ours)
+    film = spots_film("Imaris positions", spots, links, place, str(path), seen=ours)
     return laid_on_masks(film, place, str(path))

@@ -34,14 +34,14 @@ def ready(
     """
     spec, found = spec_of(node.func), list(groups)
     for maker, absent in missing.items():
+        gone = [_with_block(group) for group in absent]
+        if not found or not gone:
+            continue
         seen = dict.fromkeys((*spec.by, "block"), "")
         for name in {*node.inputs} & {*maker.outputs}:  # a wide input is seen for all blocks
             for group in groups if spec.looking else [seen]:
                 kept = spec.seen(name, {**dict.fromkeys(seen, ""), **group}, parameters)
                 seen = {key: "" for key in seen if key in kept}
-        gone = [_with_block(group) for group in absent]
-        if not found or not gone:
-            continue
         shared = [key for key in seen if key in gone[0] and key in _with_block(found[0])]
         stops = {tuple(group[key] for key in shared) for group in gone}
         held = [_with_block(group) for group in found]

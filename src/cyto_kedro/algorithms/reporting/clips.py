@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.drawing import (
     annotate,
     composite,
-    display_limits,
+    film_limits,
     segmentation_overlay,
 )
 from cyto_kedro.algorithms.reporting.moving import webp
@@ -29,7 +29,7 @@ from cyto_kedro.algorithms.reporting.shots import (
     shots,
 )
 from cyto_kedro.core.contract import Images, Labels
-from cyto_kedro.core.style import FILM_COLOURS, figure, styled
+from cyto_kedro.core.style import FILM_COLOURS, drawn_on, pixel_figure, styled
 from cyto_kedro.core.units import Duration
 from cyto_kedro.images import Clip
 from cyto_kedro.schemas import Bouts, Cells, Deaths, Frames, Kills, TableOf, TrackPoints, Viability
@@ -123,7 +123,9 @@ class EventClips(Algorithm):
         for number, (_, where) in enumerate(planned):
             for t in where.frames:
                 shown_in[t].append(number)
-        limits = _limits(image, sorted(shown_in))
+        every = sorted(shown_in)
+        five = np.linspace(0, len(every) - 1, 5).round().astype(int)
+        limits = film_limits(image, [every[i] for i in five])
         labels_of = track_points.dropna(subset=["label"]).set_index(
             ["population", "track_id", "frame"]
         )["label"]
@@ -274,9 +276,7 @@ def curve_strip(
     share = (np.array(where.frames) - first) / (last - first)
     columns = np.round(LEFT + share * (width - LEFT - RIGHT - 1)).astype(int)
     with styled():
-        fig = figure((width + 1e-6) / 100, (CURVE_PX + 1e-6) / 100)
-        fig.set_layout_engine("none")
-        fig.set_dpi(100)
+        fig = pixel_figure(width, CURVE_PX)
         fig.patch.set_facecolor(GROUND)
         # half a pixel: the axes' ends are the middles of the first and last column
         edges = (
@@ -303,9 +303,7 @@ def curve_strip(
                 ax.axvspan(left, right, -0.22, -0.08, color=FILM_COLOURS["effector"], clip_on=False)
         text = "death marker of the target" if len(mine) else "no death marker measured"
         fig.text(LEFT / width, 1 - 2 / CURVE_PX, text, va="top", fontsize=7, color="#cfd6db")
-        renderer = fig.canvas.get_renderer()  # type: ignore[attr-defined]
-        fig.draw(renderer)
-        return np.asarray(renderer.buffer_rgba())[..., :3].copy(), columns
+        return drawn_on(fig), columns
 
 
 def with_cursor(strip: np.ndarray, columns: np.ndarray, place: int) -> np.ndarray:
@@ -323,15 +321,6 @@ def _spans(shot: Shot, bouts: pd.DataFrame) -> list[tuple[int, int]]:
     pair = set(shot.cells)
     mine = [{a, b} == pair for a, b in zip(*sides, strict=True)]
     return list(bouts.loc[mine, ["start_frame", "end_frame"]].itertuples(index=False, name=None))
-
-
-def _limits(image: Mapping[str, Any], shown: Sequence[int]) -> dict[str, tuple[float, float]]:
-    """Black and full of each channel, off at most five of the frames shown."""
-    chosen = [shown[i] for i in np.unique(np.linspace(0, len(shown) - 1, 5).round().astype(int))]
-    return {
-        name: display_limits(np.stack([np.asarray(stack[t]) for t in chosen]))
-        for name, stack in image.items()
-    }
 
 
 def _dead(deaths: pd.DataFrame, points: pd.DataFrame) -> dict[int, dict[str, list[int]]]:

@@ -6,14 +6,14 @@ own pixels and the factor `scale`. The centre of the film's top-left pixel is (0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.groups import of_role
-from cyto_kedro.core.style import FILM_COLOURS, figure, styled
+from cyto_kedro.core.style import FILM_COLOURS, drawn_on, pixel_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -229,11 +229,7 @@ def annotate(
     height, width = rgb.shape[:2]
     edge = [withStroke(linewidth=2.5, foreground="black")]
     with styled():
-        # a trifle more than the pixels, since 29 / 100 * 100 is under 29
-        fig = figure((width + 1e-6) / 100, (height + 1e-6) / 100)
-        fig.set_layout_engine("none")
-        fig.set_dpi(100)
-        fig.patch.set_visible(False)
+        fig = pixel_figure(width, height)
         if draw is not None:
             ax = fig.add_axes((0.0, 0.0, 1.0, 1.0))
             ax.axis("off")
@@ -257,12 +253,16 @@ def annotate(
             fig.add_artist(bar)
             at = right - share / 2, low + 6 / height
             fig.text(*at, f"{length_um:g} µm", ha="center", va="bottom", **words)
-        # on the pixels themselves: as an image in the figure they would be resampled, in 20 ms
-        renderer = fig.canvas.get_renderer()  # type: ignore[attr-defined]
-        canvas = np.asarray(renderer.buffer_rgba())
-        canvas[..., :3], canvas[..., 3] = rgb, 255
-        fig.draw(renderer)
-    return canvas[..., :3].copy()
+        return drawn_on(fig, rgb)
+
+
+def film_limits(image: Mapping[str, Any], chosen: Iterable[int]) -> dict[str, tuple[float, float]]:
+    """Black and full (`display_limits`) of each channel's film, off the frames `chosen`."""
+    frames = sorted(set(chosen))
+    return {
+        name: display_limits(np.stack([np.asarray(stack[t]) for t in frames]))
+        for name, stack in image.items()
+    }
 
 
 def bar_length_um(width_um: float) -> float:

@@ -12,7 +12,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting import captions
 from cyto_kedro.algorithms.reporting.drawing import (
     composite,
-    display_limits,
+    film_limits,
     montage,
     resize,
     segmentation_overlay,
@@ -111,10 +111,7 @@ class FieldFilm(Algorithm):
             )
         tints = channel_colours(image, roles, channel_roles or {})
         chosen = [shown[i] for i in np.linspace(0, len(shown) - 1, POSTER).round().astype(int)]
-        limits = {
-            name: display_limits(np.stack([np.asarray(stack[t]) for t in sorted(set(chosen))]))
-            for name, stack in image.items()
-        }
+        limits = film_limits(image, chosen)
         kept: dict[int, np.ndarray] = {}
 
         def drawn() -> Iterator[np.ndarray]:

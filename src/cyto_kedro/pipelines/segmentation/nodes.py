@@ -16,12 +16,13 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError
 from cyto_kedro.parameters import Segmentation, SegmentationSpec, Subtraction
 from cyto_kedro.pipelines.common import Group, block_of, context, film_of
+from cyto_kedro.registry import algorithms
 
 
 def looks_around(inputs: Mapping[str, Any], group: Group) -> list[str]:
     """The inputs of `segment` that are the whole film's: images, where the engine looks over time."""
     specs = [each.for_group(group) for each in inputs.values() if isinstance(each, Segmentation)]
-    over_time = any(hasattr(each.make(), "opened") for each in specs)
+    over_time = any(hasattr(algorithms(each.stage)[each.name], "opened") for each in specs)
     return ["segmentation_images"] if over_time else []
 
 
