@@ -34,6 +34,19 @@ class Manifest(Plan):
     #: where each (fov, channel) lies in the raw files
     raw: tuple[RawChannel, ...] = ()
 
+    @property
+    def channel_roles(self) -> dict[str, str]:
+        """How each raw channel is coloured: by the population it shows, or as the death marker."""
+        roles = {
+            channel: self.roles[population]
+            for population, channels in self.sources.items()
+            for channel in channels
+            if channel in self.channels and self.roles[population] != "other"
+        }
+        if "death" in self.markers:
+            roles[self.markers["death"]] = "death"
+        return roles
+
     def for_group(self, group: Mapping[str, str]) -> Self:
         """What a group may know: its own field and population, and no raw files.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -64,9 +64,22 @@ def join(tables: Iterable[pd.DataFrame], table: type[T]) -> TableOf[T]:
 
 def film_of(blocks: Mapping[str, Any], shape: tuple[int, int, int]) -> Blocks:
     """The film (T, Y, X) that `blocks`, by id, are of; each is opened when it is read."""
-    ids = sorted(blocks, key=lambda each: Block.parse(each).start)
-    opens = [partial(blocks.__getitem__, each) for each in ids]
-    return Blocks(opens, [Block.parse(each).start for each in ids], shape)
+    return _film({each: partial(blocks.__getitem__, each) for each in blocks}, shape)
+
+
+def films_of(
+    parts: Mapping[tuple[str, str], Any], shape: tuple[int, int, int]
+) -> dict[str, Blocks]:
+    """The films by channel or population of which `parts` are, by name and block."""
+    opens: dict[str, dict[str, Callable[[], Any]]] = {}
+    for name, block in parts:
+        opens.setdefault(name, {})[block] = partial(parts.__getitem__, (name, block))
+    return {name: _film(of_name, shape) for name, of_name in opens.items()}
+
+
+def _film(opens: Mapping[str, Callable[[], Any]], shape: tuple[int, int, int]) -> Blocks:
+    ids = sorted(opens, key=lambda each: Block.parse(each).start)
+    return Blocks([opens[each] for each in ids], [Block.parse(each).start for each in ids], shape)
 
 
 def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:

@@ -20,14 +20,14 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.core.contract import Port
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.lift import Used, lift
-from cyto_kedro.pipelines.common import condition_of, context, join
+from cyto_kedro.pipelines.common import condition_of, context, films_of, join
 from cyto_kedro.registry import AlgorithmSpec, algorithms
 from cyto_kedro.schemas import TABLES, Table
 
 #: Plain inputs that the plan gives, and the table that it takes beside the manifest.
 VALUES: Mapping[str, str | None] = {
     **dict.fromkeys(("fov", "population", "frame_start", "n_frames", "shape", "excluded")),
-    **dict.fromkeys(("pixel_size_um", "roles", "populations", "markers")),
+    **dict.fromkeys(("pixel_size_um", "roles", "populations", "markers", "channel_roles")),
     "time_min": "frames",
     "condition": "fields",
 }
@@ -162,13 +162,15 @@ def _worker(
         manifest, frames = inputs["manifest"], inputs.get("frames")
         data = context(group, manifest, frames) | {"roles": manifest.roles}
         data |= {"populations": manifest.roles, "markers": manifest.markers}
+        data["channel_roles"] = manifest.channel_roles
         ports = algorithm.contract().inputs
         if "condition" in algorithm.needs():
             data["condition"] = condition_of(inputs["fields"], group["fov"])
         for port in (ports[each] for each in algorithm.needs()):
             source = _source(port, named)
             if source is not None and port.name not in VALUES:
-                data[port.name] = _whole(port.table, inputs[source])
+                value = inputs[source]
+                data[port.name] = _film(value, data) if port.shapes else _whole(port.table, value)
         data |= {each: _whole(TABLES.get(each), inputs[each]) for each in also}
         found = algorithm(data if prepare is None else prepare(data))
         return found[results[0]] if len(results) == 1 else tuple(found[each] for each in results)
@@ -186,3 +188,10 @@ def _whole(table: type[Table] | None, value: Any) -> Any:
     if table is None or isinstance(value, pd.DataFrame) or not isinstance(value, Mapping):
         return value
     return join(value.values(), table)
+
+
+def _film(value: Any, data: Mapping[str, Any]) -> Any:
+    """Pixels of a group; of a group that is a field, films by channel or population."""
+    if isinstance(value, Mapping) and all(isinstance(key, tuple) for key in value):
+        return films_of(value, (data["n_frames"], *data["shape"]))
+    return value

@@ -1,38 +1,21 @@
 """films: a film of each field with what was found in it, and clips of single events."""
 
-from kedro.pipeline import Pipeline, node
+from kedro.pipeline import Pipeline
 
-from cyto_kedro.lift import lift
+from cyto_kedro.parameters import ReportingSpec
 from cyto_kedro.pipelines.category import category
-from cyto_kedro.pipelines.films import nodes
+from cyto_kedro.pipelines.generated import generated
 
-DRAWN_ON = ["measurement_images", "labels", "track_points"]
+DRAWN_ON = {"image": "measurement_images", "label": "labels"}
 
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
+    field, clips = (ReportingSpec, "films.field"), (ReportingSpec, "films.clips")
     return category(
         "films",
         [
-            node(
-                lift(nodes.film_field, by="fov"),
-                [
-                    *DRAWN_ON,
-                    *("viability", "contacts", "deaths", "kills", "frames", "manifest"),
-                    "params:films.field",
-                ],
-                "films",
-                name="film_field",
-            ),
-            node(
-                lift(nodes.clip_events, by="fov"),
-                [
-                    *DRAWN_ON,
-                    *("cells", "viability", "deaths", "kills", "bouts", "frames", "manifest"),
-                    "params:films.clips",
-                ],
-                "clips",
-                name="clip_events",
-            ),
+            generated("film_field", field, "fov", {"film": "films"}, reads=DRAWN_ON),
+            generated("clip_events", clips, "fov", ["clips"], reads=DRAWN_ON),
         ],
     )

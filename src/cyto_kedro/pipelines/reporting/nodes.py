@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,12 +14,11 @@ from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
 from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
-from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, join, one_by_one
+from cyto_kedro.pipelines.common import Group, context, films_of, join, one_by_one
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -63,8 +61,14 @@ def draw_overlays(
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Montages of a field's film: the masks, and the tracks with deaths and kills."""
+    fov = manifest.fovs[group["fov"]]
+    shape = (fov.n_frames, fov.height_px, fov.width_px)
     data = {
-        **filmed(group["fov"], measurement_images, labels, manifest),
+        **context(group, manifest),
+        "roles": manifest.roles,
+        "channel_roles": manifest.channel_roles,
+        "image": films_of(measurement_images, shape),
+        "label": films_of(labels, shape),
         "frames": frames,
         "track_points": join(track_points.values(), schemas.TrackPoints),
         "viability": join(viability.values(), schemas.Viability),
@@ -73,42 +77,6 @@ def draw_overlays(
     }
     figures = Overlays(n_frames=reporting.overlay_frames)(data)["figures"]
     return figures["segmentation"], figures["tracks"]
-
-
-def filmed(
-    name: str,
-    measurement_images: Mapping[tuple[str, str], Any],
-    labels: Mapping[tuple[str, str], Any],
-    manifest: Manifest,
-) -> dict[str, Any]:
-    """What is drawn on, of field `name`: films and masks, a block read when one of its frames is."""
-    fov, blocks = manifest.fovs[name], manifest.blocks(name)
-    shape = (fov.n_frames, fov.height_px, fov.width_px)
-
-    def film(parts: Mapping[tuple[str, str], Any], of: str) -> Blocks:
-        opens = [partial(parts.__getitem__, (of, str(block))) for block in blocks]
-        return Blocks(opens, [block.start for block in blocks], shape)
-
-    return {
-        **context({"fov": name}, manifest),
-        "image": {each: film(measurement_images, each) for each in manifest.channels},
-        "label": {each: film(labels, each) for each in manifest.populations},
-        "roles": manifest.roles,
-        "channel_roles": _channel_roles(manifest),
-    }
-
-
-def _channel_roles(manifest: Manifest) -> dict[str, str]:
-    """How each raw channel is coloured: by the population it shows, or as the death marker."""
-    roles = {
-        channel: manifest.roles[population]
-        for population, channels in manifest.sources.items()
-        for channel in channels
-        if channel in manifest.channels and manifest.roles[population] != "other"
-    }
-    if "death" in manifest.markers:
-        roles[manifest.markers["death"]] = "death"
-    return roles
 
 
 def summarise(
