@@ -65,20 +65,24 @@ def write_traceback(folder: Path, error: BaseException) -> Path:
     return path
 
 
-def next_step(argv: Sequence[str]) -> str:
-    """The one command that comes after a run that stopped; nothing after other commands.
+def next_step(argv: Sequence[str], said: str = "") -> str:
+    """The one command that comes after a run that stopped; nothing where it was `said`, or no run.
 
     Examples
     --------
     >>> next_step(["/usr/bin/kedro", "run", "--all", "--env", "night 2"])
-    "Next, when that is mended: kedro run --env 'night 2' (what is finished is kept)\\n"
+    "What is finished stays. Mend the cause, then go on with: kedro run --env 'night 2'\\n"
     """
     if list(argv[1:2]) != ["run"]:
         return ""
     from cyto_kedro.runner.report import resume_command
 
     again = resume_command(True, argv)
-    return f"Next, when that is mended: {again} (what is finished is kept)\n"
+    return (
+        ""
+        if again in said
+        else f"What is finished stays. Mend the cause, then go on with: {again}\n"
+    )
 
 
 def plain_errors() -> None:
@@ -95,7 +99,8 @@ def plain_errors() -> None:
         if known is None:
             before(kind, error, frames)
         else:
-            sys.stderr.write(f"\nError: {said(known)}\n{next_step(sys.argv)}")
+            text = said(known)
+            sys.stderr.write(f"\nError: {text}\n{next_step(sys.argv, text)}")
 
     hook.plain = True  # type: ignore[attr-defined]
     sys.excepthook = hook

@@ -6,6 +6,7 @@ Kedro imports this module for every command, so what only a run needs is importe
 from __future__ import annotations
 
 import logging
+from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -247,15 +248,22 @@ class FurtherHooks:
         return left_out or None
 
 
+@cache
+def _made_by_name() -> dict[str, Any]:
+    """The pipelines whose datasets the report takes where they are there."""
+    from cyto_kedro.pipelines import extended, films
+
+    return {"extended": extended.create_pipeline(), "films": films.create_pipeline()}
+
+
 def _outdated(name: str, catalog: Any) -> tuple[str, str] | None:
     """Pipeline and reason, where what is made by name, or what it is made from, is not current.
 
     None too for what no node makes: a person's corrections.
     """
     from cyto_kedro.currency import stale_groups
-    from cyto_kedro.pipelines import extended, films
 
-    made = {"extended": extended.create_pipeline(), "films": films.create_pipeline()}
+    made = _made_by_name()
     pipeline = next((each for each in made if name in made[each].all_outputs()), None)
     if pipeline is None:
         return None

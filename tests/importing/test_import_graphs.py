@@ -198,7 +198,7 @@ def test_imaris_positions(masked: Project, tmp_path: Path, caplog: Any, unit: st
     ("change", "unit", "message"),
     [
         ({"x": "far"}, "um", "a position or time is no number"),
-        ({}, "inch", "not in um or px"),
+        ({}, "inch", "not pixels or µm"),
         ({"track": 1}, "um", "track 1 has two spots in frame"),
         ({"later": 1}, "um", "frame 9 of a film of 9"),
     ],

@@ -126,7 +126,7 @@ def test_a_task_cancelled_by_someone_else_stops_no_other(
     wait_for("the victim's call", lambda: assay.calls()[VICTIM], 60)
     cluster.call("scancel", task_of(cluster, assay, VICTIM))
     if driver.wait() != 0:  # someone wanted it to end: it is reported, and a resume makes it
-        assert "then resume" in driver.text and "cancel" in driver.text.lower()
+        assert "then go on with" in driver.text and "cancel" in driver.text.lower()
         assert set(assay.labels("engine_labels")) == set(bench.engine_labels) - {VICTIM_ID}
         assay.slurm().ok()
     complete(assay, bench)
@@ -210,7 +210,7 @@ def test_a_corrupt_input_stops_its_own_partition_only(
             f"{fov}/{population}/t{frame // 8 * 8:04d}-{frame // 8 * 8 + 7:04d}"
         ]
         np.testing.assert_array_equal(found[key][0], whole[frame % 8])
-    assert "t0005-0005" in failed.text and "then resume" in failed.text
+    assert "t0005-0005" in failed.text and "then go on with" in failed.text
     assert max(assay.calls().values()) == 1  # the code's own error is not tried again
     image.write_bytes(good)
     assay.slurm().ok()
@@ -268,7 +268,7 @@ def test_ctrl_c_cancels_the_jobs_and_says_what_is_kept(
     driver.send(signal.SIGINT)
     assert driver.wait(30) != 0
     wait_for("the jobs' end", lambda: not cluster.live_jobs(), 20)
-    assert "Go on with:" in driver.text, driver.text[-3000:]
+    assert "Go on with: kedro run" in driver.text, driver.text[-3000:]
     kept = set(assay.ends())
     assert 2 <= len(kept) < 8
     found = assay.labels("engine_labels")

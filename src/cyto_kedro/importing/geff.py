@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.datasets.trackmate import UM
 from cyto_kedro.errors import InputError
 from cyto_kedro.importing.place import Found, Place
-from cyto_kedro.importing.spots import laid_on_masks, spots_film
+from cyto_kedro.importing.spots import laid_on_masks, pixels_per, spots_film
 
 log = logging.getLogger(__name__)
 
@@ -112,20 +111,7 @@ def _in_pixels(
     found["frame"] = t.astype(np.int64)
     scale = 1.0
     for key, axis in zip(("y_px", "x_px"), plane, strict=True):
-        unit = str(axis.get("unit") or "pixel").lower().removesuffix("s")
-        scale = 1.0
-        if unit not in ("pixel", "px"):
-            size = place.calibration["pixel_size_um"]
-            if unit not in UM or size is None:
-                raise InputError(
-                    f"{where}: positions in {unit!r}, "
-                    + (
-                        "but the field's pixel size is not known"
-                        if unit in UM
-                        else "not pixels or µm"
-                    )
-                )
-            scale = UM[unit] / (size if ours else size / place.manifest.view.bin_px)
+        scale = pixels_per(str(axis.get("unit") or "pixel"), place, where, seen=ours)
         found[key] = nodes[axis["name"]].astype(float) * scale
     radius = nodes.get("radius", pd.Series(np.nan, nodes.index))
     found["radius_px"] = pd.to_numeric(radius, errors="coerce") * scale

@@ -25,6 +25,21 @@ from cyto_kedro.pipelines.tracking.trackmate import without_spots
 log = logging.getLogger(__name__)
 
 
+def pixels_per(unit: str, place: Place, where: str, seen: bool) -> float:
+    """Pixels of the film of the files, or of the one `seen`, in one `unit` of a position.
+
+    Raises InputError if it is neither pixels nor a length, or the field's pixel size is unknown.
+    """
+    unit = unit.lower().removesuffix("s")
+    if unit in ("px", "pixel"):
+        return 1.0
+    if unit not in UM:
+        raise InputError(f"{where}: positions in {unit!r}, not pixels or µm")
+    if (size := place.calibration["pixel_size_um"]) is None:
+        raise InputError(f"{where}: positions in {unit!r}, but the field's pixel size is not known")
+    return UM[unit] / (size if seen else size / place.manifest.view.bin_px)
+
+
 def spots_film(
     kind: str, spots: pd.DataFrame, links: pd.DataFrame, place: Place, where: str, seen: bool
 ) -> TrackMateFilm:
@@ -170,14 +185,9 @@ def imaris(path: Path, place: Place) -> Found:
     units = set(table.get("Unit", pd.Series("um", table.index)).astype(str))
     # our own table is of the film as it was viewed, and says which points were not seen
     ours = "interpolated" in table
-    size = place.calibration["pixel_size_um"]
-    size = size / place.manifest.view.bin_px if size is not None and not ours else size
-    if units != {"px"}:
-        if len(units) != 1 or (unit := units.pop().lower().removesuffix("s")) not in UM:
-            raise InputError(f"{path}: positions in {sorted(units)}, not in um or px")
-        if size is None:
-            raise InputError(f"{path}: positions in µm, but the field's pixel size is not known")
-        numbers[needed[:2]] *= UM[unit] / size
+    if len(units) != 1:
+        raise InputError(f"{path}: positions in several units ({', '.join(sorted(units))})")
+    numbers[needed[:2]] *= pixels_per(units.pop(), place, str(path), seen=ours)
     spots = pd.DataFrame(
         {
             "spot_id": table.index.to_numpy(np.int64),

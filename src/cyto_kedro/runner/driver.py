@@ -396,6 +396,5 @@ class Driver:
         return (
             f"{why}: its jobs are cancelled. {len(self._flow.ended)} nodes are finished, and {done} "
             "partitions of those that were running; all of that stays, and nothing is half "
-            "written. Go on with:\n"
-            f"  {resume_command(self._only_stale)}"
+            f"written. Go on with: {resume_command(self._only_stale)}"
         )

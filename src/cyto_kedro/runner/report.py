@@ -72,8 +72,7 @@ def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: 
             lines += [f"    | {line}" for line in failure.tail.splitlines()]
     if len(failures) > SHOWN:
         lines.append(f"... and {len(failures) - SHOWN} more; all are in the run's manifest")
-    lines.append("What is finished stays. Mend the cause, then resume:")
-    lines.append(f"  {command}")
+    lines.append(f"What is finished stays. Mend the cause, then go on with: {command}")
     return "\n".join(lines)
 
 
