@@ -316,6 +316,10 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
         """A hash of what a partition held when it was opened; of what it holds if it was not."""
         return self.read[identity] if identity in self.read else self.content(identity)
 
+    def corrected(self, identity: str) -> bool:
+        """Whether a partition is what a person put in its place."""
+        return getattr(self.source, "correction", lambda _: None)(identity) is not None
+
     def forget(self) -> None:
         """Begin a new group: what is opened from now on is what the next result is made from."""
         self.read.clear()

@@ -24,6 +24,7 @@ BROKEN: dict[tuple[str, str], str] = {}  # (stage, name) of a package's class ->
 STAGES = (
     "preprocessing",
     "segmentation",
+    "training",
     "tabulation",
     "tracking",
     "contacts",

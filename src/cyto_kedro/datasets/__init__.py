@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.sheet import SampleSheetDataset
     from cyto_kedro.datasets.table import TableDataset
     from cyto_kedro.datasets.trackmate import TrackMateDataset
+    from cyto_kedro.datasets.trained import TrainedEngines
 
 __all__ = [
     "ClipsDataset",
@@ -42,6 +43,7 @@ __all__ = [
     "TableDataset",
     "TextDataset",
     "TrackMateDataset",
+    "TrainedEngines",
 ]
 
 _MODULES = {
@@ -61,6 +63,7 @@ _MODULES = {
     "TableDataset": "table",
     "TextDataset": "picture",
     "TrackMateDataset": "trackmate",
+    "TrainedEngines": "trained",
 }
 
 

@@ -21,6 +21,7 @@ from cyto_kedro.parameters.blocks import (
     Subtraction,
     Tabulation,
     Tracking,
+    Training,
 )
 from cyto_kedro.parameters.specs import (
     ColumnSteps,
@@ -37,6 +38,7 @@ from cyto_kedro.parameters.specs import (
     TabulationSpec,
     TrackingSpec,
     TrackStepSpec,
+    TrainingSpec,
 )
 from cyto_kedro.parameters.together import check_together, given_in
 
@@ -73,6 +75,8 @@ __all__ = [
     "TrackStepSpec",
     "Tracking",
     "TrackingSpec",
+    "Training",
+    "TrainingSpec",
     "check_together",
     "given_in",
 ]

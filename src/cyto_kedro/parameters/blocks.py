@@ -23,6 +23,7 @@ from cyto_kedro.parameters.specs import (
     SimulationSpec,
     TabulationSpec,
     TrackingSpec,
+    TrainingSpec,
 )
 from cyto_kedro.registry import Spec
 
@@ -239,6 +240,33 @@ class Films(Strict):
     )
 
 
+class Training(Strict):
+    """``training:`` engines learnt from corrected masks, by the pipeline of that name."""
+
+    learner: TrainingSpec = Field(
+        default=TrainingSpec(name="TrainPixelForest"), description="what learns, and how"
+    )
+    populations: tuple[str, ...] | None = Field(
+        default=None, description="whose engines are learnt; null: of all that have examples"
+    )
+    examples: Literal["corrected", "all"] = Field(
+        default="corrected",
+        description="masks that are right: those that a person put in place (`kedro cyto correct`), or "
+        "all (masks that came from elsewhere)",
+    )
+    frames_per_block: int = Field(
+        default=3, ge=1, description="frames learnt from of each block, spread evenly"
+    )
+    split: str = Field(
+        default="fov",
+        description="column of the sample sheet by which examples are left out to score: fov, or "
+        "replicate, plate, experiment, …",
+    )
+    most_folds: int = Field(
+        default=5, ge=2, description="groups are left out in so many parts at most"
+    )
+
+
 class Simulation(Strict):
     """``simulation:`` fields to make, each with a condition and a simulated assay."""
 
@@ -266,5 +294,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "comparison": Comparison,
     "reporting": Reporting,
     "films": Films,
+    "training": Training,
     "simulation": Simulation,
 }

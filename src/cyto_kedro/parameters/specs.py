@@ -14,6 +14,7 @@ from cyto_kedro.algorithms.tabulation.columns import ColumnStep
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tracking.common import Linker
 from cyto_kedro.algorithms.tracking.steps import TrackStep
+from cyto_kedro.algorithms.training.learner import Learner
 from cyto_kedro.registry import AlgorithmSpec, Kind, Spec
 
 
@@ -135,6 +136,13 @@ class ComparisonSpec(AlgorithmSpec):
 
 class ReportingSpec(AlgorithmSpec):
     stage = "reporting"
+
+
+class TrainingSpec(Spec[Learner]):
+    """What learns an engine."""
+
+    stage = "training"
+    kind = Learner
 
 
 class SimulationSpec(AlgorithmSpec):

@@ -28,6 +28,7 @@ from cyto_kedro.schemas import (
     motion,
     network,
     result,
+    training,
 )
 from cyto_kedro.schemas.base import (
     END_REASONS,
@@ -103,10 +104,11 @@ from cyto_kedro.schemas.network import (
     SpatialStatistics,
 )
 from cyto_kedro.schemas.result import Results
+from cyto_kedro.schemas.training import TrainingScores
 
 TABLES: dict[str, type[Table]] = {
     each.called(): each
-    for room in (films, cells, masks, motion, contact, death, network, comparison, result)
+    for room in (films, cells, masks, motion, contact, death, network, comparison, result, training)
     for each in vars(room).values()
     if isinstance(each, type) and each.__module__ == room.__name__
     if issubclass(each, Table) and each.called()

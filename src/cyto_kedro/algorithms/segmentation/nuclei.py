@@ -31,7 +31,7 @@ _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
 @dataclass(frozen=True)
-class _Frame:
+class SeenFrame:
     """What is measured once in a frame; lengths in pixels, images (Y, X)."""
 
     smooth: np.ndarray  # above the background's level
@@ -45,6 +45,38 @@ class _Frame:
     diameter: float
     smallest: float
     largest: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of the n regions of a tree, (n,) each; brightness above the background."""
+
+    tree: RegionTree
+    area: np.ndarray
+    mean: np.ndarray
+    edge: np.ndarray  # mean on the contour
+    slope: np.ndarray  # mean gradient of the root of intensity on the contour
+    fill: np.ndarray  # `ellipse_fill`
+
+    @property
+    def height(self) -> np.ndarray:
+        """Mean over that of the contour."""
+        return self.mean - self.edge
+
+    @classmethod
+    def of(cls, frame: SeenFrame, tree: RegionTree) -> Measured:
+        """Of the regions of `tree`, which is of `frame`."""
+        smooth = frame.smooth[tree.inside]
+        area = np.maximum(tree.over_pixels(np.ones(smooth.size)), 1)  # node 0 may be empty
+        contour = np.maximum(tree.over_contour(np.ones(smooth.size)), 1)
+        return cls(
+            tree,
+            area,
+            mean=tree.over_pixels(smooth) / area,
+            edge=tree.over_contour(smooth) / contour,
+            slope=tree.over_contour(frame.slope[tree.inside]) / contour,
+            fill=ellipse_fill(area, *(tree.over_pixels(each) for each in moments(tree.inside))),
+        )
 
 
 class Nuclei(Classical):
@@ -105,6 +137,16 @@ class Nuclei(Classical):
     def cells(self, scene: Scene) -> np.ndarray:
         factor = coarse_factor(scene.diameter)  # chosen in a smaller image, edges found in this
         frame = self._measured(scene.coarser(factor))
+        label, cells = self.chosen(frame)
+        if factor == 1 or not label.any():
+            return cells
+        del frame, cells
+        height, width = scene.image.shape
+        label = label.repeat(factor, 0).repeat(factor, 1)[:height, :width]
+        return self._grown(self._measured(scene), label)
+
+    def chosen(self, frame: SeenFrame) -> tuple[np.ndarray, np.ndarray]:
+        """The regions of a frame that are cells, and these grown to their edges: labels (Y, X)."""
         label = np.zeros(frame.smooth.shape, np.int32)
         cells = label
         for look in range(self.looks):
@@ -115,23 +157,18 @@ class Nuclei(Classical):
             found[found > 0] += label.max()
             label = numbered(np.where(found > 0, found, label))
             cells = self._grown(frame, label)
-        if factor == 1:
-            return cells
-        del frame, cells
-        height, width = scene.image.shape
-        label = label.repeat(factor, 0).repeat(factor, 1)[:height, :width]
-        return self._grown(self._measured(scene), label)
+        return label, cells
 
-    def _measured(self, scene: Scene) -> _Frame:
+    def _measured(self, scene: Scene) -> SeenFrame:
         sigma = self.sigma(scene.diameter)
         found = levels_of(scene, sigma)
         smooth, level, threshold = found.smooth, found.level, found.threshold
         noise = self._noise(scene, sigma, found)
         root = np.sqrt(np.maximum(smooth - level, 0))
-        return _Frame(
+        return SeenFrame(
             smooth=smooth - level,
             root=root,
-            slope=np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8,
+            slope=slope_of(root),
             threshold=threshold - level,
             high=float(np.percentile(np.sqrt(np.maximum(found.pixels - level, 0)), 99.9)),
             floor=_RIM * self.min_contrast * noise,
@@ -158,7 +195,7 @@ class Nuclei(Classical):
         bare = found.threshold - found.level < self.min_contrast * found.noise
         return max(fine, found.noise if bare else min(wide, found.noise))
 
-    def _look(self, frame: _Frame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:
+    def _look(self, frame: SeenFrame, hidden: np.ndarray | None, least_fill: float) -> np.ndarray:
         """Regions (Y, X) chosen where it is not `hidden`, numbered from 1."""
         low = min(frame.floor**0.5, frame.high)
         step = max(frame.high - low, 1e-12) / (_LEVELS - 1)
@@ -168,25 +205,21 @@ class Nuclei(Classical):
             open_ &= ~hidden
         tree = RegionTree.of(np.where(open_, level, 0).astype(np.uint8), frame.smallest)
         del level, open_
-        smooth = frame.smooth[tree.inside]
-        area = np.maximum(tree.over_pixels(np.ones(smooth.size)), 1)  # node 0 may be empty
-        contour = np.maximum(tree.over_contour(np.ones(smooth.size)), 1)
-        edge = tree.over_contour(smooth) / contour
-        mean = tree.over_pixels(smooth) / area
-        height = mean - edge
-        slope = tree.over_contour(frame.slope[tree.inside]) / contour
-        fill = ellipse_fill(area, *(tree.over_pixels(each) for each in moments(tree.inside)))
-        possible = (area >= frame.smallest) & (area <= frame.largest) & (fill >= least_fill)
-        possible &= (height >= frame.least_height) & (mean >= frame.least_mean)
-        possible &= tree.level > 0
-        score = np.sqrt(area) * slope * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
-        chosen = numbered(tree.best(np.where(possible, score, 0)))
+        chosen = numbered(tree.best(self._worth(frame, Measured.of(frame, tree), least_fill)))
         del tree
         if not chosen.any():
             return chosen
         return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, self.core_height))
 
-    def _cut(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
+    def _worth(self, frame: SeenFrame, found: Measured, least_fill: float) -> np.ndarray:
+        """(n,) what each region of a tree is worth; 0: it is no cell."""
+        possible = (found.area >= frame.smallest) & (found.area <= frame.largest)
+        possible &= (found.fill >= least_fill) & (found.tree.level > 0)
+        possible &= (found.height >= frame.least_height) & (found.mean >= frame.least_mean)
+        shape = np.exp(-np.maximum(1 - found.fill, 0) / self.tolerance)
+        return np.where(possible, np.sqrt(found.area) * found.slope * shape, 0)
+
+    def _cut(self, frame: SeenFrame, label: np.ndarray) -> np.ndarray:
         """Cut regions into parts that look more like cells."""
         count = int(label.max()) + 1
         part, owner = cut_by_distance(label, frame.diameter)
@@ -206,7 +239,7 @@ class Nuclei(Classical):
         score = area * np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
         return np.where(area >= smallest, score, 0)
 
-    def _grown(self, frame: _Frame, label: np.ndarray) -> np.ndarray:
+    def _grown(self, frame: SeenFrame, label: np.ndarray) -> np.ndarray:
         """Regions grown to their cells' edges: at `edge_height` of the cell's own height."""
         near = within(label > 0, _REACH * frame.diameter) & (frame.smooth > frame.floor)
         return trim_to_height(
@@ -218,6 +251,11 @@ class Nuclei(Classical):
             self.common_edge,
             frame.threshold,
         )
+
+
+def slope_of(image: np.ndarray) -> np.ndarray:
+    """Gradient (Y, X) of an image, per pixel."""
+    return np.hypot(ndi.sobel(image, 0), ndi.sobel(image, 1)) / 8
 
 
 def numbered(label: np.ndarray) -> np.ndarray:

@@ -117,7 +117,9 @@ def subtract(
         names.setdefault(population, []).append(name)
     whole = {}
     for population, tiles in names.items():
-        label = _whole({name: engine_labels[population, name] for name in tiles}, where["shape"])
+        label = whole_label(
+            {name: engine_labels[population, name] for name in tiles}, where["shape"]
+        )
         for step in segmentation.root[population].steps:
             label = step.make()({**where, "population": population, "label": label})["label"]
         whole[population] = label
@@ -131,7 +133,7 @@ def subtract(
     return found
 
 
-def _whole(labels: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+def whole_label(labels: Mapping[str, np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Labels of a field from its tiles'."""
     tiles = {Tile.parse(name): label for name, label in labels.items()}
     only = next(iter(tiles))
