@@ -20,8 +20,13 @@ import pandas as pd
 import tifffile
 from matplotlib.axes import Axes
 from PIL import Image
+from skimage.segmentation import find_boundaries
 
 from cyto_kedro.algorithms.reporting.event_figures import draw_event_curves, draw_events
+from cyto_kedro.algorithms.segmentation import LocalThreshold, PixelForest
+from cyto_kedro.algorithms.simulation import SimulatedAssay
+from cyto_kedro.algorithms.training.learner import Example
+from cyto_kedro.algorithms.training.pixel_forest import TrainPixelForest
 from cyto_kedro.core.style import figure, png, styled
 from cyto_kedro.datasets import ClipsDataset
 
@@ -194,6 +199,41 @@ def events(results: Path) -> Image.Image:
     return _narrow(_beside(_drawn(around), _drawn(curves)))
 
 
+def training(_: Path) -> Image.Image:
+    """A crowd that was not learnt from: found by a threshold, and by what two frames taught."""
+    seen, unseen = (
+        SimulatedAssay(preset="crowded", seed=seed, n_frames=21)({"fov": "crowd"})
+        for seed in (1, 31)
+    )
+    size, name = seen["pixel_size_um"], "CancerCell"
+    examples = [
+        Example(np.asarray(seen["image"][name][t]), seen["label"][name][t], size) for t in (0, 20)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.npz"
+        path.write_bytes(TrainPixelForest()(examples=examples)["weights"])
+        image = np.asarray(unseen["image"][name][20:21])
+        engines = {
+            "LocalThreshold": LocalThreshold(),
+            "learnt from two frames": PixelForest(model=str(path)),
+        }
+        found = {
+            title: np.asarray(engine(image=image, pixel_size_um=size)["label"])[0]
+            for title, engine in engines.items()
+        }
+    low, high = np.percentile(image, (1, 99.5))
+    part = np.s_[150:350, 150:350]
+    with styled():
+        page = figure(9.0, 4.6)
+        for place, (title, label) in enumerate(found.items(), 1):
+            axes = page.add_subplot(1, 2, place)
+            axes.imshow(image[0][part], cmap="gray", vmin=low, vmax=high)
+            edges = find_boundaries(label[part], mode="inner")
+            axes.imshow(np.where(edges, 1.0, np.nan), cmap="autumn", interpolation="nearest")
+            axes.set(title=title, xticks=[], yticks=[])
+        return _drawn(page)
+
+
 def _map(axes: Axes, values: np.ndarray, title: str) -> None:
     drawn = axes.imshow(values, cmap="viridis")
     axes.set(title=title, xticks=[], yticks=[])
@@ -214,6 +254,7 @@ DRAWN: dict[str, Callable[[Path], Image.Image]] = {
     "features": features,
     "density": density,
     "events": events,
+    "training": training,
 }
 
 

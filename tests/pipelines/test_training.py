@@ -49,7 +49,9 @@ def test_a_correction_makes_an_engine_that_a_run_uses(
 
     folder = project.path / "data" / "06_models" / "trained_engines"
     listed = json.loads((folder / "trained_engines.json").read_text())["CancerCell"]
-    assert listed["card"]["frames"] and listed["card"]["left_out"]["PixelForest (learnt)"] > 0.8
+    assert {*listed["card"]["masks"]} == set(names) and listed["card"]["left_out"][
+        "PixelForest (learnt)"
+    ] > 0.8
     path = folder / listed["file"]
     assert listed["version"] in path.name and f"model: {path}" in caplog.text
     assert project.catalog.load("trained_engines")["CancerCell"].weights == path.read_bytes()

@@ -140,7 +140,9 @@ def write_environment(
         "parameters_segmentation.yml": "# docs/engines.md; look at segmentation_overlay first\n"
         + as_yaml(
             {
-                "segmentation": {each: {"name": "LocalThreshold"} for each in populations},
+                "segmentation": {
+                    each: {"name": engine_of(of["role"])} for each, of in populations.items()
+                },
                 "subtraction": {"name": "SubtractPopulation"},
             }
         ),
@@ -163,10 +165,21 @@ def write_environment(
     return sorted(path.name for path in folder.iterdir())
 
 
+def engine_of(role: str) -> str:
+    """The engine of a population of a role."""
+    return "Nuclei" if role == "effector" else "LocalThreshold"
+
+
 def tracking_of(role: str) -> dict[str, Any]:
-    """The linker of a population of a role."""
+    """The linker of a population of a role, and the steps after it, as in conf/base."""
     args = {"max_distance_um": _LARGEST_STEP_UM[role], "gap_closing_max_frames": 2}
-    return {"name": "LAP", "args": args}
+    join = {"max_distance_um": 4.0, "max_gap_frames": 8, "min_area_ratio": 0.5}
+    steps = [
+        {"name": "RepairMerges"},
+        {"name": "JoinFragments", "args": join},
+        {"name": "InterpolateGaps"},
+    ]
+    return {"name": "LAP", "args": args, "steps": steps}
 
 
 def as_yaml(content: Mapping[str, Any]) -> str:

@@ -33,6 +33,8 @@ class Seen:
     """A frame with masks that are right, and those of the engine in use (None: it made none)."""
 
     example: Example
+    #: of the partition of labels
+    identity: str
     fov: str
     frame: int
     in_use: np.ndarray | None
@@ -87,6 +89,7 @@ def train_engines(
             "population": population,
             "learner": training.learner.fingerprint(),
             "frames": [[each.fov, each.frame] for each in seen],
+            "masks": {each.identity: labels.content(each.identity) for each in seen},
             "left_out": _summary(rows),
         }
         engines[population] = TrainedEngine(weights, learner.engine, learner.suffix, card)
@@ -131,7 +134,7 @@ def _examples(
             example = Example(shown, label[t], fov.pixel_size_um, groups[group["fov"]])
             own = None if engine is None else engine[t]
             where = context(group, manifest)
-            yield Seen(example, group["fov"], block.start + t, own, where)
+            yield Seen(example, identity, group["fov"], block.start + t, own, where)
 
 
 def _in_use(
