@@ -10,6 +10,7 @@ import pytest
 
 from cyto_kedro.algorithms.segmentation.forest import Forest
 from cyto_kedro.algorithms.tabulation.cell_classes import ClassifyCells
+from cyto_kedro.algorithms.tabulation.columns import FilterCells
 from cyto_kedro.algorithms.training.cell_classes import TrainCellClasses
 from cyto_kedro.errors import ConfigError, InputError
 
@@ -47,6 +48,8 @@ def test_what_no_threshold_tells_is_learnt(tmp_path: Path) -> None:
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-6)
     assert (made["is_live"] == (new["class"] == "live")).mean() > 0.98
     assert (made["is_live"] != made["is_dying"]).all()
+    kept = FilterCells(where="is_dying")(cells=made)["cells"]
+    assert len(kept) == made["is_dying"].sum() > 100
     again = TrainCellClasses(trees=50)(examples=cells(300, 0))["weights"]
     assert again == (tmp_path / "model.npz").read_bytes()
 
