@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import networkx as nx
@@ -111,7 +112,10 @@ def test_trackmate_is_what_is_read_in_again(graph: FieldGraph, tmp_path: Path) -
         assert (film.n_frames, film.shape) == (graph.n_frames, graph.shape)
         assert film.pixel_size_um == pytest.approx(graph.pixel_size_um)
         assert film.frame_interval_s == pytest.approx(graph.frame_interval_s)
-        spots = film.spots.set_index("spot_id").loc[nodes.index]
+        nodes = nodes[~nodes["interpolated"]]
+        spots = film.spots.set_index("spot_id")
+        assert sorted(spots.index) == nodes.index.tolist()
+        spots = spots.loc[nodes.index]
         for name in ("x_px", "y_px"):
             np.testing.assert_allclose(spots[name], nodes[name], rtol=1e-12)
         assert (spots["frame"] == nodes["frame"]).all()
@@ -120,15 +124,41 @@ def test_trackmate_is_what_is_read_in_again(graph: FieldGraph, tmp_path: Path) -
             np.pi * spots.loc[known, "radius_px"] ** 2, nodes.loc[known, "area_px"]
         )
         edges = graph.edges[graph.edges["kind"].isin(["track", "division"])]
-        expected = edges[edges["source"].isin(nodes.index)][["source", "target"]].to_numpy()
-        assert sorted(map(tuple, film.links.to_numpy())) == sorted(map(tuple, expected))
+        both = edges[["source", "target"]].isin(nodes.index).all(axis=1)
+        expected = set(map(tuple, edges.loc[both, ["source", "target"]].to_numpy()))
+        links = set(map(tuple, film.links.to_numpy()))
+        assert expected <= links
+        for source, target in links - expected:  # across frames that were interpolated
+            of_track = graph.nodes.loc[source:target]
+            assert len(of_track) > 2 and len(set(of_track["track_id"])) == 1
+            assert of_track["interpolated"].tolist()[1:-1] == [True] * (len(of_track) - 2)
 
 
 def test_trackmate_takes_a_mother_and_her_daughters_for_one_track(tmp_path: Path) -> None:
     film = TrackMateDataset(
         filepath=str(write_trackmate(tmp_path / "a.xml", dividing(), "T"))
     ).load()
-    assert set(film.spots["track"]) == {0} and len(film.links) == 5
+    assert set(film.spots["track"]) == {0} and len(film.links) == 4
+
+
+def test_trackmate_has_no_spot_where_a_cell_was_interpolated(tmp_path: Path) -> None:
+    """Such a spot would be a detection in TrackMate, and a cell when it is read in again."""
+    nodes = {
+        "track_id": [1, 1, 1, 1, 2, 2, 3],
+        "frame": [0, 1, 2, 3, 4, 5, 4],
+        "label": [1, None, 1, None, None, 2, 3],
+        "interpolated": [False, True, False, True, True, False, False],
+        "x_px": [1.0, 2, 3, 4, 5, 6, 7],
+        "y_px": [1.0] * 7,
+    }
+    edges = [(0, 1, "track"), (1, 2, "track"), (2, 3, "track"), (4, 5, "track")]
+    edges += [(3, 4, "division"), (3, 6, "division")]
+    graph = replace(graph_of(nodes, [(*edge, np.nan) for edge in edges]), n_frames=6)
+    path = write_trackmate(tmp_path / "a.xml", graph, "T")
+    film = TrackMateDataset(filepath=str(path)).load()
+    assert sorted(film.spots["spot_id"]) == [0, 2, 5, 6]
+    # one link across each gap; the mother ends, and the daughters begin, where they are seen
+    assert sorted(map(tuple, film.links.to_numpy())) == [(0, 2), (2, 5), (2, 6)]
 
 
 def test_geff_by_its_own_library(graph: FieldGraph, tmp_path: Path) -> None:

@@ -27,11 +27,14 @@ def write_trackmate(path: Path, graph: FieldGraph, population: str, film: str = 
     """Write a population; positions in µm and times in s where known, else in pixels and frames.
 
     Features are written under their names in capitals. Radius is that of a disk of the cell's area.
+    A cell has no spot where tracking interpolated it: a spot is a detection there, and would come
+    back as a cell. The link spans those frames, as TrackMate's own links across gaps do.
 
     `path`, `graph`, `population`: where, and what. `film`: the image that TrackMate is to open, if
     it is to.
     """
-    nodes = graph.nodes[graph.nodes["population"] == population]
+    of_population = graph.nodes["population"] == population
+    nodes = graph.nodes[of_population & graph.nodes["label"].notna()]
     size = graph.pixel_size_um or 1.0
     step = graph.frame_interval_s or 1.0
     root = ET.Element("TrackMate", version="7.14.0")
@@ -41,7 +44,7 @@ def write_trackmate(path: Path, graph: FieldGraph, population: str, film: str = 
         spatialunits="micron" if graph.pixel_size_um else "pixel",
         timeunits="sec" if graph.frame_interval_s else "frame",
     )
-    taken = {"population", "track_id", "frame", "x_px", "y_px", "x_um", "y_um"}
+    taken = {"population", "track_id", "frame", "x_px", "y_px", "x_um", "y_um", "interpolated"}
     features = [
         str(name)
         for name in nodes.select_dtypes(["number", "bool"]).columns
@@ -80,7 +83,7 @@ def write_trackmate(path: Path, graph: FieldGraph, population: str, film: str = 
             }
             said |= {n.upper(): _text(float(row[n])) for n in features if pd.notna(row[n])}
             ET.SubElement(of_frame, "Spot", said)
-    _tracks(model, graph, nodes)
+    _tracks(model, graph, nodes, population)
     settings = ET.SubElement(root, "Settings")
     height, width = graph.shape
     image = {
@@ -106,16 +109,25 @@ def write_trackmate(path: Path, graph: FieldGraph, population: str, film: str = 
     return path
 
 
-def _tracks(model: ET.Element, graph: FieldGraph, nodes: pd.DataFrame) -> None:
+def _tracks(model: ET.Element, graph: FieldGraph, nodes: pd.DataFrame, population: str) -> None:
     """Tracks are what links join: a mother and her daughters are one, as in TrackMate."""
     import networkx as nx
 
-    links = graph.edges[graph.edges["kind"].isin(["track", "division"])]
-    links = links[links["source"].isin(nodes.index)]
-    joined = nx.Graph(links[["source", "target"]].itertuples(index=False))
+    same = nodes["track_id"].eq(nodes["track_id"].shift()).to_numpy()
+    later = np.flatnonzero(same)
+    steps = np.stack([nodes.index[later - 1], nodes.index[later]], axis=1)
+    # a mother ends, and a daughter begins, where she is seen
+    seen = nodes.reset_index(names="node").groupby("track_id")["node"].agg(["first", "last"])
+    births = graph.edges.loc[graph.edges["kind"] == "division", ["source", "target"]]
+    of_track = graph.nodes.loc[graph.nodes["population"] == population, "track_id"]
+    births = births.apply(lambda node: node.map(of_track))
+    births["source"] = births["source"].map(seen["last"])
+    births["target"] = births["target"].map(seen["first"])
+    links = np.concatenate([steps, births.dropna().to_numpy(np.int64)]).tolist()
+    joined = nx.Graph(links)
     of_node = {n: i for i, part in enumerate(nx.connected_components(joined)) for n in part}
     by_track: dict[int, list[tuple[int, int]]] = {}
-    for source, target in links[["source", "target"]].itertuples(index=False):
+    for source, target in links:
         by_track.setdefault(of_node[source], []).append((source, target))
     every = ET.SubElement(model, "AllTracks")
     kept = ET.SubElement(model, "FilteredTracks")
