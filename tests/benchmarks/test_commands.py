@@ -12,8 +12,6 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 TINY = {
-    "coverage": "--assays 2",
-    "density_speed": "--cells 30 --repeats 1",
     "frontend": "--only Otsu LAP --no-growth --side 192 --frames 2 --linked 4 --repeats 1",
     "motion_speed": "--cells 15 --frames 12 --repeats 1",
     "network_speed": "--sizes 60 --frames 2 --repeats 1",
