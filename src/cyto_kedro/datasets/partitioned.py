@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
@@ -162,6 +162,12 @@ class PartitionedDataset(KedroPartitionedDataset):
             )
         return self.one(identity).load()
 
+    def load_columns(self, identity: str, names: Sequence[str]) -> Any:
+        """Columns `names` of a table; those that the file lacks are left out."""
+        read = getattr(self.one(identity), "load_columns", None)
+        there = read is not None and self._filesystem.exists(self.path_of(identity))
+        return read(names) if read and there else self.load_one(identity)[[*names]]
+
     def read_like(self, path: PathLike[str]) -> Any:
         """Read a file from elsewhere as if it were a partition (to put it in place of one)."""
         config = {k: v for k, v in deepcopy(self._dataset_config).items() if k != "credentials"}
@@ -263,9 +269,12 @@ class PartitionedDataset(KedroPartitionedDataset):
                         path.parent.rmdir()
         return count
 
-    def content(self, identity: str) -> str | None:
-        """Hash of a partition's file, or None when it is not there."""
-        return self.ledger.content(identity, self.path_of(identity))
+    def content(self, identity: str, entry: Entry | None = None) -> str | None:
+        """Hash of a partition's file, or None when it is not there.
+
+        `entry` is the ledger's where it was just read.
+        """
+        return self.ledger.content(identity, self.path_of(identity), entry)
 
     def record(self, identity: str, inputs: dict[str, str], **more: Any) -> Entry:
         """Write the ledger entry of a partition that was just saved.

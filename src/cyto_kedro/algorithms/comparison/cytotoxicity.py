@@ -17,9 +17,10 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import clocked
+from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import any_known, of_role
 from cyto_kedro.core.units import PositiveDuration
-from cyto_kedro.core.watched import films, while_alive
+from cyto_kedro.core.watched import films, n_alive
 from cyto_kedro.schemas import TableOf
 
 GROUP = ["condition", "population", "replicate", "cluster"]
@@ -75,7 +76,7 @@ class Cytotoxicity(Algorithm):
 
     def run(
         self,
-        track_points: TableOf[schemas.TrackPoints],
+        track_points: TableOf[schemas.TrackPoints] | Parts,
         fates: TableOf[schemas.Fates],
         frames: TableOf[schemas.Frames],
         design: pd.DataFrame,
@@ -117,7 +118,7 @@ class Cytotoxicity(Algorithm):
 
 
 def live_counts(
-    points: pd.DataFrame, fates: pd.DataFrame, frames: pd.DataFrame, targets: list[str]
+    points: pd.DataFrame | Parts, fates: pd.DataFrame, frames: pd.DataFrame, targets: list[str]
 ) -> tuple[pd.DataFrame, str]:
     """Living cells of each of `targets` in each used frame of each field, and the unit of time.
 
@@ -128,8 +129,7 @@ def live_counts(
     used = films(frames)
     used = used[used["time_s"].notna()] if unit == "min" else used
     time = used["time_s"] / 60 if unit == "min" else used["frame"].astype(float)
-    alive = while_alive(points[points["population"].isin(targets)], fates)
-    number = alive.groupby(["population", "fov", "frame"]).size()
+    number = n_alive(points, fates, targets)
     parts = []
     for population in targets:
         place = pd.MultiIndex.from_arrays(

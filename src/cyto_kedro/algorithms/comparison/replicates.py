@@ -16,6 +16,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
+from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration
@@ -111,7 +112,7 @@ class ReplicateValues(Algorithm):
         motility: TableOf[schemas.Motility],
         bouts: TableOf[schemas.Bouts],
         kills: TableOf[schemas.Kills],
-        track_points: TableOf[schemas.TrackPoints],
+        track_points: TableOf[schemas.TrackPoints] | Parts,
         frames: TableOf[schemas.Frames],
         design: pd.DataFrame,
         populations: Mapping[str, str],
@@ -253,7 +254,7 @@ def _of_contact(
 def _of_kills(
     kills: pd.DataFrame,
     motility: pd.DataFrame,
-    track_points: pd.DataFrame,
+    track_points: pd.DataFrame | Parts,
     frames: pd.DataFrame,
     fates: pd.DataFrame,
     design: pd.DataFrame,
