@@ -102,8 +102,8 @@ engines: .venv-cellpose/.done .venv-stardist/.done
 
 # The engines' own tests, with real weights where they lie beside the project.
 test-engines: engines
-	.venv-cellpose/bin/python -m pytest -q -m engine tests/algorithms/segmentation
-	.venv-stardist/bin/python -m pytest -q -m engine tests/algorithms/segmentation
+	.venv-cellpose/bin/python -m pytest -q -m engine tests/algorithms/segmentation tests/algorithms/training
+	.venv-stardist/bin/python -m pytest -q -m engine tests/algorithms/segmentation tests/algorithms/training
 
 .venv-cellpose/.done: requirements/cellpose.lock
 	$(PYTHON) -m venv .venv-cellpose

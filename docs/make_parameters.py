@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pages import prose, summary, table, unit
+from pages import prose, summary, table
 from pydantic import BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
@@ -20,6 +20,7 @@ from cyto_kedro.algorithms.preprocessing.base import Step
 from cyto_kedro.core.units import Quantity, quantity_of
 from cyto_kedro.parameters import MODELS
 from cyto_kedro.registry import STAGES, AlgorithmSpec, algorithms
+from cyto_kedro.schemas.words import unit
 
 HEADER = ("key", "type", "default", "unit", "meaning")
 

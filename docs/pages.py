@@ -1,4 +1,4 @@
-"""What the generators of `parameters.md` and `tables.md` share: units and Markdown tables."""
+"""What the generators of `parameters.md` and `tables.md` share: prose and Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,55 +6,6 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-
-# the last words of a name, longest first -> unit
-_UNITS = {
-    "_um2_per_min2": "µm²/min²",
-    "_px2_per_frame2": "px²/frame²",
-    "_um2_per_min": "µm²/min",
-    "_px2_per_frame": "px²/frame",
-    "_rad_per_frame": "rad/frame",
-    "_rad_per_min": "rad/min",
-    "_um_per_min": "µm/min",
-    "_px_per_frame": "px/frame",
-    "_per_px2": "1/px²",
-    "_per_mm2": "1/mm²",
-    "_per_min": "1/min",
-    "_per_h": "1/h",
-    "_um2": "µm²",
-    "_px2": "px²",
-    "_um": "µm",
-    "_px": "px",
-    "_min": "min",
-    "_s": "s",
-    "_rad": "rad",
-    "_frames": "frames",
-    "_frame": "frame",
-}
-# pixels counted, not measured along a line
-_AREAS = ("area_px", "overlap_px", "min_visible_px", "min_size_px")
-# names whose last word is not a unit, or that have a unit without saying so
-_OTHERS = {
-    "frame": "frame",
-    "t": "frame",
-    "x": "px",
-    "y": "px",
-    "velocity_x": "px/frame",
-    "velocity_y": "px/frame",
-    "block_length": "frames",
-    "memory": "frames",
-    "tiles.overlap_px": "px",
-    "dt_frames_from_previous": "frames",
-}
-
-
-def unit(name: str) -> str:
-    """The unit that the last word of `name` says, or an empty text."""
-    if name in _OTHERS:
-        return _OTHERS[name]
-    if name.endswith(_AREAS):
-        return "px²"
-    return next((unit for end, unit in _UNITS.items() if name.endswith(end)), "")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -34,7 +34,7 @@ BLOCKS = ("t0000-0006", "t0007-0008")
 FURTHER = tuple(
     sorted(
         {each.parent.name for each in (ROOT / "src/cyto_kedro/pipelines").glob("*/__init__.py")}
-        - {*ANALYSIS, "simulation", "training"}
+        - {*ANALYSIS, "simulation", "training", "cell_classes"}
     )
 )
 STAGES = (*ANALYSIS[:-1], *FURTHER)

@@ -22,6 +22,7 @@ from cyto_kedro.cli import cyto
 from cyto_kedro.datasets.patterns import Pattern
 from cyto_kedro.parameters import MODELS, Population, Raw
 from cyto_kedro.pipelines.ingestion.sheet import KNOWN, excluded_frames, read_sheet
+from cyto_kedro.schemas import words
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 sys.path.insert(0, str(DOCS))
@@ -89,7 +90,7 @@ def test_every_meaning_is_of_a_column() -> None:
         for column in schemas.dtypes(table)
         for each in (column, f"{name}.{column}")
     }
-    assert set(make_tables.MEANING) <= columns
+    assert set(words.MEANING) <= columns
     assert set(make_tables.EXTRA) <= set(schemas.TABLES)
 
 

@@ -12,7 +12,7 @@ import tifffile
 
 from cyto_kedro.datasets.trackmate import TrackMateDataset
 from cyto_kedro.errors import InputError
-from cyto_kedro.export.command import export_to
+from cyto_kedro.export.command import BOOK, export_to, export_workbook
 from cyto_kedro.export.ctc import unbroken, write_ctc
 from cyto_kedro.export.field import FieldGraph, field_graph
 from cyto_kedro.export.graphs import write_geff
@@ -214,3 +214,62 @@ def test_nothing_is_overwritten_and_nothing_half_written(finished: Project, tmp_
     with pytest.raises(InputError, match="unknown field 'treatd_1'"):
         export_to(finished.catalog, "csv", tmp_path / "new", ("treatd_1",))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_workbook_has_every_row_with_condition_and_unit(
+    finished: Project, tmp_path: Path
+) -> None:
+    names = export_workbook(finished.catalog, tmp_path / "book")
+    assert names == ["deaths", "kills", "bouts", "effectors", "targets", "comparisons"]
+    sheets = pd.read_excel(tmp_path / "book" / BOOK, sheet_name=None, header=None)
+    assert list(sheets) == [*names, "columns"]
+    about = sheets["columns"].iloc[1:]
+    assert about[3].notna().all()
+    design = finished.catalog.load("fields").set_index("fov")
+    for name in names:
+        units, columns, rows = sheets[name].loc[0], sheets[name].loc[1], sheets[name].loc[2:]
+        ours = finished.catalog.load(name)
+        ours = ours if isinstance(ours, pd.DataFrame) else ours.to_pandas()
+        assert len(rows) == len(ours) > 0
+        assert about.loc[about[0] == name, 1].tolist() == columns.tolist()
+        assert about.loc[about[0] == name, 2].tolist() == pytest.approx(units.tolist(), nan_ok=True)
+        got = rows.set_axis(columns, axis=1)
+        if name != "comparisons":
+            assert (got["condition"] == got["fov"].map(design["condition"])).all()
+            assert (got["replicate"] == got["fov"].map(design["replicate"])).all()
+        for column in ours.select_dtypes("number"):
+            one = [
+                each.astype(float).sort_values().to_numpy() for each in (got[column], ours[column])
+            ]
+            np.testing.assert_allclose(*one)
+    bouts = dict(zip(sheets["bouts"].loc[1], sheets["bouts"].loc[0], strict=True))
+    assert (bouts["duration_min"], bouts["start_frame"]) == ("min", "frame")
+
+
+def test_a_workbook_of_a_field_and_of_an_unknown_one(finished: Project, tmp_path: Path) -> None:
+    names = export_workbook(finished.catalog, tmp_path / "book", ("treated_1",))
+    assert "comparisons" not in names
+    bouts = pd.read_excel(tmp_path / "book" / BOOK, sheet_name="bouts", header=1)
+    assert set(bouts["fov"]) == {"treated_1"}
+    with pytest.raises(InputError, match="treated_1"):
+        export_workbook(finished.catalog, tmp_path / "other", ("treated_l",))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_long_table_goes_on_in_another_sheet_and_text_is_no_formula(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from openpyxl import Workbook, load_workbook
+
+    from cyto_kedro.export import workbook
+
+    monkeypatch.setattr(workbook, "MOST_ROWS", 2)
+    book = Workbook(write_only=True)
+    rows = [["=1+1", np.inf], ["a\x01b", np.nan], ["c", 3.0]]
+    workbook._add(book, "t", ["condition", "x_um"], rows)
+    book.save(tmp_path / "t.xlsx")
+    read = load_workbook(tmp_path / "t.xlsx")
+    assert read.sheetnames == ["t", "t 2"]
+    assert [cell.data_type for cell in read["t"]["A"][2:]] == ["s", "s"]
+    assert list(read["t"].values)[2:] == [("=1+1", "inf"), ("a b", None)]
+    assert list(read["t 2"].values) == [(None, "µm"), ("condition", "x_um"), ("c", 3)]

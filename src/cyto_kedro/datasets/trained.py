@@ -29,6 +29,19 @@ class TrainedEngine:
     suffix: str
     #: data, settings, figures
     card: dict[str, Any]
+    #: of the engine, beside `model`
+    args: dict[str, Any] = field(default_factory=dict)
+    #: whose parameters name it: segmentation (an engine), or tabulation (a step on the table of cells)
+    stage: str = "segmentation"
+
+    def line(self, population: str, path: str) -> str:
+        """YAML that uses it, below its stage."""
+        args = {"model": path, **self.args}
+        if self.stage == "tabulation":
+            args["populations"] = f"[{population}]"
+        named = ", ".join(f"{key}: {value}" for key, value in args.items())
+        written = f"{{name: {self.engine}, args: {{{named}}}}}"
+        return f"{population}: {written}" if self.stage == "segmentation" else f"steps: [{written}]"
 
     @property
     def version(self) -> str:
@@ -55,8 +68,8 @@ class TrainedEngines(FileDataset[Mapping[str, TrainedEngine], dict[str, TrainedE
             card = json.dumps(listed[population], indent=2).encode()
             write_bytes(self._fs, self.weights_path(f"{name}.json"), card)
             log.info(
-                "%s was learnt; in parameters_segmentation.yml:\n  %s: {name: %s, args: {model: %s}}",
-                *(name, population, engine.engine, self.weights_path(name)),
+                "%s was learnt; in parameters_%s.yml:\n  %s",
+                *(name, engine.stage, engine.line(population, self.weights_path(name))),
             )
         self._write_bytes(json.dumps(listed, indent=2).encode() + b"\n")
 
@@ -73,7 +86,8 @@ class TrainedEngines(FileDataset[Mapping[str, TrainedEngine], dict[str, TrainedE
             if not self._fs.isfile(path):
                 raise InputError(f"{path} is not there; kedro run --pipelines training")
             engine = TrainedEngine(
-                self._fs.cat_file(path), each["engine"], each["suffix"], each["card"]
+                self._fs.cat_file(path),
+                *(each[key] for key in ("engine", "suffix", "card", "args", "stage")),
             )
             if engine.version != each["version"]:
                 raise InputError(f"{path} was changed; kedro run --pipelines training")

@@ -65,7 +65,8 @@ FORMATS: dict[str, tuple[str, Write]] = {
 }
 
 
-CRATE = "ro-crate"
+CRATE, WORKBOOK = "ro-crate", "xlsx"
+BOOK = "assay.xlsx"
 
 
 def _none(_: Path) -> None:
@@ -79,10 +80,7 @@ def export_to(
 
     Raises InputError if a field is unknown or has no tracks yet, or `folder` holds anything.
     """
-    manifest: Manifest = catalog.load("manifest")
-    for fov in fovs:
-        if fov not in manifest.fovs:
-            raise InputError(unknown("field", fov, manifest.fovs))
+    manifest = _with_fields(catalog, fovs)
     chosen = list(fovs) or list(manifest.fovs)
 
     def fields(made: Path) -> None:
@@ -94,7 +92,30 @@ def export_to(
     return chosen, sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-@click.option("--to", "form", required=True, type=click.Choice([*FORMATS, CRATE]), help="format")
+def export_workbook(catalog: Any, folder: Path, fovs: tuple[str, ...] = ()) -> list[str]:
+    """Write `BOOK` into `folder`, whole or not at all; the tables in it.
+
+    Raises InputError as `export_to` does, or if no table was made.
+    """
+    from cyto_kedro.export.workbook import write_workbook
+
+    _with_fields(catalog, fovs)
+    tables: list[str] = []
+    write_folder(folder, lambda made: tables.extend(write_workbook(made / BOOK, catalog, fovs)))
+    return tables
+
+
+def _with_fields(catalog: Any, fovs: tuple[str, ...]) -> Manifest:
+    manifest: Manifest = catalog.load("manifest")
+    for fov in fovs:
+        if fov not in manifest.fovs:
+            raise InputError(unknown("field", fov, manifest.fovs))
+    return manifest
+
+
+@click.option(
+    "--to", "form", required=True, type=click.Choice([*FORMATS, WORKBOOK, CRATE]), help="format"
+)
 @click.option(
     "--output",
     "-o",
@@ -109,7 +130,7 @@ def export(
 ) -> None:
     """Write tracks, contacts and kills in a format that other programs read; or all of a run.
 
-    A folder per field; an ro-crate is of all. Overwrites nothing.
+    A folder per field; an xlsx is one workbook, an ro-crate is of all. Overwrites nothing.
     """
     folder = output or project.path / "results" / "exports" / (project.env or "base") / form
     if form == CRATE:
@@ -118,6 +139,10 @@ def export(
         run, catalog = history.find(project.path / "runs", run_id, project.env), project.catalog
         write_folder(folder, lambda made: write_crate(made, run, catalog, project.path))
         click.secho(f"{folder}: run {run['run_id']}, for Zenodo and other repositories", fg="green")
+        return
+    if form == WORKBOOK:
+        tables = export_workbook(project.catalog, folder, fovs)
+        click.secho(f"{folder / BOOK}: {', '.join(tables)}, for Excel", fg="green")
         return
     chosen, _ = export_to(project.catalog, form, folder, fovs)
     click.secho(f"{folder}: {len(chosen)} fields, for {FORMATS[form][0]}", fg="green")

@@ -10,6 +10,7 @@ from cyto_kedro.parameters.base import Strict
 from cyto_kedro.parameters.blocks import (
     MODELS,
     ByPopulation,
+    CellClasses,
     Comparison,
     Contacts,
     Films,
@@ -24,6 +25,7 @@ from cyto_kedro.parameters.blocks import (
     Training,
 )
 from cyto_kedro.parameters.specs import (
+    ClassTrainingSpec,
     ColumnSteps,
     ColumnStepSpec,
     ComparisonSpec,
@@ -46,6 +48,8 @@ __all__ = [
     "MODELS",
     "Assay",
     "ByPopulation",
+    "CellClasses",
+    "ClassTrainingSpec",
     "ColumnStepSpec",
     "ColumnSteps",
     "Comparison",

@@ -13,6 +13,7 @@ from cyto_kedro.errors import ConfigError
 from cyto_kedro.parameters.assay import Assay
 from cyto_kedro.parameters.base import Strict
 from cyto_kedro.parameters.specs import (
+    ClassTrainingSpec,
     ColumnSteps,
     ComparisonSpec,
     ContactsSpec,
@@ -267,6 +268,21 @@ class Training(Strict):
     )
 
 
+class CellClasses(Strict):
+    """``cell_classes:`` classes of cells, learnt from a table, by the pipeline of that name."""
+
+    learner: ClassTrainingSpec = Field(
+        default=ClassTrainingSpec(name="TrainCellClasses"), description="what learns, and how"
+    )
+    split: str = Field(
+        default="fov",
+        description="column of the sample sheet by which cells are left out to score",
+    )
+    most_folds: int = Field(
+        default=5, ge=2, description="groups are left out in so many parts at most"
+    )
+
+
 class Simulation(Strict):
     """``simulation:`` fields to make, each with a condition and a simulated assay."""
 
@@ -295,5 +311,6 @@ MODELS: dict[str, type[BaseModel]] = {
     "reporting": Reporting,
     "films": Films,
     "training": Training,
+    "cell_classes": CellClasses,
     "simulation": Simulation,
 }

@@ -14,6 +14,7 @@ from cyto_kedro.algorithms.tabulation.columns import ColumnStep
 from cyto_kedro.algorithms.tabulation.groups import FeatureGroup
 from cyto_kedro.algorithms.tracking.common import Linker
 from cyto_kedro.algorithms.tracking.steps import TrackStep
+from cyto_kedro.algorithms.training.cell_classes import TrainCellClasses
 from cyto_kedro.algorithms.training.learner import Learner
 from cyto_kedro.registry import AlgorithmSpec, Kind, Spec
 
@@ -143,6 +144,13 @@ class TrainingSpec(Spec[Learner]):
 
     stage = "training"
     kind = Learner
+
+
+class ClassTrainingSpec(Spec[TrainCellClasses]):
+    """What learns classes of cells."""
+
+    stage = "training"
+    kind = TrainCellClasses
 
 
 class SimulationSpec(AlgorithmSpec):

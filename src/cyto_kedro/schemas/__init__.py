@@ -104,7 +104,7 @@ from cyto_kedro.schemas.network import (
     SpatialStatistics,
 )
 from cyto_kedro.schemas.result import Results
-from cyto_kedro.schemas.training import TrainingScores
+from cyto_kedro.schemas.training import ClassScores, TrainingScores
 
 TABLES: dict[str, type[Table]] = {
     each.called(): each

@@ -1,4 +1,4 @@
-"""How good a learnt engine is on what was left out of its learning."""
+"""How good a learnt engine, or classifier, is on what was left out of its learning."""
 
 from __future__ import annotations
 
@@ -19,4 +19,17 @@ class TrainingScores(PerPopulation, key="population engine fov frame"):
     n_matched: Series[int] = known("found cells that overlap a true one by over half (IoU)", ge=0)
     f1: Series[float] = nullable(
         "2 n_matched / (n_true + n_found); empty where there is no cell", ge=0, le=1
+    )
+
+
+class ClassScores(PerPopulation, key="population fov class"):
+    """One row per field and class: cells told by a person, and by what the others taught."""
+
+    group: Series[str] = known("what was left out together: a field, or an experiment")
+    class_: Series[str] = known("class of the cells", alias="class")
+    n_true: Series[int] = known("cells of the class", ge=0)
+    n_found: Series[int] = known("cells that were called so", ge=0)
+    n_matched: Series[int] = known("cells of the class that were called so", ge=0)
+    n_commonest: Series[int] = known(
+        "cells that would be right if all were called by the commonest class", ge=0
     )

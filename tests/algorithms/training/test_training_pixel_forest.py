@@ -103,7 +103,7 @@ def test_what_cannot_be_learnt_from_or_used(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no model at"):
         PixelForest(model=str(tmp_path / "none.npz"))
     (tmp_path / "text.npz").write_text("hello")
-    with pytest.raises(ConfigError, match="is no model of pixels"):
+    with pytest.raises(ConfigError, match="is no forest"):
         PixelForest(model=str(tmp_path / "text.npz"))
     engine = learnt(tmp_path, [Example({"a": image, "b": image}, label)])
     assert engine.channels_apart == ("a", "b")

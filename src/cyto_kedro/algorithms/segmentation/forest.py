@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -89,17 +88,11 @@ class Forest:
                 return cls(**{name: held[name] for name in _ARRAYS}, card=card)
         except (OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{where} is no model of pixels ({error}); train it again: kedro run --pipelines "
-                "training"
+                f"{where} is no forest that was learnt here ({error}): train it again (docs/training.md)"
             ) from error
 
 
 _ARRAYS = ("roots", "left", "right", "feature", "threshold", "share")
-
-
-def version_of(content: bytes) -> str:
-    """What tells a model from any other: the first letters of its hash."""
-    return hashlib.sha256(content).hexdigest()[:10]
 
 
 def read_forest(path: str) -> Forest:
@@ -110,7 +103,7 @@ def read_forest(path: str) -> Forest:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(
-            f"there is no model at {file}: train one (kedro run --pipelines training), or give its path"
+            f"there is no model at {file}: train one (docs/training.md), or give its path"
         )
     return _read(file, file.stat().st_mtime_ns)
 

@@ -31,6 +31,7 @@ from cyto_kedro.algorithms.segmentation.pixel_features import (
     levels,
     n_features,
 )
+from cyto_kedro.algorithms.segmentation.size import largest_area
 from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Image, Images, Stack
 from cyto_kedro.core.units import PositiveLength, in_px
@@ -38,6 +39,7 @@ from cyto_kedro.errors import InputError
 
 BACKGROUND, INSIDE, RIM = 0, 1, 2  # classes of pixels
 _SMOOTH = 0.035  # sigma in diameters, as for images
+_RIM_WEIGHT = 0.25
 _FLOOR = 0.05  # least chance of a pixel of a cell
 _LEAST_HEIGHT = 0.05  # of the chance over that at the cell's edge
 _CHOICE = Nuclei(tolerance=0.035, core_height=0.7)
@@ -206,7 +208,11 @@ def cut(
     What is less likely cell than `least`, in the mean over its pixels, is none.
     """
     cell = 1 - chance[..., BACKGROUND]
-    smooth = ndi.gaussian_filter(cell, max(_SMOOTH * diameter, 0.5))
+    # cells that touch are cell throughout: rims tell them apart
+    lessened = (
+        np.maximum(cell - _RIM_WEIGHT * chance[..., RIM], 0) if chance.shape[-1] > RIM else cell
+    )
+    smooth = ndi.gaussian_filter(lessened, max(_SMOOTH * diameter, 0.5))
     root = np.sqrt(smooth)
     frame = SeenFrame(
         smooth=smooth,
@@ -219,7 +225,7 @@ def cut(
         least_height=_LEAST_HEIGHT,
         diameter=diameter,
         smallest=max(areas[0], 1.0),
-        largest=areas[1],
+        largest=max(areas[1], largest_area(diameter)),  # clumps are chosen, then cut
     )
     _, label = _CHOICE.chosen(frame)
     n_pixels = np.maximum(np.bincount(label.ravel()), 1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import zipfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -58,6 +60,11 @@ def _load(model: str) -> Any:
     from csbdeep.models.pretrained import get_model_folder, get_registered_models
     from stardist.models import StarDist2D
 
+    file = Path(model).expanduser()
+    if file.suffix == ".zip" and file.is_file():  # as `TrainStarDist` makes it
+        with tempfile.TemporaryDirectory() as unpacked, zipfile.ZipFile(file) as archive:
+            archive.extractall(unpacked)
+            return StarDist2D(None, name=Path(unpacked).name, basedir=str(Path(unpacked).parent))
     folder = _folder(model)
     if folder is None:
         keys, aliases = get_registered_models(StarDist2D)
@@ -90,8 +97,8 @@ class StarDist(Algorithm):
     version: ClassVar[int] = 4
 
     model: str = Field(
-        description="folder of a model (config.json, weights), the name of one in Keras' cache, or an "
-        "official name, e.g. 2D_versatile_fluo, which StarDist fetches once"
+        description="folder of a model (config.json, weights), a zip of it, the name of one in Keras' "
+        "cache, or an official name, e.g. 2D_versatile_fluo, which StarDist fetches once"
     )
     prob_thresh: float | None = Field(
         default=None, gt=0, lt=1, description="least object probability; null: the model's own"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 
@@ -51,6 +51,10 @@ class Learner(Algorithm):
     def run(self, examples: Sequence[Example]) -> Learnt:
         """Learn from `examples`. Raises InputError if there is no cell in them."""
 
+    def args(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Arguments of the engine beside `model`, for what is learnt from `examples`."""
+        return {}
+
 
 def check(examples: Sequence[Example]) -> None:
     """Raise InputError if there is nothing to learn from, or an image and its masks do not fit."""
@@ -77,3 +81,10 @@ def typical_diameter(examples: Sequence[Example]) -> tuple[float, float | None]:
     diameter = 2 * np.sqrt(np.concatenate(areas) / np.pi)
     physical = float(np.median(diameter * np.concatenate(sizes)))
     return float(np.median(diameter)), None if np.isnan(physical) else physical
+
+
+def diameter_args(examples: Sequence[Example]) -> dict[str, float]:
+    """`typical_diameter` as an engine's argument, in um where it is known."""
+    pixels, physical = typical_diameter(examples)
+    known, unit = (pixels, "px") if physical is None else (physical, "um")
+    return {f"diameter_{unit}": round(known, 2)}

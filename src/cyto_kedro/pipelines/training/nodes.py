@@ -84,7 +84,8 @@ def train_engines(
             continue
         rows = _left_out(population, seen, spec, learner, training.most_folds)
         scores.append(rows)
-        weights = learner(examples=[each.example for each in seen])["weights"]
+        examples = [each.example for each in seen]
+        weights = learner(examples=examples)["weights"]
         card = {
             "population": population,
             "learner": training.learner.fingerprint(),
@@ -92,7 +93,9 @@ def train_engines(
             "masks": {each.identity: labels.content(each.identity) for each in seen},
             "left_out": _summary(rows),
         }
-        engines[population] = TrainedEngine(weights, learner.engine, learner.suffix, card)
+        engines[population] = TrainedEngine(
+            weights, learner.engine, learner.suffix, card, learner.args(examples)
+        )
         log.info(
             "%s: learnt from %d frames. F1 on what was left out: %s",
             *(population, len(seen), card["left_out"] or "unknown, since all is of one group"),
@@ -169,7 +172,9 @@ def _left_out(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"model{learner.suffix}"
             path.write_bytes(learner(examples=inside)["weights"])
-            engine = build("segmentation", learner.engine, {"model": str(path)})
+            engine = build(
+                "segmentation", learner.engine, {"model": str(path), **learner.args(inside)}
+            )
             for each in seen:
                 if each.example.group not in fold:
                     continue
