@@ -3,8 +3,8 @@
     python benchmarks/crowded.py                        # two films of 155 frames
     python benchmarks/crowded.py --seeds 1 --frames 40  # a short look
     python benchmarks/crowded.py --film-only            # the films' own statistics, nothing analysed
-    python benchmarks/crowded.py --repair               # beside the defaults, tracks with repairs
-    python benchmarks/crowded.py --engine LocalThreshold OverTime --repair
+    python benchmarks/crowded.py --engine LocalThreshold OverTime --bare --repair   # tracks as the
+        # linker leaves them, and as docs/tracking.md advises for crowds
 
 The films are `SimulatedAssay(preset="crowded")`, analysed with the defaults of `conf/base`. What each
 measure is: docs/accuracy.md.
@@ -49,15 +49,16 @@ from tracking import Truth, switches, write_truth
 from tracking import tra as tra_of
 
 REACH_UM = {"TCell": 15.0, "CancerCell": 12.0}
-# As docs/tracking.md advises for crowds.
-REPAIRS: tuple[TrackStep, ...] = (
+# As conf/base; and as docs/tracking.md advises for crowds.
+STEPS: tuple[TrackStep, ...] = (
     RepairMerges(),
     JoinFragments(max_distance_um=4.0, max_gap_frames=8, min_area_ratio=0.5),
     InterpolateGaps(),
-    MinimumLength(min_points=4),
 )
-ENGINES: dict[str, Algorithm] = {
-    each.__name__: each() for each in (LocalThreshold, Nuclei, OverTime)
+REPAIRS: tuple[TrackStep, ...] = (*STEPS, MinimumLength(min_points=4))
+ENGINES: dict[str, dict[str, Algorithm]] = {
+    "default": {"TCell": Nuclei(), "CancerCell": LocalThreshold()},  # as conf/base
+    **{each.__name__: dict.fromkeys(ROLES, each()) for each in (LocalThreshold, Nuclei, OverTime)},
 }
 # What was measured on the film of a T cell / tumour assay that the preset stands for.
 AIMS = {
@@ -144,19 +145,19 @@ class Analysed:
     bouts: pd.DataFrame
 
 
-def segmented(film: dict[str, Any], engine: Algorithm) -> dict[str, np.ndarray]:
-    """Labels by an engine, preprocessed by the defaults."""
+def segmented(film: dict[str, Any], engines: dict[str, Algorithm]) -> dict[str, np.ndarray]:
+    """Labels by an engine for each population, preprocessed by the defaults."""
     image = {name: film["image"][name] for name in ROLES}
     image = PercentileNormalisation()(image=image)["image"]
     size = film["pixel_size_um"]
     return {
-        name: np.asarray(engine(image=stack, pixel_size_um=size)["label"])
+        name: np.asarray(engines[name](image=stack, pixel_size_um=size)["label"])
         for name, stack in image.items()
     }
 
 
 def analysed(
-    film: dict[str, Any], label: dict[str, np.ndarray], steps: Sequence[TrackStep] = ()
+    film: dict[str, Any], label: dict[str, np.ndarray], steps: Sequence[TrackStep] = STEPS
 ) -> Analysed:
     """Tracks, contacts and bouts of `label` by the defaults, with `steps` after linking."""
     fov = film["tracks"]["fov"].iloc[0]
@@ -295,14 +296,18 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--frames", type=int, default=155)
     parser.add_argument("--film-only", action="store_true", help="the films' statistics only")
-    parser.add_argument("--repair", action="store_true", help="tracks with repairs, besides")
-    parser.add_argument("--engine", choices=list(ENGINES), nargs="+", default=["LocalThreshold"])
+    parser.add_argument(
+        "--repair", action="store_true", help="tracks with these and without short ones, besides"
+    )
+    parser.add_argument("--engine", choices=list(ENGINES), nargs="+", default=["default"])
+    parser.add_argument("--bare", action="store_true", help="no steps after linking")
     args = parser.parse_args()
     films = [crowded(seed, args.frames) for seed in range(args.first, args.first + args.seeds)]
     show_statistics(films)
     if args.film_only:
         return
-    compared = {"": ()} | ({", with repairs": REPAIRS} if args.repair else {})
+    compared: dict[str, tuple[TrackStep, ...]] = {"": () if args.bare else STEPS}
+    compared |= {", with repairs": REPAIRS} if args.repair else {}
     tallies = {engine + name: Tally() for engine in args.engine for name in compared}
     for film in films:
         for engine in args.engine:
