@@ -295,13 +295,6 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
 
         return load if self.check is None else self.check(identity, load)
 
-    def columns(self, identity: str, names: Sequence[str]) -> Any:
-        """Columns `names` of a partition that is a table, unchecked; the rest is not read."""
-        if identity not in self.read:
-            self.read[identity] = self.source.content(identity)
-        read = getattr(self.source, "load_columns", None)
-        return self.source.load_one(identity)[[*names]] if read is None else read(identity, names)
-
     def __iter__(self) -> Iterator[str]:
         return iter(self.source.list_ids())
 

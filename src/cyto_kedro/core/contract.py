@@ -20,7 +20,7 @@ anything else
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -152,19 +152,6 @@ def _port(name: str, hint: Any, required: bool, default: Any = None) -> Port:
     return Port(name, kind, required, table, order, hint, default)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """A table in parts, opened one after the other at each pass over it; memory holds one.
-
-    An input takes it where its type says so: ``TableOf[TrackPoints] | Parts``.
-    """
-
-    opened: Callable[[], Iterable[pd.DataFrame]]
-
-    def __iter__(self) -> Iterator[pd.DataFrame]:
-        return iter(self.opened())
-
-
 def _marks(hint: Any) -> Iterable[Any]:
     """What an annotation is marked with, through ``Optional``, ``Required`` and ``Annotated``."""
     if get_origin(hint) is Annotated:
@@ -235,9 +222,7 @@ def _checked(owner: str, port: Port, value: Any, given: Mapping[str, Any]) -> An
     return value
 
 
-def _table(owner: str, port: Port, value: Any) -> pd.DataFrame | Parts:
-    if isinstance(value, Parts) and Parts in get_args(port.annotation):
-        return value
+def _table(owner: str, port: Port, value: Any) -> pd.DataFrame:
     if not isinstance(value, pd.DataFrame):
         if not (hasattr(value, "compute") and hasattr(value, "npartitions")):
             raise _mistyped(owner, port, value)

@@ -5,19 +5,14 @@ Estimates from them are `core.survival`'s.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import any_known, between, of_role
 from cyto_kedro.core.keys import MISSING, ranges
-
-#: the columns of track points that counts of living cells are read off
-ALIVE = ("fov", "population", "track_id", "frame")
 
 
 def target_intervals(
@@ -220,7 +215,7 @@ def bouts_until(
 
 
 def effector_hours(
-    points: pd.DataFrame | Parts,
+    points: pd.DataFrame,
     frames: pd.DataFrame,
     effectors: list[str],
     fates: pd.DataFrame | None = None,
@@ -234,8 +229,7 @@ def effector_hours(
     Parameters
     ----------
     points
-        `schemas.TrackPoints`, or its parts (`n_alive`); where it has a column ``dead``, dead points do
-        not count.
+        `schemas.TrackPoints`; where it has a column ``dead``, dead points do not count.
     frames
         `schemas.Frames`.
     effectors
@@ -243,7 +237,8 @@ def effector_hours(
     fates
         `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight.
     """
-    seen = n_alive(points, fates, effectors).groupby(["fov", "frame"]).sum()
+    mine = while_alive(points[points["population"].isin(effectors)], fates)
+    seen = mine.groupby(["fov", "frame"]).size()
     used = frames[~frames["excluded"]].sort_values(["fov", "frame"], ignore_index=True)
     number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
     used = used.assign(number=number.to_numpy(dtype=float))
@@ -256,36 +251,6 @@ def effector_hours(
     area = passed * (used["number"] + before["number"]) / 2
     hours = area.groupby(used["fov"]).sum(min_count=1) / 60.0
     return {str(fov): float(value) for fov, value in hours.items()}
-
-
-def n_alive(
-    points: pd.DataFrame | Parts,
-    fates: pd.DataFrame | None,
-    populations: Collection[str],
-) -> pd.Series:
-    """Living cells (`while_alive`) of each of `populations` that is seen in a frame.
-
-    `points` may come in parts, each with all tracks of a field and population: memory then holds one
-    part, and columns `ALIVE` are enough. Returns counts by (population, fov, frame), none of 0.
-    """
-    tables: Iterable[pd.DataFrame] = [points] if isinstance(points, pd.DataFrame) else points
-    of_fov: dict[str, Any] = {}
-    if fates is not None and not isinstance(points, pd.DataFrame):
-        of_fov = {str(fov): rows for fov, rows in fates.groupby("fov", sort=False)}
-    counts = []
-    for table in tables:
-        mine = table[table["population"].isin(populations)]
-        if not len(mine):
-            continue
-        whose = fates
-        if of_fov and (mine["fov"] == mine["fov"].iloc[0]).all():
-            whose = of_fov.get(mine["fov"].iloc[0])
-        counts.append(while_alive(mine, whose).groupby(["population", "fov", "frame"]).size())
-    if not counts:
-        names = ["population", "fov", "frame"]
-        none = pd.DataFrame({"population": [], "fov": [], "frame": np.zeros(0, np.int64)})
-        return pd.Series([], pd.MultiIndex.from_frame(none[names]), dtype=np.int64)
-    return pd.concat(counts)
 
 
 def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
@@ -161,12 +161,6 @@ class PartitionedDataset(KedroPartitionedDataset):
                 "run the pipeline that makes it (its own failure is in that run's summary)"
             )
         return self.one(identity).load()
-
-    def load_columns(self, identity: str, names: Sequence[str]) -> Any:
-        """Columns `names` of a table; those that the file lacks are left out."""
-        read = getattr(self.one(identity), "load_columns", None)
-        there = read is not None and self._filesystem.exists(self.path_of(identity))
-        return read(names) if read and there else self.load_one(identity)[[*names]]
 
     def read_like(self, path: PathLike[str]) -> Any:
         """Read a file from elsewhere as if it were a partition (to put it in place of one)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from typing import IO, Any
 
 import pandas as pd
@@ -56,32 +55,18 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
             )
         return suffix == ".csv"
 
-    def load_columns(self, names: Sequence[str]) -> pd.DataFrame:
-        """Read those of columns `names` that are there; of a Parquet nothing else is read.
-
-        Raises InputError if the file is not a readable table.
-        """
-        return self._load([*names])
-
     def load(self) -> pd.DataFrame:
         """Read the table. Raises InputError if the file is not a readable table."""
-        return self._load()
-
-    def _load(self, names: list[str] | None = None) -> pd.DataFrame:
         with self._read() as file:
             try:
                 if self._csv:
-                    table = self._parse(file.read())
-                    return table if names is None else table[[n for n in names if n in table]]
+                    return self._parse(file.read())
                 if self._load_args:
-                    given = (
-                        self._load_args if names is None else {**self._load_args, "columns": names}
-                    )
-                    return pd.read_parquet(file, engine="pyarrow", **given)
+                    return pd.read_parquet(file, engine="pyarrow", **self._load_args)
                 # half of the time of the line above, which counts for the many small partitions
                 found = pq.ParquetFile(file)
                 wide = found.metadata.num_rows > _THREADS_ROWS
-                return found.read(names, use_threads=wide).to_pandas(use_threads=wide)
+                return found.read(use_threads=wide).to_pandas(use_threads=wide)
             except pa.ArrowInvalid as error:
                 raise InputError(
                     f"{self.location} is not a readable table ({error}). Delete it and run the "

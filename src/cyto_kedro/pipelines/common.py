@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.blocks import Block, Tile
-from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import NO_CONDITION, design
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, check_form, empty
+from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 
 Group = Mapping[str, str]
 CELL = Cells.key()
@@ -87,19 +86,6 @@ def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
     """The planned partitions of a table, one after the other."""
     for identity in manifest.ids(table.grain):
         yield table[identity]()
-
-
-def parts_of(
-    name: str, table: Partitions, manifest: Manifest, columns: Sequence[str], **within: str
-) -> Parts:
-    """The planned partitions of table `name` of `schemas.TABLES`, of which `columns` alone are read."""
-
-    def opened() -> Iterator[pd.DataFrame]:
-        for identity in manifest.ids(table.grain, within):
-            found = table.columns(identity, columns)
-            yield check_form(TABLES[name], found, identity, columns)
-
-    return Parts(opened)
 
 
 def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, pd.DataFrame]:

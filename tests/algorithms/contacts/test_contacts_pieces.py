@@ -16,17 +16,8 @@ from cyto_kedro.algorithms.contacts.tallies import CellTallies
 from cyto_kedro.algorithms.reporting.findings import answers
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
-from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.survival import kaplan_meier
-from cyto_kedro.core.watched import (
-    ALIVE,
-    cell_ids,
-    goes_on,
-    n_alive,
-    n_cells,
-    watched,
-    while_alive,
-)
+from cyto_kedro.core.watched import cell_ids, goes_on, n_cells, watched, while_alive
 
 ROLES = {"TCell": "effector", "CancerCell": "target"}
 FRAMES = 50
@@ -269,26 +260,3 @@ def test_strangers_are_no_pieces() -> None:
     assert past(3) == {3: 1, 5: 3}
     assert past(2) == {3: 1}
     assert past(0) == {}
-
-
-def test_living_cells_are_counted_alike_whole_and_in_parts() -> None:
-    """Parts by field and population, of the columns that count, give what the whole table gives."""
-    track, frame, fov = (each.ravel() for each in np.indices((6, 10, 2)))
-    rows = {"fov": np.array(["A", "B"])[fov], "population": np.array(["N", "T"])[track % 2]}
-    points = schemas.filled(schemas.TrackPoints, {**rows, "track_id": track + 1, "frame": frame})
-    points = points[(points["track_id"] != 3) | (points["frame"] < 4)]
-    points = points[(points["track_id"] != 5) | (points["frame"] > 6)]
-    ends = points.groupby(["fov", "population", "track_id"])["frame"].agg(["min", "max"])
-    fates = ends.reset_index().rename(columns={"min": "first_frame", "max": "last_frame"})
-    fates["died"] = (fates["track_id"] == 2) & (fates["fov"] == "A")
-    fates["death_frame"] = fates["died"].map({True: 5, False: pd.NA}).astype("Int64")
-    fates["end_reason"] = np.where(fates["track_id"] == 3, "lost", "film_end")
-    past = fates["track_id"].map({5: 3}).astype("Int64")
-    fates = schemas.filled(schemas.Fates, fates.assign(past_track_id=past))
-    whole = n_alive(points, fates, ["N", "T"])
-    by = points.groupby(["fov", "population"])
-    parts = n_alive(Parts(lambda: (part[[*ALIVE]] for _, part in by)), fates, ["N", "T"])
-    pd.testing.assert_series_equal(parts.sort_index(), whole.sort_index())
-    assert whole["T", "A", 4] == 3 and whole["T", "A", 5] == 2  # one died
-    assert whole["N", "A", 5] == 2  # between the pieces of one cell
-    assert n_alive(Parts(lambda: iter(())), fates, ["N"]).empty

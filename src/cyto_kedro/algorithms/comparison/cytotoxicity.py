@@ -17,10 +17,9 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import clocked
-from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import any_known, of_role
-from cyto_kedro.core.units import PositiveDuration
-from cyto_kedro.core.watched import films, n_alive
+from cyto_kedro.core.units import PositiveDuration, three_digits
+from cyto_kedro.core.watched import films, while_alive
 from cyto_kedro.schemas import TableOf
 
 GROUP = ["condition", "population", "replicate", "cluster"]
@@ -68,7 +67,7 @@ class Cytotoxicity(Algorithm):
     [60.0, 50.0, 50.0]
     """
 
-    version = 2
+    version = 3
 
     horizon: PositiveDuration | None = Field(
         default=None, description="end values are read here; null: the last common time"
@@ -76,7 +75,7 @@ class Cytotoxicity(Algorithm):
 
     def run(
         self,
-        track_points: TableOf[schemas.TrackPoints] | Parts,
+        track_points: TableOf[schemas.TrackPoints],
         fates: TableOf[schemas.Fates],
         frames: TableOf[schemas.Frames],
         design: pd.DataFrame,
@@ -118,7 +117,7 @@ class Cytotoxicity(Algorithm):
 
 
 def live_counts(
-    points: pd.DataFrame | Parts, fates: pd.DataFrame, frames: pd.DataFrame, targets: list[str]
+    points: pd.DataFrame, fates: pd.DataFrame, frames: pd.DataFrame, targets: list[str]
 ) -> tuple[pd.DataFrame, str]:
     """Living cells of each of `targets` in each used frame of each field, and the unit of time.
 
@@ -129,7 +128,8 @@ def live_counts(
     used = films(frames)
     used = used[used["time_s"].notna()] if unit == "min" else used
     time = used["time_s"] / 60 if unit == "min" else used["frame"].astype(float)
-    number = n_alive(points, fates, targets)
+    alive = while_alive(points[points["population"].isin(targets)], fates)
+    number = alive.groupby(["population", "fov", "frame"]).size()
     parts = []
     for population in targets:
         place = pd.MultiIndex.from_arrays(
@@ -230,17 +230,22 @@ def _values(
         return []
     about = {"n_fovs": len(rows), "n_cells": int(end["n_start"])}
     made = [
-        ("live_targets", "%", f"alive at {stop:.4g} {unit}, of the first frame's", "live_percent"),
+        (
+            "live_targets",
+            "%",
+            f"alive at {three_digits(stop)} {unit}, of the first frame's",
+            "live_percent",
+        ),
         (
             "specific_killing",
             "%",
-            f"at {stop:.4g} {unit}, against no effectors",
+            f"at {three_digits(stop)} {unit}, against no effectors",
             "specific_killing",
         ),
         (
             "specific_killing_area",
             "% h" if unit == "min" else "% frames",
-            f"area under specific killing until {stop:.4g} {unit}",
+            f"area under specific killing until {three_digits(stop)} {unit}",
             "specific_killing_area",
         ),
     ]

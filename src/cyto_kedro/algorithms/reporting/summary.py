@@ -13,16 +13,22 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.death_warnings import States, death_warnings, is_piece
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
 from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings, size_warnings
-from cyto_kedro.core.contract import Parts
-from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
+from cyto_kedro.core.groups import (
+    any_known,
+    between,
+    condition_order,
+    independent,
+    of_role,
+    with_condition,
+)
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
     contact_intervals,
     effector_hours,
     goes_on,
-    n_alive,
     target_intervals,
     watched,
+    while_alive,
 )
 from cyto_kedro.schemas import TableOf, or_empty
 
@@ -30,9 +36,6 @@ COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "una
 # what weakens them: see `findings.doubts`
 MARKED = ("dead_at_first_sight", *COUNTS[3:])  # known where a marker tells who is dead
 WATCHED = ("effector_deaths", "effector_watched", "target_watched", "targets_at_once")
-# what touches are counted by
-CELL = ("population", "frame", "label")
-SIDES = ("frame", *(f"{name}_{side}" for side in "ab" for name in ("population", "label")))
 DOUBTS = ("targets_watched", "lost", "contacts_unknown", "contacts_cut", "touches")
 
 
@@ -74,14 +77,14 @@ class Summary(Algorithm):
     [['A1', 2, 1, 0.0]]
     """
 
-    version = 3
+    version = 4
 
     def run(
         self,
         fields: TableOf[schemas.Fields],
         roles: Mapping[str, str],
         frames: TableOf[schemas.Frames] | None = None,
-        track_points: TableOf[schemas.TrackPoints] | Parts | None = None,
+        track_points: TableOf[schemas.TrackPoints] | None = None,
         motility: TableOf[schemas.Motility] | None = None,
         bouts: TableOf[schemas.Bouts] | None = None,
         fates: TableOf[schemas.Fates] | None = None,
@@ -105,7 +108,7 @@ class Summary(Algorithm):
         """
         frames = or_empty(frames, schemas.Frames)
         by_fov, by_condition = summarise(
-            *(fields, frames, _points(track_points)),
+            *(fields, frames, or_empty(track_points, schemas.TrackPoints)),
             *(or_empty(motility, schemas.Motility), or_empty(bouts, schemas.Bouts)),
             *(or_empty(fates, schemas.Fates), or_empty(kills, schemas.Kills)),
             sample_sheet,
@@ -130,7 +133,7 @@ class Summary(Algorithm):
 def summarise(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
-    track_points: pd.DataFrame | Parts,
+    track_points: pd.DataFrame,
     motility: pd.DataFrame,
     bouts: pd.DataFrame,
     fates: pd.DataFrame,
@@ -166,8 +169,8 @@ def summarise(
         rows[f"{name}_watched"] = passed.reindex(rows.index, fill_value=0.0).astype(float)
     effector_fates = fates[fates["population"].isin(effectors)]
     rows["effector_deaths"] = count(effector_fates[effector_fates["died"].astype(bool)])
-    living = n_alive(track_points, fates, targets).groupby(["fov", "frame"]).sum()
-    at_once = living.groupby("fov").max()
+    living = while_alive(track_points[track_points["population"].isin(targets)], fates)
+    at_once = living.groupby(["fov", "frame"]).size().groupby("fov").max()
     rows["targets_at_once"] = at_once.reindex(rows.index, fill_value=0).astype(int)
     rows["lost"] = count(fates[fates["population"].isin([*effectors, *targets]) & _lost(fates)])
     rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"] & ~is_piece(mine)])
@@ -211,7 +214,7 @@ def summarise(
     total = groups[summed].sum(min_count=1)
     total = total.astype({name: rows[name].dtype for name in summed})
     total.insert(0, "fovs", groups.size())
-    total.insert(1, "replicates", groups["replicate"].nunique())
+    total.insert(1, "replicates", _independent(rows, sample_sheet))
     total["share_died"] = _died(by, "condition").reindex(total.index).astype(float)
     total["effector_hours"] = groups["effector_hours"].sum(min_count=1)
     total[speeds] = groups[speeds].mean()
@@ -230,13 +233,10 @@ def summarise(
     return rows, total
 
 
-def _points(given: TableOf[schemas.TrackPoints] | Parts | None) -> pd.DataFrame | Parts:
-    return given if isinstance(given, Parts) else or_empty(given, schemas.TrackPoints)
-
-
 def count_touches(touches: pd.DataFrame, track_points: pd.DataFrame) -> tuple[int, int]:
     """Touches of a field, and how many of them are between two cells that have a track."""
-    points = track_points.loc[track_points["label"].notna(), [*CELL]].astype({"label": "int64"})
+    cell = ["population", "frame", "label"]
+    points = track_points.loc[track_points["label"].notna(), cell].astype({"label": "int64"})
     known = pd.MultiIndex.from_frame(points)
     sides = [
         pd.MultiIndex.from_arrays(
@@ -252,6 +252,15 @@ def _flagged(mask_quality: pd.DataFrame, by_fov: pd.DataFrame) -> pd.Series:
     rows = mask_quality.loc[mask_quality["flagged"].astype(bool), ["fov", "population"]]
     names = rows.drop_duplicates().groupby("fov")["population"].agg(", ".join)
     return by_fov["fov"].map(names).fillna("").astype(str)
+
+
+def _independent(rows: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd.Series:
+    """Independent replicates of each condition, as the comparison counts: wells of a donor are one."""
+    units = rows["replicate"]
+    if sample_sheet is not None and "fov" in sample_sheet:
+        named = independent(sample_sheet).set_axis(sample_sheet["fov"].astype(str))
+        units = rows["fov"].astype(str).map(named)
+    return units.groupby(rows["condition"]).nunique()
 
 
 def _some(names: pd.Series) -> int:

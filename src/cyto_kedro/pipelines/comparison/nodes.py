@@ -12,12 +12,11 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.design import reference_of
 from cyto_kedro.algorithms.reporting.event_figures import EventFigures
 from cyto_kedro.core.groups import design
-from cyto_kedro.core.watched import ALIVE
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Comparison, Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, join, of_assay, parts_of
+from cyto_kedro.pipelines.common import Group, join, of_assay
 
 log = logging.getLogger(__name__)
 
@@ -115,13 +114,13 @@ def compare_conditions(
     all measures by replicate, and the tests on them.
     """
     parts = {
+        "track_points": track_points,
         "motility": motility,
         "bouts": bouts,
         "fates": fates,
         "kills": kills,
     }
     data = _assay(fields, frames, manifest, comparison, **parts)
-    data["track_points"] = parts_of("track_points", track_points, manifest, ALIVE)
     groups = data["design"]
     replicates = groups.groupby("condition")["replicate"].nunique()
     for condition in replicates.index[replicates < 2]:

@@ -13,13 +13,12 @@ from cyto_kedro.algorithms.reporting.network_figures import chosen_fields
 from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
-from cyto_kedro.algorithms.reporting.summary import CELL, SIDES, Summary, count_touches
-from cyto_kedro.core.watched import ALIVE
+from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, films_of, join, one_by_one, parts_of
+from cyto_kedro.pipelines.common import Group, context, films_of, join, one_by_one
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -98,6 +97,7 @@ def summarise(
     """Headline numbers per field and per condition, and what to beware of."""
     parts = {
         "quality": quality,
+        "track_points": track_points,
         "motility": motility,
         "bouts": bouts,
         "fates": fates,
@@ -106,16 +106,14 @@ def summarise(
         "cell_sizes": cell_sizes,
     }
     data = assay(fields, frames, parts, manifest)
-    data["track_points"] = parts_of("track_points", track_points, manifest, ALIVE)
-    sides = (
-        ("touches", touches, schemas.Touches, SIDES),
-        ("track_points", track_points, schemas.TrackPoints, CELL),
-    )
     data["touch_counts"] = {
         fov: count_touches(
             *(
-                join(parts_of(name, part, manifest, columns, fov=fov), table)
-                for name, part, table, columns in sides
+                join((part[name]() for name in manifest.ids(part.grain, {"fov": fov})), table)
+                for part, table in (
+                    (touches, schemas.Touches),
+                    (track_points, schemas.TrackPoints),
+                )
             )
         )
         for fov in manifest.fovs
