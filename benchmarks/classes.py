@@ -21,11 +21,22 @@ import tifffile
 import leave_out
 import metrics as m
 from cyto_kedro.algorithms.tabulation.cell_classes import ClassifyCells
+from cyto_kedro.algorithms.tabulation.columns import ColumnStep, Compute, NormaliseColumns
 from cyto_kedro.algorithms.training.cell_classes import TrainCellClasses
 from cyto_kedro.registry import build
 from run_folder import ROOT
 
 ENGINE = "Nuclei, low, strict"
+# further columns to learn from
+STEPS: dict[str, ColumnStep] = {
+    "NormaliseColumns": NormaliseColumns(columns=("*_mean",), over="frame"),
+    "Compute": Compute(
+        columns={
+            "dead_ratio": "Dead_mean / (Hoechst_mean + 0.001)",
+            "effector_ratio": "Effector_mean / (Hoechst_mean + 0.001)",
+        }
+    ),
+}
 
 
 def main() -> None:
@@ -41,13 +52,21 @@ def main() -> None:
     both = list(zip(tables, true, strict=True))
     show("all nuclei", [kept(table, n, np.ones(len(table), bool)) for table, n in both])
     for number in args.numbers:
-        scores, right = [], []
-        for index, (table, n_true) in enumerate(both):
-            others = [tables[(index + k) % len(tables)] for k in range(1, number + 1)]
-            called = classified(pd.concat(others, ignore_index=True), table)
-            scores.append(kept(table, n_true, called))
-            right.append(called == (table["class"] == "target").to_numpy())
-        show(f"{number} fields", scores, np.concatenate(right).mean())
+        learnt(f"{number} fields", tables, true, number)
+    for name, step in STEPS.items():
+        with_more = [pd.DataFrame(step(cells=table)["cells"]) for table in tables]
+        learnt(f"{max(args.numbers)} fields, {name}", with_more, true, max(args.numbers))
+
+
+def learnt(name: str, tables: list[pd.DataFrame], true: list[int], number: int) -> None:
+    """Score what is learnt from so many other stills."""
+    scores, right = [], []
+    for index, (table, n_true) in enumerate(zip(tables, true, strict=True)):
+        others = [tables[(index + k) % len(tables)] for k in range(1, number + 1)]
+        called = classified(pd.concat(others, ignore_index=True), table)
+        scores.append(kept(table, n_true, called))
+        right.append(called == (table["class"] == "target").to_numpy())
+    show(name, scores, np.concatenate(right).mean())
 
 
 def measured(stem: Path) -> pd.DataFrame:
@@ -86,7 +105,7 @@ def show(name: str, each: list[m.Score], right: float = np.nan) -> None:
     total = leave_out.total(each)
     row = "".join(f"{one.f1:7.3f}" for one in each)
     print(
-        f"{name:<20} P {total.precision:.3f} R {total.recall:.3f} F1 {total.f1:.3f} "
+        f"{name:<27} P {total.precision:.3f} R {total.recall:.3f} F1 {total.f1:.3f} "
         f"right {right:.3f}  {row}",
         flush=True,
     )

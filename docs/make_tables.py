@@ -63,7 +63,8 @@ MORE = """## Tables without a fixed list of columns
 In the summaries, counts are of tracks; `kills` are attributed deaths of targets; `effector_hours` is the
 number of effectors in view added up over the film's time; `kills_per_effector_per_hour` is their ratio;
 `speed_<population>` is a mean over tracks, in `speed_unit`; `contact_median` is the Kaplan-Meier median
-duration of contacts of an effector with a target, in `time_unit`. For a condition, counts and hours are
+duration of contacts of an effector with a target, in `time_unit`. For a condition,
+`replicates` are independent ones (several wells of one donor are one), counts and hours are
 sums over its fields, rates are ratios of the sums, speeds are means of its fields.
 """
 

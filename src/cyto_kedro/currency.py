@@ -50,8 +50,12 @@ def input_digests(
     current.
     """
     plan = plan_of(inputs)
-    worker = spec_of(func).func if is_lifted(func) else func
-    digests = {"code": digest([worker.__module__, worker.__name__, getattr(worker, "version", 1)])}
+    known = {} if known is None else known
+    if ("code",) not in known:
+        worker = spec_of(func).func if is_lifted(func) else func
+        version = getattr(worker, "version", 1)
+        known["code",] = digest([worker.__module__, worker.__name__, version])
+    digests = {"code": known["code",]}
     used = spec_of(func).needed(inputs, group) if is_lifted(func) else inputs
     for name, value in used.items():
         seen = spec_of(func).seen(name, group, inputs) if is_lifted(func) else group
@@ -61,12 +65,9 @@ def input_digests(
             digests[name] = digest([[each, content(each)] for each in ids])
         else:
             key = (name, *(f"{k}={v}" for k, v in seen.items() if k not in ("block", "tile")))
-            found = known.get(key) if known is not None else None
-            if found is None:
-                found = digest(narrow(value, plan, seen) if plan else value)
-                if known is not None:
-                    known[key] = found
-            digests[name] = found
+            if key not in known:
+                known[key] = digest(narrow(value, plan, seen) if plan else value)
+            digests[name] = known[key]
     return digests
 
 
@@ -159,8 +160,10 @@ def _group_reason(
             raise PartitionError(f"{type(output).__name__} cannot hold the partitions of a node")
         for identity in plan.ids(grain, group):
             try:
-                entry = output.held(identity) or output.ledger.read(identity)
-                reason = _reason(entry, output.content(identity), digests, identity)
+                of_person = output.held(identity)
+                own = None if of_person else output.ledger.read(identity)
+                content = output.content(identity, own)
+                reason = _reason(of_person or own, content, digests, identity)
             except PartitionError as error:  # this group fails when it is saved, and no other
                 reason = str(error)
             if reason:

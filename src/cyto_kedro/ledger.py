@@ -22,6 +22,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from stat import S_ISREG
 from typing import Any
 from uuid import uuid4
 
@@ -132,17 +133,21 @@ class Ledger:
 
     def stranger(self, identity: str, path: str) -> str | None:
         """Hash of the file at `path` if the entry describes another one, or there is no entry."""
-        content, entry = self.content(identity, path), self.read(identity)
+        entry = self.read(identity)
+        content = self.content(identity, path, entry)
         return None if entry is not None and entry.content == content else content
 
-    def content(self, identity: str, path: str) -> str | None:
-        """Hash of the file at `path`: the entry's, unless size or time say it was replaced."""
+    def content(self, identity: str, path: str, entry: Entry | None = None) -> str | None:
+        """Hash of the file at `path`: the entry's, unless size or time say it was replaced.
+
+        `entry` is that of `identity` where it was just read; else it is read.
+        """
         try:
             size, stamp = stat(self._fs, path)
         except FileNotFoundError:
             return None
         try:
-            entry = self.read(identity)
+            entry = entry or self.read(identity)
         except PartitionError:  # the file itself can be read, and says what it holds
             entry = None
         if entry is not None and (entry.size, entry.stamp) == (size, stamp):
@@ -193,6 +198,10 @@ def move_aside(fs: fsspec.AbstractFileSystem, path: str, home: str, replaced: bo
 
 def stat(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int, str]:
     """Size of a file, and what its file system says of when it was written."""
+    if isinstance(fs, LocalFileSystem):
+        found = os.lstat(path)
+        if S_ISREG(found.st_mode):  # what `info` says below, at a quarter of its time
+            return found.st_size, str(found.st_mtime or None)
     info = fs.info(path)
     when = (info.get(key) for key in ("mtime", "LastModified", "ETag", "created"))
     return int(info.get("size") or 0), str(next(filter(None, when), None))

@@ -184,6 +184,15 @@ def _in_unit(given: Duration | Durations, name: str, unit: str) -> Any:
 Q = TypeVar("Q", bound=Quantity)
 
 
+def three_digits(value: float) -> str:
+    """A number as it is said: three digits, from 1000 on whole.
+
+    >>> three_digits(68.84), three_digits(1436.2), three_digits(40.0)
+    ('68.8', '1436', '40')
+    """
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
+
+
 def _above_zero(value: Q) -> Q:
     for unit in value.units:
         if getattr(value, unit) == 0:

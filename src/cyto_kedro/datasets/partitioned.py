@@ -263,9 +263,12 @@ class PartitionedDataset(KedroPartitionedDataset):
                         path.parent.rmdir()
         return count
 
-    def content(self, identity: str) -> str | None:
-        """Hash of a partition's file, or None when it is not there."""
-        return self.ledger.content(identity, self.path_of(identity))
+    def content(self, identity: str, entry: Entry | None = None) -> str | None:
+        """Hash of a partition's file, or None when it is not there.
+
+        `entry` is the ledger's where it was just read.
+        """
+        return self.ledger.content(identity, self.path_of(identity), entry)
 
     def record(self, identity: str, inputs: dict[str, str], **more: Any) -> Entry:
         """Write the ledger entry of a partition that was just saved.

@@ -20,6 +20,12 @@ from cyto_kedro.core.watched import effector_hours
 from cyto_kedro.errors import ConfigError, InputError
 
 
+def test_wells_of_a_donor_are_one_replicate(assay: dict) -> None:
+    sheet = assay["sample_sheet"].assign(donor=["d1", "d1", "d1", "d2"])
+    total = Summary()({**assay, "sample_sheet": sheet})["by_condition"].set_index("condition")
+    assert total["replicates"].to_dict() == {"control": 1, "CAR-T <high>": 2}
+
+
 def test_headline_numbers(assay: dict) -> None:
     out = Summary()(assay)
     total = out["by_condition"].set_index("condition")

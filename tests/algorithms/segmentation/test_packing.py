@@ -9,8 +9,9 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes, fill_label_holes
+from cyto_kedro.algorithms.segmentation.frames import brightest_neighbour
 from cyto_kedro.algorithms.segmentation.packing import Packing, depth, flood, within
-from cyto_kedro.algorithms.segmentation.split import high_maxima
+from cyto_kedro.algorithms.segmentation.split import high_maxima, medians
 
 
 def _smooth(seed: int) -> np.ndarray:
@@ -102,6 +103,25 @@ def test_distances_are_scipys(strip: int, monkeypatch: pytest.MonkeyPatch) -> No
             continue
         truth = ndi.distance_transform_edt(mask)
         np.testing.assert_array_equal(depth(mask), truth)
-        for reach in (0.0, 1.5, 5.0):
+        for reach in (0.0, 0.7, 2**0.5, 2.8, 5**0.5, 5.0, 20.0):
             np.testing.assert_array_equal(within(~mask, reach), truth <= reach)
     assert not within(np.zeros((5, 5), bool), 3).any()
+
+
+def test_medians_are_scipys() -> None:
+    rng = np.random.default_rng(2)
+    for values in (rng.normal(0, 9, 4000), np.round(rng.normal(0, 3, 4000)), rng.random(40)):
+        values = values.astype(np.float32)
+        number = rng.integers(0, 30, values.size).astype(np.int32)
+        present = np.unique(number)
+        found = medians(values, number, 35)
+        np.testing.assert_array_equal(found[present], ndi.median(values, number, present))
+        assert not found[31:].any()
+
+
+def test_the_brightest_neighbour_is_not_the_pixel_itself() -> None:
+    around = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
+    for seed in range(20):
+        image = _smooth(seed)
+        expected = ndi.maximum_filter(image, footprint=around, mode="nearest")
+        np.testing.assert_array_equal(brightest_neighbour(image), expected)

@@ -47,9 +47,7 @@ def test_nodes_are_the_regions_of_all_thresholds(image: np.ndarray, smallest: in
     found = sorted(
         zip(
             tree.level,
-            tree.over_pixels(np.ones(tree.node.size)),
-            tree.over_pixels(value[tree.inside]),
-            tree.over_contour(value[tree.inside]),
+            *tree.sums((np.ones(tree.node.size), value[tree.inside]), (value[tree.inside],)),
             strict=True,
         )
     )
@@ -100,7 +98,7 @@ def test_best_regions_are_those_of_the_largest_sum(image: np.ndarray, seed: int)
     label = tree.best(value)
     nodes = np.unique(label[label > 0])
     assert value[nodes].sum() == pytest.approx(best_sum(tree, value))
-    area = tree.over_pixels(np.ones(tree.node.size))
+    (area,) = tree.sums([np.ones(tree.node.size)])
     np.testing.assert_array_equal(
         np.bincount(label.ravel(), minlength=area.size)[nodes], area[nodes]
     )

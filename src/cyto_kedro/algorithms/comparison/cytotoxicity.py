@@ -18,7 +18,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import clocked
 from cyto_kedro.core.groups import any_known, of_role
-from cyto_kedro.core.units import PositiveDuration
+from cyto_kedro.core.units import PositiveDuration, three_digits
 from cyto_kedro.core.watched import films, while_alive
 from cyto_kedro.schemas import TableOf
 
@@ -67,7 +67,7 @@ class Cytotoxicity(Algorithm):
     [60.0, 50.0, 50.0]
     """
 
-    version = 2
+    version = 3
 
     horizon: PositiveDuration | None = Field(
         default=None, description="end values are read here; null: the last common time"
@@ -230,17 +230,22 @@ def _values(
         return []
     about = {"n_fovs": len(rows), "n_cells": int(end["n_start"])}
     made = [
-        ("live_targets", "%", f"alive at {stop:.4g} {unit}, of the first frame's", "live_percent"),
+        (
+            "live_targets",
+            "%",
+            f"alive at {three_digits(stop)} {unit}, of the first frame's",
+            "live_percent",
+        ),
         (
             "specific_killing",
             "%",
-            f"at {stop:.4g} {unit}, against no effectors",
+            f"at {three_digits(stop)} {unit}, against no effectors",
             "specific_killing",
         ),
         (
             "specific_killing_area",
             "% h" if unit == "min" else "% frames",
-            f"area under specific killing until {stop:.4g} {unit}",
+            f"area under specific killing until {three_digits(stop)} {unit}",
             "specific_killing_area",
         ),
     ]

@@ -18,7 +18,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.episodes import first_contact, spells
 from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
-from cyto_kedro.core.units import PositiveDuration
+from cyto_kedro.core.units import PositiveDuration, three_digits
 from cyto_kedro.core.watched import (
     bouts_until,
     cell_ids,
@@ -92,7 +92,7 @@ class ReplicateValues(Algorithm):
     0.5
     """
 
-    version = 4
+    version = 5
 
     motility: tuple[str, ...] = Field(
         default=("mean_speed_um_per_min", "straightness", "arrest_coefficient"),
@@ -189,7 +189,7 @@ class ReplicateValues(Algorithm):
                 for group, one in groups
             ]
             stop = given or float(np.nanmin(ends))
-            span = f"from {start:g} to {stop:g} {unit}"
+            span = f"from {three_digits(start)} to {three_digits(stop)} {unit}"
             for group, one in groups:
                 curve = curves[group]
                 # past the last cell under observation a curve says nothing, unless all have died
@@ -292,12 +292,12 @@ def uneven(frames: pd.DataFrame, design: pd.DataFrame) -> str:
     """What is said of a measure that is taken over whole films where these differ in length; or ""."""
     unit = "min" if any_known(frames["time_s"]) else "frames"
     end = common_end(frames, design, unit)
-    return "" if end is None else f"{WHOLE_FILMS} (the shortest to {end:g} {unit})"
+    return "" if end is None else f"{WHOLE_FILMS} (the shortest to {three_digits(end)} {unit})"
 
 
 def _up_to(end: float | None, unit: str) -> str:
     """What of films of different length is compared, in words."""
-    return "" if end is None else f", to {end:g} {unit}, which all replicates reach"
+    return "" if end is None else f", to {three_digits(end)} {unit}, which all replicates reach"
 
 
 def _row(group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str) -> dict[str, Any]:

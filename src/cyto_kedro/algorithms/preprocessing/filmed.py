@@ -63,8 +63,10 @@ def _margin(frame: np.ndarray) -> np.ndarray:
     ring = ring[sizes[ring] > 4 * inside.max()]
     if not ring.size:
         return none
-    first = ndi.maximum_position(pieces > 0, pieces, ring)
-    values = np.array([frame[at] for at in first])
+    first = np.zeros(sizes.size, np.int64)  # pixel of each piece
+    within = np.flatnonzero(pieces)[::-1]
+    first[pieces.ravel()[within]] = within
+    values = frame.ravel()[first[ring]]
     margin = none
     for value in np.unique(values):
         seed = np.isin(pieces, ring[values == value])

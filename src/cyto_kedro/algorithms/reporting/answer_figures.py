@@ -20,6 +20,7 @@ from cyto_kedro.algorithms.reporting.findings import number, plain
 from cyto_kedro.algorithms.reporting.plots import FEW, Drawing, Drawn, Sheet, count, in_words, short
 from cyto_kedro.core.groups import condition_order
 from cyto_kedro.core.style import FAINT, INK, PALETTE, colours, figure, say, strokes, styled
+from cyto_kedro.core.units import three_digits
 from cyto_kedro.schemas import TableOf, or_empty
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def draw_live(curves: pd.DataFrame, sheet: Sheet) -> Figure:
                     each.append(curve)
                     n = sum(well["n_live"].iloc[0] for well in wells)
                     said = f"{condition}, {unit_name(one)}: {number(float(curve.iloc[-1]))} % at "
-                    said += f"{curve.index[-1]:.4g} {unit}, {n:g} targets at the start"
+                    said += f"{three_digits(curve.index[-1])} {unit}, {n:g} targets at the start"
                     look: dict[str, Any] = {"color": hues[condition], "gid": say(said)}
                     ax.plot(curve.index, curve, lw=0.8, alpha=faint, **look)
                 n = int(mine.groupby("replicate", sort=False)["n_live"].first().sum())

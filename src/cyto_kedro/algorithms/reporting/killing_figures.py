@@ -21,6 +21,7 @@ from cyto_kedro.algorithms.reporting.plots import (
 )
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
 from cyto_kedro.core.style import INK, colours, figure, say, strokes, styled
+from cyto_kedro.core.units import three_digits
 from cyto_kedro.core.watched import cell_ids, films, target_intervals
 from cyto_kedro.schemas import (
     Bouts,
@@ -187,9 +188,8 @@ def draw_kills(curves: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
                 for replicate, one in groups:
                     if replicate != MEAN and len(groups) > 2:
                         said = f"{condition}, {replicate}: {one[name].iloc[-1]:.3g} of 100 at "
-                        said += (
-                            f"{one['time'].iloc[-1]:.4g} {unit}; {one['targets'].iloc[0]} targets"
-                        )
+                        said += f"{three_digits(one['time'].iloc[-1])} {unit}; "
+                        said += f"{one['targets'].iloc[0]} targets"
                         look: dict[str, Any] = {"color": hues[condition], "gid": say(said)}
                         ax.step(one["time"], one[name], where="post", lw=0.8, alpha=0.7, **look)
                 mean = groups.get_group(MEAN)

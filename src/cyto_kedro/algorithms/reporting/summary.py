@@ -13,7 +13,14 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.death_warnings import States, death_warnings, is_piece
 from cyto_kedro.algorithms.reporting.film_warnings import quality_warnings
 from cyto_kedro.algorithms.reporting.mask_warnings import mask_warnings, size_warnings
-from cyto_kedro.core.groups import any_known, between, condition_order, of_role, with_condition
+from cyto_kedro.core.groups import (
+    any_known,
+    between,
+    condition_order,
+    independent,
+    of_role,
+    with_condition,
+)
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
     contact_intervals,
@@ -70,7 +77,7 @@ class Summary(Algorithm):
     [['A1', 2, 1, 0.0]]
     """
 
-    version = 3
+    version = 4
 
     def run(
         self,
@@ -207,7 +214,7 @@ def summarise(
     total = groups[summed].sum(min_count=1)
     total = total.astype({name: rows[name].dtype for name in summed})
     total.insert(0, "fovs", groups.size())
-    total.insert(1, "replicates", groups["replicate"].nunique())
+    total.insert(1, "replicates", _independent(rows, sample_sheet))
     total["share_died"] = _died(by, "condition").reindex(total.index).astype(float)
     total["effector_hours"] = groups["effector_hours"].sum(min_count=1)
     total[speeds] = groups[speeds].mean()
@@ -245,6 +252,15 @@ def _flagged(mask_quality: pd.DataFrame, by_fov: pd.DataFrame) -> pd.Series:
     rows = mask_quality.loc[mask_quality["flagged"].astype(bool), ["fov", "population"]]
     names = rows.drop_duplicates().groupby("fov")["population"].agg(", ".join)
     return by_fov["fov"].map(names).fillna("").astype(str)
+
+
+def _independent(rows: pd.DataFrame, sample_sheet: pd.DataFrame | None) -> pd.Series:
+    """Independent replicates of each condition, as the comparison counts: wells of a donor are one."""
+    units = rows["replicate"]
+    if sample_sheet is not None and "fov" in sample_sheet:
+        named = independent(sample_sheet).set_axis(sample_sheet["fov"].astype(str))
+        units = rows["fov"].astype(str).map(named)
+    return units.groupby(rows["condition"]).nunique()
 
 
 def _some(names: pd.Series) -> int:

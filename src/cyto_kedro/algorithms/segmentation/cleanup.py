@@ -52,7 +52,8 @@ def parts(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     number = components(label, connectivity=1)
     area = np.bincount(number.ravel())
     owner = np.zeros(area.size, np.int64)
-    owner[number.ravel()] = label.ravel()
+    cells = label > 0
+    owner[number[cells]] = label[cells]
     order = np.lexsort((-np.arange(area.size), area, owner))
     is_largest = np.zeros(area.size, bool)
     is_largest[order[np.r_[owner[order][1:] != owner[order][:-1], True]]] = True
@@ -88,7 +89,7 @@ def drop_by_area(
     keep = area >= (min_area or 0)
     if max_area is not None:
         keep &= area <= max_area
-    return np.where(keep[label], label, 0).astype(label.dtype)
+    return np.where(keep, np.arange(area.size), 0).astype(label.dtype)[label]
 
 
 def drop_border(label: np.ndarray, filmed: np.ndarray | None = None) -> np.ndarray:
@@ -108,8 +109,7 @@ def renumber(label: np.ndarray) -> np.ndarray:
     """Labels 1..n in the order of the old ones, uint32."""
     present = np.bincount(label.ravel()) > 0
     present[0] = False
-    number = np.where(present, np.cumsum(present), 0)
-    return number[label].astype(np.uint32)
+    return np.where(present, np.cumsum(present), 0).astype(np.uint32)[label]
 
 
 def check_labels(stack: Stack, frame_start: int = 0, what: str = "label") -> np.ndarray:

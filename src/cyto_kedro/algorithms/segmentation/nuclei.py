@@ -67,15 +67,18 @@ class Measured:
     def of(cls, frame: SeenFrame, tree: RegionTree) -> Measured:
         """Of the regions of `tree`, which is of `frame`."""
         smooth = frame.smooth[tree.inside]
-        area = np.maximum(tree.over_pixels(np.ones(smooth.size)), 1)  # node 0 may be empty
-        contour = np.maximum(tree.over_contour(np.ones(smooth.size)), 1)
+        one = np.ones(smooth.size)
+        area, light, *shape, contour, edge, slope = tree.sums(
+            (one, smooth, *moments(tree.inside)), (one, smooth, frame.slope[tree.inside])
+        )
+        area, contour = np.maximum(area, 1), np.maximum(contour, 1)  # node 0 may be empty
         return cls(
             tree,
             area,
-            mean=tree.over_pixels(smooth) / area,
-            edge=tree.over_contour(smooth) / contour,
-            slope=tree.over_contour(frame.slope[tree.inside]) / contour,
-            fill=ellipse_fill(area, *(tree.over_pixels(each) for each in moments(tree.inside))),
+            mean=light / area,
+            edge=edge / contour,
+            slope=slope / contour,
+            fill=ellipse_fill(area, *shape),
         )
 
 

@@ -166,7 +166,8 @@ def flatten(image: np.ndarray, diameter: float) -> np.ndarray:
     surface = _surface(_opening(coarse, size), image.shape, factor, size // 2)
     rounding = 1e-6 * float(np.abs(image).max())
     low, high = np.percentile(coarse, (0.5, 99.5))
-    if np.ptp(surface) > max(_SLOPE * (high - low), _SLOPE * noise_sd(image), rounding):
+    steep = float(np.ptp(surface))  # noise costs most, and few frames have a slope
+    if steep > max(_SLOPE * (high - low), rounding) and steep > _SLOPE * noise_sd(image):
         image = image - surface
         image[np.abs(image) < rounding] = 0
         coarse = block_mean(image, factor)
@@ -191,7 +192,13 @@ def _surface(low: np.ndarray, shape: tuple[int, ...], factor: int, margin: int) 
         6 if curved else 3, -1
     )
     found, *_ = np.linalg.lstsq(known.T, low[inner].ravel().astype(float), rcond=None)
-    return np.tensordot(found, _terms(shape, shape, 1, curved), 1).astype(np.float32)
+    y, x = _sides(shape, shape, 1)
+    level, along_y, along_x, *bent = found
+    by_y, by_x = level + along_y * y, along_x * x
+    if not bent:
+        return (by_y[:, None] + by_x).astype(np.float32)
+    by_y, by_x = by_y + bent[0] * y * y, by_x + bent[1] * x * x
+    return (by_y[:, None] + (by_x + (bent[2] * y)[:, None] * x)).astype(np.float32)
 
 
 def _terms(
@@ -201,10 +208,20 @@ def _terms(
 
     y and x go from -1 to 1 over the image.
     """
-    y, x = ((np.arange(n) + 0.5) * factor * 2 / m - 1 for n, m in zip(shape, of_image, strict=True))
+    y, x = _sides(shape, of_image, factor)
     y, x = np.broadcast_arrays(y[:, None], x[None, :])
     terms = [np.ones(shape), y, x]
     return np.stack(terms + ([y * y, x * x, x * y] if curved else []))
+
+
+def _sides(
+    shape: tuple[int, ...], of_image: tuple[int, ...], factor: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """y of the rows and x of the columns of `_terms`."""
+    rows, columns = (
+        (np.arange(n) + 0.5) * factor * 2 / m - 1 for n, m in zip(shape, of_image, strict=True)
+    )
+    return rows, columns
 
 
 def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]:

@@ -33,11 +33,10 @@ def split_touching(
     (Soille 2003, Morphological Image Analysis, 6.3.4).
     """
     from skimage.measure import label as components
-    from skimage.segmentation import watershed
 
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    distance = ndi.distance_transform_edt(mask).astype(np.float32)
+    distance = depth_of(mask).astype(np.float32)
     surface = ndi.gaussian_filter(np.minimum(2 * distance / diameter, 1.0), 0.05 * diameter)
     if intensity_weight:
         narrow = ndi.gaussian_filter(image, 0.2 * diameter)
@@ -46,7 +45,7 @@ def split_touching(
         surface += intensity_weight * np.clip((narrow - wide) / scale, -1, 1)
     surface = np.where(mask, surface, surface.min())
     seeds = components(high_maxima(surface, depth) & mask)
-    return watershed(-surface, seeds, mask=mask).astype(np.int32)
+    return flood(-surface, seeds, mask)
 
 
 def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
@@ -93,16 +92,36 @@ def trim_to_height(
     count = int(label.max())
     if count == 0:
         return label
-    height = np.zeros(count + 1)
     core = label if core is None else core
     inside = core > 0
-    height[1:] = ndi.median(image[inside], core[inside], np.arange(1, count + 1))
+    height = medians(image[inside], core[inside], count)
     level = fraction * (height - background)
     if common:
         level = np.maximum(level, 0) ** (1 - common) * threshold**common
         level = np.minimum(level, _HIGHEST_EDGE * (height - background))
-    keep = image - background >= level[label]
-    return fill_label_holes(largest_parts(np.where(keep, label, 0)))
+    inside = label > 0
+    number = label[inside]
+    kept = np.zeros_like(label)
+    kept[inside] = np.where(image[inside] - background >= level[number], number, 0)
+    return fill_label_holes(largest_parts(kept))
+
+
+def medians(values: np.ndarray, number: np.ndarray, count: int) -> np.ndarray:
+    """Median of `values` (n,) by `number` (n,), 0 to `count`; 0 where there is none."""
+    # whole numbers sort ten times as fast: a float's bits, in its order, after its number
+    bits = np.ascontiguousarray(values, np.float32).view(np.int32).astype(np.int64)
+    bits = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits) + 2**31
+    sorted_ = np.sort((number.astype(np.int64) << 32) + bits)
+    bits = (sorted_ & 0xFFFFFFFF) - 2**31
+    bits = np.where(bits < 0, -bits - 2**31, bits)
+    ordered = bits.astype(np.int32).view(np.float32)
+    size = np.bincount(number, minlength=count + 1)
+    first = np.cumsum(size) - size
+    some = size > 0
+    found = np.zeros(count + 1)
+    low, high = (first + (size - 1) // 2)[some], (first + size // 2)[some]
+    found[some] = (ordered[low] + ordered[high]) / 2
+    return found
 
 
 def cut_by_distance(

@@ -6,7 +6,7 @@ A connected part of ``image >= t`` lies within one of ``image >= t - 1``: all of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,25 +55,26 @@ class RegionTree:
         start = np.flatnonzero(np.r_[True, np.diff(self.level) > 0, True])
         return [slice(a, b) for a, b in zip(start[-2:0:-1], start[:1:-1], strict=True)]
 
-    def _total(self, own: np.ndarray) -> np.ndarray:
-        """Sum of `own` (n,) over each node and all nodes within it."""
-        for each in self._down():
-            np.add.at(own, self.parent[each], own[each])
-        return own
-
-    def over_pixels(self, value: np.ndarray) -> np.ndarray:
-        """(n,) sums of `value` (m,) over each region."""
-        return self._total(np.bincount(self.node, value, self.parent.size))
-
-    def over_contour(self, value: np.ndarray) -> np.ndarray:
-        """(n,) sums of `value` (m,) over the inner contour of each region.
+    def sums(
+        self, over_pixels: Iterable[np.ndarray], over_contour: Iterable[np.ndarray] = ()
+    ) -> np.ndarray:
+        """(k, n) sums of k values (m,) over each region, and over its inner contour.
 
         A pixel lies on the contours of the regions that hold it but not its lowest neighbour. The
-        image's edge is no contour.
+        image's edge is no contour. All values go down the levels together: a level has few nodes.
         """
         count = self.parent.size
-        own = np.bincount(self.node, value, count)
-        return self._total(own - np.bincount(self.lowest, value, count))
+        own = np.array(
+            [np.bincount(self.node, value, count) for value in over_pixels]
+            + [
+                np.bincount(self.node, value, count) - np.bincount(self.lowest, value, count)
+                for value in over_contour
+            ]
+        )
+        row, total = np.arange(len(own))[:, None] * count, own.ravel()
+        for each in self._down():
+            np.add.at(total, (row + self.parent[each]).ravel(), own[:, each].ravel())
+        return own
 
     def best(self, value: np.ndarray) -> np.ndarray:
         """Disjoint nodes with the largest summed `value` (n,), as labels (Y, X) int32: node numbers.
