@@ -130,10 +130,11 @@ def test_a_margin_and_what_ingestion_found() -> None:
 def test_films_of_different_length_are_told_of() -> None:
     frames = [
         pd.DataFrame({"fov": fov, "frame": range(n), "time_s": np.arange(n) * 60.0})
-        for fov, n in (("A", 61), ("B", 41), ("C", 60))
+        for fov, n in (("A", 61), ("B", 41), ("C", 60), ("D", 41), ("E", 21))
     ]
-    fields = pd.DataFrame({"fov": ["A", "B", "C"], "pixel_size_um": 0.65})
+    fields = pd.DataFrame({"fov": [*"ABCDE"], "pixel_size_um": 0.65})
     data = {"frames": pd.concat(frames).assign(excluded=False), "fields": fields}
     found = quality_warnings(data)
-    assert said(found, "film of 40 min, others of up to 60") == [("B", "", 1, 40)]
-    assert len(found) == 1
+    assert said(found, "film of 40 min, others of up to 60") == [("B", "", 1, 40), ("D", "", 1, 40)]
+    assert said(found, "film of 20 min, others of up to 60") == [("E", "", 1, 20)]
+    assert len(found) == 3

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.groups import any_known
+from cyto_kedro.core.units import three_digits
 from cyto_kedro.schemas import TABLES, empty
 
 FILM = ["fov", "channel"]
@@ -109,11 +110,13 @@ def _shorter(frames: pd.DataFrame) -> dict[str, pd.DataFrame]:
     most = float(length.max())
     # a jitter of times is no difference of length
     rows = frames[(length < 0.95 * most) & (time == last)]
-    return {
-        f"film of {length[at]:.4g} {unit}, others of up to {most:.4g}: it had less time for deaths, so "
-        "counts are not alike; curves and tests go as far as all films do": rows.loc[[at]]
-        for at in rows.index
-    }
+    text = length[rows.index].map(
+        lambda each: (
+            f"film of {three_digits(each)} {unit}, others of up to {three_digits(most)}: it had less time "
+            "for deaths, so counts are not alike; curves and tests go as far as all films do"
+        )
+    )
+    return {str(words): part for words, part in rows.groupby(text, sort=False)}
 
 
 def _left_out(values: pd.Series, otherwise: str) -> str:
