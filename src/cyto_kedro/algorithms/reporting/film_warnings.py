@@ -112,8 +112,8 @@ def _shorter(frames: pd.DataFrame) -> dict[str, pd.DataFrame]:
     rows = frames[(length < 0.95 * most) & (time == last)]
     text = length[rows.index].map(
         lambda each: (
-            f"film of {three_digits(each)} {unit}, others of up to {three_digits(most)}: it had less time "
-            "for deaths, so counts are not alike; curves and tests go as far as all films do"
+            f"film of {three_digits(each)} {unit}, others of up to {three_digits(most)}: it had less "
+            "time for deaths, so counts are not alike; curves and tests go as far as all films do"
         )
     )
     return {str(words): part for words, part in rows.groupby(text, sort=False)}
