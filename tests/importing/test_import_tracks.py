@@ -83,7 +83,7 @@ def test_our_own_export_comes_back_and_the_run_goes_on(project: Project, tmp_pat
 
 
 def test_our_own_session_comes_back(project: Project, tmp_path: Path) -> None:
-    """Interpolated points are spots there, and so cells here; places and tracks are equal."""
+    """Interpolated points are no spots there, and are made anew here; places and tracks are equal."""
     before = project.table("track_points").query("fov == @FOV")
     export_to(project.catalog, "trackmate", tmp_path / "out", (FOV,))
     for population in POPULATIONS:
