@@ -21,13 +21,13 @@ import numpy as np
 import pandas as pd
 
 import metrics as m
+from crowded import ENGINES, STEPS
 from cyto_kedro.algorithms.contacts.attribution import KillLikelihood
 from cyto_kedro.algorithms.contacts.bouts import Bouts
 from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.contacts.deaths import HysteresisDeaths
 from cyto_kedro.algorithms.contacts.kills import KillShares, Watched
 from cyto_kedro.algorithms.contacts.viability import MarkerThreshold
-from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tabulation.touches import Touches
@@ -58,7 +58,9 @@ def simulate(name: str, control: bool, **args: Any) -> Field_:
     time_min = made["time_s"] / 60
     result = Field_(name, control, time_min, truth)
     size = made["pixel_size_um"]
-    own = {population: _segment(made["image"][population], size) for population in ROLES}
+    own = {
+        population: _segment(made["image"][population], size, population) for population in ROLES
+    }
     for source, label in (("true", made["label"]), ("own", own)):
         tables: dict[str, Any] = {"cells": {}, "points": {}, "tracks": {}, "named": {}}
         for population in ROLES:
@@ -81,6 +83,9 @@ def simulate(name: str, control: bool, **args: Any) -> Field_:
             else:
                 linker = LAP(max_distance_um=REACH_UM[population], gap_closing_max_frames=2)
                 points = linker({**data, "dataframe": cells})["dataframe"]
+                for step in STEPS:
+                    place = {**data, "cells": cells}
+                    points = step(place, track_points=points)["track_points"]
                 tracks = tracks_of(points, cells, data["n_frames"], data["shape"])
                 matches = m.match_film(made["label"][population], label[population])
                 named = m.name_tracks(matches, points)
@@ -92,11 +97,12 @@ def simulate(name: str, control: bool, **args: Any) -> Field_:
     return result
 
 
-def _segment(image: np.ndarray, pixel_size_um: float) -> np.ndarray:
+def _segment(image: np.ndarray, pixel_size_um: float, population: str) -> np.ndarray:
     image = image.astype(np.float32)
     low, high = np.percentile(image, (1.0, 99.8))
     image = np.clip((image - low) / (high - low), 0, 1)
-    return LocalThreshold()({"image": image, "pixel_size_um": pixel_size_um})["label"]
+    engine = ENGINES["default"][population]
+    return np.asarray(engine({"image": image, "pixel_size_um": pixel_size_um})["label"])
 
 
 def analyse(fields: list[Field_], source: str) -> Iterator[dict[str, Any]]:

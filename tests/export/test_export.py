@@ -286,6 +286,16 @@ def test_a_workbook_of_a_field_and_of_an_unknown_one(finished: Project, tmp_path
     assert not (tmp_path / "other").exists()
 
 
+def test_a_workbook_says_which_fields_are_not_done(finished: Project, tmp_path: Path) -> None:
+    project = finished.copy(tmp_path / "project")
+    (project.path / "data" / "07_model_output" / "kills" / "control_1.parquet").unlink()
+    export_workbook(project.catalog, tmp_path / "book")
+    about = pd.read_excel(tmp_path / "book" / BOOK, sheet_name="columns")
+    left_out = about[about["column"].isna()]
+    assert left_out["table"].tolist() == ["kills"]
+    assert "control_1" in left_out["meaning"].iloc[0] and "treated_1" not in str(left_out)
+
+
 def test_a_long_table_goes_on_in_another_sheet_and_text_is_no_formula(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator
 from itertools import count, islice
@@ -21,6 +22,8 @@ from cyto_kedro.export.field import load_rows
 from cyto_kedro.schemas import TABLES
 from cyto_kedro.schemas.words import MEANING, meaning, unit
 
+log = logging.getLogger(__name__)
+
 BY_FIELD = ("deaths", "kills", "bouts", "effectors", "targets")
 OF_SHEET = ("condition", "replicate")
 MOST_ROWS = 1_048_000  # Excel has room for 1,048,576 in a sheet, the two of the header among them
@@ -39,9 +42,10 @@ def write_workbook(path: Path, catalog: Any, fovs: tuple[str, ...] = ()) -> list
     about = fields[[name for name in OF_SHEET if name in fields]]
     book = Workbook(write_only=True)
     columns: dict[str, list[str]] = {}
+    lacking: dict[str, list[str]] = {}
     for name in BY_FIELD:
-        parts = (load_rows(catalog, manifest, name, fov) for fov in fovs or manifest.fovs)
-        made = (part.join(about, on="fov") for part in parts if part is not None)
+        lacking[name] = []
+        made = _made(catalog, manifest, name, fovs or tuple(manifest.fovs), about, lacking[name])
         if (first := next(made, None)) is not None:
             front = ["fov", *about.columns]
             columns[name] = [*front, *(str(each) for each in first if each not in front)]
@@ -59,9 +63,31 @@ def write_workbook(path: Path, catalog: Any, fovs: tuple[str, ...] = ()) -> list
         for name, each in columns.items()
         for column in each
     ]
+    for name, without in lacking.items():
+        if without:
+            text = f"not made yet for {', '.join(without)}: kedro run"
+            log.warning("the workbook's %s: %s", name, text)
+            explained.append([name, "", "", text])
     _add(book, "columns", ["table", "column", "unit", "meaning"], explained, units=False)
     book.save(path)
     return list(columns)
+
+
+def _made(
+    catalog: Any,
+    manifest: Manifest,
+    name: str,
+    fovs: tuple[str, ...],
+    about: pd.DataFrame,
+    lacking: list[str],
+) -> Iterator[pd.DataFrame]:
+    """A table field by field, with what the sheet says; fields without it are added to `lacking`."""
+    for fov in fovs:
+        part = load_rows(catalog, manifest, name, fov)
+        if part is None:
+            lacking.append(fov)
+        else:
+            yield part.join(about, on="fov")
 
 
 def _meaning(table: str, column: str) -> str:
