@@ -15,13 +15,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from scipy import ndimage as ndi
 
 import metrics as m
@@ -36,28 +37,33 @@ from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tabulation.touches import Touches
 from cyto_kedro.algorithms.tracking.common import tracks_of
-from cyto_kedro.algorithms.tracking.lap import LAP
-from cyto_kedro.algorithms.tracking.repairs import RepairMerges
-from cyto_kedro.algorithms.tracking.steps import (
-    InterpolateGaps,
-    JoinFragments,
-    MinimumLength,
-    TrackStep,
-)
+from cyto_kedro.algorithms.tracking.steps import MinimumLength
+from cyto_kedro.registry import build
+from run_folder import ROOT
 from sample import ROLES, asked, of, true_names
 from tracking import Truth, switches, write_truth
 from tracking import tra as tra_of
 
-REACH_UM = {"TCell": 15.0, "CancerCell": 12.0}
-# As conf/base; and as docs/tracking.md advises for crowds.
-STEPS: tuple[TrackStep, ...] = (
-    RepairMerges(),
-    JoinFragments(max_distance_um=4.0, max_gap_frames=8, min_area_ratio=0.5),
-    InterpolateGaps(),
-)
-REPAIRS: tuple[TrackStep, ...] = (*STEPS, MinimumLength(min_points=4))
+CONFIGURED = {  # of conf/base
+    room: yaml.safe_load((ROOT / f"conf/base/parameters_{room}.yml").read_text(encoding="utf-8"))[
+        room
+    ]
+    for room in ("segmentation", "tracking")
+}
+LINKERS = {
+    name: build("tracking", of["name"], of["args"]) for name, of in CONFIGURED["tracking"].items()
+}
+STEPS = {
+    name: [build("tracking", step["name"], step["args"]) for step in of["steps"]]
+    for name, of in CONFIGURED["tracking"].items()
+}
+# as docs/tracking.md advises for crowds
+REPAIRS = {name: [*steps, MinimumLength(min_points=4)] for name, steps in STEPS.items()}
 ENGINES: dict[str, dict[str, Algorithm]] = {
-    "default": {"TCell": Nuclei(), "CancerCell": LocalThreshold()},  # as conf/base
+    "default": {
+        name: build("segmentation", of["name"], of["args"])
+        for name, of in CONFIGURED["segmentation"].items()
+    },
     **{each.__name__: dict.fromkeys(ROLES, each()) for each in (LocalThreshold, Nuclei, OverTime)},
 }
 # What was measured on the film of a T cell / tumour assay that the preset stands for.
@@ -157,7 +163,9 @@ def segmented(film: dict[str, Any], engines: dict[str, Algorithm]) -> dict[str, 
 
 
 def analysed(
-    film: dict[str, Any], label: dict[str, np.ndarray], steps: Sequence[TrackStep] = STEPS
+    film: dict[str, Any],
+    label: dict[str, np.ndarray],
+    steps: Mapping[str, Sequence[Algorithm]] = STEPS,
 ) -> Analysed:
     """Tracks, contacts and bouts of `label` by the defaults, with `steps` after linking."""
     fov = film["tracks"]["fov"].iloc[0]
@@ -167,9 +175,8 @@ def analysed(
     for name, masks in label.items():
         place = {**data, "population": name, "n_frames": n_frames, "shape": masks.shape[1:]}
         cells = Features()({**data, "population": name, "label": masks})["cells"]
-        linker = LAP(max_distance_um=REACH_UM[name], gap_closing_max_frames=2)
-        points[name] = linker({**place, "cells": cells})["track_points"]
-        for step in steps:
+        points[name] = LINKERS[name]({**place, "cells": cells})["track_points"]
+        for step in steps.get(name, ()):
             points[name] = step({**place, "cells": cells}, track_points=points[name])[
                 "track_points"
             ]
@@ -306,7 +313,7 @@ def main() -> None:
     show_statistics(films)
     if args.film_only:
         return
-    compared: dict[str, tuple[TrackStep, ...]] = {"": () if args.bare else STEPS}
+    compared: dict[str, Mapping[str, Sequence[Algorithm]]] = {"": {} if args.bare else STEPS}
     compared |= {", with repairs": REPAIRS} if args.repair else {}
     tallies = {engine + name: Tally() for engine in args.engine for name in compared}
     for film in films:

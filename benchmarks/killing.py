@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 import metrics as m
-from crowded import ENGINES, STEPS
+from crowded import ENGINES, LINKERS, STEPS
 from cyto_kedro.algorithms.contacts.attribution import KillLikelihood
 from cyto_kedro.algorithms.contacts.bouts import Bouts
 from cyto_kedro.algorithms.contacts.contacts import ContactJoin
@@ -32,11 +32,9 @@ from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tabulation.touches import Touches
 from cyto_kedro.algorithms.tracking.common import tracks_of
-from cyto_kedro.algorithms.tracking.lap import LAP
 from sample import ROLES, RULES, WHO, asked, of, true_names
 from tracking import DENSITIES, SIDE
 
-REACH_UM = {"TCell": 15.0, "CancerCell": 12.0}
 _AS_TRUE = {"target_track_id": "target", "effector_track_id": "effector"}
 
 
@@ -81,9 +79,8 @@ def simulate(name: str, control: bool, **args: Any) -> Field_:
                 named = points[["frame", "label", "track_id"]].astype(np.int64)
                 named = named.rename(columns={"label": "true"})
             else:
-                linker = LAP(max_distance_um=REACH_UM[population], gap_closing_max_frames=2)
-                points = linker({**data, "dataframe": cells})["dataframe"]
-                for step in STEPS:
+                points = LINKERS[population]({**data, "dataframe": cells})["dataframe"]
+                for step in STEPS[population]:
                     place = {**data, "cells": cells}
                     points = step(place, track_points=points)["track_points"]
                 tracks = tracks_of(points, cells, data["n_frames"], data["shape"])

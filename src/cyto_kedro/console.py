@@ -75,14 +75,10 @@ def next_step(argv: Sequence[str], said: str = "") -> str:
     """
     if list(argv[1:2]) != ["run"]:
         return ""
-    from cyto_kedro.runner.report import resume_command
+    from cyto_kedro.runner.report import going_on, resume_command
 
     again = resume_command(True, argv)
-    return (
-        ""
-        if again in said
-        else f"What is finished stays. Mend the cause, then go on with: {again}\n"
-    )
+    return "" if again in said else f"{going_on(again)}\n"
 
 
 def plain_errors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,8 @@ from kedro.framework.startup import bootstrap_project
 from cyto_kedro.cli import cli
 from cyto_kedro.new_assay.plate_map import read_plate_map
 from cyto_kedro.new_assay.roles import guess, propose
+from cyto_kedro.new_assay.writing import engine_of, tracking_of
+from cyto_kedro.parameters import TrackingSpec
 from tiny_project import N_FRAMES, Project
 
 STAGES = {"treated_1": "1", "control_1": "2"}
@@ -34,6 +37,19 @@ def metamorph(tiny_raw: Path, tmp_path: Path) -> Path:
                 path = folder / f"night_w{wave}_s{stage}_t{t + 1}.TIF"
                 tifffile.imwrite(path, frame, photometric="minisblack")
     return folder
+
+
+@pytest.mark.parametrize(("population", "role"), [("TCell", "effector"), ("CancerCell", "target")])
+def test_a_new_environment_begins_as_the_base(
+    project_root: Path, population: str, role: str
+) -> None:
+    def base(room: str) -> Any:
+        text = (project_root / f"conf/base/parameters_{room}.yml").read_text(encoding="utf-8")
+        return yaml.safe_load(text)[room][population]
+
+    tracking = TrackingSpec.model_validate(tracking_of(role))
+    assert tracking.fingerprint() == TrackingSpec.model_validate(base("tracking")).fingerprint()
+    assert base("segmentation") == {"name": engine_of(role), "args": {}}
 
 
 def call(project: Project, *args: str, answers: str | None = None) -> tuple[int, str]:

@@ -241,7 +241,20 @@ class Films(Strict):
     )
 
 
-class Training(Strict):
+class LeftOut(Strict):
+    """What is left out of learning, to score it."""
+
+    split: str = Field(
+        default="fov",
+        description="column of the sample sheet by which examples are left out to score: fov, or "
+        "replicate, plate, experiment, …",
+    )
+    most_folds: int = Field(
+        default=5, ge=2, description="groups are left out in so many parts at most"
+    )
+
+
+class Training(LeftOut):
     """``training:`` engines learnt from corrected masks, by the pipeline of that name."""
 
     learner: TrainingSpec = Field(
@@ -258,28 +271,13 @@ class Training(Strict):
     frames_per_block: int = Field(
         default=3, ge=1, description="frames learnt from of each block, spread evenly"
     )
-    split: str = Field(
-        default="fov",
-        description="column of the sample sheet by which examples are left out to score: fov, or "
-        "replicate, plate, experiment, …",
-    )
-    most_folds: int = Field(
-        default=5, ge=2, description="groups are left out in so many parts at most"
-    )
 
 
-class CellClasses(Strict):
+class CellClasses(LeftOut):
     """``cell_classes:`` classes of cells, learnt from a table, by the pipeline of that name."""
 
     learner: ClassTrainingSpec = Field(
         default=ClassTrainingSpec(name="TrainCellClasses"), description="what learns, and how"
-    )
-    split: str = Field(
-        default="fov",
-        description="column of the sample sheet by which cells are left out to score",
-    )
-    most_folds: int = Field(
-        default=5, ge=2, description="groups are left out in so many parts at most"
     )
 
 

@@ -46,6 +46,11 @@ def resume_command(incremental: bool, arguments: Sequence[str] | None = None) ->
     return shlex.join(["kedro", *(word for word in words[1:] if word != "--all"), *flag])
 
 
+def going_on(command: str) -> str:
+    """What comes after a run that stopped."""
+    return f"What is finished stays. Mend the cause, then go on with: {command}"
+
+
 def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: str) -> str:
     """Failures as text: node, partition, reason, attempts, log file and its last lines."""
     nodes = list(dict.fromkeys(each.node for each in failures))
@@ -72,7 +77,7 @@ def failure_table(failures: Sequence[Failure], blocked: Iterable[str], command: 
             lines += [f"    | {line}" for line in failure.tail.splitlines()]
     if len(failures) > SHOWN:
         lines.append(f"... and {len(failures) - SHOWN} more; all are in the run's manifest")
-    lines.append(f"What is finished stays. Mend the cause, then go on with: {command}")
+    lines.append(going_on(command))
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from discs import discs
 
 from cyto_kedro.algorithms.training.cellpose import TrainCellPose
 from cyto_kedro.algorithms.training.learner import Example, Learner
@@ -18,11 +19,7 @@ from cyto_kedro.registry import build
 def nuclei(seed: int) -> Example:
     """Bright discs of 17 px on a dark background."""
     rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:128, :128]
-    label = np.zeros((128, 128), np.uint32)
-    for number, (cy, cx) in enumerate(((y, x) for y in (20, 60, 100) for x in (20, 60, 100)), 1):
-        cy, cx = np.array((cy, cx)) + rng.integers(-5, 6, 2)
-        label[(y - cy) ** 2 + (x - cx) ** 2 < 8.5**2] = number
+    label = discs(rng, (20, 60, 100), 5, 8.5)
     return Example(rng.normal(100, 5, label.shape) + 80 * (label > 0), label, pixel_size_um=0.5)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from discs import discs
 from sklearn.ensemble import RandomForestClassifier
 
 from cyto_kedro.algorithms.segmentation.forest import Forest
@@ -21,10 +22,7 @@ def textured(seed: int, gain: float = 1.0, scale: int = 1) -> tuple[np.ndarray, 
     """Discs that are as bright as their background, and rough where it is smooth."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:128, :128]
-    label = np.zeros((128, 128), np.uint32)
-    for number, (cy, cx) in enumerate(((y, x) for y in (24, 64, 104) for x in (24, 64, 104)), 1):
-        cy, cx = np.array((cy, cx)) + rng.integers(-6, 7, 2)
-        label[(y - cy) ** 2 + (x - cx) ** 2 < 11**2] = number
+    label = discs(rng, (24, 64, 104), 6, 11)
     rough = np.where((y + x) % 6 < 3, 40.0, -40.0)
     image = 200 + rng.normal(0, 6, label.shape) + rough * (label > 0)
     image, label = image.repeat(scale, 0).repeat(scale, 1), label.repeat(scale, 0).repeat(scale, 1)

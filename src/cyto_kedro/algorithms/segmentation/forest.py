@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cyto_kedro.errors import InputError
 
@@ -93,6 +94,13 @@ class Forest:
 
 
 _ARRAYS = ("roots", "left", "right", "feature", "threshold", "share")
+
+
+def rows_of(cells: pd.DataFrame, names: list[str], medians: list[float]) -> np.ndarray:
+    """(cells, columns) float32, `medians` where a value is unknown."""
+    values = cells[names].to_numpy(float, na_value=np.nan)
+    known = np.isfinite(values)
+    return np.asarray(np.where(known, values, np.asarray(medians)), np.float32)
 
 
 def read_forest(path: str) -> Forest:

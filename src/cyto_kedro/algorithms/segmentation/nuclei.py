@@ -47,41 +47,6 @@ class SeenFrame:
     largest: float
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What is measured of the n regions of a tree, (n,) each; brightness above the background."""
-
-    tree: RegionTree
-    area: np.ndarray
-    mean: np.ndarray
-    edge: np.ndarray  # mean on the contour
-    slope: np.ndarray  # mean gradient of the root of intensity on the contour
-    fill: np.ndarray  # `ellipse_fill`
-
-    @property
-    def height(self) -> np.ndarray:
-        """Mean over that of the contour."""
-        return self.mean - self.edge
-
-    @classmethod
-    def of(cls, frame: SeenFrame, tree: RegionTree) -> Measured:
-        """Of the regions of `tree`, which is of `frame`."""
-        smooth = frame.smooth[tree.inside]
-        one = np.ones(smooth.size)
-        area, light, *shape, contour, edge, slope = tree.sums(
-            (one, smooth, *moments(tree.inside)), (one, smooth, frame.slope[tree.inside])
-        )
-        area, contour = np.maximum(area, 1), np.maximum(contour, 1)  # node 0 may be empty
-        return cls(
-            tree,
-            area,
-            mean=light / area,
-            edge=edge / contour,
-            slope=slope / contour,
-            fill=ellipse_fill(area, *shape),
-        )
-
-
 class Nuclei(Classical):
     """Choose among the regions of all thresholds those that look most like one cell.
 
@@ -208,19 +173,24 @@ class Nuclei(Classical):
             open_ &= ~hidden
         tree = RegionTree.of(np.where(open_, level, 0).astype(np.uint8), frame.smallest)
         del level, open_
-        chosen = numbered(tree.best(self._worth(frame, Measured.of(frame, tree), least_fill)))
+        smooth = frame.smooth[tree.inside]
+        one = np.ones(smooth.size)
+        area, light, *shape, contour, edge, slope = tree.sums(
+            (one, smooth, *moments(tree.inside)), (one, smooth, frame.slope[tree.inside])
+        )
+        area, contour = np.maximum(area, 1), np.maximum(contour, 1)  # node 0 may be empty
+        mean, fill = light / area, ellipse_fill(area, *shape)
+        height = mean - edge / contour
+        possible = (area >= frame.smallest) & (area <= frame.largest) & (fill >= least_fill)
+        possible &= (height >= frame.least_height) & (mean >= frame.least_mean)
+        possible &= tree.level > 0
+        roundness = np.exp(-np.maximum(1 - fill, 0) / self.tolerance)
+        score = np.sqrt(area) * (slope / contour) * roundness
+        chosen = numbered(tree.best(np.where(possible, score, 0)))
         del tree
         if not chosen.any():
             return chosen
         return self._cut(frame, trim_to_height(frame.smooth, chosen, 0.0, self.core_height))
-
-    def _worth(self, frame: SeenFrame, found: Measured, least_fill: float) -> np.ndarray:
-        """(n,) what each region of a tree is worth; 0: it is no cell."""
-        possible = (found.area >= frame.smallest) & (found.area <= frame.largest)
-        possible &= (found.fill >= least_fill) & (found.tree.level > 0)
-        possible &= (found.height >= frame.least_height) & (found.mean >= frame.least_mean)
-        shape = np.exp(-np.maximum(1 - found.fill, 0) / self.tolerance)
-        return np.where(possible, np.sqrt(found.area) * found.slope * shape, 0)
 
     def _cut(self, frame: SeenFrame, label: np.ndarray) -> np.ndarray:
         """Cut regions into parts that look more like cells."""

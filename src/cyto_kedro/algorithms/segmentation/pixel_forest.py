@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.cleanup import (
     Labelled,
     drop_border,
@@ -125,8 +126,9 @@ class PixelForest(Algorithm):
 
     def _frame(self, frames: list[FieldFrame], forest: Forest, diameter: float) -> np.ndarray:
         margin = math.ceil(REACH * diameter)
-        wide, tile = frames[0].with_margin(margin, 1)
-        chance = chances(frames, forest, diameter, margin)
+        read = [frame.with_margin(margin, 1) for frame in frames]
+        wide, tile = read[0]
+        chance = chances(frames, [part for part, _ in read], forest, diameter)
         if chance is None:
             return np.zeros(frames[0].own.shape, np.uint32)
         smallest, largest = (area * diameter**2 for area in forest.card["areas"])
@@ -167,11 +169,10 @@ def learnt_diameter(card: Mapping[str, Any], pixel_size_um: float | None, where:
     return float(card["diameter_um"]) / pixel_size_um
 
 
-def described(frames: list[FieldFrame], diameter: float, margin: int) -> np.ndarray | None:
-    """Features (Y, X, n) of a frame's channels; None where nothing was filmed or all is alike."""
+def described(frames: list[FieldFrame], parts: list[Part], diameter: float) -> np.ndarray | None:
+    """Features (Y, X, n) of `parts` of a frame's channels; None where all is alike."""
     images = []
-    for frame in frames:
-        part, _ = frame.with_margin(margin, 1)
+    for frame, part in zip(frames, parts, strict=True):
         level, height = levels(frame)
         images.append((part.image.astype(np.float32) - np.float32(level)) / np.float32(height))
     if all(np.ptp(each) == 0 for each in images):
@@ -180,13 +181,13 @@ def described(frames: list[FieldFrame], diameter: float, margin: int) -> np.ndar
 
 
 def chances(
-    frames: list[FieldFrame], forest: Forest, diameter: float, margin: int
+    frames: list[FieldFrame], parts: list[Part], forest: Forest, diameter: float
 ) -> np.ndarray | None:
-    """Chance (Y, X, classes) of each pixel of a frame with its margin; None: nothing to see.
+    """Chance (Y, X, classes) of each pixel of `parts` of a frame's channels; None: nothing to see.
 
     Pixels darker than any cell that was learnt from are background without a look.
     """
-    found = described(frames, diameter, margin)
+    found = described(frames, parts, diameter)
     if found is None:
         return None
     if found.shape[-1] != n_features(len(frames)):

@@ -18,6 +18,7 @@ import numpy as np
 import scipy
 
 from cyto_kedro.algorithms.segmentation.cleanup import renumber
+from cyto_kedro.core.matching import partners
 from cyto_kedro.errors import InputError
 
 Window = tuple[slice, slice]
@@ -74,7 +75,7 @@ def _join(
         common = _common(windows[a], windows[b])
         if common is not None:
             mine, other = (labels[i][_within(windows[i], common)] for i in (a, b))
-            pairs.append(_partners(mine, other) + first[[a, b]][:, None])
+            pairs.append(partners(mine, other) + first[[a, b]][:, None])
     left, right = np.concatenate(pairs, axis=1)
     total = int(first[-1]) + 1
     graph = scipy.sparse.coo_array((np.ones(left.size, bool), (left, right)), shape=(total, total))
@@ -100,17 +101,6 @@ def _join(
         mine = name[label]
         np.copyto(part, mine, where=(part == 0) & (mine > 0))
     field[...] = renumber(field)
-
-
-def _partners(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Labels (2, n) of two images of one window that are one cell: IoU above one half."""
-    width = int(b.max(initial=0)) + 1
-    pair, both = np.unique(a.ravel().astype(np.int64) * width + b.ravel(), return_counts=True)
-    of_a, of_b = pair // width, pair % width
-    area_a, area_b = np.bincount(of_a, both), np.bincount(of_b, both)
-    iou = both / (area_a[of_a] + area_b[of_b] - both)
-    same = (of_a > 0) & (of_b > 0) & (iou > 0.5)
-    return np.stack((of_a[same], of_b[same]))
 
 
 def _centred(label: np.ndarray, window: Window, core: Window) -> np.ndarray:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-import numpy as np
-import pandas as pd
 from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.segmentation.forest import read_forest
+from cyto_kedro.algorithms.segmentation.forest import read_forest, rows_of
 from cyto_kedro.algorithms.tabulation.columns import ColumnStep, MeasuredCells
 from cyto_kedro.errors import ConfigError, unknown
 from cyto_kedro.schemas import TableOf
@@ -64,10 +62,3 @@ class ClassifyCells(ColumnStep):
         for number, name in enumerate(forest.card["classes"]):
             added[f"is_{name}"] = best == number
         return {"cells": self.add(cells, added)}
-
-
-def rows_of(cells: pd.DataFrame, names: list[str], medians: list[float]) -> np.ndarray:
-    """(cells, columns) float32, `medians` where a value is unknown."""
-    values = cells[names].to_numpy(float, na_value=np.nan)
-    known = np.isfinite(values)
-    return np.asarray(np.where(known, values, np.asarray(medians)), np.float32)

@@ -10,8 +10,8 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.segmentation.forest import Forest
-from cyto_kedro.algorithms.training.learner import Learnt
+from cyto_kedro.algorithms.segmentation.forest import rows_of
+from cyto_kedro.algorithms.training.learner import Learnt, grown
 from cyto_kedro.errors import InputError, unknown
 
 # where and when a cell lies, and how it is turned, do not say what it is
@@ -37,6 +37,7 @@ class TrainCellClasses(Algorithm):
 
     Examples
     --------
+    >>> from cyto_kedro.algorithms.segmentation.forest import Forest
     >>> size = np.r_[np.full(20, 9.0), np.full(20, 90.0)]
     >>> told = pd.DataFrame({"area_px": size, "class": np.where(size > 50, "live", "debris")})
     >>> made = TrainCellClasses(trees=5)(examples=told)["weights"]
@@ -65,8 +66,6 @@ class TrainCellClasses(Algorithm):
         InputError
             If all are of one class, there is nothing to learn from, or a column does not exist.
         """
-        from sklearn.ensemble import RandomForestClassifier
-
         classes, kind = np.unique(examples["class"].to_numpy(str), return_inverse=True)
         if len(classes) < 2:
             raise InputError(
@@ -74,25 +73,15 @@ class TrainCellClasses(Algorithm):
                 "tell cells of two classes at least"
             )
         names = self._names(examples)
-        values = examples[names].to_numpy(float, na_value=np.nan)
-        medians = np.nanmedian(values, axis=0)
-        rows = np.where(np.isfinite(values), values, medians).astype(np.float32)
-        fitted = RandomForestClassifier(
-            n_estimators=self.trees,
-            max_depth=self.depth,
-            min_samples_leaf=2,
-            class_weight="balanced",
-            random_state=self.seed,
-            n_jobs=1,
-        ).fit(rows, kind)
+        medians = np.nanmedian(examples[names].to_numpy(float, na_value=np.nan), axis=0).tolist()
         card = {
             "columns": names,
-            "medians": medians.tolist(),
+            "medians": medians,
             "classes": classes.tolist(),
             "n_cells": np.bincount(kind).tolist(),
-            "learner": {"name": type(self).__name__, "args": self.model_dump(mode="json")},
         }
-        return {"weights": Forest.of(fitted, card).to_bytes()}
+        rows = rows_of(examples, names, medians)
+        return grown(self, rows, kind, card, min_samples_leaf=2, class_weight="balanced")
 
     def _names(self, examples: pd.DataFrame) -> list[str]:
         """Columns to learn from that have a value at all."""

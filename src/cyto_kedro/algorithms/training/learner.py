@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypedDict
 import numpy as np
 
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.segmentation.forest import Forest
 from cyto_kedro.errors import InputError
 
 
@@ -54,6 +55,22 @@ class Learner(Algorithm):
     def args(self, examples: Sequence[Example]) -> dict[str, Any]:
         """Arguments of the engine beside `model`, for what is learnt from `examples`."""
         return {}
+
+
+def grown(
+    learner: Any, rows: np.ndarray, kind: np.ndarray, card: dict[str, Any], **options: Any
+) -> Learnt:
+    """A random forest that tells `kind` (n,) by `rows` (n, features); its card says who learnt it.
+
+    `learner` has ``trees``, ``depth`` and ``seed``.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    fitted = RandomForestClassifier(
+        learner.trees, max_depth=learner.depth, random_state=learner.seed, n_jobs=1, **options
+    ).fit(rows, kind)
+    said = {"name": type(learner).__name__, "args": learner.model_dump(mode="json")}
+    return {"weights": Forest.of(fitted, {**card, "learner": said}).to_bytes()}
 
 
 def check(examples: Sequence[Example]) -> None:

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from cyto_kedro.algorithms.segmentation.forest import Forest
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.pixel_features import VERSION
 from cyto_kedro.algorithms.segmentation.pixel_forest import (
@@ -24,6 +23,7 @@ from cyto_kedro.algorithms.training.learner import (
     Learner,
     Learnt,
     check,
+    grown,
     typical_diameter,
 )
 from cyto_kedro.core import ndi
@@ -43,7 +43,7 @@ class TrainPixelForest(Learner):
 
     Examples
     --------
-    >>> from cyto_kedro.algorithms.training.learner import Example
+    >>> from cyto_kedro.algorithms.segmentation.forest import Forest
     >>> y, x = np.mgrid[:64, :64]
     >>> label = ((y - 32) ** 2 + (x - 32) ** 2 < 100).astype(np.uint32)
     >>> image = label * 50.0 + np.random.default_rng(0).normal(100, 5, label.shape)
@@ -78,8 +78,6 @@ class TrainPixelForest(Learner):
         InputError
             If there is no cell in them, or shapes of images and labels differ.
         """
-        from sklearn.ensemble import RandomForestClassifier
-
         cells = [self._cells(each.label) for each in examples]
         check([replace(each, label=cell) for each, cell in zip(examples, cells, strict=True)])
         pixels, physical = self._diameter(examples, cells)
@@ -92,7 +90,7 @@ class TrainPixelForest(Learner):
             kinds = self._classes(each.label, cell, diameter)
             images = each.image if isinstance(each.image, Mapping) else {"": each.image}
             frames = [FieldFrame(image, image) for image in images.values()]
-            seen = described(frames, diameter, 0)
+            seen = described(frames, [frame.part for frame in frames], diameter)
             if seen is None:
                 continue
             chosen = rng.permutation(np.flatnonzero(kinds.ravel() >= 0))[:share]
@@ -104,14 +102,6 @@ class TrainPixelForest(Learner):
         n_cells = len(area)
         if self.background:  # strokes have no size
             area = np.full(1, np.pi / 4)
-        fitted = RandomForestClassifier(
-            n_estimators=self.trees,
-            max_depth=self.depth,
-            min_samples_leaf=5,
-            max_features="sqrt",
-            random_state=self.seed,
-            n_jobs=1,
-        ).fit(row, kind)
         small, large = np.percentile(area, (1, 99))
         floor = np.percentile(row[kind != BACKGROUND, _FLOOR_COLUMN], _SPARED)
         first = examples[0].image
@@ -124,9 +114,8 @@ class TrainPixelForest(Learner):
             "floor": [_FLOOR_COLUMN, float(floor)],
             "n_frames": len(examples),
             "n_cells": n_cells,
-            "learner": {"name": type(self).__name__, "args": self.model_dump(mode="json")},
         }
-        return {"weights": Forest.of(fitted, card).to_bytes()}
+        return grown(self, row, kind, card, min_samples_leaf=5)
 
     def _diameter(
         self, examples: Sequence[Example], cells: Sequence[np.ndarray]

@@ -13,14 +13,14 @@ import pandas as pd
 from cyto_kedro import schemas
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.trained import TrainedEngine
-from cyto_kedro.errors import ConfigError, InputError, missing, unknown
+from cyto_kedro.errors import InputError, missing, unknown
 from cyto_kedro.parameters import CellClasses
 from cyto_kedro.partitions import Partitions, partition_id
+from cyto_kedro.pipelines.common import CELL
+from cyto_kedro.pipelines.training.left_out import folds_of, groups_of
 from cyto_kedro.registry import build
 
 log = logging.getLogger(__name__)
-
-_KEY = ["fov", "population", "frame", "label"]
 
 
 def train_classes(
@@ -41,10 +41,7 @@ def train_classes(
     ConfigError
         If the column of the sample sheet does not exist.
     """
-    if params.split not in fields.columns:
-        why = unknown("column of the sample sheet", params.split, fields.columns)
-        raise ConfigError(f"cell_classes.split: {why}")
-    groups = dict(zip(fields["fov"], fields[params.split].astype(str), strict=True))
+    groups = groups_of(fields, params.split, "cell_classes.split")
     learner, made, scores = params.learner.make(), {}, []
     for population, told in _told(told_classes, manifest).groupby("population", sort=False):
         examples = _measured(str(population), told, cells, manifest)
@@ -69,10 +66,10 @@ def train_classes(
 
 
 def _told(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    for name in (*_KEY, "class"):
+    for name in (*CELL, "class"):
         if name not in table.columns:
             raise InputError(f"told_classes: {missing('column', name, table.columns)}")
-    table = table[[*_KEY, "class"]].dropna().astype({"fov": str, "class": str})
+    table = table[[*CELL, "class"]].dropna().astype({"fov": str, "class": str})
     for name, known in (("fov", manifest.fovs), ("population", manifest.populations)):
         for given in table[name].unique():
             if given not in known:
@@ -80,8 +77,8 @@ def _told(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
                 raise InputError(f"told_classes, {name}: {unknown(kind, given, known)}")
     if table.empty:
         raise InputError("told_classes: no row says what a cell is")
-    if table.duplicated(_KEY).any():
-        first = table[table.duplicated(_KEY)].iloc[0]
+    if table.duplicated(CELL).any():
+        first = table[table.duplicated(CELL)].iloc[0]
         where = f"{first['fov']}, frame {first['frame']}, label {first['label']}"
         raise InputError(f"told_classes says twice what a cell is: {where}")
     return table
@@ -95,7 +92,7 @@ def _measured(
     for fov, rows in told.groupby("fov", sort=False):
         for group in manifest.groups(cells.grain, {"fov": str(fov), "population": population}):
             table = cells[partition_id(cells.grain, group)]()
-            parts.append(table.merge(rows, on=_KEY, how="inner"))
+            parts.append(table.merge(rows, on=CELL, how="inner"))
     found = pd.concat(parts, ignore_index=True)
     if found.empty:
         raise InputError(
@@ -114,9 +111,8 @@ def _left_out(
     population: str, examples: pd.DataFrame, group: np.ndarray, learner: Any, most_folds: int
 ) -> pd.DataFrame:
     """`schemas.ClassScores` of what was left out; empty where all is of one group."""
-    names = np.unique(group)
     rows: list[dict[str, Any]] = []
-    for fold in np.array_split(names, min(len(names), most_folds)) if len(names) > 1 else []:
+    for fold in folds_of(group, most_folds):
         out = np.isin(group, fold)
         inside, left = examples[~out], examples[out].drop(columns="class")
         if inside["class"].nunique() < 2:
@@ -143,9 +139,8 @@ def _left_out(
                         "n_commonest": int((of & (true == name)).sum()) if name == most else 0,
                     }
                 )
-    dtypes = schemas.dtypes(schemas.ClassScores)
-    columns = {name: np.array([row[name] for row in rows]) for name in dtypes}
-    return schemas.from_columns(schemas.ClassScores, columns)
+    columns = list(schemas.dtypes(schemas.ClassScores))
+    return schemas.conform(schemas.ClassScores, pd.DataFrame(rows, columns=columns))
 
 
 def _summary(rows: pd.DataFrame) -> dict[str, float]:

@@ -61,10 +61,10 @@ def draw_overlays(
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
     """Montages of a field's film: the masks, and the tracks with deaths and kills."""
-    fov = manifest.fovs[group["fov"]]
-    shape = (fov.n_frames, fov.height_px, fov.width_px)
+    where = context(group, manifest)
+    shape = (where["n_frames"], *where["shape"])
     data = {
-        **context(group, manifest),
+        **where,
         "roles": manifest.roles,
         "channel_roles": manifest.channel_roles,
         "image": films_of(measurement_images, shape),

@@ -23,6 +23,7 @@ from cyto_kedro.parameters import Segmentation, SegmentationSpec, Training
 from cyto_kedro.partitions import Partitions, partition_id
 from cyto_kedro.pipelines.common import context
 from cyto_kedro.pipelines.segmentation.nodes import whole_label
+from cyto_kedro.pipelines.training.left_out import folds_of, groups_of
 from cyto_kedro.registry import build
 
 log = logging.getLogger(__name__)
@@ -62,16 +63,12 @@ def train_engines(
     ConfigError
         If a population or the column of the sample sheet does not exist.
     """
-    if training.split not in fields.columns:
-        raise ConfigError(
-            f"training.split: {unknown('column of the sample sheet', training.split, fields.columns)}"
-        )
+    groups = groups_of(fields, training.split, "training.split")
     for name in training.populations or ():
         if name not in manifest.populations:
             raise ConfigError(
                 f"training.populations: {unknown('population', name, manifest.populations)}"
             )
-    groups = dict(zip(fields["fov"], fields[training.split].astype(str), strict=True))
     learner, engines, scores = training.learner.make(), {}, []
     for population in training.populations or manifest.populations:
         spec: SegmentationSpec = segmentation.root[population]
@@ -162,10 +159,8 @@ def _left_out(
     most_folds: int,
 ) -> pd.DataFrame:
     """`schemas.TrainingScores` of what was left out; empty where all is of one group."""
-    names = sorted({each.example.group for each in seen})
     rows: list[dict[str, Any]] = []
-    folds = np.array_split(np.array(names), min(len(names), most_folds))
-    for fold in folds if len(names) > 1 else []:
+    for fold in folds_of((each.example.group for each in seen), most_folds):
         inside = [each.example for each in seen if each.example.group not in fold]
         if not any(each.label.any() for each in inside):
             continue
@@ -191,13 +186,8 @@ def _left_out(
                 if each.in_use is not None:
                     own = _stepped(each.in_use[None], spec, each.where)
                     rows.append(_row(population, each, spec.name, False, own))
-    return schemas.from_columns(
-        schemas.TrainingScores,
-        {
-            name: np.array([row[name] for row in rows])
-            for name in schemas.dtypes(schemas.TrainingScores)
-        },
-    )
+    columns = list(schemas.dtypes(schemas.TrainingScores))
+    return schemas.conform(schemas.TrainingScores, pd.DataFrame(rows, columns=columns))
 
 
 def _stepped(label: np.ndarray, spec: SegmentationSpec, where: Mapping[str, Any]) -> np.ndarray:
