@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,11 @@ def main() -> None:
             scores[name] = [scored(args.raw / field, args.effectors, *choice) for field in fields]
             row = "".join(f"{each.f1:7.3f}" for each in scores[name])
             print(f"{name:<52}{total(scores[name]).f1:>7.3f}  {row}", flush=True)
+    show_left_out(fields, scores)
+
+
+def show_left_out(fields: list[str], scores: Mapping[Any, list[m.Score]]) -> None:
+    """Print the choice that is best on all other fields, and what it gives on the one left out."""
     chosen_on, left_out = [], []
     for number, field in enumerate(fields):
         others = {name: total(drop(each, number)).f1 for name, each in scores.items()}

@@ -2,10 +2,12 @@
 
     python benchmarks/training.py             # ADCC stills, each of another experiment
     python benchmarks/training.py --crowded   # frames of the simulation's preset `crowded`
+    python benchmarks/training.py --choose    # is the limit of the chance right where it was not chosen?
 
 Fields are left out in turn: `TrainPixelForest` with its defaults learns from 1, 2, 4, … of the others,
 and its engine finds the cells of the one that was left out. Beside it the classical engine of the
-configuration. F1 at IoU 0.5 over all cells that were left out.
+configuration. F1 at IoU 0.5 over all cells that were left out. `--choose`: for each still the limit
+that is best on the seven others is taken, and scored on the one left out.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from cyto_kedro.registry import build
 from run_folder import ROOT
 
 Field = list[Example]
-Find = Callable[[Algorithm, Example], np.ndarray]
+LIMITS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 
 
 def main() -> None:
@@ -41,6 +42,9 @@ def main() -> None:
     parser.add_argument("--crowded", action="store_true", help="targets of simulated films instead")
     parser.add_argument("--numbers", type=int, nargs="+", default=[1, 2, 4, 7], help="learnt from")
     parser.add_argument("--trees", type=int, default=40)
+    parser.add_argument(
+        "--choose", action="store_true", help="choose `least_chance` on other stills"
+    )
     args = parser.parse_args()
     if args.crowded:
         learnable = [film(seed) for seed in range(1, max(args.numbers) + 1)]
@@ -54,6 +58,9 @@ def main() -> None:
         ]
         engine = build("segmentation", *leave_out.ENGINES["Nuclei, low, strict"])
         clean = CleanUp(min_area_um2=leave_out.LEAST_UM2)
+    if args.choose:
+        choose(judged, args.trees)
+        return
     print(f"{'learnt from':<24}{'F1':>7}{'s to learn':>12}{'s a frame':>11}  by field")
     show("classical", [scored(engine, one, clean) for one, _ in judged], 0)
     for number in args.numbers:
@@ -68,6 +75,24 @@ def main() -> None:
                 spent += time.process_time() - before
                 scores.append(scored(PixelForest(model=str(path)), one, clean))
         show(f"{number} fields", scores, spent / len(judged))
+
+
+def choose(judged: list[tuple[Field, list[Field]]], trees: int) -> None:
+    """Print the score of each limit, and of the limit that is best elsewhere."""
+    clean = CleanUp(min_area_um2=leave_out.LEAST_UM2)
+    scores: dict[float, list[m.Score]] = {limit: [] for limit in LIMITS}
+    for one, others in judged:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.npz"
+            examples = [example for field in others for example in field]
+            path.write_bytes(TrainPixelForest(trees=trees)(examples=examples)["weights"])
+            for limit in LIMITS:
+                engine = PixelForest(model=str(path), least_chance=limit)
+                scores[limit].append(scored(engine, one, clean)[0])
+    for limit, each in scores.items():
+        row = "".join(f"{score.f1:7.3f}" for score in each)
+        print(f"{limit:<6}{leave_out.total(each).f1:>7.3f}  {row}", flush=True)
+    leave_out.show_left_out([one[0].group for one, _ in judged], scores)
 
 
 def still(path: Path) -> Field:
