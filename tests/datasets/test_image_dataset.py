@@ -14,6 +14,7 @@ from kedro.io import DatasetError
 
 from cyto_kedro.datasets import tiff
 from cyto_kedro.datasets.image import ImageDataset
+from cyto_kedro.datasets.ome_tiff import write_ome
 from cyto_kedro.images import Image, ImageInfo
 
 
@@ -53,6 +54,39 @@ def test_other_readers_agree(tmp_path):
     assert (described["PhysicalSizeX"], described["PhysicalSizeXUnit"]) == (0.5, "µm")
     assert [p["DeltaT"] for p in described["Plane"] if p["TheC"] == 1] == [0, 10, 20, 30, 40]
     np.testing.assert_array_equal(ImageDataset(filepath=path).load().compute(), pixels)
+
+
+def noise(kind: str) -> np.ndarray:
+    """Frames (4, 200, 150): camera noise on a slope, the same normalised, smooth floats."""
+    random = np.random.default_rng(3)
+    rows = np.arange(200, dtype=float)[:, None]
+    camera = np.stack([random.poisson(100 + 20 * rows, (200, 150)) for _ in range(4)])
+    if kind == "camera":
+        return camera.astype(np.uint16)
+    if kind == "normalised":  # as many levels as a camera of 8 bits
+        return ((camera // 20).astype(np.float32) - 7) / np.float32(311)
+    return np.cumsum(random.normal(size=camera.shape), axis=2).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "differences"), [("camera", True), ("normalised", False), ("smooth", True)]
+)
+def test_the_smaller_of_both_ways_of_writing_is_taken(tmp_path, kind, differences):
+    """Values or differences of neighbours: as the same pixels written whole by tifffile decide."""
+    pixels, sizes = noise(kind), {}
+    for predictor in (False, True):
+        path = tmp_path / f"{predictor}.tif"
+        options = {"compression": "zlib", "compressionargs": {"level": 1}, "predictor": predictor}
+        tifffile.imwrite(path, pixels, photometric="minisblack", **options)
+        sizes[predictor] = path.stat().st_size
+    assert (sizes[True] < sizes[False]) == differences
+    path = tmp_path / "ours.tif"
+    with path.open("w+b") as file:
+        write_ome(file, Image(pixels))
+    with tifffile.TiffFile(path) as tif:
+        assert (tif.pages.first.predictor != 1) == differences
+        np.testing.assert_array_equal(tif.asarray(), pixels)
+    assert path.stat().st_size < 1.05 * min(sizes.values())
 
 
 def test_dask_is_written_one_chunk_at_a_time(tmp_path):
