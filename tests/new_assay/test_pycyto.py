@@ -15,8 +15,10 @@ from cyto_kedro.cli import cli
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.errors import InputError
 from cyto_kedro.new_assay.pycyto import translate
+from cyto_kedro.new_assay.pycyto_resources import translate_resources
 from cyto_kedro.parameters import Assay
 from cyto_kedro.pipelines.ingestion.nodes import plan_assay
+from cyto_kedro.runner.resources import check_resources, read_resources
 from tiny_project import Project
 
 
@@ -92,10 +94,14 @@ def test_the_environment_reads_the_films(tiny_raw: Path, tmp_path: Path) -> None
     project = Project.make(tmp_path / "project", tiny_raw)
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(pipeline(tiny_raw)))
     metadata = bootstrap_project(project.path)
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(RESOURCES))
     words = ["cyto", "from-pycyto", str(tmp_path / "p.yaml"), "mine"]
+    words += ["--resources", str(tmp_path / "r.yaml")]
     done = CliRunner().invoke(cli, words, obj=metadata)
     assert done.exit_code == 0, done.output
     assert "- Kymograph: has no counterpart" in done.output
+    assert "--runner-params resources=mine" in done.output
+    assert read_resources(project.path / "conf/resources", "mine").nodes
     folder = project.path / "conf" / "mine"
     blocks: dict[str, Any] = {}
     for path in folder.glob("*.yml"):
@@ -105,7 +111,43 @@ def test_the_environment_reads_the_films(tiny_raw: Path, tmp_path: Path) -> None
     plan = planned[0]
     assert list(plan.fovs) == ["fov1"] and plan.fovs["fov1"].n_frames == 4
     again = CliRunner().invoke(cli, words, obj=metadata)
-    assert again.exit_code != 0 and "holds something already" in " ".join(again.output.split())
+    assert again.exit_code != 0 and "is there already" in " ".join(again.output.split())
+
+
+RESOURCES = {
+    "preprocessing": {"partition": "short", "memory": "8G", "cpus-per-task": 2, "batch_size": 10},
+    "segmentation": [
+        {"name": "StarDist", "channels": ["CancerCell"], "gpus": 1, "time": "4:00:00"},
+        {"name": "CellPose", "channels": ["TCell"], "resources": {"gres": "gpu:2", "mem": 32000}},
+    ],
+    "label_to_sparse": {"mem": "a lot", "nodelist": "n1"},
+    "postprocessing": {"mem": "4G", "gpus": 0},
+    "viewer": {"mem": "1G"},
+}
+
+
+def test_resources_are_those_of_the_nodes_that_do_it() -> None:
+    found, lacking = translate_resources(RESOURCES, "r.yaml", ("TCell", "CancerCell"))
+    asked = check_resources(found, "r.yml")
+    where = {"pipelines": ["preprocessing"]}
+    plain = asked.of("apply_preprocessing", **where)
+    assert (plain.partition, plain.mem, plain.cpus_per_task, plain.batch_size) == (
+        *("short", "8G", 2, 10),
+    )
+    cancer = asked.of("segment", {"population": "CancerCell"}, pipelines=["segmentation"])
+    assert (cancer.gres, cancer.time) == ("gpu:1", "4:00:00")
+    effector = asked.of("segment", {"population": "TCell"}, pipelines=["segmentation"])
+    assert (effector.gres, effector.mem) == ("gpu:2", "32000")
+    for name in ("contacts", "networks"):
+        later = asked.of("any", pipelines=[name])
+        assert (later.mem, later.gres) == ("4G", None)
+    assert lacking == [
+        "resources of label_to_sparse: mem: a lot has no counterpart",
+        "resources of label_to_sparse: nodelist: n1 has no counterpart",
+        "resources of viewer: has no counterpart",
+    ]
+    with pytest.raises(InputError, match="names of stages"):
+        translate_resources({"channels": {}}, "r.yaml")
 
 
 def test_frames_in_folders_and_masks(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from typing import Any
 
 import click
 import yaml
+from fsspec.implementations.local import LocalFileSystem
 from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.console import PlainCommand
-from cyto_kedro.datasets.atomic import write_folder
+from cyto_kedro.datasets.atomic import write_bytes, write_folder
 from cyto_kedro.errors import InputError
+from cyto_kedro.new_assay.pycyto_resources import translate_resources
 from cyto_kedro.new_assay.roles import guess
 from cyto_kedro.new_assay.writing import CATALOG, as_yaml, tracking_of
 
@@ -61,8 +63,15 @@ class Translated:
 @click.command(name="from-pycyto", cls=PlainCommand)
 @click.argument("pipeline", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("name")
+@click.option(
+    "--resources",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="pyCyto's resources file; written as conf/resources/NAME.yml",
+)
 @click.pass_obj
-def from_pycyto(metadata: ProjectMetadata, pipeline: Path, name: str) -> None:
+def from_pycyto(
+    metadata: ProjectMetadata, pipeline: Path, name: str, resources: Path | None
+) -> None:
     """Write the environment conf/NAME that does what a PIPELINE file of pyCyto does.
 
     Lists what has no counterpart, and what pyCyto does not know (frame interval, roles). Overwrites
@@ -73,11 +82,14 @@ def from_pycyto(metadata: ProjectMetadata, pipeline: Path, name: str) -> None:
 
     check_names("environment", [name])
     folder = Path(metadata.project_path) / "conf" / name
-    try:
-        content = yaml.safe_load(pipeline.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise InputError(f"{pipeline} is not a readable YAML file ({error})") from error
-    found = translate(content, str(pipeline))
+    found = translate(_read(pipeline), str(pipeline))
+    machine = Path(metadata.project_path) / "conf" / "resources" / f"{name}.yml"
+    if resources is not None:
+        if machine.exists():
+            raise InputError(f"{machine} is there already; give another NAME, or remove it")
+        channels = tuple(found.blocks["parameters"]["assay"]["channels"])
+        asked, lacking = translate_resources(_read(resources), str(resources), channels)
+        found.lacking += lacking
     Assay.model_validate(found.blocks["parameters"]["assay"])
     for block in found.blocks.values():
         for key, value in block.items():
@@ -96,9 +108,25 @@ def from_pycyto(metadata: ProjectMetadata, pipeline: Path, name: str) -> None:
 
     write_folder(folder, write)
     click.secho(f"written: conf/{name}/ ({', '.join(sorted(files))})", fg="green")
+    if resources is not None:
+        text = f"# From {resources.name} of pyCyto.\n{as_yaml(asked)}"
+        write_bytes(LocalFileSystem(), str(machine), text.encode())
+        click.secho(f"written: conf/resources/{name}.yml", fg="green")
     for each in found.lacking:
         click.echo(f"- {each}")
-    click.echo(f"Look through it. Next: kedro run --env {name}")
+    cluster = (
+        ""
+        if resources is None
+        else (f" --runner cyto_kedro.runner.SlurmRunner --runner-params resources={name}")
+    )
+    click.echo(f"Look through it. Next: kedro run --env {name}{cluster}")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeError) as error:
+        raise InputError(f"{path} is not a readable YAML file ({error})") from error
 
 
 def translate(content: Any, where: str) -> Translated:
