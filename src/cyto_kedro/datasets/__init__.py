@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cyto_kedro.datasets.clips import ClipsDataset
+    from cyto_kedro.datasets.database import DatabaseDataset
     from cyto_kedro.datasets.graph import GraphDataset
     from cyto_kedro.datasets.image import ImageDataset
     from cyto_kedro.datasets.label import LabelDataset
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClipsDataset",
+    "DatabaseDataset",
     "GraphDataset",
     "ImageDataset",
     "LabelDataset",
@@ -48,6 +50,7 @@ __all__ = [
 
 _MODULES = {
     "ClipsDataset": "clips",
+    "DatabaseDataset": "database",
     "GraphDataset": "graph",
     "ImageDataset": "image",
     "LabelDataset": "label",
