@@ -11,10 +11,12 @@ import click
 from cyto_kedro.datasets.atomic import write_folder
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.export.anndata import write_anndata
 from cyto_kedro.export.crate import write_crate
 from cyto_kedro.export.ctc import write_ctc
 from cyto_kedro.export.field import FieldGraph, field_graph, label_films
 from cyto_kedro.export.graphs import write_adjlist, write_geff, write_graphml
+from cyto_kedro.export.ome_zarr import write_ome_zarr
 from cyto_kedro.export.tables import write_fcs, write_spots
 from cyto_kedro.export.trackmate import write_trackmate
 from cyto_kedro.runner import history
@@ -58,6 +60,11 @@ FORMATS: dict[str, tuple[str, Write]] = {
         "Cytoscape, Gephi, igraph",
         lambda c, m, g, f: _none(write_graphml(f / "cells.graphml", g)),
     ),
+    "ome-zarr": (
+        "napari, vizarr, Fiji",
+        lambda c, m, g, f: write_ome_zarr(f / f"{g.fov}.ome.zarr", c, m, g),
+    ),
+    "anndata": ("scanpy, squidpy", lambda c, m, g, f: write_anndata(f / "cells.h5ad", g)),
     "adjlist": (
         "NetworkX, scripts",
         lambda c, m, g, f: _none(write_adjlist(f / "contacts.adjlist", g)),
