@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kedro.io import DataCatalog
 
 from cyto_kedro.algorithms.segmentation.threshold import Otsu
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.datasets.atomic import write_folder
 from cyto_kedro.errors import InputError
-from cyto_kedro.export.crate import write_crate
+from cyto_kedro.export.crate import outputs, write_crate
 from cyto_kedro.export.methods import citations, paragraph
 from cyto_kedro.runner import history
 from tiny_project import Project
@@ -133,3 +134,10 @@ def test_nothing_is_left_of_a_crate_that_failed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         write_folder(tmp_path / "crate", write)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_results_in_a_store_are_to_be_copied_first() -> None:
+    entry = {"type": "cyto_kedro.datasets.TableDataset", "filepath": "memory://lab/a.parquet"}
+    catalog = DataCatalog.from_config({"cells": entry})
+    with pytest.raises(InputError, match=r"cells lies in memory:.*--params data=FOLDER"):
+        list(outputs(catalog, {"partitions": [{"dataset": "cells"}]}))

@@ -11,10 +11,10 @@ from typing import IO, Any, TypeVar
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import AbstractDataset, DatasetError
 
+from cyto_kedro.datasets.urls import find_place, open_parts
 from cyto_kedro.errors import InputError
 
 In = TypeVar("In")
@@ -116,7 +116,7 @@ class FileDataset(AbstractDataset[In, Out]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._storage_options = {**(credentials or {}), **(fs_args or {})}
-        self._fs, self._path = url_to_fs(os.fspath(filepath), **self._storage_options)
+        self._fs, self._path = find_place(filepath, **self._storage_options)
         self._filepath = PurePosixPath(self._path)
         protocol = self._fs.protocol
         self._protocol = protocol if isinstance(protocol, str) else protocol[0]
@@ -154,5 +154,5 @@ class FileDataset(AbstractDataset[In, Out]):
 
     def _read(self) -> IO[bytes]:
         self._require()
-        file: IO[bytes] = self._fs.open(self._path, "rb")
+        file: IO[bytes] = open_parts(self._fs, self._path)
         return file

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from fsspec.core import url_to_fs
 from pydantic import BaseModel, ConfigDict, Field
 
 from cyto_kedro.datasets import microscopes, ome_zarr, tiff_header
 from cyto_kedro.datasets.patterns import RawFile
 from cyto_kedro.datasets.raw_facts import SIDE_KEYS, calibration, named_inside
 from cyto_kedro.datasets.raw_stack import Stack, joined
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import ConfigError, InputError, nearest, unknown
 from cyto_kedro.statements import Statement
 from cyto_kedro.view import Projection
@@ -104,7 +104,7 @@ class FieldReader:
 
     def __init__(self, search: Search) -> None:
         self._search, self._options = search, dict(search.storage_options or {})
-        self._fs, self._root = url_to_fs(search.folder, **self._options)
+        self._fs, self._root = find_place(search.folder, **self._options)
         self._folder = search.folder.rstrip("/")
         self._names = wanted(search.channels)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, TypeVar
 
-from fsspec.core import url_to_fs
 from kedro.io import AbstractDataset, DatasetError
+
+from cyto_kedro.datasets.urls import find_place
 
 Out = TypeVar("Out")
 
@@ -42,7 +43,7 @@ class ReadOnlyFolder(AbstractDataset[None, Out]):
         raise DatasetError(f"{self._folder} holds {self.holds}, which is read only")
 
     def _exists(self) -> bool:
-        fs, path = url_to_fs(self._folder, **self._options)
+        fs, path = find_place(self._folder, **self._options)
         return bool(fs.isdir(path))
 
     def _describe(self) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fsspec import AbstractFileSystem
 
+from cyto_kedro.datasets.urls import open_parts
+
 _BIOFORMATS = (
     "save it as OME-TIFF, one file per field, with Fiji (Bio-Formats), the microscope's own program or "
     "`bfconvert`"
@@ -96,6 +98,6 @@ def kind_of(start: bytes) -> tuple[str, str] | None:
 
 def foreign(fs: AbstractFileSystem, path: str) -> str | None:
     """Which format the file at `path` is of and what to do, if it is one that is not read."""
-    with fs.open(path, "rb") as file:
+    with open_parts(fs, path) as file:
         found = kind_of(file.read(_LOOKED_AT))
     return None if found is None else f"is {found[0]}: {found[1]}"

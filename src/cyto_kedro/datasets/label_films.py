@@ -9,7 +9,6 @@ from typing import Any, Self
 import dask.array as da
 import numpy as np
 from dask import delayed
-from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
 from cyto_kedro.blocks import Block
@@ -17,6 +16,7 @@ from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.label import LabelDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.planned import differences, emptied, is_whole
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import ConfigError, InputError, PartitionError
 from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Grain, Partitions, parse_grain, parse_id
@@ -168,7 +168,7 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
     def content(self, identity: str) -> str | None:
         """A hash of the film's name, size and time, or None when it is not there."""
         url, block = self._file(identity)
-        fs, path = url_to_fs(url, **self._options)
+        fs, path = find_place(url, **self._options)
         if not fs.isfile(path):
             return None
         stamp: list[Any] = [[url, *stat(fs, path)], str(block)]

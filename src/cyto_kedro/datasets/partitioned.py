@@ -21,6 +21,7 @@ from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
 from cyto_kedro.datasets.atomic import copy_whole, rename_whole
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Entry, Ledger, hash_file, move_aside, split_home
 from cyto_kedro.partitions import Partitions, Plan, parse_grain, parse_id
@@ -102,7 +103,7 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     @cached_property
     def _filesystem(self) -> AbstractFileSystem:  # looked up once: plans ask for 10,000 partitions
-        return super()._filesystem
+        return find_place(self._path, **self._credentials, **self._fs_args)[0]
 
     @cached_property
     def _folder(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
 from cyto_kedro.datasets import microscopes, ome_zarr, tiff, tiff_header
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.lazy import Frames, lazy
 from cyto_kedro.datasets.raw_scan import Channels, RawChannel, scan
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class _RawFrames:
 
     def _open(self, url: str) -> Frames:
         raw = self._raw
-        fs, path = url_to_fs(url, **self._options)
+        fs, path = find_place(url, **self._options)
         source: Frames
         if path.lower().endswith(".zarr"):
             zarr_header = ome_zarr.read_header(

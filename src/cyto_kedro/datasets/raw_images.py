@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fsspec.core import url_to_fs
 from kedro.io import DatasetError
 
 from cyto_kedro.blocks import Block
@@ -13,6 +12,7 @@ from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.previews import four, grey, png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.kedro_private import ImagePreview
 from cyto_kedro.ledger import digest, stat
@@ -129,7 +129,7 @@ class _Opened:
         if key not in self._stamps:
             stamps = []
             for url in raw.files:
-                fs, path = url_to_fs(url)
+                fs, path = find_place(url)
                 if not fs.exists(path):
                     return None
                 stamps.append([url, *stat(fs, path)])

@@ -14,8 +14,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fsspec.core import url_to_fs
-
 from cyto_kedro.datasets.field_reader import (
     Channels,
     FieldReader,
@@ -34,6 +32,7 @@ from cyto_kedro.datasets.layouts import IMAGES
 from cyto_kedro.datasets.microscopes import in_scenes
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.raw_facts import tell
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import InputError, together
 
 __all__ = ["Channels", "RawChannel", "Search", "Survey", "scan", "survey"]
@@ -92,7 +91,7 @@ def survey(search: Search) -> Survey:
     Raises InputError if nothing is found. Raises ConfigError if the pattern has an unknown
     placeholder.
     """
-    fs, root = url_to_fs(search.folder, **(search.storage_options or {}))
+    fs, root = find_place(search.folder, **(search.storage_options or {}))
     names = wanted(search.channels)
     compiled = Pattern(search.pattern, names.values() if names else None)
     files, ignored = find(fs, root, compiled, search.exclude)

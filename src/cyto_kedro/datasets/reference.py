@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 import numpy as np
-from fsspec.core import url_to_fs
 
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import read_header
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import InputError
 
 
@@ -27,7 +27,7 @@ class ReferenceImagesDataset(ReadOnlyFolder[dict[str, np.ndarray]]):
 
         Raises InputError if a file is not a grey TIFF of one channel, or two have one name.
         """
-        fs, folder = url_to_fs(self._folder, **self._options)
+        fs, folder = find_place(self._folder, **self._options)
         found: dict[str, np.ndarray] = {}
         paths = sorted(map(str, fs.ls(folder, detail=False))) if fs.isdir(folder) else []
         for path in paths:

@@ -12,12 +12,12 @@ from zipfile import BadZipFile
 
 import pandas as pd
 import pyarrow as pa
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import DatasetError
 
 from cyto_kedro.datasets.delimited import as_typed, decode, split, tabulate
 from cyto_kedro.datasets.table import TableDataset
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import InputError
 from cyto_kedro.kedro_private import TablePreview
 
@@ -52,7 +52,7 @@ class SampleSheetDataset(TableDataset):
         """The sheets that are there; those beside the films first, then alone."""
         stems = [self._filepath.with_suffix("")]
         if self._beside:
-            folder = url_to_fs(self._beside, **self._storage_options)[1]
+            folder = find_place(self._beside, **self._storage_options)[1]
             stems.insert(0, PurePosixPath(folder) / stems[0].name)
         for stem in stems:
             paths = [f"{stem}{suffix}" for suffix in (*SUFFIXES, *REFUSED)]

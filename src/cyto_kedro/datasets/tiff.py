@@ -11,6 +11,7 @@ import tifffile
 from fsspec import AbstractFileSystem
 
 from cyto_kedro.datasets.tiff_header import UNREADABLE, TiffHeader
+from cyto_kedro.datasets.urls import open_parts
 from cyto_kedro.errors import InputError
 from cyto_kedro.view import Projection, project
 
@@ -47,7 +48,7 @@ class TiffFrames:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames `start` to `stop` (not included), (T, Y, X)."""
         out = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        with self._fs.open(self._path, "rb") as file:
+        with open_parts(self._fs, self._path) as file:
             if self._bare:
                 for t in range(start, stop):
                     planes = (self._read_bare(file, offset) for offset in self._offsets[t])
@@ -66,7 +67,7 @@ class TiffFrames:
             return self.read(frame, frame + 1)[0, top:bottom]
         out = np.empty((bottom - top, self.shape[2]), self.dtype)
         with (
-            self._fs.open(self._path, "rb") as file,
+            open_parts(self._fs, self._path) as file,
             tifffile.TiffFile(file, _multifile=False) as tif,
             self._decoding(frame),
         ):

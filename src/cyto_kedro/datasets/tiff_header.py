@@ -20,6 +20,7 @@ from fsspec import AbstractFileSystem
 from cyto_kedro.datasets.foreign import foreign
 from cyto_kedro.datasets.micro_manager import StackSeries, check_stack, settings_of, summary_info
 from cyto_kedro.datasets.tiff_info import imagej_info, ome_info, parse_ome, pixels_of
+from cyto_kedro.datasets.urls import open_parts
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 
@@ -117,7 +118,7 @@ def _read_header(
 ) -> TiffHeader:
     """`read_header`, remembered: the blocks of one long film share its thousands of planes."""
     try:
-        with fs.open(path, "rb") as file, tifffile.TiffFile(file, _multifile=False) as tif:
+        with open_parts(fs, path) as file, tifffile.TiffFile(file, _multifile=False) as tif:
             return _header(tif, location, n_channels, any_axis_is_time, depth, z_is_time)
     except InputError:
         raise

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import InputError
 
 _KEY = re.compile(r"(?:c[./])?(\d+(?:[./]\d+)*)")
@@ -37,7 +37,7 @@ def check_chunks(
     grid = [max(1, ceil(size / side)) for size, side in zip(array.shape, sides, strict=True)]
     at = axes.index("T") if "T" in axes else None
     n_pieces = 1 if at is None else grid[at]
-    fs, root = url_to_fs(f"{location}/{path}".rstrip("/"), **options)
+    fs, root = find_place(f"{location}/{path}".rstrip("/"), **options)
     stored = _stored(fs, root, grid)
     if not stored:
         raise InputError(

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cyto_kedro.errors import InputError
 from cyto_kedro.runner.graph import places_of
 
 # films and masks are large, and made again by the run from the films
@@ -24,6 +25,11 @@ def outputs(catalog: Any, run: Mapping[str, Any]) -> Iterator[tuple[str, str, Pa
     names = dict.fromkeys(each["dataset"] for each in run.get("partitions", ()))
     for name in names:
         for place in places_of(catalog, [name] if name in catalog else []):
+            if "://" in place:
+                raise InputError(
+                    f"{name} lies in {place}, and a crate is made of files on a disk: copy the data "
+                    "folder to one, and say so: --params data=FOLDER"
+                )
             path = Path(place)
             alone = path.is_file()
             for file in [path] if alone else sorted(path.rglob("*")):

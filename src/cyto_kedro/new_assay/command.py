@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 import pandas as pd
-from fsspec.core import url_to_fs
 from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.console import PlainCommand
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import ConfigError, InputError, together
 from cyto_kedro.new_assay.looking import Found, look
 from cyto_kedro.new_assay.roles import Roles, guess, propose
@@ -209,7 +209,7 @@ def _sheet_beside(folder: str) -> pd.DataFrame | None:
     """The sample sheet that lies with the films, if there is one."""
     from cyto_kedro.datasets.sheet import SUFFIXES, SampleSheetDataset
 
-    fs, root = url_to_fs(folder)
+    fs, root = find_place(folder)
     if not any(fs.isfile(f"{root}/sample_sheet{suffix}") for suffix in SUFFIXES):
         return None
     return SampleSheetDataset(filepath=f"{folder.rstrip('/')}/sample_sheet.csv").load()

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fsspec import AbstractFileSystem
-from fsspec.core import url_to_fs
 
 from cyto_kedro.datasets.companions import Beside, read_beside
 from cyto_kedro.datasets.foreign import foreign
 from cyto_kedro.datasets.layouts import IMAGES, THUMBNAILS, recognise
 from cyto_kedro.datasets.patterns import Pattern, walk
 from cyto_kedro.datasets.raw_scan import RawChannel, Search, survey
+from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import CytoError, InputError
 from cyto_kedro.view import Projection
 
@@ -107,7 +107,7 @@ def look(
     InputError
         If there is no folder, no image in it, or `channels` are not as many as are found.
     """
-    fs, root = url_to_fs(folder)
+    fs, root = find_place(folder)
     if not fs.isdir(root):
         raise InputError(f"the folder {folder} does not exist; give that of the films (--raw)")
     paths = sorted(walk(fs, root, "", DEEPEST))

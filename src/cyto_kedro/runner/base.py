@@ -231,7 +231,7 @@ def check_memory(pipeline: Pipeline, catalog: Any, file: ResourceFile) -> None:
             if name in GIVEN or name == "parameters" or name.startswith("params:"):
                 continue
             dataset = catalog.get(name)
-            if not (isinstance(dataset, MemoryDataset) or getattr(dataset, "_EPHEMERAL", False)):
+            if not _is_of_one_process(dataset):
                 continue
             maker = makers.get(name)
             if here and (maker is None or is_light(maker, file, homes)):
@@ -239,6 +239,11 @@ def check_memory(pipeline: Pipeline, catalog: Any, file: ResourceFile) -> None:
             other = maker.name if maker is not None and maker is not node else "another process"
             raise ConfigError(
                 f"dataset {name!r} of node {node.name!r} ({other}) lives only in memory, so it cannot "
-                "pass between processes: give it an entry in the catalog, or set light: true for "
-                "the nodes on both sides in conf/resources"
+                "pass between processes: give it an entry in the catalog, on a disk or in an object "
+                "store, or set light: true for the nodes on both sides in conf/resources"
             )
+
+
+def _is_of_one_process(dataset: Any) -> bool:
+    inside = isinstance(dataset, MemoryDataset) or getattr(dataset, "_EPHEMERAL", False)
+    return inside or getattr(dataset, "_protocol", None) == "memory"  # of memory:// URLs
