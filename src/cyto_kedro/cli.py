@@ -27,6 +27,7 @@ from cyto_kedro.run_command import run
 from cyto_kedro.runner import history
 from cyto_kedro.runner.report import usage
 from cyto_kedro.viewing.command import review, view
+from cyto_kedro.watch import watch
 
 log = logging.getLogger(__name__)
 plain_errors()  # Kedro imports this where a person types commands
@@ -88,7 +89,7 @@ class ProjectCommand(PlainCommand):
         return super().invoke(ctx)
 
 
-for each in (export, view, review, methods, trackmate):
+for each in (export, view, review, methods, trackmate, watch):
     cyto.command(cls=ProjectCommand)(each)
 cyto.command(name="import", cls=ProjectCommand)(import_)
 

@@ -17,6 +17,7 @@ __all__ = [
     "ImagePreview",
     "JSONPreview",
     "TablePreview",
+    "add_hook",
     "catalog_for",
     "forget_last_run",
     "given_names",
@@ -45,6 +46,11 @@ def open_context(
     )
     session._store.update({"session_id": run_id, "env": env, "runtime_params": dict(params)})
     return session.load_context(), session._hook_manager
+
+
+def add_hook(session: Any, hook: object) -> None:
+    """A hook for this session's run alone: Kedro takes those of the settings, for every session."""
+    session._hook_manager.register(hook)
 
 
 def catalog_for(context: Any, pipeline: str, run_id: str) -> Any:

@@ -1,0 +1,193 @@
+"""Films copied in slowly: a field is taken when it is whole, and not before."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cyto_kedro.datasets.raw import RawFolder
+from cyto_kedro.parameters import Assay
+from cyto_kedro.watch import Seen, Watched, follow, narrowed, run_fields
+from tiny_project import FOVS, N_FRAMES, Project, finished, session_folder, tiny_raw
+
+__all__ = ["finished", "session_folder", "tiny_raw"]
+CHANNELS = ("TCell", "CancerCell", "Dead")
+SHEET = pd.DataFrame({"fov": FOVS, "condition": ["control", "treated"]})
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def watched(raw: Path, clock: Callable[[], float], **more: Any) -> Watched:
+    populations = {
+        "TCell": {"role": "effector", "channels": ["TCell"]},
+        "CancerCell": {"role": "target", "channels": ["CancerCell"]},
+    }
+    assay = Assay.model_validate(
+        {
+            "raw": {"pattern": "{fov}/{channel}.ome.tif"},
+            "channels": CHANNELS,
+            "populations": populations,
+            "markers": {"death": "Dead"},
+        }
+    )
+    return Watched(RawFolder(str(raw)), assay, **{"settle_s": 60.0, "clock": clock} | more)
+
+
+def copy(tiny_raw: Path, raw: Path, fov: str, *channels: str) -> None:
+    (raw / fov).mkdir(parents=True, exist_ok=True)
+    for channel in channels or CHANNELS:
+        shutil.copy(tiny_raw / fov / f"{channel}.ome.tif", raw / fov)
+
+
+def test_a_field_is_complete_when_nothing_of_it_changed_for_a_while(
+    tiny_raw: Path, tmp_path: Path
+) -> None:
+    clock, raw = Clock(), tmp_path / "raw"
+    raw.mkdir()
+    here = watched(raw, clock)
+    assert here.look(SHEET).waiting == dict.fromkeys(FOVS, "no film yet")
+    copy(tiny_raw, raw, "treated_1")
+    assert here.look(SHEET).waiting["treated_1"] == "still being written"
+    clock.now = 59.0
+    with (raw / "treated_1/Dead.ome.tif").open("ab") as file:
+        file.write(b"\0")  # one byte more, and the minute begins anew
+    assert here.look(SHEET).waiting["treated_1"] == "still being written"
+    clock.now = 118.0
+    assert not here.look(SHEET).complete
+    clock.now = 120.0
+    assert here.look(SHEET) == Seen(frozenset({"treated_1"}), {"control_1": "no film yet"})
+
+
+def test_what_a_run_would_refuse_is_waited_for(tiny_raw: Path, tmp_path: Path) -> None:
+    clock, raw = Clock(), tmp_path / "raw"
+    copy(tiny_raw, raw, "treated_1", "TCell", "Dead")
+    copy(tiny_raw, raw, "control_1")
+    film = raw / "control_1/Dead.ome.tif"
+    whole = film.read_bytes()
+    film.write_bytes(whole[: len(whole) // 2])
+    here = watched(raw, clock)
+    here.look(SHEET)
+    clock.now = 100.0
+    waiting = here.look(SHEET).waiting
+    assert "channel CancerCell is missing" in waiting["treated_1"]
+    assert "Dead.ome.tif" in waiting["control_1"]  # cut short
+    film.write_bytes(whole)
+    here.look(SHEET)
+    clock.now = 200.0
+    assert here.look(SHEET).complete == {"control_1"}
+
+
+def test_a_film_shorter_than_it_will_be_is_waited_for(tiny_raw: Path, tmp_path: Path) -> None:
+    copy(tiny_raw, tmp_path, "treated_1")
+    longer = watched(tmp_path, Clock(), settle_s=0.0, n_frames=N_FRAMES + 1)
+    assert longer.look(SHEET).waiting["treated_1"] == f"has {N_FRAMES} of {N_FRAMES + 1} frames"
+    exact = watched(tmp_path, Clock(), settle_s=0.0, n_frames=N_FRAMES)
+    assert exact.look(SHEET).complete == {"treated_1"}
+
+
+def test_excluded_fields_are_not_waited_for(tiny_raw: Path, tmp_path: Path) -> None:
+    copy(tiny_raw, tmp_path, "treated_1")
+    sheet = SHEET.assign(exclude=["yes", "no"], exclude_reason=["spilt", ""])
+    seen = watched(tmp_path, Clock(), settle_s=0.0).look(sheet)
+    assert seen == Seen(frozenset({"treated_1"}), {})
+
+
+def test_each_new_field_is_one_run_and_patience_ends() -> None:
+    clock = Clock()
+    looks = iter(
+        [Seen(frozenset(done), dict.fromkeys(left, "…")) for done, left in
+         [("", "ab"), ("a", "b"), ("a", "b"), ("", "ab"), ("a", "b"), ("ab", "")]]
+    )  # fmt: skip
+    runs: list[str] = []
+    end = Seen(frozenset("ab"), {})
+    seen = follow(
+        lambda: next(looks, end), lambda f: runs.append("".join(sorted(f))), 10.0,
+        sleep=clock.sleep, clock=clock,
+    )  # fmt: skip
+    assert seen == end and runs == ["a", "a", "ab"]  # a grew again after its first run
+
+    never = Seen(frozenset("a"), {"b": "no film yet"})
+    runs.clear()
+    seen = follow(lambda: never, lambda f: runs.append("a"), 10.0, 100.0, clock.sleep, clock)
+    assert seen is never and runs == ["a"]
+
+
+@dataclass(frozen=True)
+class Open:
+    """What the command is given of a project."""
+
+    path: Path
+    env: str | None = None
+    conf_source: str | None = None
+    params: dict[str, Any] | None = None
+
+
+@pytest.mark.slow
+def test_films_are_analysed_as_they_come(tiny_raw: Path, tmp_path: Path) -> None:
+    """A thread copies in pieces; no run sees a film in pieces, and none is made twice."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    shutil.copy(tiny_raw / "sample_sheet.csv", raw)
+    sheet = pd.read_csv(raw / "sample_sheet.csv", dtype=str, keep_default_na=False)
+    project = Project.make(tmp_path / "project", raw)
+    assert project.catalog  # bootstrapped
+    finished_at: dict[str, float] = {}
+
+    def microscope() -> None:
+        for fov in FOVS:
+            for channel in CHANNELS:
+                (raw / fov).mkdir(exist_ok=True)
+                content = (tiny_raw / fov / f"{channel}.ome.tif").read_bytes()
+                with (raw / fov / f"{channel}.ome.tif").open("wb") as file:
+                    for start in range(0, len(content), len(content) // 4 + 1):
+                        file.write(content[start : start + len(content) // 4 + 1])
+                        file.flush()
+                        time.sleep(0.05)
+            finished_at[fov] = time.monotonic()
+
+    here = watched(raw, time.monotonic, settle_s=1.0)
+    runs: list[tuple[frozenset[str], float]] = []
+
+    def run(fields: frozenset[str]) -> None:
+        runs.append((fields, time.monotonic()))
+        run_fields(Open(project.path), here, fields, ["ingestion"])
+
+    writer = threading.Thread(target=microscope)
+    writer.start()
+    follow(lambda: here.look(sheet), run, every_s=0.1, patience_s=60.0)
+    writer.join()
+    for fields, started in runs:
+        assert all(finished_at[fov] + 1.0 <= started + 0.2 for fov in fields)
+    assert runs[-1][0] == set(FOVS) and len(runs) <= 2
+    assert set(project.catalog.load("manifest").fovs) == set(FOVS)
+    if len(runs) == 2:
+        made = [each["partition"] for each in project.manifest()["partitions"]]
+        assert "treated_1" in made and "control_1" not in made
+
+
+def test_a_run_sees_the_complete_fields_alone(tiny_raw: Path, tmp_path: Path) -> None:
+    copy(tiny_raw, tmp_path, "treated_1")
+    copy(tiny_raw, tmp_path, "control_1", "TCell")
+    (tmp_path / "control_1/TCell.ome.tif").write_bytes(b"half")
+    inputs = narrowed(RawFolder(str(tmp_path)), SHEET, frozenset({"treated_1"}), FOVS)
+    assert inputs["sample_sheet"]["fov"].tolist() == ["treated_1"]
+    found = inputs["raw_folder"].scan("{fov}/{channel}.ome.tif", list(CHANNELS))
+    assert {each.fov for each in found} == {"treated_1"}
