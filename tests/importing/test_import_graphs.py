@@ -210,6 +210,13 @@ def test_damaged_imaris(
         come_in(masked, imaris(tmp_path / "a.csv", change, unit))
 
 
+def test_imaris_without_rows(masked: Project, tmp_path: Path) -> None:
+    path = tmp_path / "Position.csv"
+    path.write_text(IMARIS, encoding="utf-8")
+    with pytest.raises(InputError, match="Position[.]csv holds no positions"):
+        come_in(masked, path)
+
+
 def test_positions_want_masks(ingested: Project, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are no masks of treated_1 TCell"):
         come_in(ingested, imaris(tmp_path / "a.csv"))

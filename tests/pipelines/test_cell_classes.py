@@ -59,6 +59,24 @@ def test_a_table_of_classes_makes_a_step_that_a_run_uses(
     made = project.table("cells").query("population == 'CancerCell'")
     assert (made["is_large"].astype(bool) == large.to_numpy()).mean() > 0.95
 
+    # numbers of a redone segmentation name other cells: where these lie tells
+    placed = told.assign(y_px=cells["y_px"], x_px=cells["x_px"])
+    frame = placed.groupby(["fov", "frame"])["label"]
+    renumbered = placed.assign(label=frame.transform("max") + 1 - placed["label"])
+    tell(renumbered)
+    with pytest.raises(InputError, match=r"rows of CancerCell fit no cell.*made anew"):
+        project.run("cell_classes")
+    few = pd.concat([placed.iloc[1:], placed.iloc[:1].assign(y_px=placed["y_px"].iloc[0] + 99)])
+    tell(few)
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        project.run("cell_classes")
+    assert f"1 of {len(few)} rows of told_classes fit no cell" in caplog.text
+    assert (
+        f"learnt from {len(few) - 1} cells" in caplog.text
+        and "cannot be checked" not in caplog.text
+    )
+
     project.block("cell_classes", split="donr")
     with pytest.raises(ConfigError, match="donr"):
         project.run("cell_classes")

@@ -84,13 +84,13 @@ class TrainedEngines(FileDataset[Mapping[str, TrainedEngine], dict[str, TrainedE
         for population, each in listed.items():
             path = self.weights_path(each["file"])
             if not self._fs.isfile(path):
-                raise InputError(f"{path} is not there; kedro run --pipelines training")
+                raise InputError(f"{path} is not there; {_again(each['stage'])}")
             engine = TrainedEngine(
                 self._fs.cat_file(path),
                 *(each[key] for key in ("engine", "suffix", "card", "args", "stage")),
             )
             if engine.version != each["version"]:
-                raise InputError(f"{path} was changed; kedro run --pipelines training")
+                raise InputError(f"{path} was changed; {_again(each['stage'])}")
             found[population] = engine
         return found
 
@@ -104,3 +104,8 @@ class TrainedEngines(FileDataset[Mapping[str, TrainedEngine], dict[str, TrainedE
         """The list."""
         with self._read() as file:
             return JSONPreview(file.read().decode())
+
+
+def _again(stage: str) -> str:
+    """The command that learns anew what `stage` uses."""
+    return f"kedro run --pipelines {'training' if stage == 'segmentation' else 'cell_classes'}"

@@ -178,6 +178,8 @@ def imaris(path: Path, place: Place) -> Found:
         )
     if place.population in set(table.get("Collection", ())):
         table = table[table["Collection"] == place.population].reset_index(drop=True)
+    if table.empty:
+        raise InputError(f"{path} holds no positions: export the whole table again")
     numbers = table[needed].apply(pd.to_numeric, errors="coerce")
     if (bad := numbers[needed[:3]].isna().any(axis=1)).any():
         line = head + 2 + int(np.argmax(bad))

@@ -35,6 +35,11 @@ def test_two_cells_are_no_curve_but_are_counted() -> None:
     assert len(line.get_xdata()) == 0 and "n = 2, 2 died" in line.get_label()
 
 
+def test_a_median_of_a_day_is_said_in_full() -> None:
+    (line,) = drawn(rows([600.0, 1440.0, 1900.0]))
+    assert "median 1440 min" in line.get_label()
+
+
 def test_pieces_of_one_cell_count_once() -> None:
     cells = {"fov": "A1", "population": "T", "cell_id": [1, 2, 3, 3]}
     (line,) = drawn(rows([5.0, 5.0, 2.0, 5.0], event=False).assign(**cells))
@@ -58,7 +63,7 @@ def test_victims_of_a_broken_track_are_one_effectors() -> None:
 @pytest.mark.parametrize("n", [3, 12])
 def test_lines_of_quality_have_a_legend_however_many_fields(n: int) -> None:
     fovs = [f"F{i:02d}" for i in range(n)]
-    each = [{"fov": fov, "channel": "T", "frame": range(3), "mean": [9.0, 8, 7]} for fov in fovs]
+    each = [{"fov": fov, "channel": "T", "frame": range(3), "mean": [2090.0, 8, 7]} for fov in fovs]
     quality = pd.concat([schemas.filled(schemas.Quality, one) for one in each])
     sheet = pd.DataFrame(
         {"fov": fovs, "condition": ["drug", "none"] * (n // 2) + ["drug"] * (n % 2)}
@@ -69,3 +74,4 @@ def test_lines_of_quality_have_a_legend_however_many_fields(n: int) -> None:
     lines = [line for line in fig.axes[0].get_lines() if len(line.get_xdata())]
     assert len({line.get_color() for line in lines}) == len(names) and len(lines) == n
     assert [line.get_gid().split(":")[1] for line in lines] == fovs
+    assert all(line.get_gid().endswith(" 7 to 2090") for line in lines)

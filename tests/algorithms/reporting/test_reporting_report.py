@@ -159,6 +159,8 @@ def test_specs_and_numbers() -> None:
         "a-b",
         "True",
     ]
+    near = (999.4, 999.5, -999.7, 1000.4)  # never 1 × 10³
+    assert [number(v) for v in near] == ["999", "1000", "−1000", "1000"]
     small = (-3, np.int64(-3), -0.5, float("-inf"), 1.234e-5, -2e-7)
     assert [number(v) for v in small] == ["−3", "−3", "−0.5", "−∞", "1.23 × 10⁻⁵", "−2 × 10⁻⁷"]
 

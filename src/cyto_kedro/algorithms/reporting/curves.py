@@ -11,6 +11,7 @@ from cyto_kedro.algorithms.reporting.plots import Sheet, count, short
 from cyto_kedro.core.groups import condition_order
 from cyto_kedro.core.style import FAINT, colours, figure, say, strokes, styled
 from cyto_kedro.core.survival import at_risk, kaplan_meier, median
+from cyto_kedro.core.units import three_digits
 from cyto_kedro.core.watched import n_cells
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def draw_curves(
             hue = hues[condition]
             half, replicates = median(curve), mine.groupby("replicate")
             name = f"{short(condition, 28)}  ({_counts(mine, event)}"
-            name += f", median {half:.3g} {unit}" if np.isfinite(half) else ""
+            name += f", median {three_digits(half)} {unit}" if np.isfinite(half) else ""
             name += f"; {count(len(replicates), 'replicate')})"
             if len(replicates) > 1:
                 for replicate, one in replicates:

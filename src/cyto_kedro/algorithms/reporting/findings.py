@@ -13,6 +13,7 @@ import scipy
 
 from cyto_kedro.algorithms.reporting.death_warnings import effectors_die_fast
 from cyto_kedro.algorithms.reporting.plots import count
+from cyto_kedro.core.units import three_digits
 
 BLANK = "–"
 MINUS = "\N{MINUS SIGN}"
@@ -354,8 +355,6 @@ def number(value: Any) -> str:
     if isinstance(value, float) and math.isinf(value):
         text = "∞" if value > 0 else "-∞"
     elif isinstance(value, float):
-        whole = value == round(value) or abs(value) >= 1000
-        text = f"{value:.0f}" if whole else f"{value:.3g}"
-        digits, _, power = text.partition("e")
-        text = f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else text
+        digits, _, power = three_digits(value).partition("e")
+        text = f"{digits} × 10{str(int(power)).translate(_RAISED)}" if power else digits
     return text.replace("-", MINUS) if isinstance(value, Real) else text

@@ -9,6 +9,7 @@ import pandas as pd
 from cyto_kedro.algorithms.reporting.plots import Drawing, Drawn, Sheet, in_words, short, wrap
 from cyto_kedro.core.groups import condition_order, with_condition
 from cyto_kedro.core.style import PALETTE, colours, figure, say, strokes, styled
+from cyto_kedro.core.units import three_digits
 from cyto_kedro.schemas import Quality, TableOf, or_empty
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def draw_quality(quality: pd.DataFrame, sheet: Sheet = None) -> Figure:
                     look: dict[str, Any] = {"marker": "o", "ms": 4} if single else {"lw": 1.1}
                     values = one[column] * factor
                     group = groups[str(fov)]
-                    said = f"{fov}: {values.min():.3g} to {values.max():.3g}"
+                    low, high = map(three_digits, (values.min(), values.max()))
+                    said = f"{fov}: {low} to {high}"
                     look |= {"color": hues[group], "ls": lines[group], "gid": say(said)}
                     ax.plot(one["frame"], values, clip_on=False, **look)
                 ax.set_ylim(bottom=0)

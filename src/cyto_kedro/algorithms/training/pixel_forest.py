@@ -28,7 +28,7 @@ from cyto_kedro.algorithms.training.learner import (
 )
 from cyto_kedro.core import ndi
 from cyto_kedro.core.units import PositiveLength
-from cyto_kedro.errors import ConfigError
+from cyto_kedro.errors import ConfigError, InputError
 
 _RIM = 0.08  # width of a cell's rim, in diameters
 _FLOOR_COLUMN = 10  # of the features: the Gaussian at the third scale of the first channel
@@ -76,7 +76,8 @@ class TrainPixelForest(Learner):
         Raises
         ------
         InputError
-            If there is no cell in them, or shapes of images and labels differ.
+            If there is no cell in them, nothing is known to be background, or shapes of images and
+            labels differ.
         """
         cells = [self._cells(each.label) for each in examples]
         check([replace(each, label=cell) for each, cell in zip(examples, cells, strict=True)])
@@ -100,6 +101,12 @@ class TrainPixelForest(Learner):
             areas.append(area[area > 0] / diameter**2)
         row, kind, area = np.concatenate(rows), np.concatenate(classes), np.concatenate(areas)
         n_cells = len(area)
+        if not (kind == BACKGROUND).any():
+            raise InputError(
+                f"TrainPixelForest: no pixel of the {len(examples)} frames is known to be background"
+                + (f" (label {self.background})" if self.background else "")
+                + ", so nothing would be told from cells: paint some of it too"
+            )
         if self.background:  # strokes have no size
             area = np.full(1, np.pi / 4)
         small, large = np.percentile(area, (1, 99))

@@ -22,6 +22,8 @@ from cyto_kedro.registry import build
 
 log = logging.getLogger(__name__)
 
+_AT = ["y_px", "x_px"]  # optional columns: where the cell lay that was told
+
 
 def train_classes(
     cells: Partitions,
@@ -37,7 +39,7 @@ def train_classes(
     Raises
     ------
     InputError
-        If the table lacks a column, names what does not exist, or fits no cell.
+        If the table lacks a column, names what does not exist, or most of it fits no cell.
     ConfigError
         If the column of the sample sheet does not exist.
     """
@@ -69,7 +71,17 @@ def _told(table: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     for name in (*CELL, "class"):
         if name not in table.columns:
             raise InputError(f"told_classes: {missing('column', name, table.columns)}")
-    table = table[[*CELL, "class"]].dropna().astype({"fov": str, "class": str})
+    at = [name for name in _AT if name in table]
+    if len(at) == 1:
+        raise InputError(f"told_classes has {at[0]} alone: give {' and '.join(_AT)}, or neither")
+    if not at:
+        log.warning(
+            "told_classes has no %s: that its labels are still those of the cells cannot be checked. "
+            "Copy these columns from the table cells too",
+            " and ".join(_AT),
+        )
+    table = table[[*CELL, "class", *at]].dropna(subset=[*CELL, "class"])
+    table = table.astype({"fov": str, "class": str})
     for name, known in (("fov", manifest.fovs), ("population", manifest.populations)):
         for given in table[name].unique():
             if given not in known:
@@ -88,23 +100,30 @@ def _measured(
     population: str, told: pd.DataFrame, cells: Partitions, manifest: Manifest
 ) -> pd.DataFrame:
     """The told cells with what was measured of them."""
+    told = told.rename(columns={name: f"told_{name}" for name in _AT})
     parts = []
     for fov, rows in told.groupby("fov", sort=False):
         for group in manifest.groups(cells.grain, {"fov": str(fov), "population": population}):
             table = cells[partition_id(cells.grain, group)]()
             parts.append(table.merge(rows, on=CELL, how="inner"))
     found = pd.concat(parts, ignore_index=True)
-    if found.empty:
+    if f"told_{_AT[0]}" in found:
+        off = np.hypot(*(found[f"told_{name}"] - found[name] for name in _AT))
+        radius = np.sqrt(found["area_px"] / np.pi)
+        found = found[~(off > radius)].drop(columns=[f"told_{name}" for name in _AT])
+    lost = len(told) - len(found)
+    if 2 * lost > len(told):
         raise InputError(
-            f"told_classes: none of the {len(told)} rows of {population} is a cell by its field, frame "
-            "and label: masks were made anew since? Take frame and label from the table cells"
+            f"told_classes: {lost} of {len(told)} rows of {population} fit no cell by field, frame, "
+            "label (and place, where told): masks were made anew since? Take these columns from the "
+            "table cells as it is now"
         )
-    if len(found) < len(told):
+    if lost:
         log.warning(
             "%s: %d of %d rows of told_classes fit no cell any more, and are left out",
-            *(population, len(told) - len(found), len(told)),
+            *(population, lost, len(told)),
         )
-    return found
+    return found.reset_index(drop=True)
 
 
 def _left_out(
