@@ -213,7 +213,7 @@ def test_damaged_imaris(
 def test_imaris_without_rows(masked: Project, tmp_path: Path) -> None:
     path = tmp_path / "Position.csv"
     path.write_text(IMARIS, encoding="utf-8")
-    with pytest.raises(InputError, match="Position[.]csv holds no positions"):
+    with pytest.raises(InputError, match=r"Position\.csv holds no positions"):
         come_in(masked, path)
 
 

@@ -70,6 +70,37 @@ def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(keys[at] == wanted, at, MISSING)
 
 
+def rows_of(table: pd.DataFrame, population: pd.Series, track_id: pd.Series) -> np.ndarray:
+    """Row of `table` (its columns population, track_id; unique) of each cell, or `MISSING`."""
+    keys = Keys((table["population"], population), size(table["track_id"], track_id), 1)
+    own = keys.pack(keys.code(table["population"]), table["track_id"].to_numpy())
+    order = np.argsort(own)
+    at = find(own[order], keys.pack(keys.code(population), track_id.to_numpy()))
+    return np.append(order, MISSING)[at]
+
+
+def rows_in_frame(
+    table: pd.DataFrame, wanted: pd.DataFrame, name: str, side: str = ""
+) -> np.ndarray:
+    """Row of `table` of each cell that a row of `wanted` names, or `MISSING`.
+
+    `name` is label or track_id: (population, frame, name) is unique in `table`. In `wanted` the
+    columns of population and `name` end with `side`.
+    """
+    whose, which = wanted[f"population{side}"], wanted[f"{name}{side}"]
+    n_frame, n_name = size(table["frame"], wanted["frame"]), size(table[name], which)
+    keys = Keys((table["population"], whose), n_frame, n_name)
+    own, asked = (
+        keys.pack(keys.code(each), frame.to_numpy(), number.to_numpy(np.int64))
+        for each, frame, number in (
+            (table["population"], table["frame"], table[name]),
+            (whose, wanted["frame"], which),
+        )
+    )
+    order = np.argsort(own)
+    return np.append(order, MISSING)[find(own[order], asked)]
+
+
 def starts_of(*columns: np.ndarray) -> np.ndarray:
     """First position of every run of equal rows, over columns of one length."""
     n = len(columns[0])

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.attack_model import AttackModel, Histories, Priors, fit
-from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of, rows_of
+from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of
 from cyto_kedro.algorithms.contacts.kills import (
     Attributed,
     LearntRule,
@@ -22,7 +22,7 @@ from cyto_kedro.algorithms.contacts.kills import (
     shares_of,
 )
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, divide, run_ids, starts_of
+from cyto_kedro.core.keys import MISSING, divide, rows_of, run_ids, starts_of
 from cyto_kedro.errors import InputError
 
 _LOG_SD = {

@@ -13,7 +13,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, size
+from cyto_kedro.core.keys import MISSING, divide, fov_of, rows_in_frame
 
 _ROLES = ("effector", "target")
 
@@ -153,43 +153,16 @@ class Conjugation(Algorithm):
 
 def _dead(cells: pd.DataFrame, viability: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Which of `cells` are called dead, and which of populations with `viability` have none."""
-    label = cells["label"].to_numpy(np.int64)
-    keys = Keys(
-        (cells["population"], viability["population"]),
-        size(cells["frame"], viability["frame"]),
-        size(label, viability["label"]),
-    )
-    told = keys.pack(
-        keys.code(viability["population"]),
-        viability["frame"].to_numpy(),
-        viability["label"].to_numpy(),
-    )
-    order = np.argsort(told)
-    at = find(
-        told[order], keys.pack(keys.code(cells["population"]), cells["frame"].to_numpy(), label)
-    )
-    dead = np.append(viability["dead"].to_numpy(bool)[order], False)[at]
+    at = rows_in_frame(viability, cells, "label")
+    dead = np.append(viability["dead"].to_numpy(bool), False)[at]
     marked = cells["population"].isin(viability["population"].unique()).to_numpy()
     return dead, marked & (at == MISSING)
 
 
 def _pairs(contacts: pd.DataFrame, cells: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Rows in `cells` of the effector and the target of each contact between the two roles."""
-    names = (cells["population"], contacts["population_a"], contacts["population_b"])
-    n_track = size(cells["track_id"], contacts["track_id_a"], contacts["track_id_b"])
-    keys = Keys(names, size(cells["frame"], contacts["frame"]), n_track)
-    frame = contacts["frame"].to_numpy()
-    key = keys.pack(
-        keys.code(cells["population"]), cells["frame"].to_numpy(), cells["track_id"].to_numpy()
-    )
-    order = np.argsort(key)
     is_effector = (cells["role"] == "effector").to_numpy()
-    sides = []
-    for side in "ab":
-        code = keys.code(contacts[f"population_{side}"])
-        at = find(key[order], keys.pack(code, frame, contacts[f"track_id_{side}"].to_numpy()))
-        sides.append(np.where(at == MISSING, MISSING, order[at] if len(order) else MISSING))
-    a, b = sides
+    a, b = (rows_in_frame(cells, contacts, "track_id", side) for side in ("_a", "_b"))
     known = (a != MISSING) & (b != MISSING)
     a, b = a[known], b[known]
     mixed = is_effector[a] != is_effector[b]

@@ -18,7 +18,7 @@ from cyto_kedro.algorithms.contacts.bodies import Bodies, find_again, find_bodie
 from cyto_kedro.algorithms.contacts.corrected_deaths import apply_corrections, fit_corrections
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, run_ids, size, starts_of
+from cyto_kedro.core.keys import MISSING, fov_of, rows_in_frame, rows_of, run_ids, starts_of
 from cyto_kedro.core.units import Duration, Length
 from cyto_kedro.errors import InputError
 
@@ -356,30 +356,13 @@ class HysteresisDeaths(DeathCaller):
 
 def _series(viability: pd.DataFrame, points: pd.DataFrame, tracks: pd.DataFrame) -> Series:
     """The detections of `tracks` with their alive_probability."""
-    label = points["label"].to_numpy(np.int64)
-    n_id = size(points["track_id"], tracks["track_id"], viability["label"], label)
-    n_frame = size(points["frame"], viability["frame"])
-    keys = Keys([tracks["population"], viability["population"]], n_id, n_frame)
-
-    cell = keys.pack(
-        keys.code(viability["population"]),
-        viability["label"].to_numpy(np.int64),
-        viability["frame"].to_numpy(np.int64),
-    )
-    order = np.argsort(cell)
-    code = keys.code(points["population"])
-    at = find(cell[order], keys.pack(code, label, points["frame"].to_numpy()))
-    known = at != MISSING
-    probability = viability["alive_probability"].to_numpy(float)[order][at[known]]
-
-    code = code[known]
-    track = points["track_id"].to_numpy()[known]
-    frame = points["frame"].to_numpy(np.int64)[known]
-    # `tracks` is sorted by population name and track_id, as the keys are
-    names = keys.pack(keys.code(tracks["population"]), tracks["track_id"].to_numpy())
-    row = find(names, keys.pack(code, track))
+    at = rows_in_frame(viability, points, "label")
+    points, at = points[at != MISSING], at[at != MISSING]
+    probability = viability["alive_probability"].to_numpy(float)[at]
+    frame = points["frame"].to_numpy(np.int64)
+    row = rows_of(tracks, points["population"], points["track_id"])
     if (row == MISSING).any():
-        bad = points[known].iloc[int(np.flatnonzero(row == MISSING)[0])]
+        bad = points.iloc[int(np.flatnonzero(row == MISSING)[0])]
         raise InputError(
             f"field {bad['fov']!r}, {bad['population']}, frame {bad['frame']}: track "
             f"{bad['track_id']} has points but is not in the table of tracks; rerun tracking"

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.core.clock import Clock
-from cyto_kedro.core.keys import MISSING, Keys, find, fov_of, run_ids, size, starts_of
+from cyto_kedro.core.keys import MISSING, fov_of, rows_of, run_ids, size, starts_of
 from cyto_kedro.errors import InputError, unknown
 
 
@@ -124,15 +124,6 @@ def _alive(fates: pd.DataFrame, attacks: pd.DataFrame) -> np.ndarray:
     death = fates["death_frame"].fillna(never).to_numpy(np.int64)
     death = np.where(fates["dead_at_first_sight"].to_numpy(bool), -1, death)
     return (row == MISSING) | (attacks["frame"].to_numpy(np.int64) < np.append(death, never)[row])
-
-
-def rows_of(table: pd.DataFrame, population: pd.Series, track_id: pd.Series) -> np.ndarray:
-    """Row of `table` (its columns population, track_id; unique) of each cell, or `MISSING`."""
-    keys = Keys((table["population"], population), size(table["track_id"], track_id), 1)
-    own = keys.pack(keys.code(table["population"]), table["track_id"].to_numpy())
-    order = np.argsort(own)
-    at = find(own[order], keys.pack(keys.code(population), track_id.to_numpy()))
-    return np.append(order, MISSING)[at]
 
 
 def roles_of(population: pd.Series, roles: Mapping[str, str]) -> np.ndarray:

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.contacts.exposure import Exposure, roles_of, rows_of, turned
+from cyto_kedro.algorithms.contacts.exposure import Exposure, roles_of, turned
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, divide, fov_of, starts_of
+from cyto_kedro.core.keys import MISSING, divide, fov_of, rows_of, starts_of
 from cyto_kedro.core.units import Duration, PositiveDuration
 
 _ROUNDING = 1e-9  # relative: what differs by less is equal

@@ -13,7 +13,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.positions import frames_of, nearest
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, Keys, divide, find, fov_of, size, starts_of
+from cyto_kedro.core.keys import MISSING, divide, fov_of, rows_in_frame, starts_of
 from cyto_kedro.errors import InputError, unknown
 
 
@@ -188,25 +188,16 @@ def _partners(
     contacts: pd.DataFrame, points: pd.DataFrame, names: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Number of contacts of each of `points` with each population, and whom with, as text."""
-    n_track = size(points["track_id"], contacts["track_id_a"], contacts["track_id_b"])
-    n_frame = size(points["frame"], contacts["frame"])
-    keys = Keys(
-        (points["population"], contacts["population_a"], contacts["population_b"]), n_frame, n_track
+    at = np.concatenate([rows_in_frame(points, contacts, "track_id", s) for s in ("_a", "_b")])
+    whose, which = (
+        np.concatenate([contacts[f"{name}_{side}"].to_numpy(kind) for side in "ba"])
+        for name, kind in (("population", object), ("track_id", np.int64))
     )
-    key = keys.pack(
-        keys.code(points["population"]), points["frame"].to_numpy(), points["track_id"].to_numpy()
-    )
-    order = np.argsort(key)
-    frame = contacts["frame"].to_numpy()
-    sides = [contacts[[f"population_{s}", f"track_id_{s}"]].to_numpy(object).T for s in "ab"]
-    own, other = (np.concatenate(two, axis=1) for two in (sides, sides[::-1]))
-    wanted = keys.pack(keys.code(pd.Series(own[0])), np.tile(frame, 2), own[1].astype(np.int64))
-    at = find(key[order], wanted)
     number = np.zeros((len(points), len(names)), np.int64)
     text = np.full(number.shape, "", object)
     for column, name in enumerate(names):
-        mine = (other[0] == name) & (at != MISSING)
-        cell, track = order[at[mine]], other[1][mine].astype(np.int64)
+        mine = (whose == name) & (at != MISSING)
+        cell, track = at[mine], which[mine]
         by = np.lexsort((track, cell))
         number[:, column] = np.bincount(cell, minlength=len(points))
         text[:, column] = _listed(cell[by], track[by], len(points))

@@ -10,10 +10,10 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of, rows_of, turned
+from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of, turned
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, divide
+from cyto_kedro.core.keys import MISSING, divide, rows_of
 from cyto_kedro.core.watched import cell_ids
 
 _EFFECTOR = ["effector_population", "effector_track_id"]

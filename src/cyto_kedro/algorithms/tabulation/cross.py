@@ -167,9 +167,8 @@ def find_rows(table: pd.DataFrame, frame: pd.Series, label: pd.Series) -> np.nda
     """Row of `table` of each frame and label, or `MISSING`."""
     key = _key(table, "label")
     order = np.argsort(key)
-    wanted = pd.DataFrame({"frame": frame, "label": label})
-    at = find(key[order], _key(wanted, "label"))
-    return np.where(at == MISSING, MISSING, order[at] if len(order) else MISSING)
+    at = find(key[order], _key(pd.DataFrame({"frame": frame, "label": label}), "label"))
+    return np.append(order, MISSING)[at]
 
 
 def _take(values: np.ndarray, at: np.ndarray, found: np.ndarray) -> np.ndarray:
