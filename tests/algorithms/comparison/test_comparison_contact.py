@@ -62,6 +62,16 @@ def test_episodes_worked_example() -> None:
     assert longer[longer["track_id"] == 1]["n_effectors"].max() == 2
 
 
+def test_a_curve_is_thin_below_the_asked_for_number_and_not_at_it() -> None:
+    fates = fates_of([0] * 4, [2, 4, 6, 8], [True] * 4)  # one dies after the other
+    made = ContactSurvival(min_at_risk=2, landmarks_min=(1,))(
+        data_of(fates, bouts_of([4], [1], [1]))
+    )
+    found = made["contact_survival"].query("method == 'landmark' and replicate == '(all)'")
+    thin = found.groupby("at_risk")["few_at_risk"].agg(["min", "max"])
+    assert thin["min"].to_dict() == thin["max"].to_dict() == {1: True, 2: False, 3: False, 4: False}
+
+
 def test_sides_and_other_pairs() -> None:
     rows, _ = watched(fates_of([0], [9], [False]))
     bouts = bouts_of([1], [3], [4])

@@ -51,9 +51,13 @@ def test_a_pair_of_one_population_is_named_alike_whatever_its_labels(make_points
     points = make_points({("T", 1): {0: STILL, 1: STILL}, ("T", 2): {0: STILL, 1: STILL}})
     points.loc[points["frame"] == 1, "label"] = [9, 3]
     touches = touches_of([(0, "T", 101, "T", 102, 1.0), (1, "T", 3, "T", 9, 1.0)])
+    # what is said of a side goes with its cell: in frame 1 label 3 is track 2
+    touches = touches.assign(perimeter_share_a=[0.1, 0.2], perimeter_share_b=[0.3, 0.4])
     contacts, _ = join(touches, points)
     assert contacts["track_id_a"].tolist() == [1, 1]
     assert contacts["track_id_b"].tolist() == [2, 2]
+    assert contacts["perimeter_share_a"].tolist() == [0.1, 0.4]
+    assert contacts["perimeter_share_b"].tolist() == [0.3, 0.2]
 
 
 def test_tighter_reach_and_its_units(make_points):

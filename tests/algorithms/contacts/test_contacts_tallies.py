@@ -78,6 +78,16 @@ def test_effectors(make_points, make_tracks, make_contacts):
     assert table.loc[2:, ["search_min", "first_contact_to_death_min"]].isna().all(axis=None)
 
 
+def test_a_next_victim_that_was_touched_before_took_no_search(
+    make_points, make_tracks, make_contacts
+):
+    """Effector 1 lets go of target 1 in frame 5, and has had target 2 since frame 4."""
+    touch = [(f, "N", 1, "T", 1) for f in range(2, 6)] + [(f, "N", 1, "T", 2) for f in range(4, 12)]
+    table, _, _ = tally(make_points, make_tracks, make_contacts, touch=touch)
+    assert table["n_victims"].tolist() == [2, 0, 0]
+    assert table["search_min"].fillna(-1).tolist() == [0, -1, -1]
+
+
 def test_a_minute_at_two_targets_is_one_minute_of_touching(make_points, make_tracks, make_contacts):
     both = [*TOUCH, *((f, "N", 2, "T", 1) for f in (1, 2))]  # it is at target 3 in these frames
     table, _, _ = tally(make_points, make_tracks, make_contacts, touch=both)

@@ -251,10 +251,10 @@ def test_neighbours_are_those_of_scipys_triangulation_at_any_density():
 
 
 def test_a_lost_track_is_nobodys_neighbour():
-    """Three on a line: the middle one, lost before, no longer parts the outer two."""
+    """Three on a line: the middle one parts the outer two while it is seen, to its last frame."""
     xy = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [1.0, 3.0], [1.0, -3.0]])
     points, fates = film(xy, np.array([4, -1, 5, -1, -1]), 8)
-    for last, exposed in ((7, 0), (2, 1)):
+    for last, exposed in ((7, 0), (4, 0), (3, 1), (2, 1)):  # the first dies in frame 4
         mine = fates.assign(last_frame=fates["last_frame"].where(fates["track_id"] != 2, last))
         seen = points[(points["track_id"] != 2) | (points["frame"] <= last)]
         found = run(seen, mine, near="neighbours", max_distances_px=(5,), window_frames=2)

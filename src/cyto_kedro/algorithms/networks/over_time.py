@@ -195,13 +195,11 @@ class SpaceTimeGraph(Algorithm):
             ends = cells.ends_of(contacts)
             values = contacts[["distance_px", "contact_length_px"]].reset_index(drop=True)
             return values.assign(one=ends[:, 0], other=ends[:, 1])
-        whole = bouts["start_frame"] == bouts["end_frame"]
-        parts = []
-        for phase, rows in (("start", bouts), ("end", bouts[~whole])):
-            ends = cells.ends_of(rows.assign(frame=rows[f"{phase}_frame"]))
-            values = rows[["bout", "n_contact_frames", "duration_min"]].assign(
-                phase=np.where(rows["start_frame"] == rows["end_frame"], "whole", phase)
-            )
+        whole, parts = bouts["start_frame"] == bouts["end_frame"], []
+        for phase in ("start", "end"):  # of one frame: the same edge twice, which is one
+            ends = cells.ends_of(bouts.assign(frame=bouts[f"{phase}_frame"]))
+            values = bouts[["bout", "n_contact_frames", "duration_min"]]
+            values = values.assign(phase=np.where(whole, "whole", phase))
             parts.append(values.assign(one=ends[:, 0], other=ends[:, 1]))
         return pd.concat(parts, ignore_index=True)
 
