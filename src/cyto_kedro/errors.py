@@ -23,6 +23,14 @@ class MissingExtraError(CytoError, ImportError):
     """An engine was asked for whose package is not installed."""
 
 
+def lacking(name: str, extra: str, error: ImportError, more: str = "") -> MissingExtraError:
+    """What to raise where `name` needs packages of an extra that are not installed."""
+    return MissingExtraError(
+        f"{name} needs packages that are not installed ({error}): pip install "
+        f'"cyto_kedro[{extra}]"{more}'
+    )
+
+
 class UnsafePickleError(CytoError):
     """A pickle that asks for something other than graphs, arrays and plain containers."""
 

@@ -45,11 +45,10 @@ class Clock:
         self.minutes = first["time_min"].to_numpy(float)
 
     @classmethod
-    def of_times(cls, time_min: Any, start: int = 0) -> Self:
-        """The clock of frames `start`, `start` + 1, … at `time_min` (None: times unknown)."""
+    def of_times(cls, time_min: Any) -> Self:
+        """The clock of frames 0, 1, … at `time_min` (None: times unknown)."""
         minutes = np.asarray([] if time_min is None else time_min, float)
-        frames = np.arange(start, start + len(minutes))
-        return cls(pd.DataFrame({"frame": frames, "time_min": minutes}))
+        return cls(pd.DataFrame({"frame": np.arange(len(minutes)), "time_min": minutes}))
 
     def __call__(self, frame: Any) -> np.ndarray:
         """Minutes at each of `frame`, null where no table tells."""

@@ -100,26 +100,18 @@ def read_header(
         axes are ambiguous.
     """
     # the key changes with the file, so that what is remembered is never of an older one
-    return _read_header(
-        fs, path, fs.ukey(path), location, n_channels, any_axis_is_time, depth, z_is_time
-    )
+    asked = n_channels, any_axis_is_time, depth, z_is_time
+    return _read_header(fs, path, fs.ukey(path), location, *asked)
 
 
 @lru_cache(maxsize=16)
 def _read_header(
-    fs: AbstractFileSystem,
-    path: str,
-    version: str,
-    location: str,
-    n_channels: int | None,
-    any_axis_is_time: bool,
-    depth: bool,
-    z_is_time: bool,
+    fs: AbstractFileSystem, path: str, version: str, location: str, *asked: Any
 ) -> TiffHeader:
     """`read_header`, remembered: the blocks of one long film share its thousands of planes."""
     try:
         with open_parts(fs, path) as file, tifffile.TiffFile(file, _multifile=False) as tif:
-            return _header(tif, location, n_channels, any_axis_is_time, depth, z_is_time)
+            return _header(tif, location, *asked)
     except InputError:
         raise
     except UNREADABLE as error:

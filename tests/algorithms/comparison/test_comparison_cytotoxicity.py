@@ -115,6 +115,19 @@ def test_the_control_is_of_the_same_dose_then_donor_then_plate() -> None:
     )  # all controls' mean
 
 
+def test_a_control_ends_with_the_first_of_its_films_that_ends() -> None:
+    """The mean of those that go on would jump where a film ends."""
+    counts = {"c1": [10, 10, 10], "c2": [10, 5], "k1": [10, 6, 3]}
+    rows = sheet(
+        ("c1", "alone", "1", "D1", 0, 0, ""),
+        ("c2", "alone", "2", "D1", 0, 0, ""),
+        ("k1", "cells", "1", "D1", 5, 0, ""),
+    )
+    curve = run(counts, rows)["killing_curves"].query("condition == 'cells'")
+    assert curve["control_percent"].fillna(-1).tolist() == [100, 75, -1]
+    assert curve["specific_killing"].fillna(-1).tolist() == pytest.approx([0, 20, -1])
+
+
 def test_fields_of_a_replicate_are_summed_and_a_short_film_ends_it() -> None:
     counts = {"a": [10, 8, 6], "b": [20, 10]}
     rows = sheet(("a", "cells", "1", "D1", 5, 0, ""), ("b", "cells", "1", "D1", 5, 0, ""))

@@ -21,7 +21,7 @@ from cyto_kedro.algorithms.segmentation.standing_out import standing_out
 from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Image, Images, Stack
 from cyto_kedro.core.units import PositiveLength, in_px
-from cyto_kedro.errors import ConfigError, InputError, MissingExtraError
+from cyto_kedro.errors import ConfigError, InputError, lacking
 
 log = logging.getLogger(__name__)
 
@@ -179,11 +179,8 @@ class CellPose(Algorithm):
             import torch
             from cellpose import models  # noqa: F401
         except ImportError as error:
-            raise MissingExtraError(
-                f"CellPose needs packages that are not installed ({error}): pip install "
-                f'"cyto_kedro[cellpose]"; on a machine without GPU install torch before, in its '
-                f"CPU build"
-            ) from error
+            cpu = "; on a machine without GPU install torch before, in its CPU build"
+            raise lacking("CellPose", "cellpose", error, cpu) from error
         there = bool(torch.cuda.is_available() or torch.backends.mps.is_available())
         if self.gpu is True and not there:
             raise ConfigError("CellPose: gpu=true but torch finds no GPU; use gpu: auto")

@@ -20,7 +20,7 @@ from cyto_kedro.algorithms.segmentation.standing_out import standing_out
 from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Image
 from cyto_kedro.core.units import PositiveLength, in_px
-from cyto_kedro.errors import InputError, MissingExtraError
+from cyto_kedro.errors import InputError, lacking
 
 
 def _folder(model: str) -> Path | None:
@@ -164,10 +164,7 @@ class StarDist(Algorithm):
         try:
             import stardist.models  # noqa: F401
         except ImportError as error:
-            raise MissingExtraError(
-                f"StarDist needs packages that are not installed ({error}): pip install "
-                f'"cyto_kedro[stardist]"'
-            ) from error
+            raise lacking("StarDist", "stardist", error) from error
         frames = Frames(image, field, corner, valid, frame_start, as_filmed=True)
         label = np.zeros(frames.shape, np.uint32)
         network, scale = _load(self.model), self._factor(pixel_size_um)

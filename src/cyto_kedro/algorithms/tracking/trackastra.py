@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from cyto_kedro.algorithms.tracking.common import Detections, Linker
-from cyto_kedro.errors import InputError, MissingExtraError
+from cyto_kedro.errors import InputError, lacking
 
 
 class Trackastra(Linker):
@@ -75,10 +75,7 @@ def _folder(model: str) -> Path:
         from platformdirs import user_data_dir
         from trackastra.model import Trackastra as _  # noqa: F401
     except ImportError as error:
-        raise MissingExtraError(
-            f"Trackastra needs packages that are not installed ({error}): pip install "
-            '"cyto_kedro[trackastra]"'
-        ) from error
+        raise lacking("Trackastra", "trackastra", error) from error
     named = Path(model).expanduser()
     kept = Path(user_data_dir("trackastra")) / "models" / model
     wanted = ("model.pt", "train_config.yaml", "config.yaml")

@@ -21,7 +21,7 @@ from cyto_kedro.algorithms.training.learner import (
     typical_diameter,
 )
 from cyto_kedro.core import ndi
-from cyto_kedro.errors import InputError, MissingExtraError
+from cyto_kedro.errors import InputError, lacking
 
 _LEAST_IMAGES = 8  # an epoch draws images anew until it has so many
 
@@ -80,10 +80,7 @@ class TrainCellPose(Learner):
             import torch
             from cellpose.train import train_seg
         except ImportError as error:
-            raise MissingExtraError(
-                f"TrainCellPose needs packages that are not installed ({error}): pip install "
-                f'"cyto_kedro[cellpose]"'
-            ) from error
+            raise lacking("TrainCellPose", "cellpose", error) from error
         check(examples)
         examples = [each for each in examples if each.label.any()]
         # not the engine's own copy of the network, which training would change

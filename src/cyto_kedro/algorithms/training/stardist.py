@@ -23,7 +23,7 @@ from cyto_kedro.algorithms.training.learner import (
     typical_diameter,
 )
 from cyto_kedro.core import ndi
-from cyto_kedro.errors import InputError, MissingExtraError
+from cyto_kedro.errors import InputError, lacking
 
 _MULTIPLE, _LEAST, _PATCH = 16, 64, 256  # sides of what is learnt from, pixels
 _FILES = ("config.json", "thresholds.json", "weights_best.h5")
@@ -79,10 +79,7 @@ class TrainStarDist(Learner):
             import keras
             from stardist.models import Config2D, StarDist2D
         except ImportError as error:
-            raise MissingExtraError(
-                f"TrainStarDist needs packages that are not installed ({error}): pip install "
-                f'"cyto_kedro[stardist]"'
-            ) from error
+            raise lacking("TrainStarDist", "stardist", error) from error
         check(examples)
         shown = [self._scaled(each) for each in examples]
         side = min(min(label.shape) for _, label in shown) // _MULTIPLE * _MULTIPLE
