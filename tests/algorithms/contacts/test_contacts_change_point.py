@@ -116,3 +116,23 @@ def test_a_fall_below_the_least_step_is_no_death(make_points, make_tracks):
 def test_four_frames_are_enough_for_a_death_and_three_are_not(make_points, make_tracks):
     fates = call(make_points, make_tracks, {1: [5.0, 5.0, -5.0, -5.0], 2: [5.0, -5.0, -5.0]})
     assert fates["died"].tolist() == [True, False]
+
+
+def test_the_penalty_weighs_the_gain_by_the_noise_of_one_frame(make_points, make_tracks):
+    """Least squares by numpy, and the noise that normal errors with these differences have."""
+    t, n = np.arange(20), 20
+    y = np.where(t < 10, _LOGIT, -_LOGIT) + np.where(t % 2 == 0, 1.5, -1.5)
+    noise = np.median(np.abs(np.diff(y))) / 0.6745 / 2**0.5  # a difference has the errors of two
+    line = np.column_stack([np.ones(n), t])
+
+    def squares(columns: np.ndarray) -> float:
+        return float(((y - columns @ np.linalg.lstsq(columns, y, rcond=None)[0]) ** 2).sum())
+
+    fell = min(squares(np.column_stack([line, t >= k])) for k in range(2, 19))
+    limit = (squares(line) - fell) / (2 * noise**2) / np.log(n)
+    died = [
+        bool(call(make_points, make_tracks, {1: list(y)},
+                  ChangePointDeaths(penalty=share * limit))["died"].loc[1])
+        for share in (0.95, 1.05)
+    ]  # fmt: skip
+    assert died == [True, False]

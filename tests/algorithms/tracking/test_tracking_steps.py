@@ -113,7 +113,9 @@ def test_still_debris_is_dropped_and_resting_cells_are_not():
     moving = [(t, 2, 50.0, 50 + 1.0 * t, 20.0) for t in range(20)]
     resting = still(100, 100, range(20), label=3, area=300.0)
     brief = still(150, 150, range(5), label=4)
-    data = linked(jitter + moving + resting + brief)
+    # once seen as one with something large
+    merged = [(t, 5, 200.0, 200.0, 3000.0 if t == 7 else 20.0) for t in range(20)]
+    data = linked(jitter + moving + resting + brief + merged)
     step = RemoveStill(max_spread_px=0.5, max_area_px=100)
     assert set(after(step, data)[0]["label"]) == {2, 3, 4}
     assert set(after(RemoveStill(max_spread_px=0.5), data)[0]["label"]) == {2, 4}
@@ -183,6 +185,12 @@ def test_a_division_is_called(reach):
 def test_what_is_no_division(rows, why):
     data = linked(rows)
     assert after(CallDivisions(max_distance_px=7), data)[1]["parent_track_id"].isna().all(), why
+
+
+def test_daughters_seen_in_two_frames_are_enough():
+    rows = [row for row in mitosis() if row[0] <= 6]
+    tracks = after(CallDivisions(max_distance_px=7), linked(rows))[1]
+    assert tracks["parent_track_id"].fillna(0).tolist() == [0, 1, 1]
 
 
 def test_a_cell_is_part_of_one_division_at_most():
