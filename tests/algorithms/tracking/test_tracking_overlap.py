@@ -129,6 +129,13 @@ def test_division_and_merging():
     assert tracks["parent_track_id"].isna().all()
 
 
+def test_a_daughter_half_of_which_lies_on_its_mother_is_one():
+    label = film([(1, 2, 6, 2, 8)], [(1, 2, 6, 2, 6), (2, 2, 6, 6, 10)])  # 8 of its 16 pixels
+    for share, born_of in ((0.5, [0, 1, 1]), (0.51, [0, 0])):
+        tracks = run(Overlap(splitting=True, min_share=share), label)[1]
+        assert tracks["parent_track_id"].fillna(0).tolist() == born_of
+
+
 def test_ordinary_cases():
     empty, none = run(Overlap(), film([], []))
     points, _ = run(Overlap(), film([(3, 2, 8, 2, 8)]))
