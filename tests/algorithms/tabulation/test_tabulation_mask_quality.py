@@ -204,8 +204,13 @@ def test_few_cells_that_change_do_not_jump(n: int, jumps: bool) -> None:
 
 
 def test_light_beside_a_mask_that_is_a_little_small_is_no_missed_cell() -> None:
-    image, label = drawn()
-    small = np.where(ndi.distance_transform_edt(label > 0) > 1, label, 0)
+    image, label = drawn()  # all 25 cells have a mask: none is missed
+    inside = ndi.distance_transform_edt(label > 0)
+    for cut, measures in ((0, ["missed_faint"]), (2, ["missed", "missed_area", "missed_bright"])):
+        scene = Scene.of(image, np.where(inside > cut, label, 0))
+        found = frame_evidence(scene, cell_evidence(scene))
+        assert [found[name] for name in measures] == [0] * len(measures), cut
+    small = np.where(inside > 1, label, 0)
     scene = Scene.of(image, small)
     assert frame_evidence(scene, cell_evidence(scene))["missed"] == 0
     fewer = Scene.of(image, np.where(small > 5, small, 0))
