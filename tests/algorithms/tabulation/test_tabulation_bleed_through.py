@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import ndimage as ndi
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
@@ -49,6 +50,21 @@ def test_without_effectors_light_of_targets_is_nothing_to_find(leak: float) -> N
 def test_masks_on_light_of_targets_are_wrong_however_sharp(leak: float) -> None:
     row = judged(leak, 0, "CancerCell")
     assert row["expected_f1"] == 0 and row["doubled_share"] == 1 and row["reason"] == DOUBLED
+
+
+@pytest.mark.parametrize(("cut", "share"), [(1.0, 1.0), (4.0, 0.0)])
+def test_masks_of_one_cell_share_half_of_what_both_cover(cut: float, share: float) -> None:
+    """Cells of 20 px whose other mask is two px narrower (IoU 0.8), or eight (0.4)."""
+    images, labels = field(0)
+    own = labels["CancerCell"]
+    inside = np.where(ndi.distance_transform_edt(own[0] > 0) > cut, own[0], 0)
+    made = MaskEvidence()(
+        image=images["TCell"] + 0.3 * images["CancerCell"],
+        label=inside[None],
+        other_labels={"CancerCell": own},
+        other_images={"CancerCell": images["CancerCell"]},
+    )["mask_evidence"]
+    assert made["doubled_share"].iloc[0] == share
 
 
 @pytest.mark.parametrize("leak", [0.0, 0.1, 0.3])
