@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
-from cyto_kedro.runner.planning import again, plan_node, safe_name
+from cyto_kedro.runner.backend import Cause, may_retry
+from cyto_kedro.runner.planning import Array, again, plan_node, safe_name
 from cyto_kedro.runner.resources import Resources, check_resources
 
 
@@ -35,6 +37,15 @@ def test_partitions_with_resources_of_their_own_get_arrays_of_their_own() -> Non
     assert gpu.resources.gres == "gpu:1" and cpu.resources.gres is None
     assert [len(batch) for batch in gpu.batches] == [2, 2]
     assert {group["population"] for batch in cpu.batches for group in batch} == {"CancerCell"}
+
+
+def test_a_machine_that_died_takes_no_try_for_more_memory_away() -> None:
+    asked = Resources(attempts=2, restarts=2)
+    tried = Array("segment", asked, ((groups(1)[0],),), attempt=3, restarts=2)
+    assert may_retry(tried, Cause.MEMORY)  # the machine died twice: the node had one try
+    assert not may_retry(replace(tried, attempt=4), Cause.MEMORY)
+    assert not may_retry(tried, Cause.LOST) and may_retry(replace(tried, restarts=1), Cause.LOST)
+    assert not may_retry(tried, Cause.CODE)
 
 
 def test_while_more_groups_may_come_only_full_batches_are_handed_out() -> None:
