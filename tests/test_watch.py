@@ -12,7 +12,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
+from kedro.framework.startup import bootstrap_project
 
+from cyto_kedro.cli import cli
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.parameters import Assay
 from cyto_kedro.watch import Seen, Watched, follow, narrowed, run_fields
@@ -181,6 +184,19 @@ def test_films_are_analysed_as_they_come(tiny_raw: Path, tmp_path: Path) -> None
     if len(runs) == 2:
         made = [each["partition"] for each in project.manifest()["partitions"]]
         assert "treated_1" in made and "control_1" not in made
+
+
+@pytest.mark.slow
+def test_the_command_ends_when_all_is_done(tiny_raw: Path, tmp_path: Path) -> None:
+    project = Project.make(tmp_path / "project", tiny_raw)
+    metadata = bootstrap_project(project.path)
+    words = ["cyto", "watch", "--settle", "0", "--every", "0.01", "--pipelines", "ingestion"]
+    done = CliRunner().invoke(cli, [*words, "--frames", str(N_FRAMES)], obj=metadata)
+    assert done.exit_code == 0 and "2 fields are done" in done.output, done.output
+    assert set(project.catalog.load("manifest").fovs) == set(FOVS)
+    longer = [*words, "--frames", "100", "--give-up", "0"]
+    done = CliRunner().invoke(cli, longer, obj=metadata)
+    assert f"treated_1: not analysed: has {N_FRAMES} of 100 frames" in done.output, done.output
 
 
 def test_a_run_sees_the_complete_fields_alone(tiny_raw: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from cyto_kedro.errors import InputError, PartitionError
 from cyto_kedro.images import Image
 from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import Partitions
+from cyto_kedro.runner.graph import places_of
 
 TABLE = pd.DataFrame({"x": [1, 2]})
 
@@ -334,3 +335,12 @@ def test_a_file_from_elsewhere_is_read_as_a_partition_would_be(tmp_path: Path) -
     np.testing.assert_array_equal(labels.read_like(tmp_path / "labels" / "a" / "T.tif"), mask)
     with pytest.raises((InputError, DatasetError), match=r"nothing\.tif"):
         labels.read_like(tmp_path / "nothing.tif")
+
+
+def test_a_file_url_and_its_path_are_one_place(tmp_path: Path) -> None:
+    """Else two runs of one folder, one given each, would hold different leases."""
+    catalog = {
+        "url": parts(f"file://{tmp_path}/03_primary/x"),
+        "path": parts(tmp_path / "03_primary/x"),
+    }
+    assert places_of(catalog, ["url"]) == places_of(catalog, ["path"])

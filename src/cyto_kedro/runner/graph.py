@@ -82,6 +82,8 @@ def places_of(catalog: Any, names: Iterable[str]) -> list[str]:
         fs = getattr(dataset, "_fs", None)
         if path is None:
             continue
+        if str(path).startswith("file://"):
+            path = LocalFileSystem._strip_protocol(str(path))
         if "://" in str(path):
             places.append(str(path))
         elif fs is not None and not isinstance(fs, LocalFileSystem):
