@@ -14,7 +14,7 @@ import pytest
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.runner import PartitionRunner
-from tiny_project import Project
+from tiny_project import FOVS, Project
 
 STAGES = ("ingestion", "preprocessing", "segmentation")
 SECRET = "not-to-be-told"
@@ -46,10 +46,14 @@ def moto() -> Iterator[str]:
 def root(request: pytest.FixtureRequest, tiny_raw: Path) -> str:
     """A place with the films of the tiny project under ``raw``."""
     base = "memory://lab" if request.param == "memory" else request.getfixturevalue("moto")
-    url = f"{base}/{uuid4().hex}"
+    return uploaded(f"{base}/{uuid4().hex}", tiny_raw)
+
+
+def uploaded(url: str, raw: Path) -> str:
+    """`url`, with the files of `raw` under it."""
     fs, path = find_place(url)
-    for file in sorted(each for each in tiny_raw.rglob("*") if each.is_file()):
-        fs.pipe_file(f"{path}/raw/{file.relative_to(tiny_raw)}", file.read_bytes())
+    for file in sorted(each for each in raw.rglob("*") if each.is_file()):
+        fs.pipe_file(f"{path}/raw/{file.relative_to(raw)}", file.read_bytes())
     return url
 
 
@@ -99,3 +103,14 @@ def test_memory_does_not_reach_workers(tmp_path: Path, tiny_raw: Path) -> None:
     project = over("memory://nowhere", tmp_path / "project")
     with pytest.raises(ConfigError, match="lives only in memory"):
         project.run("ingestion", "preprocessing", runner=PartitionRunner(resources="local"))
+
+
+@pytest.mark.slow
+def test_workers_share_a_store(moto: str, tiny_raw: Path, tmp_path: Path) -> None:
+    """What a worker wrote is there for the driver that looked before, and for the next worker."""
+    root = uploaded(f"{moto}/{uuid4().hex}", tiny_raw)
+    project = over(root, tmp_path / "project")
+    project.run("ingestion", runner=PartitionRunner(resources="local"), only_missing=True)
+    assert sorted(project.catalog.load("quality")) == sorted(FOVS)
+    project.run("ingestion", runner=PartitionRunner(resources="local"), only_missing=True)
+    assert "quality" not in {each["dataset"] for each in project.manifest()["partitions"]}
