@@ -10,7 +10,7 @@ from discs import discs
 from sklearn.ensemble import RandomForestClassifier
 
 from cyto_kedro.algorithms.segmentation.forest import Forest
-from cyto_kedro.algorithms.segmentation.pixel_forest import PixelForest
+from cyto_kedro.algorithms.segmentation.pixel_forest import BACKGROUND, INSIDE, RIM, PixelForest
 from cyto_kedro.algorithms.training.learner import Example
 from cyto_kedro.algorithms.training.pixel_forest import TrainPixelForest
 from cyto_kedro.core.matching import n_cells, n_matched
@@ -55,6 +55,16 @@ def test_other_brightness_and_other_magnification(tmp_path: Path) -> None:
     assert f1(true, found) > 0.95
     double = engine(image=image[None])["label"][0]  # without a size: as wide in pixels as learnt
     assert f1(true, double) < f1(true, found)
+
+
+def test_the_rim_is_as_wide_as_said_also_between_cells_that_touch() -> None:
+    """0.08 of 25 px are two px: of squares of 20 px, 16 by 16 are inside."""
+    label = np.zeros((60, 60), np.int64)
+    label[5:25, 5:25], label[5:25, 25:45] = 1, 2
+    kinds = TrainPixelForest()._classes(label, label, 25.0)
+    inside = np.zeros(label.shape, bool)
+    inside[7:23, 7:23] = inside[7:23, 27:43] = True
+    assert (kinds == np.where(inside, INSIDE, np.where(label > 0, RIM, BACKGROUND))).all()
 
 
 def test_strokes_are_enough(tmp_path: Path) -> None:
