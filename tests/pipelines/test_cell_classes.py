@@ -4,12 +4,70 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cyto_kedro.errors import ConfigError, InputError
+from cyto_kedro.pipelines.cell_classes import nodes
 from tiny_project import Project
+
+
+class Held:
+    """A field's partition of cells."""
+
+    grain = ("fov", "population", "block")
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.table = table
+
+    def __getitem__(self, identity: str) -> Callable[[], pd.DataFrame]:
+        assert identity == "A1/T/t0000-0001"
+        return lambda: self.table
+
+
+def measured(told: pd.DataFrame, **more: object) -> pd.DataFrame:
+    """What is learnt from, of ten cells 20 px apart in each of two frames."""
+    rows = {"fov": "A1", "population": "T", "frame": np.repeat([0, 1], 10)}
+    rows |= {"label": np.tile(np.arange(1, 11), 2), "y_px": np.tile(20.0 * np.arange(10), 2)}
+    cells = pd.DataFrame({**rows, "x_px": 5.0, "area_px": 80.0, **more})
+    group = {"fov": "A1", "population": "T", "block": "t0000-0001"}
+    manifest = SimpleNamespace(fovs=["A1"], populations=["T"], groups=lambda *_: [group])
+    return nodes._measured("T", nodes._told(told, manifest), Held(cells), manifest)
+
+
+def said(**more: object) -> pd.DataFrame:
+    """Ten cells of the first frame, as they are copied from the table of cells."""
+    rows = {"fov": "A1", "population": "T", "frame": 0, "label": np.arange(1, 11)}
+    return pd.DataFrame(
+        {**rows, "y_px": 20.0 * np.arange(10), "x_px": 5.0, "class": "live", **more}
+    )
+
+
+def test_numbers_of_masks_made_anew_are_told_by_where_cells_lie(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = measured(said())
+    assert found["label"].tolist() == list(range(1, 11)) and "told_y_px" not in found
+    assert not caplog.text
+    with pytest.raises(InputError, match=r"10 of 10 rows of T fit no cell.*made anew"):
+        measured(said(label=np.arange(10, 0, -1)))
+    moved = 20.0 * np.arange(10) + np.where(np.arange(10) < 3, 6.0, 5.0)  # cells' radius is 5.05
+    assert measured(said(y_px=moved))["label"].tolist() == list(range(4, 11))
+    assert "3 of 10 rows of told_classes fit no cell any more" in caplog.text
+    caplog.clear()
+    assert len(measured(said().drop(columns=["y_px", "x_px"]))) == 10
+    assert "told_classes has no y_px and x_px" in caplog.text
+    with pytest.raises(InputError, match="has x_px alone"):
+        measured(said().drop(columns="y_px"))
+
+
+def test_what_a_classifier_said_before_is_not_learnt_from() -> None:
+    found = measured(said(), live_chance=0.5, is_live=True, is_round=True)
+    assert not {"live_chance", "is_live"} & {*found} and "is_round" in found
 
 
 @pytest.mark.slow
@@ -58,24 +116,6 @@ def test_a_table_of_classes_makes_a_step_that_a_run_uses(
     }
     made = project.table("cells").query("population == 'CancerCell'")
     assert (made["is_large"].astype(bool) == large.to_numpy()).mean() > 0.95
-
-    # numbers of a redone segmentation name other cells: where these lie tells
-    placed = told.assign(y_px=cells["y_px"], x_px=cells["x_px"])
-    frame = placed.groupby(["fov", "frame"])["label"]
-    renumbered = placed.assign(label=frame.transform("max") + 1 - placed["label"])
-    tell(renumbered)
-    with pytest.raises(InputError, match=r"rows of CancerCell fit no cell.*made anew"):
-        project.run("cell_classes")
-    few = pd.concat([placed.iloc[1:], placed.iloc[:1].assign(y_px=placed["y_px"].iloc[0] + 99)])
-    tell(few)
-    caplog.clear()
-    with caplog.at_level(logging.INFO):
-        project.run("cell_classes")
-    assert f"1 of {len(few)} rows of told_classes fit no cell" in caplog.text
-    assert (
-        f"learnt from {len(few) - 1} cells" in caplog.text
-        and "cannot be checked" not in caplog.text
-    )
 
     project.block("cell_classes", split="donr")
     with pytest.raises(ConfigError, match="donr"):

@@ -111,6 +111,9 @@ def _measured(
         off = np.hypot(*(found[f"told_{name}"] - found[name] for name in _AT))
         radius = np.sqrt(found["area_px"] / np.pi)
         found = found[~(off > radius)].drop(columns=[f"told_{name}" for name in _AT])
+    # a step of an earlier classifier may have written beside the cells what it took them for
+    before = [name for each in told["class"].unique() for name in (f"{each}_chance", f"is_{each}")]
+    found = found.drop(columns=before, errors="ignore")
     lost = len(told) - len(found)
     if 2 * lost > len(told):
         raise InputError(
