@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, ClassVar, Protocol
@@ -277,7 +277,7 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
     """
 
     source: Source
-    check: Callable[[str, Any], Any] | None = field(default=None)
+    check: Callable[..., Any] | None = field(default=None)
     read: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
@@ -295,6 +295,18 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
 
         return load if self.check is None else self.check(identity, load)
 
+    def columns(self, identity: str, names: Collection[str]) -> Any:
+        """Those of some columns that a partition, a table, has; of Parquet no others are read."""
+
+        def load() -> Any:
+            if identity not in self.read:
+                self.read[identity] = self.source.content(identity)
+            some = getattr(self.source, "load_columns", None)
+            table = self.source.load_one(identity) if some is None else some(identity, names)
+            return None if table is None else table[[name for name in names if name in table]]
+
+        return load() if self.check is None else self.check(identity, load, names)()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.source.list_ids())
 
@@ -304,8 +316,11 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
     def __contains__(self, identity: object) -> bool:
         return isinstance(identity, str) and self.source.content(identity) is not None
 
-    def checked(self, check: Callable[[str, Any], Any]) -> Partitions:
-        """The same partitions, each passed through `check(id, load function)` when asked for."""
+    def checked(self, check: Callable[..., Any]) -> Partitions:
+        """The same partitions, each passed through `check(id, load function)` when asked for.
+
+        Where some columns are asked for, their names are its third argument.
+        """
         return Partitions(self.source, check, self.read)
 
     def content(self, identity: str) -> str | None:

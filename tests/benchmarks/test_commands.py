@@ -15,6 +15,7 @@ TINY = {
     "frontend": "--only Otsu LAP --no-growth --side 192 --frames 2 --linked 4 --repeats 1",
     "motion_speed": "--cells 15 --frames 12 --repeats 1",
     "network_speed": "--sizes 60 --frames 2 --repeats 1",
+    "whole_assay": "--rows 10000 --nodes summarise",
     "original": "--frames 2 --repeats 1 --side 256",
 }
 

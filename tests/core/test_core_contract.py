@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, TypedDict
 
 import dask.array as da
 import dask.dataframe as dd
@@ -12,7 +13,7 @@ import pytest
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
-from cyto_kedro.core.contract import Image, Images, Label, Labels, TableOf
+from cyto_kedro.core.contract import Image, Images, Label, Labels, Parts, Streamed, TableOf
 from cyto_kedro.core.film import Film
 from cyto_kedro.errors import ConfigError, InputError
 
@@ -162,3 +163,41 @@ def test_the_contract_names_every_port() -> None:
     assert [port.required for port in contract.inputs.values()] == [True, False, False, False]
     assert contract.outputs["cells"].table is schemas.Cells
     assert LookAtAll.contract().inputs["label"].describe() == "{population: (T, Y, X)}"
+
+
+class NumberOfFrames(TypedDict):
+    """How many frames."""
+
+    n: int
+
+
+class CountsFrames(Algorithm):
+    """Reads two columns of a table in parts."""
+
+    def run(
+        self,
+        track_points: Annotated[
+            Iterable[pd.DataFrame], Streamed(schemas.TrackPoints, "frame dead")
+        ],
+    ) -> NumberOfFrames:
+        parts = list(track_points)
+        assert all(set(part) <= {"frame", "dead"} for part in parts)
+        assert [len(part) for part in track_points] == [len(part) for part in parts]  # again
+        return {"n": sum(len(part) for part in parts)}
+
+
+def test_a_table_in_parts_is_handed_its_columns_part_by_part() -> None:
+    table = schemas.filled(
+        schemas.TrackPoints, {"track_id": 1, "frame": [0, 1, 2], "x_px": 1.0, "y_px": 1.0}
+    )
+    asked: list[object] = []
+
+    def opened(columns: tuple[str, ...] | None) -> Iterator[pd.DataFrame]:
+        asked.append(columns)
+        yield from (table[["frame"]][:1], table[["frame"]][1:])
+
+    assert CountsFrames()(track_points=table)["n"] == 3
+    assert CountsFrames()(track_points=Parts(opened))["n"] == 3
+    assert set(asked) == {("frame", "dead")}
+    with pytest.raises(InputError, match="lacks"):
+        CountsFrames()(track_points=table[["frame"]])

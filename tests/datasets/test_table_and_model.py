@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from cyto_kedro import schemas
 from cyto_kedro.datasets.model import ModelDataset
+from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.datasets.raw_scan import RawChannel
 from cyto_kedro.datasets.table import TableDataset
+from cyto_kedro.errors import InputError
 
 
 def table():
@@ -117,3 +119,23 @@ def test_model_round_trip_and_errors(tmp_path):
         ModelDataset(filepath=path, model=name + "Typo").load()
     with pytest.raises(DatasetError, match="is not a pydantic model"):
         ModelDataset(filepath=path, model="pathlib.Path").load()
+
+
+def test_some_columns_are_read_alone_and_checked_alone(tmp_path):
+    for suffix in ("parquet", "csv"):
+        dataset = TableDataset(filepath=str(tmp_path / f"a.{suffix}"))
+        dataset.save(table())
+        found = dataset.columns(["frame", "label", "seen"])
+        assert list(found) == ["frame", "label"] and found["label"].isna().tolist() == [False, True]
+    tables = PartitionedDataset(
+        path=str(tmp_path / "frames"), dataset=TableDataset, grain="fov", filename_suffix=".parquet"
+    )
+    rows = schemas.filled(schemas.Frames, {"fov": "a", "frame": [0, 1]}).assign(more=1)
+    tables.save({"a": rows, "b": rows.astype({"frame": float})})
+    parts = schemas.EachPartition("frames").validate(tables.load())
+    assert list(parts.columns("a", ["frame", "more"])) == ["frame", "more"]
+    assert parts.as_read("a") == parts.content("a") and parts.read.keys() == {"a"}
+    with pytest.raises(InputError, match="partition b: column 'frame' is float64"):
+        parts.columns("b", ["frame"])
+    with pytest.raises(InputError, match="time_s"):
+        schemas.check_form(schemas.Frames, rows[["fov", "frame"]], "a", ["frame", "time_s"])

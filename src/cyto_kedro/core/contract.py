@@ -5,6 +5,9 @@ keys of the ``TypedDict`` that ``run`` returns. Types of ports:
 
 ``TableOf[schemas.Cells]``
     A table: pandas (a Dask one is computed at the door).
+``Annotated[Iterable[pd.DataFrame], Streamed(schemas.Cells, "fov frame label")]``
+    Some columns of a table too large to be held, in tables that are read one after the other: given as
+    `Parts`, or as one table.
 ``Image``, ``Label``
     One array (T, Y, X), NumPy or Dask.
 ``Images``, ``Labels``
@@ -20,8 +23,8 @@ anything else
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from types import UnionType
@@ -36,8 +39,56 @@ from cyto_kedro.schemas import Table, TableOf
 
 __all__ = [
     *("Contract", "Graph", "Image", "Images", "Label", "Labels", "Port", "Stack", "TableOf"),
-    *("admit", "contract_of"),
+    *("Parts", "Streamed", "admit", "contract_of"),
 ]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A table in parts, which are opened one after the other each time it is gone through.
+
+    Parameters
+    ----------
+    opened
+        Opens them: some columns, those that are there; all where it is given None.
+    columns
+        Which.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"frame": [0, 1], "label": 1, "x_px": 2.0})
+    >>> [list(part) for part in Parts.of(table).only(("frame", "label", "dead"))]
+    [['frame', 'label']]
+    """
+
+    opened: Callable[[tuple[str, ...] | None], Iterator[pd.DataFrame]]
+    columns: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> Parts:
+        """A table that is there, as its only part."""
+
+        def opened(columns: tuple[str, ...] | None) -> Iterator[pd.DataFrame]:
+            yield table if columns is None else table[[c for c in columns if c in table]]
+
+        return cls(opened)
+
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        return self.opened(self.columns)
+
+    def only(self, columns: tuple[str, ...]) -> Parts:
+        """The same parts, some of their columns."""
+        return replace(self, columns=columns)
+
+
+class Streamed:
+    """Mark of a table port that is read in parts: its schema, and the columns that are read.
+
+    Columns that a table may lack are named too: the parts have those that are there.
+    """
+
+    def __init__(self, table: type[Table], columns: str) -> None:
+        self.table, self.columns = table, tuple(columns.split())
 
 
 class Stack(Protocol):
@@ -85,6 +136,8 @@ class Port:
     kind: Literal["table", "image", "label", "graph", "value"]
     required: bool = True
     table: type[Table] | None = None
+    #: of a table that is read in parts: the columns
+    columns: tuple[str, ...] | None = None
     #: what pixels may come as: one array, a mapping by channel or population, or either
     shapes: tuple[str | None, ...] = ()
     annotation: Any = None
@@ -135,10 +188,12 @@ def contract_of(run: Callable[..., Any]) -> Contract:
 
 
 def _port(name: str, hint: Any, required: bool, default: Any = None) -> Port:
-    marks, table, shapes = list(_marks(hint)), None, []
+    marks, table, columns, shapes = list(_marks(hint)), None, None, []
     for mark in marks:
         if isinstance(mark, Pixels):
             shapes.append(mark.by)
+        elif isinstance(mark, Streamed):
+            table, columns = mark.table, mark.columns
         elif isinstance(mark, type) and issubclass(mark, Table):
             table = mark
     kind: Any = "value"
@@ -149,7 +204,7 @@ def _port(name: str, hint: Any, required: bool, default: Any = None) -> Port:
     elif "graph" in marks:
         kind = "graph"
     order = tuple(sorted(shapes, key=lambda by: by is not None))
-    return Port(name, kind, required, table, order, hint, default)
+    return Port(name, kind, required, table, columns, order, hint, default)
 
 
 def _marks(hint: Any) -> Iterable[Any]:
@@ -222,7 +277,12 @@ def _checked(owner: str, port: Port, value: Any, given: Mapping[str, Any]) -> An
     return value
 
 
-def _table(owner: str, port: Port, value: Any) -> pd.DataFrame:
+def _table(owner: str, port: Port, value: Any) -> pd.DataFrame | Parts:
+    if isinstance(value, Parts):
+        if port.columns is not None:
+            return value.only(port.columns)
+        parts = list(value)  # `run` takes it whole
+        value = pd.concat([each for each in parts if len(each)] or parts[:1], ignore_index=True)
     if not isinstance(value, pd.DataFrame):
         if not (hasattr(value, "compute") and hasattr(value, "npartitions")):
             raise _mistyped(owner, port, value)
@@ -235,7 +295,7 @@ def _table(owner: str, port: Port, value: Any) -> pd.DataFrame:
             f"{owner}: {port.name!r} must be {port.describe()}, whose rows are named by "
             f"{', '.join(port.table.key())}; this table lacks {', '.join(lacking)} (it has {have})"
         )
-    return value
+    return value if port.columns is None else Parts.of(value).only(port.columns)
 
 
 def _pixels(owner: str, port: Port, value: Any, given: Mapping[str, Any]) -> Any:

@@ -27,6 +27,7 @@ import scipy
 _ROUNDING = 1e-9
 COLUMNS = ("time", "at_risk", "events", "survival", "lower", "upper")
 CLUSTERED = ("survival", "hazard")
+_NORMAL = 1.959963984540054  # 97.5 % quantile
 
 
 def kaplan_meier(entry: np.ndarray, leave: np.ndarray, event: np.ndarray) -> pd.DataFrame:
@@ -48,32 +49,32 @@ def kaplan_meier(entry: np.ndarray, leave: np.ndarray, event: np.ndarray) -> pd.
         survivors to go on from, and is left out.
     """
     entry, leave, event = joined(entry, leave, event)
-    if len(leave) == 0:
-        return pd.DataFrame({name: pd.Series(dtype=float) for name in COLUMNS})
-    from lifelines import KaplanMeierFitter
-
-    fit = KaplanMeierFitter().fit(leave, event, entry=entry)
-    limits = fit.confidence_interval_
-    time = fit.survival_function_.index.to_numpy(dtype=float)
-    table = pd.DataFrame(
+    time = np.union1d(entry, leave)
+    entered, left, died = (
+        np.bincount(np.searchsorted(time, each), minlength=len(time))
+        for each in (entry, leave, leave[event])
+    )
+    # those who enter at a time join after its deaths; at the first time, before
+    exposed = np.cumsum(entered) - (np.cumsum(left) - left)
+    exposed[1:] -= entered[1:]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        survival = np.exp(np.cumsum(np.log(exposed - died) - np.log(exposed)))
+        log = np.log(survival)
+        variance = died / (exposed.astype(float) * (exposed - died))
+        variance = np.cumsum(np.where(np.isinf(variance), 0.0, variance))
+        width = _NORMAL * np.sqrt(variance) / log
+        lower, upper = (np.exp(-np.exp(np.log(-log) + each)) for each in (-width, width))
+    first = np.arange(len(time)) == 0
+    return pd.DataFrame(
         {
             "time": time,
             "at_risk": at_risk(entry, leave, time).astype(float),
-            "events": fit.event_table["observed"].reindex(time, fill_value=0).to_numpy(dtype=float),
-            "survival": fit.survival_function_.iloc[:, 0].to_numpy(),
-            "lower": limits.iloc[:, 0].to_numpy(),
-            "upper": limits.iloc[:, 1].to_numpy(),
+            "events": died.astype(float),
+            "survival": np.where(first, 1.0, survival),
+            "lower": np.where(first | np.isnan(lower), 1.0, lower),
+            "upper": np.where(first | np.isnan(upper), 1.0, upper),
         }
     )
-    # lifelines starts every curve at 0; with delayed entry nothing is known before the first entry
-    start = float(entry.min())
-    table = table[table["time"] >= start]
-    if table.empty or table["time"].iloc[0] > start:
-        first = pd.DataFrame(
-            [[start, np.sum(entry <= start), 0.0, 1.0, 1.0, 1.0]], columns=[*COLUMNS]
-        )
-        table = pd.concat([first, table])
-    return table.reset_index(drop=True)
 
 
 def nelson_aalen(

@@ -5,14 +5,23 @@ Estimates from them are `core.survival`'s.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.core.clock import Clock
+from cyto_kedro.core.clock import PAUSE, Clock
+from cyto_kedro.core.contract import Streamed
 from cyto_kedro.core.groups import any_known, between, of_role
 from cyto_kedro.core.keys import MISSING, ranges
+from cyto_kedro.schemas import TrackPoints
+
+KEY = ["population", "fov"]
+#: what `n_living` reads of track points
+LivingPoints = Annotated[
+    Iterable[pd.DataFrame], Streamed(TrackPoints, "fov population track_id frame dead")
+]
 
 
 def target_intervals(
@@ -49,13 +58,24 @@ def without_pauses(fov: pd.Series, minutes: pd.Series, frames: pd.DataFrame | No
     """
     if frames is None or not len(frames):
         return minutes
-    shown = minutes.astype(float).copy()
     timed = frames.assign(time_min=frames["time_s"] / 60)
+    timed = timed[timed["fov"].isin(pausing(timed))]
+    shown = minutes.to_numpy(float, copy=True)
+    rows = pd.Series(fov.to_numpy()).groupby(fov.to_numpy()).indices if len(timed) else {}
     for name, film in timed.groupby("fov"):
-        mine = (fov == name).to_numpy()
-        if mine.any():
-            shown[mine] = Clock(film).without_pauses(minutes[mine])
-    return shown
+        if name in rows:
+            shown[rows[name]] = Clock(film).without_pauses(shown[rows[name]])
+    return pd.Series(shown, minutes.index, name=minutes.name)
+
+
+def pausing(timed: pd.DataFrame) -> list[str]:
+    """The fields whose film pauses anywhere (`Clock`), of columns fov, frame and time_min."""
+    rows = timed[["fov", "frame", "time_min"]].dropna().sort_values(["fov", "frame"])
+    rows = rows.drop_duplicates(["fov", "frame"])
+    passed = rows.groupby("fov")[["frame", "time_min"]].diff()
+    per_frame = (passed["time_min"] / passed["frame"]).groupby(rows["fov"])
+    paused = per_frame.max() > PAUSE * per_frame.median()
+    return list(paused.index[paused])
 
 
 def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd.DataFrame, str]:
@@ -215,7 +235,7 @@ def bouts_until(
 
 
 def effector_hours(
-    points: pd.DataFrame,
+    points: pd.DataFrame | pd.Series,
     frames: pd.DataFrame,
     effectors: list[str],
     fates: pd.DataFrame | None = None,
@@ -229,21 +249,21 @@ def effector_hours(
     Parameters
     ----------
     points
-        `schemas.TrackPoints`; where it has a column ``dead``, dead points do not count.
+        `schemas.TrackPoints`, or what `n_living` counted of them and of `fates`.
     frames
         `schemas.Frames`.
     effectors
         Populations that count.
     fates
-        `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight.
+        As in `n_living`.
     """
-    mine = while_alive(points[points["population"].isin(effectors)], fates)
-    seen = mine.groupby(["fov", "frame"]).size()
+    seen = n_living([points], fates) if isinstance(points, pd.DataFrame) else points
+    seen = seen[seen.index.isin(effectors, level="population")].groupby(["fov", "frame"]).sum()
     used = frames[~frames["excluded"]].sort_values(["fov", "frame"], ignore_index=True)
     number = seen.reindex(pd.MultiIndex.from_frame(used[["fov", "frame"]]), fill_value=0)
-    used = used.assign(number=number.to_numpy(dtype=float))
-    minutes = used["time_s"] / 60
-    for _, one in used.assign(time_min=minutes).groupby("fov"):
+    used = used.assign(number=number.to_numpy(dtype=float), time_min=used["time_s"] / 60)
+    minutes = used["time_min"] - used.groupby("fov")["time_min"].transform("first")
+    for _, one in used[used["fov"].isin(pausing(used))].groupby("fov"):
         minutes.loc[one.index] = Clock(one).watched_min(one["frame"])
     used["watched_min"] = minutes
     before = used.groupby("fov")[["watched_min", "number"]].shift()
@@ -253,24 +273,74 @@ def effector_hours(
     return {str(fov): float(value) for fov, value in hours.items()}
 
 
-def while_alive(points: pd.DataFrame, fates: pd.DataFrame | None) -> pd.DataFrame:
-    """Track points of cells that live: before their death, and between pieces of one (`watched`)."""
-    if "dead" in points.columns:
-        points = points[~points["dead"].fillna(False).astype(bool)]
-    if fates is None or not len(fates):
-        return points
+def n_living(parts: Iterable[pd.DataFrame], fates: pd.DataFrame | None) -> pd.Series:
+    """How many cells of each population live in each frame: before their death, and while unseen.
+
+    Parameters
+    ----------
+    parts
+        `LivingPoints`, in as many tables as there are: they are read one after the
+        other. Where one has a column ``dead``, dead points do not count.
+    fates
+        `schemas.Fates`: from its death on a cell does not count, nor does one dead at first sight;
+        it does between pieces of its track (`watched`).
+
+    Returns
+    -------
+    pandas.Series
+        Counts, by population, fov and frame; frames without any are left out.
+    """
+    ends = {} if fates is None or not len(fates) else _ends(fates)
+    living: dict[Any, np.ndarray] = {}
+
+    def count(key: Any, frame: np.ndarray) -> None:
+        so_far = living.get(key, np.zeros(0, int))
+        number = np.bincount(frame, minlength=len(so_far))
+        number[: len(so_far)] += so_far
+        living[key] = number
+
+    for part in parts:
+        if "dead" in part:
+            part = part[~part["dead"].fillna(False).astype(bool)]
+        for key, rows in part.groupby(KEY).indices.items():
+            frame = part["frame"].to_numpy(np.int64)[rows]
+            if key in ends:
+                track, (ids, end) = part["track_id"].to_numpy(np.int64)[rows], ends[key]
+                place = np.minimum(np.searchsorted(ids, track), len(ids) - 1)
+                frame = frame[(ids[place] != track) | ~(frame >= end[place])]
+            count(key, frame)
+    if fates is not None and len(fates):
+        seen = {population for population, _ in living}
+        for key, frame in _between_pieces(fates[fates["population"].isin(seen)]):
+            count(key, frame)
+    tables = [
+        pd.DataFrame(dict(zip(KEY, key, strict=True)) | {"frame": frame, "n": number[frame]})
+        for key, number in living.items()
+        if len(frame := np.flatnonzero(number))
+    ]
+    none = pd.DataFrame({"population": [], "fov": [], "frame": [], "n": []}, dtype=object)
+    table = pd.concat(tables, ignore_index=True) if tables else none.astype({"n": int})
+    return table.set_index(["population", "fov", "frame"])["n"]
+
+
+def _ends(fates: pd.DataFrame) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
+    """By population and fov: tracks that died, ascending, and from which frame on (-1: all)."""
     gone = fates[fates["died"] | fates["dead_at_first_sight"]]
-    end = gone["death_frame"].astype("Float64").where(gone["died"], -1.0)
-    key = ["fov", "population", "track_id"]
-    ends = gone[key].assign(end=end.astype(float))
-    end_frame = points[key].merge(ends, on=key, how="left")["end"].to_numpy(float)
-    alive = points[~(points["frame"].to_numpy() >= end_frame)]
+    end = gone["death_frame"].astype("Float64").where(gone["died"], -1.0).astype(float).to_numpy()
+    track = gone["track_id"].to_numpy(np.int64)
+    order = np.argsort(track, kind="stable")
+    groups = gone.iloc[order].groupby(KEY).indices
+    return {key: (track[order[rows]], end[order[rows]]) for key, rows in groups.items()}
+
+
+def _between_pieces(fates: pd.DataFrame) -> Iterator[tuple[Any, np.ndarray]]:
+    """Population and fov, and frames in which cells were in view between pieces of their tracks."""
     piece, past = _unseen(fates)
     if not len(piece):
-        return alive
-    known = fates["population"].isin(points["population"].unique()).to_numpy()[piece]
+        return
     first, last = (fates[name].to_numpy(np.int64) for name in ("first_frame", "last_frame"))
-    piece, begin = piece[known], last[past[known]] + 1
+    begin = last[past] + 1
     frame, owner = ranges(begin, first[piece] - begin)
-    between_pieces = fates[key].iloc[piece[owner]].assign(frame=frame)
-    return pd.concat([alive, between_pieces])
+    unseen = fates[KEY].iloc[piece[owner]].reset_index(drop=True)
+    for key, rows in unseen.groupby(KEY).indices.items():
+        yield key, frame[rows]

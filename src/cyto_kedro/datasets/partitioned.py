@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from copy import deepcopy
 from functools import cached_property
 from os import PathLike, fspath
@@ -154,6 +154,17 @@ class PartitionedDataset(KedroPartitionedDataset):
         PartitionError
             If it is not there.
         """
+        one = self._planned(identity)
+        return None if one is None else one.load()
+
+    def load_columns(self, identity: str, names: Collection[str]) -> Any:
+        """A partition, a table, as `load_one`; columns of other names may be left out."""
+        one: Any = self._planned(identity)
+        return (
+            one.columns(names) if hasattr(one, "columns") else None if one is None else one.load()
+        )
+
+    def _planned(self, identity: str) -> AbstractDataset | None:
         if not self._filesystem.exists(self.path_of(identity)):
             if self.optional:
                 return None
@@ -161,7 +172,7 @@ class PartitionedDataset(KedroPartitionedDataset):
                 f"{self.name}: partition {identity!r} is planned but not at {self.path_of(identity)}: "
                 "run the pipeline that makes it (its own failure is in that run's summary)"
             )
-        return self.one(identity).load()
+        return self.one(identity)
 
     def read_like(self, path: PathLike[str]) -> Any:
         """Read a file from elsewhere as if it were a partition (to put it in place of one)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from typing import IO, Any
 
 import pandas as pd
@@ -68,10 +69,27 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
                 wide = found.metadata.num_rows > _THREADS_ROWS
                 return found.read(use_threads=wide).to_pandas(use_threads=wide)
             except pa.ArrowInvalid as error:
-                raise InputError(
-                    f"{self.location} is not a readable table ({error}). Delete it and run the "
-                    "pipeline that writes it, or supply it again."
-                ) from error
+                raise self._unreadable(error) from error
+
+    def columns(self, names: Collection[str]) -> pd.DataFrame:
+        """Those of some columns that the table has; of a Parquet file no other is read."""
+        if self._csv or self._load_args:
+            table = self.load()
+            return table[[name for name in names if name in table]]
+        with self._read() as file:
+            try:
+                found = pq.ParquetFile(file)
+                have = set(found.schema_arrow.names)
+                part = found.read([name for name in names if name in have], use_threads=False)
+                return part.to_pandas(use_threads=False)
+            except pa.ArrowInvalid as error:
+                raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.location} is not a readable table ({error}). Delete it and run the "
+            "pipeline that writes it, or supply it again."
+        )
 
     def _parse(self, content: bytes, nrows: int | None = None) -> pd.DataFrame:
         given = dict(self._load_args)

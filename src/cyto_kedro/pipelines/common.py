@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro.blocks import Block, Tile
+from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import NO_CONDITION, design
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
@@ -86,6 +87,16 @@ def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
     """The planned partitions of a table, one after the other."""
     for identity in manifest.ids(table.grain):
         yield table[identity]()
+
+
+def streamed(table: Partitions, manifest: Manifest) -> Parts:
+    """The planned partitions of a table too large to be held, read each time it is gone through."""
+
+    def opened(columns: tuple[str, ...] | None) -> Iterator[pd.DataFrame]:
+        for identity in manifest.ids(table.grain):
+            yield table[identity]() if columns is None else table.columns(identity, columns)
+
+    return Parts(opened)
 
 
 def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, pd.DataFrame]:

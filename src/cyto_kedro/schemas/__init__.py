@@ -12,7 +12,7 @@ code that makes empty tables (`empty`) or puts a table in its final form (`confo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -140,12 +140,12 @@ class EachPartition:
             f"table {self._table.__name__}: expected a table, got {type(data).__name__}"
         )
 
-    def _one(self, partition_id: str, value: Any) -> Any:
+    def _one(self, partition_id: str, value: Any, columns: Collection[str] | None = None) -> Any:
         if callable(value):
             load: Callable[[], Any] = value
-            return lambda: self._loaded(partition_id, load())
+            return lambda: self._loaded(partition_id, load(), columns)
         return check(self._table, value, partition_id)
 
-    def _loaded(self, partition_id: str, value: Any) -> Any:
+    def _loaded(self, partition_id: str, value: Any, columns: Collection[str] | None) -> Any:
         """A loaded table, its form checked; None where one that is optional is not there."""
-        return None if value is None else check_form(self._table, value, partition_id)
+        return None if value is None else check_form(self._table, value, partition_id, columns)

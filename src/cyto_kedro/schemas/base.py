@@ -105,13 +105,15 @@ def or_empty(given: TableOf[T] | None, table: type[T]) -> TableOf[T]:
     return empty(table) if given is None else given
 
 
-def _present(table: type[Table], given: Collection[str]) -> dict[str, Any]:
+def _present(
+    table: type[Table], given: Collection[str], of: Collection[str] | None = None
+) -> dict[str, Any]:
     """Column name -> dtype of those columns of `table` that are among `given`.
 
-    Raises InputError if one that must be there is missing.
+    Raises InputError if one that must be there is missing (`of`: one of these).
     """
     for name, (_, required) in _columns(table).items():
-        if required and name not in given:
+        if required and name not in given and (of is None or name in of):
             raise InputError(f"table {table.__name__}: {missing('column', name, given)}")
     return {name: dtype for name, dtype in dtypes(table).items() if name in given}
 
@@ -164,10 +166,13 @@ def from_columns(table: type[T], columns: Mapping[str, np.ndarray]) -> TableOf[T
     return cast("TableOf[T]", pd.DataFrame(ordered | others, copy=False))
 
 
-def check_form(table: type[Table], frame: pd.DataFrame, where: str) -> pd.DataFrame:
+def check_form(
+    table: type[Table], frame: pd.DataFrame, where: str, columns: Collection[str] | None = None
+) -> pd.DataFrame:
     """Return `frame` if it has the columns of `table` with their dtypes; values are not looked at.
 
-    What was saved was checked whole then (`check`): reading it again needs a twentieth of the time.
+    `columns`: only these were read. What was saved was checked whole then (`check`): reading it
+    again needs a twentieth of the time.
 
     Raises
     ------
@@ -176,7 +181,7 @@ def check_form(table: type[Table], frame: pd.DataFrame, where: str) -> pd.DataFr
     """
     found = {str(name): dtype for name, dtype in frame.dtypes.items()}
     try:
-        wanted = _present(table, found)
+        wanted = _present(table, found, columns)
     except InputError as error:
         raise InputError(f"{error} (partition {where})") from error
     for name, dtype in wanted.items():

@@ -17,7 +17,7 @@ from cyto_kedro.algorithms.reporting.findings import answers
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.core.survival import kaplan_meier
-from cyto_kedro.core.watched import cell_ids, goes_on, n_cells, watched, while_alive
+from cyto_kedro.core.watched import cell_ids, goes_on, n_cells, n_living, watched
 
 ROLES = {"TCell": "effector", "CancerCell": "target"}
 FRAMES = 50
@@ -221,8 +221,11 @@ def test_gaps_between_pieces_count_as_living() -> None:
     points = pd.DataFrame(
         {"fov": "A", "population": "T", "track_id": [1, 1, 2, 2], "frame": [0, 1, 4, 5]}
     )
-    assert sorted(while_alive(points, fates)["frame"]) == [0, 1, 2, 3, 4, 5]
-    assert len(while_alive(points.assign(population="N"), fates)) == 4  # of another population
+    living = n_living([points], fates)
+    assert living.to_dict() == {("T", "A", frame): 1 for frame in range(6)}
+    assert n_living([points[:1], points[1:]], fates).equals(living)  # however it is cut
+    others = n_living([points.assign(population="N")], fates)
+    assert others.sum() == 4  # of another population
 
 
 def test_strangers_are_no_pieces() -> None:

@@ -7,7 +7,7 @@ for. The share of watched targets that die is survival's (`comparison.survival`)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -19,7 +19,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.comparison.design import clocked
 from cyto_kedro.core.groups import any_known, of_role
 from cyto_kedro.core.units import PositiveDuration, three_digits
-from cyto_kedro.core.watched import films, while_alive
+from cyto_kedro.core.watched import LivingPoints, films, n_living
 from cyto_kedro.schemas import TableOf
 
 GROUP = ["condition", "population", "replicate", "cluster"]
@@ -75,7 +75,7 @@ class Cytotoxicity(Algorithm):
 
     def run(
         self,
-        track_points: TableOf[schemas.TrackPoints],
+        track_points: LivingPoints,
         fates: TableOf[schemas.Fates],
         frames: TableOf[schemas.Frames],
         design: pd.DataFrame,
@@ -87,10 +87,12 @@ class Cytotoxicity(Algorithm):
         about = design.reindex(columns=[*design.columns, *(c for c in ABOUT if c not in design)])
         curves, ends, values = [], [], []
         for population, mine in counts.groupby("population"):
-            fields = mine.set_index(["time", "fov"])["n_live"].unstack()  # noqa: PD010
-            rows = about[about["fov"].isin(fields.columns)].assign(population=population)
+            fields: dict[Any, pd.Series] = {
+                fov: one.set_index("time")["n_live"] for fov, one in mine.groupby("fov")
+            }
+            rows = about[about["fov"].isin(fields)].assign(population=population)
             groups = [(key, one) for key, one in rows.groupby(GROUP, sort=False)]
-            live = {key: summed(fields[list(one["fov"])]) for key, one in groups}
+            live = {key: summed(_of_fields(fields, one["fov"])) for key, one in groups}
             free = {key: one for key, one in groups if _free(one)}
             lasts = [each.index.max() for each in live.values() if len(each)]
             stop = horizon if horizon is not None else min(lasts, default=np.nan)
@@ -101,7 +103,7 @@ class Cytotoxicity(Algorithm):
                 curves.append(table.assign(**names, control=basis if key not in free else ""))
                 values += _values(names, one, table, stop, unit)
                 for row in one.to_dict("records"):
-                    alone = summed(fields[[row["fov"]]])
+                    alone = summed(fields[row["fov"]].to_frame())
                     own = _against(alone, None if key in free else control)
                     said = {name: row[name] for name in ("fov", *GROUP, *ABOUT)}
                     ends.append({**said, **_end(own, stop, unit), "end": stop})
@@ -117,7 +119,7 @@ class Cytotoxicity(Algorithm):
 
 
 def live_counts(
-    points: pd.DataFrame, fates: pd.DataFrame, frames: pd.DataFrame, targets: list[str]
+    points: Iterable[pd.DataFrame], fates: pd.DataFrame, frames: pd.DataFrame, targets: list[str]
 ) -> tuple[pd.DataFrame, str]:
     """Living cells of each of `targets` in each used frame of each field, and the unit of time.
 
@@ -128,8 +130,7 @@ def live_counts(
     used = films(frames)
     used = used[used["time_s"].notna()] if unit == "min" else used
     time = used["time_s"] / 60 if unit == "min" else used["frame"].astype(float)
-    alive = while_alive(points[points["population"].isin(targets)], fates)
-    number = alive.groupby(["population", "fov", "frame"]).size()
+    number = n_living(points, fates)
     parts = []
     for population in targets:
         place = pd.MultiIndex.from_arrays(
@@ -140,6 +141,11 @@ def live_counts(
         parts.append(table.assign(n_live=found))
     empty = pd.DataFrame(columns=["population", "fov", "time", "n_live"])
     return (pd.concat(parts, ignore_index=True) if parts else empty), unit
+
+
+def _of_fields(fields: Mapping[Any, pd.Series], fovs: Iterable[str]) -> pd.DataFrame:
+    """Counts of some fields (columns) by time."""
+    return pd.concat({fov: fields[fov] for fov in fovs}, axis="columns").sort_index()
 
 
 def summed(fields: pd.DataFrame) -> pd.Series:

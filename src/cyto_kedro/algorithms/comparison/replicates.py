@@ -6,7 +6,7 @@ experiment and not a thousand (Lord et al. 2020, *J Cell Biol* 219:e202001064, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -20,6 +20,7 @@ from cyto_kedro.core.groups import any_known, of_design, of_role
 from cyto_kedro.core.survival import at, kaplan_meier, median, restricted_mean
 from cyto_kedro.core.units import PositiveDuration, three_digits
 from cyto_kedro.core.watched import (
+    LivingPoints,
     bouts_until,
     cell_ids,
     common_end,
@@ -27,6 +28,7 @@ from cyto_kedro.core.watched import (
     effector_hours,
     film_ends,
     n_cells,
+    n_living,
     until,
     watched,
     without_pauses,
@@ -111,7 +113,7 @@ class ReplicateValues(Algorithm):
         motility: TableOf[schemas.Motility],
         bouts: TableOf[schemas.Bouts],
         kills: TableOf[schemas.Kills],
-        track_points: TableOf[schemas.TrackPoints],
+        track_points: LivingPoints,
         frames: TableOf[schemas.Frames],
         design: pd.DataFrame,
         populations: Mapping[str, str],
@@ -253,7 +255,7 @@ def _of_contact(
 def _of_kills(
     kills: pd.DataFrame,
     motility: pd.DataFrame,
-    track_points: pd.DataFrame,
+    track_points: Iterable[pd.DataFrame],
     frames: pd.DataFrame,
     fates: pd.DataFrame,
     design: pd.DataFrame,
@@ -265,8 +267,9 @@ def _of_kills(
         frames = frames[~(time > common * (1 + 1e-9))]
         last = frames.groupby("fov")["frame"].max()
         kills = kills[kills["death_frame"] <= kills["fov"].map(last)]
+    living = n_living(track_points, fates)
     for effector in of_role(roles, "effector"):
-        hours = effector_hours(track_points, frames, [effector], fates)
+        hours = effector_hours(living, frames, [effector])
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
         tracks = motility[motility["population"] == effector].groupby("fov")["cell_id"].nunique()
         rows = design.assign(

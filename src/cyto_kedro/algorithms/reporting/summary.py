@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 import numpy as np
@@ -23,12 +23,13 @@ from cyto_kedro.core.groups import (
 )
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
+    LivingPoints,
     contact_intervals,
     effector_hours,
     goes_on,
+    n_living,
     target_intervals,
     watched,
-    while_alive,
 )
 from cyto_kedro.schemas import TableOf, or_empty
 
@@ -37,6 +38,10 @@ COUNTS = ("effectors", "targets", "dead_at_first_sight", "deaths", "kills", "una
 MARKED = ("dead_at_first_sight", *COUNTS[3:])  # known where a marker tells who is dead
 WATCHED = ("effector_deaths", "effector_watched", "target_watched", "targets_at_once")
 DOUBTS = ("targets_watched", "lost", "contacts_unknown", "contacts_cut", "touches")
+
+# what `count_touches` reads of track points and touches
+CELL = ("population", "frame", "label")
+TOUCHES = ("frame", "population_a", "label_a", "population_b", "label_b")
 
 
 class Summed(TypedDict):
@@ -84,7 +89,7 @@ class Summary(Algorithm):
         fields: TableOf[schemas.Fields],
         roles: Mapping[str, str],
         frames: TableOf[schemas.Frames] | None = None,
-        track_points: TableOf[schemas.TrackPoints] | None = None,
+        track_points: LivingPoints | None = None,
         motility: TableOf[schemas.Motility] | None = None,
         bouts: TableOf[schemas.Bouts] | None = None,
         fates: TableOf[schemas.Fates] | None = None,
@@ -108,7 +113,7 @@ class Summary(Algorithm):
         """
         frames = or_empty(frames, schemas.Frames)
         by_fov, by_condition = summarise(
-            *(fields, frames, or_empty(track_points, schemas.TrackPoints)),
+            *(fields, frames, () if track_points is None else track_points),
             *(or_empty(motility, schemas.Motility), or_empty(bouts, schemas.Bouts)),
             *(or_empty(fates, schemas.Fates), or_empty(kills, schemas.Kills)),
             sample_sheet,
@@ -133,7 +138,7 @@ class Summary(Algorithm):
 def summarise(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
-    track_points: pd.DataFrame,
+    track_points: Iterable[pd.DataFrame],
     motility: pd.DataFrame,
     bouts: pd.DataFrame,
     fates: pd.DataFrame,
@@ -169,8 +174,9 @@ def summarise(
         rows[f"{name}_watched"] = passed.reindex(rows.index, fill_value=0.0).astype(float)
     effector_fates = fates[fates["population"].isin(effectors)]
     rows["effector_deaths"] = count(effector_fates[effector_fates["died"].astype(bool)])
-    living = while_alive(track_points[track_points["population"].isin(targets)], fates)
-    at_once = living.groupby(["fov", "frame"]).size().groupby("fov").max()
+    living = n_living(track_points, fates)
+    there = living[living.index.isin(targets, level="population")]
+    at_once = there.groupby(["fov", "frame"]).sum().groupby("fov").max()
     rows["targets_at_once"] = at_once.reindex(rows.index, fill_value=0).astype(int)
     rows["lost"] = count(fates[fates["population"].isin([*effectors, *targets]) & _lost(fates)])
     rows["dead_at_first_sight"] = count(mine[mine["dead_at_first_sight"] & ~is_piece(mine)])
@@ -183,7 +189,7 @@ def summarise(
     elif (still := rows["n_frames"] < 2).any():  # who is dead can be seen, who dies cannot
         seen = [*MARKED[1:]]
         rows[seen] = rows[seen].astype(float).mask(still)
-    hours = effector_hours(track_points, frames, effectors, fates)
+    hours = effector_hours(living, frames, effectors)
     rows["effector_hours"] = rows.index.map(hours).astype(float)
 
     um = any_known(fields["pixel_size_um"]) and any_known(frames["time_s"])
@@ -235,16 +241,15 @@ def summarise(
 
 def count_touches(touches: pd.DataFrame, track_points: pd.DataFrame) -> tuple[int, int]:
     """Touches of a field, and how many of them are between two cells that have a track."""
-    cell = ["population", "frame", "label"]
-    points = track_points.loc[track_points["label"].notna(), cell].astype({"label": "int64"})
-    known = pd.MultiIndex.from_frame(points)
-    sides = [
-        pd.MultiIndex.from_arrays(
-            [touches[f"population_{side}"], touches["frame"], touches[f"label_{side}"]]
-        ).isin(known)
-        for side in "ab"
-    ]
-    return len(touches), int((sides[0] & sides[1]).sum())
+    seen = track_points[track_points["label"].notna()]
+    parts = [(seen["population"], seen["frame"], seen["label"])]
+    parts += [(touches[f"population_{x}"], touches["frame"], touches[f"label_{x}"]) for x in "ab"]
+    population, frame, label = (np.concatenate(each) for each in zip(*parts, strict=True))
+    _, code = np.unique(population.astype(str), return_inverse=True)
+    frame, label = frame.astype(np.int64), label.astype(np.int64)
+    cell = (code * (1 + frame.max(initial=0)) + frame) * (1 + label.max(initial=0)) + label
+    known, sides = cell[: len(seen)], cell[len(seen) :].reshape(2, -1)
+    return len(touches), int(np.isin(sides, known).all(axis=0).sum())
 
 
 def _flagged(mask_quality: pd.DataFrame, by_fov: pd.DataFrame) -> pd.Series:

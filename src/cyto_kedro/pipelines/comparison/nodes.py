@@ -16,7 +16,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Comparison, Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, join, of_assay
+from cyto_kedro.pipelines.common import Group, join, of_assay, streamed
 
 log = logging.getLogger(__name__)
 
@@ -113,14 +113,9 @@ def compare_conditions(
     Living targets and specific killing by replicate and by field, their dose-response and E:T curves,
     all measures by replicate, and the tests on them.
     """
-    parts = {
-        "track_points": track_points,
-        "motility": motility,
-        "bouts": bouts,
-        "fates": fates,
-        "kills": kills,
-    }
+    parts = {"motility": motility, "bouts": bouts, "fates": fates, "kills": kills}
     data = _assay(fields, frames, manifest, comparison, **parts)
+    data["track_points"] = streamed(track_points, manifest)
     groups = data["design"]
     replicates = groups.groupby("condition")["replicate"].nunique()
     for condition in replicates.index[replicates < 2]:

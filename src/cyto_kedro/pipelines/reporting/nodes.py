@@ -13,12 +13,12 @@ from cyto_kedro.algorithms.reporting.network_figures import chosen_fields
 from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
-from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
+from cyto_kedro.algorithms.reporting.summary import CELL, TOUCHES, Summary, count_touches
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, films_of, join, one_by_one
+from cyto_kedro.pipelines.common import Group, context, films_of, join, one_by_one, streamed
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -97,7 +97,6 @@ def summarise(
     """Headline numbers per field and per condition, and what to beware of."""
     parts = {
         "quality": quality,
-        "track_points": track_points,
         "motility": motility,
         "bouts": bouts,
         "fates": fates,
@@ -106,18 +105,16 @@ def summarise(
         "cell_sizes": cell_sizes,
     }
     data = assay(fields, frames, parts, manifest)
-    data["touch_counts"] = {
-        fov: count_touches(
-            *(
-                join((part[name]() for name in manifest.ids(part.grain, {"fov": fov})), table)
-                for part, table in (
-                    (touches, schemas.Touches),
-                    (track_points, schemas.TrackPoints),
-                )
+    data["track_points"] = streamed(track_points, manifest)
+    data["touch_counts"] = {}
+    for fov in manifest.fovs:
+        sides, points = (
+            pd.concat(
+                [part.columns(each, names) for each in manifest.ids(part.grain, {"fov": fov})]
             )
+            for part, names in ((touches, TOUCHES), (track_points, CELL))
         )
-        for fov in manifest.fovs
-    }
+        data["touch_counts"][fov] = count_touches(sides, points)
     data["viability_state"] = {name: viability_state[name]() for name in manifest.populations}
     found = Summary()(data)
     return found["by_fov"], found["by_condition"], found["warnings"]
