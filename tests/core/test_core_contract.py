@@ -199,5 +199,9 @@ def test_a_table_in_parts_is_handed_its_columns_part_by_part() -> None:
     assert CountsFrames()(track_points=table)["n"] == 3
     assert CountsFrames()(track_points=Parts(opened))["n"] == 3
     assert set(asked) == {("frame", "dead")}
+    cells = Parts.of(schemas.filled(schemas.Cells, {"frame": [0, 1], "label": 1}))
+    assert Count()(cells=cells)["n"] == 2  # it takes the table whole
+    nothing = Parts(lambda columns: iter(()))
+    assert list(Count()(cells=nothing)["cells"]) == list(schemas.dtypes(schemas.Cells))
     with pytest.raises(InputError, match="lacks"):
         CountsFrames()(track_points=table[["frame"]])

@@ -35,7 +35,7 @@ import pandas as pd
 
 from cyto_kedro.core.film import Film
 from cyto_kedro.errors import ConfigError, InputError, unknown
-from cyto_kedro.schemas import Table, TableOf
+from cyto_kedro.schemas import Table, TableOf, empty
 
 __all__ = [
     *("Contract", "Graph", "Image", "Images", "Label", "Labels", "Port", "Stack", "TableOf"),
@@ -281,7 +281,8 @@ def _table(owner: str, port: Port, value: Any) -> pd.DataFrame | Parts:
     if isinstance(value, Parts):
         if port.columns is not None:
             return value.only(port.columns)
-        parts = list(value)  # `run` takes it whole
+        assert port.table is not None
+        parts = list(value) or [empty(port.table)]  # `run` takes it whole
         value = pd.concat([each for each in parts if len(each)] or parts[:1], ignore_index=True)
     if not isinstance(value, pd.DataFrame):
         if not (hasattr(value, "compute") and hasattr(value, "npartitions")):
