@@ -18,6 +18,7 @@ from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import parse_id
 from cyto_kedro.runner.graph import places_of
 from cyto_kedro.runner.holding import Hold
+from cyto_kedro.schemas import TABLES, Table, conform, dtypes
 
 
 def writing(catalog: Any, *names: str) -> Hold:
@@ -43,7 +44,27 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
     planned = manifest.ids(dataset.grain)
     if partition not in planned:
         raise InputError(unknown(f"partition of {name}", partition, planned))
-    keep(catalog, name, partition, dataset.read_like(file), file, who, why)
+    corrected = dataset.read_like(file)
+    if file.suffix == ".csv" and name in TABLES:
+        corrected = _in_form(TABLES[name], corrected, parse_id(dataset.grain, partition), file)
+    keep(catalog, name, partition, corrected, file, who, why)
+
+
+def _in_form(
+    table: type[Table], rows: pd.DataFrame, group: Mapping[str, str], file: Path
+) -> pd.DataFrame:
+    """A table that a person typed: whole numbers may stand for others, the group's keys go unsaid."""
+    known = dtypes(table)
+    unsaid = {key: value for key, value in group.items() if key in known and key not in rows}
+    rows = rows.assign(**unsaid)
+    blank = {name: "" for name, dtype in known.items() if dtype.kind == "U" and name in rows}
+    try:
+        return conform(table, rows.fillna(blank))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{file}: a column cannot be read as {table.called()} needs it ({error}): numbers and "
+            "True or False, with nothing left blank that must be known (docs: Tables)"
+        ) from error
 
 
 def keep(

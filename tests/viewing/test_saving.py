@@ -123,6 +123,91 @@ def test_a_segmentation_made_anew_keeps_events(project: Project) -> None:
     assert not fates.loc[death["track_id"] + 1000, "died"]
 
 
+def of(project: Project, name: str) -> pd.DataFrame:
+    table = project.table(name)
+    return table[table["fov"] == FOV].reset_index(drop=True)
+
+
+def given_by_csv(project: Project, folder: Any, said: pd.DataFrame) -> dict[str, set[str]]:
+    """Put `said` in place by command (fov and population go unsaid), run: dataset -> partitions made."""
+    said.to_csv(folder / "said.csv", index=False)
+    where = ["event_corrections", f"{FOV}/{CELLS}"]
+    command(project, "correct", *where, str(folder / "said.csv"), "--who=Ada", "--why=no")
+    made: dict[str, set[str]] = {}
+    for name, identity in project.resume("contacts"):
+        made.setdefault(name, set()).add(identity)
+    return made
+
+
+@pytest.mark.slow
+def test_contacts_and_kills_by_a_csv_and_what_is_redone(project: Project, tmp_path: Any) -> None:
+    """Set and cleared ones hold, nothing else changes, and only what comes of them is made again."""
+    before = {
+        name: of(project, name) for name in ("contacts", "kills", "deaths", "observed_deaths")
+    }
+    points = of(project, "track_points")
+    kill = before["kills"].iloc[0]
+    places = points[points["label"].notna()].set_index(["population", "track_id", "frame"])
+    places = places[["y_px", "x_px"]]
+    pair = before["contacts"].query(
+        "track_id_b == @kill.target_track_id and track_id_a == @kill.effector_track_id "
+        "and population_a == 'TCell' and population_b == @CELLS"
+    )
+    frame = int(pair["frame"].iloc[-1])
+    target = places.loc[(CELLS, kill["target_track_id"], frame)]
+    effector = places.loc[("TCell", kill["effector_track_id"], frame)]
+    row = {"frame": frame, "y_px": target["y_px"], "x_px": target["x_px"], "happened": False}
+    row |= {"other_population": "TCell", "other_y_px": effector["y_px"]}
+    row |= {"other_x_px": effector["x_px"], "last_frame": ""}
+    said = pd.DataFrame([{"event": "contact", **row}, {"event": "kill", **row}])
+    kills_again, again = (given_by_csv(project, tmp_path, each) for each in (said[1:], said))
+    assert kills_again["kills"] == kills_again["effectors"] == {FOV}
+    assert again["contacts"] == again["bouts"] == {FOV}
+    # looked at again, found as they were: nothing that hangs on them alone is redone
+    for made in (kills_again, again):
+        assert made["observed_deaths"] == {f"{FOV}/{CELLS}"}
+        assert not {"tracks", "viability", "steps"} & set(made)
+    assert kills_again["contacts"] == {FOV} and "bouts" not in kills_again
+    key = ["frame", "population_a", "track_id_a", "population_b", "track_id_b"]
+    after = {name: of(project, name) for name in before}
+    gone = before["contacts"].merge(after["contacts"][key], on=key, how="left", indicator=True)
+    gone = gone[gone["_merge"] == "left_only"]
+    assert gone[key].to_numpy().tolist() == pair.tail(1)[key].to_numpy().tolist()
+    pd.testing.assert_frame_equal(after["observed_deaths"], before["observed_deaths"])
+    mine = after["kills"].query("target_track_id == @kill.target_track_id")
+    assert kill["effector_track_id"] not in set(mine["effector_track_id"])
+    others = "target_track_id != @kill.target_track_id"
+    names = ["target_track_id", "effector_track_id"]
+    assert (
+        after["kills"].query(others)[names].to_numpy().tolist()
+        == before["kills"].query(others)[names].to_numpy().tolist()
+    )
+    assert "fits no cell" not in command(project, "review")
+    # another segmentation: the pair is elsewhere, so what was said of it is listed
+    moved = points[points["population"] == CELLS].assign(x_px=points["x_px"] + 40)
+    given = saving.changes(project.catalog, FOV, {}, {CELLS: moved}, {})
+    saving.save(project.catalog, given, "Ada", "another stage")
+    project.resume("tracking", "contacts")
+    told = command(project, "review")
+    assert '"does not touch TCell" fits no cell' in told
+    assert '"is not killed by TCell" fits no cell' in told
+
+
+def test_a_csv_that_cannot_be_read_so_is_refused(project: Project, tmp_path: Any) -> None:
+    (tmp_path / "said.csv").write_text("event,frame,y_px,x_px,happened\ndeath,,3,4,True\n")
+    from cyto_kedro.corrections import put_in_place
+
+    with pytest.raises(InputError, match="left blank"):
+        put_in_place(
+            project.catalog,
+            "event_corrections",
+            f"{FOV}/{CELLS}",
+            tmp_path / "said.csv",
+            "Ada",
+            "a test",
+        )
+
+
 def runner() -> Any:
     from cyto_kedro.runner import PartitionRunner
 

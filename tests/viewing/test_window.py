@@ -90,11 +90,11 @@ def test_edits_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
     assert "has no point in frame" in panel._said.text()  # the track ends before, cut as it is
     panel._track[0].setValue(int(panel.points["track_id"].max()))
     panel.set_death()
-    assert panel.deaths["CancerCell"]["happened"].tolist() == [True]
+    assert panel.events["CancerCell"]["happened"].tolist() == [True]
     panel.clear_death()
-    assert panel.deaths["CancerCell"]["happened"].tolist() == [False]
+    assert panel.events["CancerCell"]["happened"].tolist() == [False]
     panel.undo_track(), panel.undo_track()
-    assert not panel.deaths and panel.tracks
+    assert not panel.events and panel.tracks
     panel._does(panel.save)()
     assert "say who corrects, and why" in panel._said.text()
     panel._why.setText("a cell was missed")
@@ -102,3 +102,40 @@ def test_edits_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
     assert panel._said.text().startswith("Saved: labels treated_1/CancerCell/t0007-0008")
     kept = project.catalog.get("labels").correction("treated_1/CancerCell/t0007-0008")
     assert kept.who == "Ada" and kept.why == "a cell was missed" and not panel.changes()
+
+
+def test_events_of_two_cells_by_the_panel(opened: tuple[Any, Any, Project]) -> None:
+    viewer, panel, _ = opened
+    kill = panel._seen.tables["kills"].iloc[0]
+    pair = panel._seen.tables["contacts"].query(
+        "track_id_a == @kill.effector_track_id and track_id_b == @kill.target_track_id "
+        "and population_a != population_b"
+    )
+    frame = int(pair["frame"].iloc[-1])
+    viewer.dims.set_current_step(0, frame)
+    clicked = (("CancerCell", "target", ()), ("TCell", "effector", ("Shift",)))
+    for name, side, keys in clicked:
+        points = panel.points_of(name).query("frame == @frame")
+        at = points[points["track_id"] == kill[f"{side}_track_id"]].iloc[0]
+        layer = viewer.layers[f"{name} masks"]
+        y, x = np.argwhere(np.array(layer.data[frame]) == at["label"])[0] * layer.scale[1]
+        layer.mode = "pan_zoom"
+        panel._clicked(layer, SimpleNamespace(position=(frame, y, x), modifiers=keys))
+    assert panel.cell == ("CancerCell", kill["target_track_id"])
+    assert panel.other == ("TCell", kill["effector_track_id"])
+    panel._until.setValue(frame + 1)
+    for act in (panel.clear_contact, panel.clear_kill, panel.set_kill, panel.clear_death):
+        panel._does(act)()
+    said = panel.events["CancerCell"]
+    assert said["event"].tolist() == ["contact", "kill", "death"]
+    assert said["happened"].tolist() == [False, True, False]
+    assert said["last_frame"].tolist()[:1] == [frame + 1]
+    panel._does(panel.set_kill)()  # of a cell that was said to live: it dies now
+    assert panel.events["CancerCell"].query("event == 'death'")["happened"].tolist() == [True]
+    panel._other_of.setCurrentText("CancerCell")
+    panel._does(panel.set_kill)()
+    assert "a kill is of a target by an effector" in panel._said.text()
+    assert [each.dataset for each in panel.changes()] == ["event_corrections"]
+    panel._why.setText("the other one did it")
+    panel._does(panel.save)()
+    assert panel._said.text().startswith("Saved: event_corrections treated_1/CancerCell")

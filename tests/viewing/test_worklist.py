@@ -94,6 +94,23 @@ def test_every_kind_has_its_row_and_place() -> None:
     assert command_of(found.iloc[0].to_dict()) == "kedro cyto view A --frame 4 --at 2,3"
 
 
+def test_a_correction_that_does_not_hold_says_what_it_said() -> None:
+    said = {
+        "fov": ["A", "A"],
+        "population": "C",
+        "event": ["kill", "contact"],
+        "frame": 4,
+        "y_px": 2.0,
+    }
+    other = {"x_px": 3.0, "other_population": "T", "other_y_px": 2.0, "other_x_px": 9.0}
+    misfits = pd.DataFrame({**said, **other, "happened": [True, False]})
+    found = worklist(schemas.empty(schemas.Deaths), fates(), none(), FIELDS, ROLES, misfits)
+    assert found["what"].tolist() == [
+        'C: the correction "is killed by T" fits no cell',
+        'C: the correction "does not touch T" fits no cell',
+    ]
+
+
 def test_nothing_to_look_at() -> None:
     found = worklist(schemas.empty(schemas.Deaths), fates(), none(), FIELDS, ROLES)
     assert found.empty and "weight" in found

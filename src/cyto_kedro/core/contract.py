@@ -289,7 +289,7 @@ def _table(owner: str, port: Port, value: Any) -> pd.DataFrame | Parts:
             raise _mistyped(owner, port, value)
         value = value.compute()
     assert port.table is not None
-    lacking = [name for name in port.table.key() if name not in value.columns]
+    lacking = [name for name in port.table.key(value.columns) if name not in value.columns]
     if lacking:
         have = ", ".join(map(str, value.columns[:12]))
         raise InputError(

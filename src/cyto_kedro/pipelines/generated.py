@@ -187,7 +187,7 @@ def _whole(table: type[Table] | None, value: Any) -> Any:
     """What a group has of an input: the parts of a table joined, others as they are."""
     if table is None or isinstance(value, pd.DataFrame) or not isinstance(value, Mapping):
         return value
-    return join(value.values(), table)
+    return join((each for each in value.values() if each is not None), table)
 
 
 def _film(value: Any, data: Mapping[str, Any]) -> Any:

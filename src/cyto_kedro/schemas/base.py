@@ -51,9 +51,14 @@ class Table(pa.DataFrameModel):
         cls._called = (called or snake) if key else ""
 
     @classmethod
-    def key(cls) -> list[str]:
-        """Columns that together name a row; no two rows share them."""
-        return list(cls._key)
+    def key(cls, given: Collection[str] | None = None) -> list[str]:
+        """Columns that together name a row; no two rows share them.
+
+        Of columns that a table may lack, only those among `given`, where that is said.
+        """
+        if given is None:
+            return list(cls._key)
+        return [name for name in cls._key if name in given or _columns(cls)[name][1]]
 
     @classmethod
     def called(cls) -> str:
@@ -246,7 +251,7 @@ def check(table: type[Table], frame: pd.DataFrame, where: str = "") -> pd.DataFr
             table.validate(frame, lazy=False)
         except pa.errors.SchemaError as error:
             raise InputError(f"{place}: {error}") from error
-    key = table.key()
+    key = table.key(frame.columns)
     twice = frame.duplicated(key) if key else pd.Series(False, index=frame.index)
     if twice.any():
         first = frame.loc[twice, key].iloc[0].to_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pandera.pandas as pa
 from pandera.typing import Series
 
 from cyto_kedro.schemas.base import (
@@ -16,6 +17,7 @@ from cyto_kedro.schemas.base import (
 )
 
 EVIDENCE = ("marker", "body", "person")
+EVENTS = ("death", "contact", "kill")  # that a person may correct
 VERDICTS = ("kill", "background", "no_contact", "not_a_target")
 START_REASONS = ("film_start", "division", "entered")
 BACKGROUND_SOURCES = ("control", "same_fields", "assumed")
@@ -79,14 +81,37 @@ class Deaths(PerTrack, key="fov population track_id"):
     verdict: Series[str] | None = known("what the death is put to", isin=VERDICTS)
 
 
-class EventCorrections(PerPopulation, key="fov population event frame y_px x_px"):
-    """What a person says of events, by place and time: it holds for whatever track is there."""
+class EventCorrections(
+    PerPopulation,
+    key="fov population event frame y_px x_px other_population other_y_px other_x_px",
+):
+    """What a person says of events, by place and time: it holds for whatever track is there.
 
-    event: Series[str] = known("what is spoken of: a death", isin=["death"])
-    frame: Series[int] = known("of the death; of none: any frame of the cell", ge=0)
+    A kill stands in the partition of its target, and the effector is the other cell.
+    """
+
+    event: Series[str] = known("what is spoken of", isin=EVENTS)
+    frame: Series[int] = known("of the death, or first of the contact; else any of the cell", ge=0)
     y_px: Series[float] = known("where the cell is in that frame")
     x_px: Series[float]
-    happened: Series[bool] = known("false: this cell does not die")
+    happened: Series[bool] = known("false: this cell does not die, touch, or is not killed so")
+    # Of deaths alone a table may lack these.
+    other_population: Series[str] | None = known("of the other cell; empty where event is death")
+    other_y_px: Series[float] | None = nullable("where the other cell is in that frame")
+    other_x_px: Series[float] | None = nullable("the same")
+    last_frame: Series[pd.Int64Dtype] | None = nullable(
+        "of the contact, frame included; empty: that frame alone", ge=0
+    )
+
+    @pa.dataframe_check(
+        error="a contact or a kill needs other_population, other_y_px and other_x_px"
+    )
+    @classmethod
+    def _of_two_cells(cls, frame: pd.DataFrame) -> pd.Series:
+        two = frame["event"] != "death"
+        columns = ["other_population", "other_y_px", "other_x_px"]
+        there = frame.reindex(columns=columns).replace("", None)
+        return ~two | there.notna().all(axis=1)
 
 
 class Kills(
@@ -115,6 +140,7 @@ class Kills(
     since_last_contact_min: Series[float] | None = nullable(
         "from the last contact to the death; 0: still in contact"
     )
+    by_hand: Series[bool] | None = known("a person named the killer")
 
 
 class AttackModels(Table, key="target_population condition"):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cyto_kedro import schemas
 from cyto_kedro.console import expected, said
 from cyto_kedro.errors import InputError
-from cyto_kedro.viewing import mask_edits, saving, track_edits
+from cyto_kedro.viewing import event_edits, mask_edits, saving, track_edits
 from cyto_kedro.viewing.layers import Seen, track_layers
 
+Cell = event_edits.Cell
+EVENT_ACTS = (
+    *("set_death", "clear_death", "set_contact", "clear_contact", "set_kill", "clear_kill"),
+    "undo_track",
+)
 HELP = "Paint, erase, fill: the buttons of a masks layer. A click on a cell gives its numbers."
 
 
@@ -24,7 +28,7 @@ class Panel:
 
     Attributes
     ----------
-    tracks, deaths
+    tracks, events
         Edited tables by population; those not edited are absent.
     widget
         What is docked.
@@ -35,7 +39,7 @@ class Panel:
     ) -> None:
         self._viewer, self._catalog, self._seen, self._runs = viewer, catalog, seen, runs
         self.tracks: dict[str, pd.DataFrame] = {}
-        self.deaths: dict[str, pd.DataFrame] = {}
+        self.events: dict[str, pd.DataFrame] = {}
         self._past: list[tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]]] = []
         self._build(who or getpass.getuser())
         for name in seen.masks:
@@ -55,21 +59,33 @@ class Panel:
     @property
     def points(self) -> pd.DataFrame:
         """Track points of the population as they are now."""
-        if self.population in self.tracks:
-            return self.tracks[self.population]
+        return self.points_of(self.population)
+
+    def points_of(self, population: str) -> pd.DataFrame:
+        """Track points of a population as they are now."""
+        if population in self.tracks:
+            return self.tracks[population]
         whole = self._seen.tables.get("track_points")
         if whole is None:
             raise InputError("this field has no tracks yet: kedro run --pipelines tracking")
-        return whole[whole["population"] == self.population]
+        return whole[whole["population"] == population]
 
     @property
-    def corrections(self) -> pd.DataFrame:
-        """Corrected events of the population as they are now."""
-        if self.population in self.deaths:
-            return self.deaths[self.population]
-        name = f"{self._seen.fov}/{self.population}"
-        found = self._catalog.get("event_corrections").load_one(name)
-        return schemas.empty(schemas.EventCorrections) if found is None else found
+    def corrections(self) -> dict[str, pd.DataFrame]:
+        """Corrected events by population as they are now."""
+        dataset = self._catalog.get("event_corrections")
+        held = {name: dataset.load_one(f"{self._seen.fov}/{name}") for name in self._seen.roles}
+        return {name: table for name, table in held.items() if table is not None} | self.events
+
+    @property
+    def cell(self) -> Cell:
+        """The clicked cell."""
+        return self.population, self.track_ids()[0]
+
+    @property
+    def other(self) -> Cell:
+        """The Shift-clicked cell."""
+        return str(self._other_of.currentText()), self.track_ids()[1]
 
     def labels(self) -> tuple[int, int]:
         """Labels of the cell and of the other one."""
@@ -130,48 +146,62 @@ class Panel:
         """The track is no cell."""
         self._tracks(track_edits.delete(self.points, self.track_ids()[0]))
 
-    # -- deaths
-    def _death(self, died: bool) -> None:
-        track_id = self.track_ids()[0]
-        mine = self.points[self.points["track_id"] == track_id]
-        here = mine[mine["frame"] == self.frame]
-        if not len(here):
-            raise InputError(
-                f"track {track_id} has no point in frame {self.frame}: go to a frame in which the "
-                "cell is seen"
-            )
-        at = here.iloc[0]
-        row = {
-            **{name: at[name] for name in ("fov", "population", "frame", "y_px", "x_px")},
-            "event": "death",
-            "happened": died,
-        }
-        # one word on a death a cell: what was said of it before goes
-        given = self.corrections
-        places = mine.set_index("frame")[["y_px", "x_px"]].reindex(given["frame"]).to_numpy(float)
-        far = np.abs(places - given[["y_px", "x_px"]].to_numpy(float)).max(1, initial=0)
-        whole = pd.concat([given[~(far < 0.5)], pd.DataFrame([row])], ignore_index=True)
-        made = schemas.conform(schemas.EventCorrections, whole)
+    # -- events
+    def _say(self, event: str, happened: bool, *cells: Cell) -> None:
+        """Add one word on an event; it stands with the first of the cells."""
+        rows = [event_edits.row(event, happened, self.frame, self._points_by(cells), cells)]
+        if event == "contact" and self._until.value() > self.frame:
+            rows[0]["last_frame"] = self._until.value()
+        if event == "kill" and happened and not self._dies(cells[0]):
+            points = self._points_by(cells[:1])
+            rows.insert(0, event_edits.row("death", True, self.frame, points, cells[:1]))
+        name, points = cells[0][0], self._points_by(cells[:1])
+        made = event_edits.with_words(self.corrections.get(name), rows, points)
         self._remember()
-        self.deaths[self.population] = made
+        self.events[name] = made
+
+    def _points_by(self, cells: Sequence[Cell]) -> dict[str, pd.DataFrame]:
+        return {name: self.points_of(name) for name, _ in cells}
+
+    def _dies(self, cell: Cell) -> bool:
+        """Whether a cell died, or was said to."""
+        return event_edits.dies(
+            cell, self._seen.tables.get("deaths"), self.corrections.get(cell[0]), self.points_of
+        )
 
     def set_death(self) -> None:
         """The cell dies in the shown frame."""
-        self._death(True)
+        self._say("death", True, self.cell)
 
     def clear_death(self) -> None:
         """The cell does not die."""
-        self._death(False)
+        self._say("death", False, self.cell)
+
+    def set_contact(self) -> None:
+        """The two cells are in contact, in the shown frame or from it to the one given."""
+        self._say("contact", True, self.cell, self.other)
+
+    def clear_contact(self) -> None:
+        """The two cells are not in contact, in the shown frame or from it to the one given."""
+        self._say("contact", False, self.cell, self.other)
+
+    def set_kill(self) -> None:
+        """The effector kills the target; a target that does not die yet dies in the shown frame."""
+        self._say("kill", True, *event_edits.target_first(self.cell, self.other, self._seen.roles))
+
+    def clear_kill(self) -> None:
+        """The effector does not kill the target."""
+        self._say("kill", False, *event_edits.target_first(self.cell, self.other, self._seen.roles))
 
     def undo_track(self) -> None:
-        """Take the last edit of tracks or deaths back."""
+        """Take the last edit of tracks or events back."""
         if not self._past:
-            raise InputError("no edit of tracks or deaths is left to take back")
-        self.tracks, self.deaths = self._past.pop()
+            raise InputError("no edit of tracks or events is left to take back")
+        self.tracks, self.events = self._past.pop()
         self._redraw()
 
     def _remember(self) -> None:
-        self._past.append((dict(self.tracks), dict(self.deaths)))
+        self._past.append((dict(self.tracks), dict(self.events)))
 
     def _redraw(self) -> None:
         fates = self._seen.tables.get("fates")
@@ -186,7 +216,7 @@ class Panel:
     def changes(self) -> list[saving.Change]:
         """What "save" would put in place."""
         return saving.changes(
-            self._catalog, self._seen.fov, dict(self._seen.masks), self.tracks, self.deaths
+            self._catalog, self._seen.fov, dict(self._seen.masks), self.tracks, self.events
         )
 
     def redone(self) -> str:
@@ -215,7 +245,7 @@ class Panel:
         saving.save(self._catalog, given, who, why)
         for each in self._seen.masks.values():
             each.taken()
-        self.tracks, self.deaths, self._past = {}, {}, []
+        self.tracks, self.events, self._past = {}, {}, []
         self._tell(f"Saved: {words}")
 
     # -- the widget
@@ -227,11 +257,13 @@ class Panel:
         if not label:
             return
         name = layer.name.removesuffix(" masks")
-        self._of.setCurrentText(name)
         which = int("Shift" in event.modifiers)
+        for box in (self._of, self._other_of)[which:]:  # of one population till the other is chosen
+            box.setCurrentText(name)
         track_id = 0
         if "track_points" in self._seen.tables:
-            here = self.points[self.points["frame"] == self.frame]
+            points = self.points_of(name)
+            here = points[points["frame"] == self.frame]
             found = here.loc[here["label"] == int(label), "track_id"]
             track_id = int(found.iloc[0]) if len(found) else 0
         self._label[which].setValue(int(label))
@@ -277,8 +309,11 @@ class Panel:
         hint.setWordWrap(True)
         whole.addWidget(hint)
         form = QFormLayout()
-        self._of = QComboBox()
-        self._of.addItems(list(self._seen.masks) or list(self._seen.roles))
+        self._of, self._other_of, self._until = QComboBox(), QComboBox(), QSpinBox()
+        for box in (self._of, self._other_of):
+            box.addItems(list(self._seen.masks) or list(self._seen.roles))
+        self._until.setRange(0, max(self._seen.n_frames - 1, 0))
+        self._until.setSpecialValueText("the shown frame")
         self._label, self._track = ((QSpinBox(), QSpinBox()) for _ in range(2))
         self._who, self._why = QLineEdit(who), QLineEdit()
         self._why.setPlaceholderText("what was wrong")
@@ -290,17 +325,19 @@ class Panel:
                 box.setPrefix(word)
                 row.addWidget(box)
             form.addRow(title, row)
+        form.addRow("Other's population", self._other_of)
+        form.addRow("Contact till frame", self._until)
         whole.addLayout(form)
         for title, acts in (
             ("Masks of this frame", ("merge_masks", "split_mask", "delete_mask", "undo_mask")),
             ("Tracks", ("join_tracks", "cut_track", "swap_tracks", "delete_track")),
-            ("Deaths", ("set_death", "clear_death", "undo_track")),
+            ("Events", EVENT_ACTS),
         ):
             whole.addWidget(QLabel(f"<b>{title}</b>"))
             grid = QGridLayout()
             for i, name in enumerate(acts):
                 act = getattr(self, name)
-                text = {"undo_track": "undo track or death", "undo_mask": "undo mask"}.get(
+                text = {"undo_track": "undo track or event", "undo_mask": "undo mask"}.get(
                     name, name.replace("_", " ")
                 )
                 button = QPushButton(text)

@@ -37,7 +37,7 @@ def changes(
     fov: str,
     masks: Mapping[str, EditedMasks],
     tracks: Mapping[str, pd.DataFrame],
-    deaths: Mapping[str, pd.DataFrame],
+    events: Mapping[str, pd.DataFrame],
 ) -> list[Change]:
     """What edits of a field come to, by population.
 
@@ -62,9 +62,9 @@ def changes(
             pixel = manifest.fovs[fov].pixel_size_um
             data = fitted_to_masks(points, changed, pixel) if changed else points
             made.append(Change("track_points", name, data))
-        if population in deaths:
+        if population in events:
             name = partition_id(catalog.get("event_corrections").grain, group)
-            table = schemas.conform(schemas.EventCorrections, deaths[population])
+            table = schemas.conform(schemas.EventCorrections, events[population])
             made.append(Change("event_corrections", name, table))
     return made
 

@@ -25,8 +25,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.algorithms.contacts.corrected_contacts import fit_contacts
+from cyto_kedro.algorithms.contacts.corrected_deaths import fit_corrections
+from cyto_kedro.algorithms.contacts.corrected_events import Correctable, in_words, said_of
+from cyto_kedro.algorithms.contacts.corrected_kills import attacks_before, fit_kills
 from cyto_kedro.core.groups import design
 from cyto_kedro.errors import InputError
+from cyto_kedro.schemas import EventCorrections, conform
 
 COLUMNS = (
     *("fov", "condition", "population", "what", "track_id", "frame", "y_px", "x_px"),
@@ -138,8 +143,7 @@ def _masks(quality: pd.DataFrame, fates: pd.DataFrame, targets: list[str]) -> li
 def _misfits(corrections: pd.DataFrame) -> list[dict[str, Any]]:
     rows = []
     for at in corrections.itertuples():
-        says = "dies" if at.happened else "does not die"
-        what = f'{at.population}: the correction "{says}" fits no cell'
+        what = f'{at.population}: the correction "{in_words(at)}" fits no cell'
         rows.append(_row(at, what, at.frame, 1.0))
     return rows
 
@@ -213,20 +217,53 @@ def gathered(catalog: Any) -> dict[str, Any]:
 
 
 def _misfitting(catalog: Any, manifest: Any, points: Points) -> pd.DataFrame | None:
-    """Corrections of events that lie at no cell, by the reach that the deaths' class has."""
-    from cyto_kedro.algorithms.contacts.corrected_deaths import fit_corrections
+    """Corrections of events that do not hold, by the reach that each step's class has."""
     from cyto_kedro.parameters import ContactsSpec
 
-    dataset, tracks = catalog.get("event_corrections"), catalog.load("tracks")
-    caller = ContactsSpec.model_validate(catalog.load("params:contacts.deaths")).make()
+    dataset = catalog.get("event_corrections")
+    given = {each: dataset.load_one(each) for each in dataset.list_ids()}
+    reaches = {
+        event: ContactsSpec.model_validate(catalog.load(f"params:contacts.{slot}")).make()
+        for event, slot in (("death", "deaths"), ("contact", "contacts"), ("kill", "kills"))
+    }
     left = []
-    for identity in dataset.list_ids():
-        fov, population = identity.split("/")
-        given = dataset.load_one(identity)
-        if fov in manifest.fovs and given is not None and len(given):
-            reach = caller.correction_reach.in_px(  # type: ignore[attr-defined]
-                "correction_reach", manifest.fovs[fov].pixel_size_um
-            )
-            fit = fit_corrections(given, points(fov, population), tracks[identity](), reach)
-            left.append(given[~given.index.isin(fit.index)])
+    for fov, planned in manifest.fovs.items():
+        ids = [f"{fov}/{name}" for name in manifest.populations]
+        said = [given[each] for each in ids if given.get(each) is not None and len(given[each])]
+        if said:
+            whole = pd.concat(said, ignore_index=True)
+            reach = {
+                event: rule.reach_of_corrections(planned.pixel_size_um)
+                for event, rule in reaches.items()
+                if isinstance(rule, Correctable)
+            }
+            seen = pd.concat([points(*each.split("/")) for each in ids], ignore_index=True)
+            left.append(_left_out(catalog, manifest, fov, whole, seen, reach))
     return pd.concat(left, ignore_index=True) if left else None
+
+
+def _left_out(
+    catalog: Any,
+    manifest: Any,
+    fov: str,
+    given: pd.DataFrame,
+    points: pd.DataFrame,
+    reach: Mapping[str, float],
+) -> pd.DataFrame:
+    """Those of a field's corrections that fit no cell, no two cells, or no death of theirs."""
+    tracks = pd.concat(
+        [catalog.load("tracks")[f"{fov}/{name}"]() for name in manifest.populations],
+        ignore_index=True,
+    )
+    table = conform(EventCorrections, given)
+    said = {event: said_of(event, table) for event in reach}
+    fits = []
+    if "death" in said:
+        fits.append((said["death"], fit_corrections(said["death"], points, tracks, reach["death"])))
+    if "contact" in said:
+        fits.append((said["contact"], fit_contacts(said["contact"], points, reach["contact"])))
+    if "kill" in said and len(said["kill"]):
+        deaths, contacts = (catalog.load(name)[fov]() for name in ("deaths", "contacts"))
+        attacks = attacks_before(contacts, deaths, manifest.roles)
+        fits.append((said["kill"], fit_kills(said["kill"], points, deaths, attacks, reach["kill"])))
+    return pd.concat([rows[~rows.index.isin(fit.index)] for rows, fit in fits], ignore_index=True)

@@ -14,10 +14,10 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.attack_model import AttackModel, Histories, Priors, fit
 from cyto_kedro.algorithms.contacts.exposure import Exposure, exposure_of, roles_of
 from cyto_kedro.algorithms.contacts.kills import (
-    Attributed,
+    Given,
     LearntRule,
     Watched,
-    finished,
+    has_killer,
     per_pair,
     shares_of,
 )
@@ -86,7 +86,7 @@ class KillLikelihood(LearntRule):
     ([1], ['kill'])
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     credit_by: Literal["likeliest", "expected"] = Field(
         default="likeliest", description="how the share of a death is given"
@@ -190,23 +190,13 @@ class KillLikelihood(LearntRule):
         found = float(pd.concat(dt).median()) if dt else np.nan
         return _UNTIMED_MIN if np.isnan(found) else found
 
-    def run(
-        self,
-        deaths: TableOf[schemas.Deaths],
-        contacts: TableOf[schemas.Contacts],
-        populations: Mapping[str, str],
-        fates: TableOf[schemas.Fates] | None = None,
-        attack_models: TableOf[schemas.AttackModels] | None = None,
-        condition: str = "",
-        time_min: Any = None,
-    ) -> Attributed:
+    def attribute(self, given: Given) -> tuple[pd.DataFrame, pd.DataFrame]:
         """See `KillRule.run`; without `attack_models` they are fitted to the field alone."""
+        deaths, contacts, populations, fates, models, condition, time_min = given
         if fates is None:
             raise InputError("KillLikelihood needs 'fates', a table Fates: who was at risk when")
         exposure = self.exposure(deaths, contacts, populations, fates, time_min)
-        deaths = schemas.conform(schemas.Deaths, deaths)
         role = roles_of(deaths["population"], populations)
-        models = attack_models
         if models is None:
             models = self.estimate([Watched(exposure, condition, False)])
         p_background = np.full(len(deaths), np.nan)
@@ -233,14 +223,11 @@ class KillLikelihood(LearntRule):
         touched[kills["death"].to_numpy(np.int64)] = True
         likely = p_background <= self.max_p_background
         kills = kills[likely[kills["death"].to_numpy(np.int64)]]
-        result = finished(
-            kills.assign(p_background=p_background[kills["death"].to_numpy(np.int64)]), deaths
-        )
         verdict = np.where(touched, "background", "no_contact").astype(object)
-        verdict[result["deaths"]["n_killers"] > 0] = "kill"
+        verdict[has_killer(kills, deaths)] = "kill"
         verdict[role != "target"] = "not_a_target"
-        judged = result["deaths"].assign(p_background=p_background, verdict=verdict)
-        return {"kills": result["kills"], "deaths": schemas.conform(schemas.Deaths, judged)}
+        kills = kills.assign(p_background=p_background[kills["death"].to_numpy(np.int64)])
+        return kills, deaths.assign(p_background=p_background, verdict=verdict)
 
     def _judge(
         self, histories: Histories, model: AttackModel, evidence: float

@@ -10,7 +10,8 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.contacts.corrected_contacts import correct_contacts
+from cyto_kedro.algorithms.contacts.corrected_events import Correctable, said_of
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, size
 from cyto_kedro.core.units import Length
@@ -28,7 +29,7 @@ class Joined(TypedDict):
     n_untracked: int
 
 
-class ContactJoin(Algorithm):
+class ContactJoin(Correctable):
     """Join touches, read off the masks without tracks, to the tracks of their labels.
 
     Within one population side ``a`` is the smaller track_id, so that a pair is named alike in every
@@ -56,7 +57,11 @@ class ContactJoin(Algorithm):
     )
 
     def run(
-        self, track_points: TableOf[schemas.TrackPoints], touches: TableOf[schemas.Touches]
+        self,
+        track_points: TableOf[schemas.TrackPoints],
+        touches: TableOf[schemas.Touches],
+        event_corrections: TableOf[schemas.EventCorrections] | None = None,
+        pixel_size_um: float | None = None,
     ) -> Joined:
         """Join the touches of one field.
 
@@ -64,6 +69,8 @@ class ContactJoin(Algorithm):
         ----------
         track_points
             Of all populations.
+        event_corrections
+            What a person said of contacts: set and cleared ones hold (`correct_contacts`).
 
         Raises
         ------
@@ -124,7 +131,10 @@ class ContactJoin(Algorithm):
                 n_untracked,
                 len(touches),
             )
-        return {"contacts": in_order(contacts), "n_untracked": n_untracked}
+        said = said_of("contact", event_corrections)
+        reach = self.reach_of_corrections(pixel_size_um)
+        made = correct_contacts(in_order(contacts), said, track_points, reach)
+        return {"contacts": made, "n_untracked": n_untracked}
 
     def _near(self, touches: TableOf[schemas.Touches]) -> TableOf[schemas.Touches]:
         if self.max_distance is None or not len(touches):

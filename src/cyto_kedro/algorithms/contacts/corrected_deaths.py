@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.algorithms.contacts.corrected_events import say_misfits, tracks_at
 from cyto_kedro.core.keys import MISSING
 
-log = logging.getLogger(__name__)
 J = TypeVar("J", bound=Any)  # deaths.Judged
 
 
 def fit_corrections(
     corrections: pd.DataFrame, points: pd.DataFrame, tracks: pd.DataFrame, reach_px: float
 ) -> pd.DataFrame:
-    """Those of `schemas.EventCorrections` that fit a cell, with ``row``, its place in `tracks`.
+    """Corrections of deaths that fit a cell, with ``row``, its place in `tracks`.
 
-    One fits the nearest point of its population and frame within `reach_px`; a death only a cell that
-    was seen before. Of several for one track the last counts. The others are named in a warning.
+    One fits the nearest cell of its population and frame within `reach_px`; a death only a cell that
+    was seen before. The others are named in a warning.
     """
-    fit = np.full(len(corrections), MISSING)
     names = pd.MultiIndex.from_frame(tracks[["population", "track_id"]].astype(object))
-    at_y, at_x = corrections["y_px"].to_numpy(), corrections["x_px"].to_numpy()
     starts = points.groupby(["population", "track_id"], observed=True)["frame"].min()
+    track_id = tracks_at(corrections, points, reach_px)
+    fit = np.full(len(corrections), MISSING)
     for i, given in enumerate(corrections.itertuples()):
-        near = points[points["frame"].eq(given.frame) & points["population"].eq(given.population)]
-        y, x = near["y_px"].to_numpy(float), near["x_px"].to_numpy(float)
-        away = np.hypot(y - float(at_y[i]), x - float(at_x[i]))
-        if len(away) and away.min() <= reach_px:
-            key = given.population, int(near["track_id"].iloc[int(away.argmin())])
-            if not given.happened or starts[key] < given.frame:
-                fit[i] = names.get_loc(key)
-    for given in corrections[fit == MISSING].itertuples():
-        log.warning(
-            'field %s, %s: the correction "%s" in frame %d at y %.0f, x %.0f fits no cell any more '
-            "(masks or tracks were made anew): it is left out; look there, and say it again",
-            *(given.fov, given.population, "dies" if given.happened else "does not die"),
-            *(given.frame, given.y_px, given.x_px),
-        )
-    made = corrections.assign(row=fit)[fit != MISSING]
-    return made.drop_duplicates("row", keep="last")
+        key = given.population, int(track_id[i])
+        if key[1] != MISSING and (not given.happened or starts[key] < given.frame):
+            fit[i] = names.get_loc(key)
+    say_misfits(corrections[fit == MISSING], "fits no cell any more (masks or tracks changed)")
+    return corrections.assign(row=fit)[fit != MISSING]
 
 
 def apply_corrections(

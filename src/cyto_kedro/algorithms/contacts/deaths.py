@@ -13,9 +13,9 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.bodies import Bodies, find_again, find_bodies
 from cyto_kedro.algorithms.contacts.corrected_deaths import apply_corrections, fit_corrections
+from cyto_kedro.algorithms.contacts.corrected_events import Correctable, said_of
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import MISSING, fov_of, rows_in_frame, rows_of, run_ids, starts_of
@@ -68,7 +68,7 @@ class Called(TypedDict):
     fates: TableOf[schemas.Fates]
 
 
-class DeathCaller(Algorithm):
+class DeathCaller(Correctable):
     """Find at most one death per track, and every track's fate.
 
     Tracks of populations without viability are left out.
@@ -93,9 +93,6 @@ class DeathCaller(Algorithm):
 
     body_reach: Length | None = Field(
         default=Length(um=6.0, px=0.0), description="how far a body may lie; 0 or null: off"
-    )
-    correction_reach: Length = Field(
-        default=Length(um=5.0, px=8.0), description="how far from a cell its correction may lie"
     )
     body_max_gap: Duration = Field(
         default=Duration(min=5, frames=2), description="time missing at most"
@@ -140,10 +137,10 @@ class DeathCaller(Algorithm):
                 "fates": schemas.empty(schemas.Fates),
             }
         first = next(frame for frame in count() if frame not in excluded)
-        given = schemas.or_empty(event_corrections, schemas.EventCorrections)
-        reach = self.correction_reach.in_px("correction_reach", pixel_size_um)
-        fit = fit_corrections(given, points, kept, reach)
-        return self._called(_series(viability, points, kept), points, kept, clock, first, fit)
+        said = said_of("death", event_corrections)
+        fit = fit_corrections(said, points, kept, self.reach_of_corrections(pixel_size_um))
+        last = fit.drop_duplicates("row", keep="last")  # of several words on a cell
+        return self._called(_series(viability, points, kept), points, kept, clock, first, last)
 
     def _called(
         self,

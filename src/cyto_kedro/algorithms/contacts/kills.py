@@ -14,7 +14,8 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.contacts.corrected_events import Correctable, said_of
+from cyto_kedro.algorithms.contacts.corrected_kills import attacks_before, correct_shares, fit_kills
 from cyto_kedro.algorithms.contacts.exposure import Exposure, roles_of, turned
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
@@ -31,10 +32,25 @@ class Attributed(TypedDict):
     deaths: TableOf[schemas.Deaths]
 
 
-class KillRule(Algorithm):
-    """Attributes the deaths of one field to effectors."""
+class Given(NamedTuple):
+    """What a rule judges by; arguments of `KillRule.run`."""
+
+    deaths: TableOf[schemas.Deaths]
+    contacts: TableOf[schemas.Contacts]
+    populations: Mapping[str, str]
+    fates: TableOf[schemas.Fates] | None = None
+    attack_models: TableOf[schemas.AttackModels] | None = None
+    condition: str = ""
+    time_min: Any = None
+
+
+class KillRule(Correctable):
+    """Attributes the deaths of one field to effectors; what a person said of a death holds."""
 
     @abstractmethod
+    def attribute(self, given: Given) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Kills as `finished` takes them, and the deaths with p_background and verdict."""
+
     def run(
         self,
         deaths: TableOf[schemas.Deaths],
@@ -44,6 +60,9 @@ class KillRule(Algorithm):
         attack_models: TableOf[schemas.AttackModels] | None = None,
         condition: str = "",
         time_min: Any = None,
+        track_points: TableOf[schemas.TrackPoints] | None = None,
+        event_corrections: TableOf[schemas.EventCorrections] | None = None,
+        pixel_size_um: float | None = None,
     ) -> Attributed:
         """Attribute deaths.
 
@@ -59,6 +78,9 @@ class KillRule(Algorithm):
             Of the field, in the sample sheet.
         time_min
             (T,) times of the frames, or None.
+        track_points, event_corrections
+            Where cells are, and what a person said of kills there: set and cleared ones hold
+            (`corrected_kills`).
 
         Raises
         ------
@@ -67,6 +89,17 @@ class KillRule(Algorithm):
         ConfigError
             If time is unknown and the rule needs it.
         """
+        deaths = schemas.conform(schemas.Deaths, deaths)
+        given = Given(deaths, contacts, populations, fates, attack_models, condition, time_min)
+        kills, judged = self.attribute(given)
+        said = said_of("kill", event_corrections)
+        if len(said):
+            reach = self.reach_of_corrections(pixel_size_um)
+            attacks = attacks_before(contacts, judged, populations)
+            points = schemas.or_empty(track_points, schemas.TrackPoints)
+            fit = fit_kills(said, points, judged, attacks, reach)
+            kills, judged = correct_shares(kills, judged, fit, per_pair(attacks.assign(weight=1.0)))
+        return finished(kills, judged)
 
 
 class Watched(NamedTuple):
@@ -126,7 +159,7 @@ class KillShares(KillRule):
     [[1.0, 0.67], [2.0, 0.33]]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     mode: Literal["share", "last", "first", "longest"] = Field(
         default="share", description="how the weights of contacts become shares of the death"
@@ -138,28 +171,19 @@ class KillShares(KillRule):
     min_share: float = Field(default=0.1, ge=0, le=0.5, description="smaller shares are dropped")
 
     def needs(self) -> tuple[str, ...]:
-        return ("deaths", "contacts", "populations", "time_min")
+        corrections = ("track_points", "event_corrections", "pixel_size_um")
+        return ("deaths", "contacts", "populations", "time_min", *corrections)
 
-    def run(
-        self,
-        deaths: TableOf[schemas.Deaths],
-        contacts: TableOf[schemas.Contacts],
-        populations: Mapping[str, str],
-        fates: TableOf[schemas.Fates] | None = None,
-        attack_models: TableOf[schemas.AttackModels] | None = None,
-        condition: str = "",
-        time_min: Any = None,
-    ) -> Attributed:
-        roles = populations
-        fov_of(deaths, contacts)
-        deaths = schemas.conform(schemas.Deaths, deaths)
-        attacks = turned(contacts, roles)
+    def attribute(self, given: Given) -> tuple[pd.DataFrame, pd.DataFrame]:
+        deaths, roles = given.deaths, given.populations
+        fov_of(deaths, given.contacts)
+        attacks = turned(given.contacts, roles)
         death = rows_of(deaths, attacks["target_population"], attacks["target_track_id"])
         attacks, death = attacks[death != MISSING], death[death != MISSING]
         attacks, age, half_life = self._window(attacks, death, deaths)
         weight = np.ones(len(age)) if half_life is None else np.exp2(-age / half_life)
-        if time_min is not None:
-            clock = Clock.of_times(time_min)
+        if given.time_min is not None:
+            clock = Clock.of_times(given.time_min)
             lasting = clock.duration_min(attacks["frame"]) / clock.interval_min
             # times are stored rounded: frames that last as long as the others weigh as much
             weight = weight * np.where(
@@ -167,11 +191,10 @@ class KillShares(KillRule):
             )
         kills = per_pair(attacks.assign(weight=weight))
         kills["share"] = self._shares(kills)
-        result = finished(kills.assign(p_background=np.nan, credit=np.nan), deaths)
-        verdict = np.where(result["deaths"]["n_killers"] > 0, "kill", "no_contact").astype(object)
+        verdict = np.where(has_killer(kills, deaths), "kill", "no_contact").astype(object)
         verdict[roles_of(deaths["population"], roles) != "target"] = "not_a_target"
-        judged = result["deaths"].assign(p_background=np.nan, verdict=verdict)
-        return {"kills": result["kills"], "deaths": schemas.conform(schemas.Deaths, judged)}
+        kills = kills.assign(p_background=np.nan, credit=np.nan)
+        return kills, deaths.assign(p_background=np.nan, verdict=verdict)
 
     def _window(
         self, attacks: pd.DataFrame, death: np.ndarray, deaths: pd.DataFrame
@@ -244,6 +267,11 @@ def per_pair(attacks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def has_killer(kills: pd.DataFrame, deaths: pd.DataFrame) -> np.ndarray:
+    """(n,) whether each of `deaths` has a kill of a share above 0."""
+    return np.isin(np.arange(len(deaths)), kills["death"][kills["share"] > 0])
+
+
 def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Attributed:
     """``{"kills", "deaths"}`` in their schemas.
 
@@ -251,6 +279,8 @@ def finished(kills: pd.DataFrame, deaths: pd.DataFrame) -> Attributed:
     `deaths`: to be given n_killers; `death` counts its rows.
     """
     kills = kills[kills["share"] > 0]
+    if "by_hand" not in kills:
+        kills = kills.assign(by_hand=False)
     row = kills["death"].to_numpy(np.int64)
     time = deaths["time_min"].to_numpy(float)[row]
     kills = kills.assign(

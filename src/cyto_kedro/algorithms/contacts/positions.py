@@ -19,7 +19,6 @@ import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.contacts import (
     MEASURES,
     ContactJoin,
@@ -27,6 +26,8 @@ from cyto_kedro.algorithms.contacts.contacts import (
     in_order,
     in_words,
 )
+from cyto_kedro.algorithms.contacts.corrected_contacts import correct_contacts
+from cyto_kedro.algorithms.contacts.corrected_events import Correctable, said_of
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import PAIR, fov_of, starts_of
 from cyto_kedro.core.units import PositiveLength
@@ -40,7 +41,7 @@ class Found(TypedDict):
     contacts: TableOf[schemas.Contacts]
 
 
-class PositionContacts(Algorithm):
+class PositionContacts(Correctable):
     """Find pairs of cells by their positions; see the module."""
 
     @abstractmethod
@@ -64,6 +65,7 @@ class PositionContacts(Algorithm):
         track_points: TableOf[schemas.TrackPoints],
         touches: TableOf[schemas.Touches] | None = None,
         pixel_size_um: float | None = None,
+        event_corrections: TableOf[schemas.EventCorrections] | None = None,
     ) -> Found:
         """Find the contacts of a field.
 
@@ -73,6 +75,8 @@ class PositionContacts(Algorithm):
             Of all populations.
         touches
             Where given, they fill the columns that are measured on masks.
+        event_corrections
+            What a person said of contacts: set and cleared ones hold (`correct_contacts`).
 
         Raises
         ------
@@ -107,7 +111,10 @@ class PositionContacts(Algorithm):
             **{name: np.full(len(a), np.nan) for name in MEASURES},
             "definition": np.full(len(a), self.definition(pixel_size_um is not None), object),
         }
-        return {"contacts": _measured(in_order(contacts), points, touches)}
+        made = _measured(in_order(contacts), points, touches)
+        said = said_of("contact", event_corrections)
+        reach = self.reach_of_corrections(pixel_size_um)
+        return {"contacts": correct_contacts(made, said, points, reach)}
 
 
 class CentroidDistance(PositionContacts):
