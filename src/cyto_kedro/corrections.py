@@ -18,7 +18,7 @@ from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import parse_id
 from cyto_kedro.runner.graph import places_of
 from cyto_kedro.runner.holding import Hold
-from cyto_kedro.schemas import TABLES, Table, conform, dtypes
+from cyto_kedro.schemas import TABLES, EventCorrections, Table, conform, dtypes
 
 
 def writing(catalog: Any, *names: str) -> Hold:
@@ -83,6 +83,8 @@ def keep(
     corrected = fitted(catalog.load("manifest"), group, corrected, str(file))
     if isinstance(corrected, pd.DataFrame):
         _of_this_group(corrected, group, f"{name} {partition}", file)
+        if name == EventCorrections.called():
+            _of_two_cells(corrected, file)
     before = dataset.load_one(partition) if dataset.content(partition) is not None else None
     shape = getattr(corrected, "shape", None)
     if before is not None and hasattr(before, "ndim") and before.ndim > 2 and shape != before.shape:
@@ -93,6 +95,17 @@ def keep(
     now = datetime.now(UTC)
     with dataset.correcting(Correction(who=who, why=why, when=now, source=str(file))):
         catalog.save(name, {partition: corrected})
+
+
+def _of_two_cells(events: pd.DataFrame, file: Path) -> None:
+    names = ["other_population", "other_y_px", "other_x_px"]
+    known = events.reindex(columns=names).replace("", None).notna().all(axis=1)
+    lacking = events.loc[events["event"].ne("death") & ~known, "event"]
+    if len(lacking):
+        raise InputError(
+            f"{file}: the {lacking.iloc[0]} in row {lacking.index[0] + 1} does not say who the other "
+            f"cell is, so it holds for nobody; fill in {', '.join(names)}"
+        )
 
 
 def _of_this_group(table: pd.DataFrame, group: Mapping[str, str], what: str, file: Path) -> None:

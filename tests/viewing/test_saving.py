@@ -184,7 +184,7 @@ def test_contacts_and_kills_by_a_csv_and_what_is_redone(project: Project, tmp_pa
     )
     assert "fits no cell" not in command(project, "review")
     # another segmentation: the pair is elsewhere, so what was said of it is listed
-    moved = points[points["population"] == CELLS].assign(x_px=points["x_px"] + 40)
+    moved = points[points["population"] == CELLS].assign(x_px=points["x_px"] + 1000)
     given = saving.changes(project.catalog, FOV, {}, {CELLS: moved}, {})
     saving.save(project.catalog, given, "Ada", "another stage")
     project.resume("tracking", "contacts")
@@ -193,19 +193,19 @@ def test_contacts_and_kills_by_a_csv_and_what_is_redone(project: Project, tmp_pa
     assert '"is not killed by TCell" fits no cell' in told
 
 
-def test_a_csv_that_cannot_be_read_so_is_refused(project: Project, tmp_path: Any) -> None:
-    (tmp_path / "said.csv").write_text("event,frame,y_px,x_px,happened\ndeath,,3,4,True\n")
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("death,,3,4,True", "left blank"), ("kill,2,3,4,True", "the kill in row 1.*other_population")],
+)
+def test_a_csv_that_cannot_be_read_so_is_refused(
+    finished: Project, tmp_path: Any, row: str, said: str
+) -> None:
+    (tmp_path / "said.csv").write_text(f"event,frame,y_px,x_px,happened\n{row}\n")
     from cyto_kedro.corrections import put_in_place
 
-    with pytest.raises(InputError, match="left blank"):
-        put_in_place(
-            project.catalog,
-            "event_corrections",
-            f"{FOV}/{CELLS}",
-            tmp_path / "said.csv",
-            "Ada",
-            "a test",
-        )
+    where = "event_corrections", f"{FOV}/{CELLS}", tmp_path / "said.csv"
+    with pytest.raises(InputError, match=said):
+        put_in_place(finished.catalog, *where, "Ada", "a test")
 
 
 def runner() -> Any:

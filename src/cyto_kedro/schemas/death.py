@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-import pandera.pandas as pa
 from pandera.typing import Series
 
 from cyto_kedro.schemas.base import (
@@ -102,16 +101,6 @@ class EventCorrections(
     last_frame: Series[pd.Int64Dtype] | None = nullable(
         "of the contact, frame included; empty: that frame alone", ge=0
     )
-
-    @pa.dataframe_check(
-        error="a contact or a kill needs other_population, other_y_px and other_x_px"
-    )
-    @classmethod
-    def _of_two_cells(cls, frame: pd.DataFrame) -> pd.Series:
-        two = frame["event"] != "death"
-        columns = ["other_population", "other_y_px", "other_x_px"]
-        there = frame.reindex(columns=columns).replace("", None)
-        return ~two | there.notna().all(axis=1)
 
 
 class Kills(

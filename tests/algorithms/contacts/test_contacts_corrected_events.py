@@ -14,7 +14,6 @@ from cyto_kedro.algorithms.contacts import Bouts, ContactJoin
 from cyto_kedro.algorithms.contacts.attribution import KillLikelihood
 from cyto_kedro.algorithms.contacts.kills import KillShares
 from cyto_kedro.algorithms.contacts.positions import CentroidDistance
-from cyto_kedro.errors import InputError
 
 ROLES = {"N": "effector", "T": "target"}
 # cells stand still, 30 px apart: N1 at 0, N2 at 30, T1 at 60, T2 at 90
@@ -249,12 +248,3 @@ def test_the_body_stands_for_the_death_that_left_it(points, make_contacts) -> No
         pixel_size_um=0.5,
     )
     assert made["kills"].empty and made["deaths"]["verdict"].tolist() == ["background"]
-
-
-def test_a_kill_without_its_effector_is_refused() -> None:
-    table = said(("kill", 8, T1, N1, True))
-    with pytest.raises(InputError, match="needs other_population"):
-        schemas.check(schemas.EventCorrections, table.assign(other_x_px=np.nan))
-    with pytest.raises(InputError, match="needs other_population"):
-        lacking = table.drop(columns=["other_population", "other_y_px", "other_x_px"])
-        schemas.check(schemas.EventCorrections, lacking)
