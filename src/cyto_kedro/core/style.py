@@ -30,6 +30,8 @@ FILM_COLOURS = {
 ROLE_COLOURS = {"effector": "#009E73", "target": "#0072B2", "other": "#999933", "death": "#D55E00"}
 STROKES: tuple[Any, ...] = ("solid", (0, (5, 1.5)), (0, (1.5, 1)), (0, (7, 1.5, 1.5, 1.5)))
 INK, FAINT = "#222222", "#6E6E6E"
+#: of what is drawn to be clicked on, not to be seen (a colour that is wholly clear is not drawn)
+HIT = (1.0, 1.0, 1.0, 0.004)
 _SAID = "said:"
 
 _RC: Any = {

@@ -11,7 +11,13 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from cyto_kedro.algorithms.reporting.clip_cards import INSIDE, MOST_CLIPS, clip_cards, linked
+from cyto_kedro.algorithms.reporting.clip_cards import (
+    INSIDE,
+    MOST_CLIPS,
+    clip_cards,
+    linked,
+    links_alone,
+)
 from cyto_kedro.algorithms.reporting.clips import LEFT, RIGHT, EventClips, crop, curve_strip
 from cyto_kedro.algorithms.reporting.shots import Shot, camera, clip_id, extents_of, shots
 from cyto_kedro.core.style import FILM_COLOURS
@@ -233,3 +239,15 @@ def test_links_without_a_clip_go() -> None:
     here, other = '<a xlink:href="#clip-a">x</a>', '<a xlink:href="#o">z</a>'
     svg = f'{here}<a xlink:href="#clip-b"><path d="m"/></a>{other}'
     assert linked(svg, {"clip-a"}) == f'{here}<path d="m"/>{other}'
+
+
+def test_what_is_drawn_to_be_clicked_on_lies_over_a_bitmap_too() -> None:
+    line = '<path d="m" clip-path="url(#p)" style="stroke: #ffffff; stroke-opacity: 0.004"/>'
+    dot = '<a xlink:href="#clip-a" target="_blank"><use/></a>'
+    lines = [f'<a xlink:href="#clip-{name}" target="_blank">{line}</a>' for name in "ab"]
+    svg = linked(f'<svg viewBox="0 0 9 5">{"".join(lines)}{dot}</svg>', {"clip-a"})
+    bare = '<a xlink:href="#clip-a"><path d="m"'
+    assert svg.count("<a ") == 2 and svg.count("<path") == 1 and "_blank" not in svg
+    over = links_alone(svg)
+    assert 'viewBox="0 0 9 5"' in over and over.count("<a ") == 1 and f"{bare} style=" in over
+    assert links_alone('<svg viewBox="0 0 9 5"><path d="m"/></svg>') == ""

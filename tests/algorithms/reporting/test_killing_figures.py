@@ -17,6 +17,7 @@ from cyto_kedro.algorithms.reporting.killing_figures import (
     survival,
     victims,
 )
+from cyto_kedro.algorithms.reporting.shots import clip_id
 from cyto_kedro.core.style import colours
 
 ROLES = {"T": "effector", "C": "target"}
@@ -157,6 +158,16 @@ def test_raster_orders_targets_by_death(four_fields: dict) -> None:
     assert spells[["start", "end"]].to_numpy().tolist() == [[2, 4], [6, 6]]
     fig = draw_fates(rows, spells, unit, sheet)
     assert fig.axes[0].get_title(loc="left") == "a\n4 of 7 died, 1 dead at first sight"
+    # a click on a line: who died, or was touched; whatever else is in the picture shows as before
+    shown = a.set_index(["fov", "cell_id"])["shown_track_id"].dropna()
+    died = {("a3", 2): 2, ("a1", 1): 1, ("a2", 1): 1, ("a2", 2): 2}
+    assert shown.to_dict() == {**died, ("a1", 2): 2}  # the last was touched, and lives
+    lines = fig.axes[0].collections[-1]
+    at = {cell: i for i, cell in enumerate(order)}
+    assert lines.get_color()[0][-1] < 0.01
+    assert dict(
+        zip(lines.get_urls(), (each[0][1] for each in lines.get_segments()), strict=True)
+    ) == {f"#{clip_id(fov, 'C', track)}": at[fov, track] for (fov, _), track in shown.items()}
 
 
 def test_survival_is_the_product_limit_estimate(assay: dict) -> None:

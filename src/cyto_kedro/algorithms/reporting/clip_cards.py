@@ -44,11 +44,26 @@ def clip_cards(clips: Sequence[Clip]) -> list[dict[str, Any]]:
     return made
 
 
+_LINK = re.compile(r'<a xlink:href="#(clip-[^"]*)"[^>]*>(.*?)</a>', re.DOTALL)
+_UNSEEN = "stroke-opacity: 0.004"  # of `core.style.HIT`
+
+
 def linked(svg: str, names: Collection[str]) -> str:
-    """A figure without the links to clips that are not in the page."""
-    return re.sub(
-        r'<a xlink:href="#(clip-[^"]*)"[^>]*>(.*?)</a>',
-        lambda link: link[0] if link[1] in names else link[2],
-        svg,
-        flags=re.DOTALL,
-    )
+    """A figure without the links to clips that are not in the page, nor what was drawn for them."""
+
+    def kept(link: re.Match[str]) -> str:
+        if link[1] in names:
+            return link[0].replace(' target="_blank"', "")  # the clip is in this page
+        return "" if _UNSEEN in link[2] else link[2]
+
+    return _LINK.sub(kept, svg)
+
+
+def links_alone(svg: str) -> str:
+    """What of a figure is there to be clicked on, to lie over its bitmap; blank without any."""
+    found = [link[0] for link in _LINK.finditer(svg) if _UNSEEN in link[2]]
+    box = re.search(r'viewBox="[^"]*"', svg)
+    if not found or box is None:
+        return ""
+    inner = re.sub(r' clip-path="[^"]*"', "", "\n".join(found))
+    return f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]}>{inner}</svg>'

@@ -10,7 +10,7 @@ import pandas as pd
 from cyto_kedro.algorithms.reporting.plots import Roles, Sheet, at_frame, film_time, in_words, short
 from cyto_kedro.algorithms.reporting.shots import clip_id
 from cyto_kedro.core.groups import between, condition_order, of_role, with_condition
-from cyto_kedro.core.style import INK, ROLE_COLOURS, figure, styled
+from cyto_kedro.core.style import HIT, INK, ROLE_COLOURS, figure, styled
 from cyto_kedro.core.watched import cell_ids
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ def fate_rows(
     rows
         One per target, its pieces together: `fov`, `population`, `cell_id`, `condition`,
         `replicate`, `start`, `end` (first and last seen), `death` (start where dead at first sight;
-        NaN alive), `track_id` of the piece that died, `dead_at_first_sight`, and `row`, its place in
-        its condition: by time of death, then those dead at first sight, then the survivors by when
-        they were last seen.
+        NaN alive), `track_id` of the piece that died, `dead_at_first_sight`, `shown_track_id` (that
+        piece, or of a cell that did not die the one in contact longest; null without contact), and
+        `row`, its place in its condition: by time of death, then those dead at first sight, then the
+        survivors by when they were last seen.
     spells
         Bouts with effectors until death: `condition`, `row`, `start`, `end`.
     unit
@@ -79,9 +80,20 @@ def fate_rows(
         rows[["fov", "population", "cell_id", "condition", "row", "death"]],
         on=["fov", "population", "cell_id"],
     )
+    lasting = (spells["end"] - spells["start"]).sort_values(ascending=False, kind="stable")
+    cell = ["fov", "population", "cell_id"]
+    longest = spells.loc[lasting.index].drop_duplicates(cell)[[*cell, "track_id"]]
+    touched = rows[cell].merge(longest, on=cell, how="left")["track_id"].astype("Int64")
+    rows["shown_track_id"] = rows["track_id"].fillna(touched.set_axis(rows.index))
     spells["end"] = spells[["end", "death"]].min(axis=1)
     spells = spells[spells["end"] >= spells["start"]]
     return rows, spells[["condition", "row", "start", "end"]].reset_index(drop=True), unit
+
+
+def _addresses(rows: pd.DataFrame) -> list[str | None]:
+    """Where the clip of each row's cell would be in a page."""
+    who = rows[["fov", "population", "shown_track_id"]].itertuples(index=False, name=None)
+    return [None if pd.isna(track) else f"#{clip_id(*of, int(track))}" for *of, track in who]
 
 
 def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
@@ -117,9 +129,11 @@ def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet
             dots = ax.scatter(
                 gone["death"], gone["row"], s=size, marker="D", color=INK, lw=0, zorder=3
             )
-            # a click on one opens its clip, in a page that has it
-            died = gone[["fov", "population", "track_id"]].itertuples(index=False, name=None)
-            dots.set_urls([None if pd.isna(who[2]) else f"#{clip_id(*who)}" for who in died])
+            # a click on a line or its death opens the clip, in a page that has it
+            dots.set_urls(_addresses(gone))
+            lines = mine[mine["shown_track_id"].notna()]
+            over = ax.hlines(lines["row"], lines["start"] - half, lines["end"] + half, zorder=4)
+            over.set(color=HIT, lw=0.95 * points, capstyle="butt", urls=_addresses(lines))
             old = int(mine["dead_at_first_sight"].sum())
             name = f"{short(condition, 28)}\n{len(gone) - old} of {len(mine) - old} died"
             name += f", {old} dead at first sight" if old else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Any, TypedDict
 
@@ -14,7 +14,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
-from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, linked
+from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, linked, links_alone
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
@@ -132,9 +132,8 @@ class HtmlReport(Algorithm):
         run = run or {}
         params = run.get("parameters")
         filmed = clip_cards(clips)
-        pictures = {name: _picture(name, one) for name, one in (figures or {}).items()}
-        for one in pictures.values():
-            one["svg"] = linked(one["svg"], {card["name"] for card in filmed})
+        names = {card["name"] for card in filmed}
+        pictures = {name: _picture(name, one, names) for name, one in (figures or {}).items()}
         films = [pictures.pop("quality")] if "quality" in pictures else []
         effects = pictures.pop("effects", None)
         first = [pictures.pop(name) for name in ANSWER if name in pictures]
@@ -273,7 +272,10 @@ def _n(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _picture(name: str, given: object, film: bool = False) -> dict[str, Any]:
+def _picture(
+    name: str, given: object, clips: Collection[str] = (), film: bool = False
+) -> dict[str, Any]:
+    """What the page has of a picture; a click on a cell opens its clip, where it is among `clips`."""
     if isinstance(given, bytes):
         given = Picture(given, name.replace("_", " ").capitalize(), "", name.replace("_", " "))
     if not isinstance(given, Picture) or not given.png.startswith(PNG):
@@ -281,14 +283,16 @@ def _picture(name: str, given: object, film: bool = False) -> dict[str, Any]:
             f"report: figure {name!r} is {type(given).__name__}, not a Picture or the bytes of a "
             "PNG file, so it cannot be put in the page; save it as PNG"
         )
-    vector = 0 < len(given.svg) <= LARGEST_VECTOR
+    svg = linked(given.svg, clips)
+    vector = 0 < len(svg) <= LARGEST_VECTOR
     return {
         "title": given.title,
         "caption": given.caption,
         "alt": given.alt,
         "kind": "webp" if film else "png",
         "data": "" if vector else base64.b64encode(_packed(given.png, film)).decode("ascii"),
-        "svg": given.svg if vector else "",
+        "svg": svg if vector else "",
+        "over": "" if vector else links_alone(svg),
         "drawn": bool(given.numbers),  # of tables: dark on white
     }
 

@@ -31,6 +31,8 @@ p,figcaption{max-width:44rem}a{color:var(--accent)}
 .vector svg{width:100%;height:auto;max-width:60rem;display:block}
 .vector g[id*="-said"]:hover{filter:brightness(.75)}
 .vector g[id*="-said"]:hover path{stroke-width:3px!important}
+.vector a:hover path{stroke:var(--accent)!important;stroke-opacity:.45!important}
+.over{position:relative;width:fit-content}.over svg{position:absolute;inset:0;width:100%;height:100%}
 .effects img,.effects svg{max-width:min(100%,82rem)}
 .card sup{color:var(--warn);font-weight:400;margin-left:.2rem}
 .card .doubt{margin:.5rem 0 0;padding-left:.6rem;border-left:.2rem solid var(--warn);font-size:.85rem}
@@ -60,6 +62,8 @@ nav a{margin-right:1rem;color:var(--accent)}
  .vector svg,img.drawn{filter:invert(.93) hue-rotate(180deg) brightness(1.25)}
  .vector svg image{filter:hue-rotate(180deg) invert(1)}
 }
+.rows tbody tr{position:relative}.rows tbody tr:hover{background:var(--wash)}
+.rows td:first-child a::after{content:"";position:absolute;inset:0}
 .clip{display:none}
 .clip:target{display:block;position:fixed;right:1rem;bottom:1rem;z-index:9;width:20rem;margin:0;
  padding:.8rem;background:var(--page);border:1px solid var(--soft);border-radius:.5rem;
@@ -109,8 +113,10 @@ warning{{ "" if beware == 1 else "s" }}</a>: look there before trusting the numb
 <figure><h3>{{ p.title }}</h3>
 {%- if not p.alt %}
 {%- elif p.svg %}<div class="vector" role="img" aria-label="{{ p.alt }}">{{ p.svg|safe }}</div>
-{%- else %}<img{% if p.drawn %} class="drawn"{% endif %} alt="{{ p.alt }}"
- src="data:image/{{ p.kind }};base64,{{ p.data }}">{% endif %}
+{%- else %}{% if p.over %}<div class="over vector">{% endif %}
+<img{% if p.drawn %} class="drawn"{% endif %} alt="{{ p.alt }}"
+ src="data:image/{{ p.kind }};base64,{{ p.data }}">
+{%- if p.over %}{{ p.over|safe }}</div>{% endif %}{% endif %}
 <figcaption>{{ p.caption }}</figcaption></figure>
 {%- endmacro %}
 <header>
@@ -196,10 +202,11 @@ Limits take replicates, not cells, as independent.</p>
 </section>
 {%- if clips %}
 <section id="clips"><h2>Clips</h2>
-<p class="note">A click opens the clip; so does one on a death in the figure of fates. Kills by the share
-attributed to the pair, deaths that nobody is held responsible for by their doubt, the longest contacts.
+<p class="note">A click on a row opens the clip; so does one on a line or a death in the figure of fates.
+Kills by the share attributed to the pair, deaths that nobody is held responsible for by their doubt,
+the longest contacts.
 {%- if unlisted %} {{ unlisted }} more lie in the folder clips beside this page.{% endif %}</p>
-<div class="wide" role="region" tabindex="0" aria-label="Clips"><table>
+<div class="wide" role="region" tabindex="0" aria-label="Clips"><table class="rows">
 <thead><tr>{% for name in ("clip", "field", "target", "partner", "share", "frame") %}
 <th scope="col">{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {%- for clip in clips %}
