@@ -93,7 +93,10 @@ def fate_rows(
 def _addresses(rows: pd.DataFrame) -> list[str | None]:
     """Where the clip of each row's cell would be in a page."""
     who = rows[["fov", "population", "shown_track_id"]].itertuples(index=False, name=None)
-    return [None if pd.isna(track) else f"#{clip_id(*of, int(track))}" for *of, track in who]
+    return [
+        None if pd.isna(track) else f"#{clip_id(fov, population, int(track))}"
+        for fov, population, track in who
+    ]
 
 
 def draw_fates(rows: pd.DataFrame, spells: pd.DataFrame, unit: str, sample_sheet: Sheet) -> Figure:
