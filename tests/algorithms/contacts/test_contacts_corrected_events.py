@@ -207,10 +207,10 @@ def test_credits_of_a_learnt_rule_still_sum_to_the_chance(points, make_contacts)
     assert shares(cleared) == {(1, 2): 1.0}
     assert cleared["credit"].sum() == pytest.approx(kills["credit"].sum())
     assert after.loc[1, "p_background"] == pytest.approx(deaths.loc[1, "p_background"])
-    # N2's share is below the least that counts: with N1 cleared nobody is left
+    # the likeliest has the whole share, and the other's is 0: with the one cleared nobody is left
     rule = KillLikelihood(max_p_background=1.0, min_share=0.45)
-    assert shares(attributed(points, make_contacts, None, rule)[0]) == {(1, 1): 1.0}
-    cleared, after = attributed(points, make_contacts, said(("kill", 8, T1, N1, False)), rule)
+    assert shares(attributed(points, make_contacts, None, rule)[0]) == {(1, 2): 1.0}
+    cleared, after = attributed(points, make_contacts, said(("kill", 8, T1, N2, False)), rule)
     assert cleared.empty and after.loc[1, "verdict"] == "background"
 
 
