@@ -149,7 +149,7 @@ def identity_links(cells: pd.DataFrame, parents: Mapping[int, int], where: str) 
         log.warning("%s: %d cells whose mother was not seen before them have none", where, unseen)
     ends = np.array(born, np.int64).reshape(-1, 2)
     source, target = np.append(source, ends[:, 0]), np.append(target, ends[:, 1])
-    return Links(source, target, np.ones(len(source), bool))
+    return Links.of(source, target)
 
 
 def _as_said(film: IdentityFilm, cells: pd.DataFrame, used: dict[int, int]) -> None:

@@ -101,7 +101,7 @@ def laid_on_masks(film: TrackMateFilm, place: Place, where: str) -> Found:
     cells = cells.reset_index(drop=True)
     row = pd.Series(cells.index, cells["spot_id"])
     source, target = (row[film.links[end]].to_numpy(np.int64) for end in ("source", "target"))
-    links = Links(source, target, np.ones(len(source), bool))
+    links = Links.of(source, target)
     points = points_of(cells[["frame", "label", "y_px", "x_px"]], links, place)
     return Found(film.version, len(cells), None, points)
 

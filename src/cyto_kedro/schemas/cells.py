@@ -103,6 +103,10 @@ class TrackPoints(Located, key="fov population track_id frame"):
     track_id: Series[int] = known(ge=1)
     label: Series[pd.Int64Dtype] = nullable()
     interpolated: Series[bool]
+    # Tables made by hand, or by another tool, may lack this.
+    repaired: Series[bool] | None = known(
+        "a step after linking put the cell here, or says that its mask is of two cells, or lacks a piece"
+    )
 
 
 class Tracks(PerTrack, key="fov population track_id"):

@@ -44,6 +44,9 @@ class Contacts(Pair, key=f"fov frame {_PAIR}"):
         "distance of the two positions, centre to centre", ge=0
     )
     centre_distance_um: Series[float] | None = nullable("the same")
+    repaired: Series[bool] | None = known(
+        "one of the two was repaired here: its mask is of two cells, or lacks a piece"
+    )
     definition: Series[str] | None = known("what counts as a contact")
 
 
@@ -66,6 +69,9 @@ class Bouts(Pair, key=f"fov {_PAIR} bout"):
     censored_start: Series[bool]
     censored_end: Series[bool]
     # Tables made by hand, or by another tool, may lack these.
+    n_repaired_frames: Series[int] | None = known(
+        "of `n_frames`, those in which one of the two was repaired", ge=0
+    )
     start_cause: Series[str] | None = known(
         "what stands before the bout: see above", isin=BOUT_CAUSES
     )

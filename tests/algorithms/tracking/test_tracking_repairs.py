@@ -11,6 +11,7 @@ from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tracking.lap import LAP
 from cyto_kedro.algorithms.tracking.repairs import RepairMerges
+from cyto_kedro.algorithms.tracking.steps import InterpolateGaps, JoinFragments
 from cyto_kedro.errors import InputError
 
 
@@ -137,3 +138,34 @@ def test_identities_survive_masks_of_touching_cells_that_run_together():
 
     assert switches(points) >= 10
     assert switches(mended) <= switches(points) // 5
+
+
+def marks(points: pd.DataFrame) -> list[tuple[int, int]]:
+    """Track and frame of what is marked."""
+    made = points[points["repaired"]]
+    return list(zip(made["track_id"].tolist(), made["frame"].tolist(), strict=True))
+
+
+def test_what_a_repair_carries_is_marked_and_so_is_the_mask_that_it_is_in():
+    rows = merged((80, 70, 80, 70), 150)
+    rows += [(1, 4, 1, 10.0, 80), (3, 4, 2, 20.0, 70)]
+    points = repaired(rows)
+    assert marks(points) == [(1, 1), (1, 2), (2, 1), (2, 2)]  # the blob is in frames 1 and 2
+    again = InterpolateGaps()(track_points=points)["track_points"]
+    pd.testing.assert_frame_equal(again, points)
+
+
+def test_a_cell_whose_piece_was_dropped_is_marked_where_its_mask_lacks_it():
+    assert marks(repaired(pieces(2))) == [(1, 1), (1, 2)]
+    assert marks(repaired(pieces(3))) == []
+
+
+def test_gaps_of_a_linker_are_no_repairs_and_those_of_steps_are():
+    rows = {"frame": [0, 2, 5], "label": 1, "x_px": [2.0, 4.0, 7.0], "y_px": 5.0}
+    cells = schemas.filled(schemas.Cells, {**rows, "area_px": 50})
+    cells["fov"], cells["population"] = "f1", "T"
+    linked = LAP(max_distance_px=5, gap_closing_max_frames=2)(cells=cells)["track_points"]
+    assert marks(linked) == [] and linked["interpolated"].tolist() == [False, True, False, False]
+    joined = JoinFragments(max_distance_px=3)(track_points=linked)["track_points"]
+    filled = InterpolateGaps()(track_points=joined)["track_points"]
+    assert marks(filled) == [(1, 3), (1, 4)] and filled["interpolated"].sum() == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal, TypedDict
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from cyto_kedro import schemas
@@ -58,7 +59,7 @@ class Bouts(Algorithm):
     [[1.0, 4.0, 8.0], [7.0, 7.0, 2.0]]
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     max_gap: Duration = Field(
         default=Duration(min=3, frames=1), description="time apart that a bout may bridge in one go"
@@ -147,6 +148,7 @@ class Bouts(Algorithm):
             recontact_frames=np.where(again, first - before, np.nan),
             recontact_min=np.where(again, clock(first) - clock(before), np.nan),
         )
+        bouts["n_repaired_frames"] = _repaired(track_points, bouts)
         return {"bouts": schemas.conform(schemas.Bouts, bouts)}
 
     def _bridged(
@@ -166,3 +168,18 @@ class Bouts(Algorithm):
         if self.missing_partner == "break":
             short &= apart == gap
         return short & ~clock.paused(before, after)
+
+
+def _repaired(points: pd.DataFrame, bouts: pd.DataFrame) -> np.ndarray:
+    """(n,) frames from start to end of each bout in which one of its two cells was repaired."""
+    if "repaired" not in points.columns:
+        return np.zeros(len(bouts), np.int64)
+    made = points.loc[points["repaired"].eq(True), ["population", "track_id", "frame"]]
+    spans = bouts[[*PAIR, "start_frame", "end_frame"]].assign(row=np.arange(len(bouts)))
+    sides = [
+        spans.merge(made.rename(columns={name: f"{name}_{side}" for name in made.columns[:2]}))
+        for side in "ab"
+    ]
+    both = pd.concat(sides)[["row", "start_frame", "end_frame", "frame"]]
+    within = both[both["frame"].between(both["start_frame"], both["end_frame"])]
+    return np.bincount(within.drop_duplicates(["row", "frame"])["row"], minlength=len(bouts))

@@ -50,7 +50,7 @@ class ContactJoin(Correctable):
     [[4, 7]]
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     max_distance: Length | None = Field(
         default=None, description="drop touches further apart; default: keep all"
@@ -113,6 +113,7 @@ class ContactJoin(Correctable):
             "track_id_b": b,
             **centre_distance(points, kept_rows["a"], kept_rows["b"]),
             **{name: near[name].to_numpy(float) for name in MEASURES if name in near},
+            "repaired": repaired_of(points, kept_rows["a"], kept_rows["b"]),
         }
         if "definition" in near:
             definition = near["definition"].to_numpy(object)
@@ -172,6 +173,14 @@ def centre_distance(points: pd.DataFrame, a: np.ndarray, b: np.ndarray) -> dict[
         x, y = points[f"x_{unit}"].to_numpy(float), points[f"y_{unit}"].to_numpy(float)
         found[f"centre_distance_{unit}"] = np.hypot(x[a] - x[b], y[a] - y[b])
     return found
+
+
+def repaired_of(points: pd.DataFrame, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Whether rows `a` or `b` of `points` were repaired; none where the column is missing."""
+    if "repaired" not in points.columns:
+        return np.zeros(len(a), bool)
+    repaired = points["repaired"].eq(True).to_numpy(bool)  # missing in tables of older tracks
+    return np.asarray(repaired[a] | repaired[b])
 
 
 def in_order(columns: dict[str, np.ndarray]) -> TableOf[schemas.Contacts]:

@@ -25,6 +25,7 @@ from cyto_kedro.algorithms.contacts.contacts import (
     centre_distance,
     in_order,
     in_words,
+    repaired_of,
 )
 from cyto_kedro.algorithms.contacts.corrected_contacts import correct_contacts
 from cyto_kedro.algorithms.contacts.corrected_events import Correctable, said_of
@@ -109,6 +110,7 @@ class PositionContacts(Correctable):
             "track_id_b": track[b],
             **centre_distance(seen, a, b),
             **{name: np.full(len(a), np.nan) for name in MEASURES},
+            "repaired": repaired_of(seen, a, b),
             "definition": np.full(len(a), self.definition(pixel_size_um is not None), object),
         }
         made = _measured(in_order(contacts), points, touches)

@@ -185,7 +185,7 @@ class Linker(Algorithm):
         found = Detections(placed, pixel_size_um, self.mask_lag, label, image, shape)
         source, target = self.link(found)
         row = rank_of(placed, ["frame", "label"])
-        links = Links(row[source], row[target], np.full(len(source), self.interpolate_gaps))
+        links = Links.of(row[source], row[target], filled=self.interpolate_gaps)
         named = placed.sort_values(["frame", "label"], ignore_index=True)
         points = assemble(named, links, pixel_size_um, time_min, self.min_points)
         return {

@@ -8,7 +8,7 @@ and put together (`assemble`), so that every step after tracking numbers tracks 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,18 @@ from cyto_kedro import schemas
 from cyto_kedro.core.contract import TableOf
 from cyto_kedro.core.keys import ranges
 
-_KEPT = ("fov", "population", "frame", "time_min", "label", "x_px", "y_px", "x_um", "y_um")
+_KEPT = (
+    "fov",
+    "population",
+    "frame",
+    "time_min",
+    "label",
+    "x_px",
+    "y_px",
+    "x_um",
+    "y_um",
+    "repaired",
+)
 
 
 @dataclass(frozen=True)
@@ -27,24 +38,39 @@ class Links:
     """Links between rows of a table of detections.
 
     `source`, `target` (n_links,) int64, row numbers, the source in an earlier frame; `filled`
-    (n_links,) bool: frames between the two get interpolated rows if they are one track.
+    (n_links,) bool: frames between the two get interpolated rows if they are one track; `repaired`
+    (n_links,) bool: these rows are marked so, since a step after linking made them.
     """
 
     source: np.ndarray
     target: np.ndarray
     filled: np.ndarray
+    repaired: np.ndarray
+
+    @classmethod
+    def of(cls, source: np.ndarray, target: np.ndarray, filled: bool = True) -> Links:
+        """Links of a linker, or of a file."""
+        return cls(source, target, np.full(len(source), filled), np.zeros(len(source), bool))
 
     def keep(self, which: np.ndarray) -> Links:
         """Those of `which`, a mask over links."""
-        return Links(self.source[which], self.target[which], self.filled[which])
+        return Links(
+            self.source[which], self.target[which], self.filled[which], self.repaired[which]
+        )
 
-    def add(self, source: np.ndarray, target: np.ndarray) -> Links:
-        """These and further ones, which are not filled."""
+    def add(self, source: np.ndarray, target: np.ndarray, filled: bool = False) -> Links:
+        """These and further ones, of a step after linking."""
+        made = np.full(len(source), filled)
         return Links(
             np.concatenate([self.source, source]),
             np.concatenate([self.target, target]),
-            np.concatenate([self.filled, np.zeros(len(source), bool)]),
+            np.concatenate([self.filled, made]),
+            np.concatenate([self.repaired, made]),
         )
+
+    def renumbered(self, row: np.ndarray) -> Links:
+        """The same between rows that now are at `row` (n_rows,)."""
+        return replace(self, source=row[self.source], target=row[self.target])
 
 
 def chains(
@@ -141,12 +167,13 @@ def assemble(
     """
     n = len(detections)
     track, parent, merged = chains(n, links.source, links.target, min_points)
-    after = np.zeros(n, bool)
+    after, repaired = np.zeros(n, bool), np.zeros(n, bool)
     after[links.source[links.filled]] = True
+    repaired[links.source[links.filled & links.repaired]] = True
     frame = detections["frame"].to_numpy(np.int64)
     seen = np.flatnonzero(track)
     order = seen[np.lexsort((frame[seen], track[seen]))]
-    points = _points(detections.iloc[order], track[order], after[order])
+    points = _points(detections.iloc[order], track[order], after[order], repaired[order])
     scale = np.nan if pixel_size_um is None else float(pixel_size_um)
     points["x_um"], points["y_um"] = points["x_px"] * scale, points["y_px"] * scale
     points["time_min"] = (
@@ -160,8 +187,13 @@ def assemble(
     return schemas.conform(schemas.TrackPoints, points)
 
 
-def _points(cells: pd.DataFrame, track: np.ndarray, filled: np.ndarray) -> pd.DataFrame:
-    """Rows of the tracks; `cells` in order of (track, frame), `filled` says of the gap after."""
+def _points(
+    cells: pd.DataFrame, track: np.ndarray, filled: np.ndarray, repaired: np.ndarray
+) -> pd.DataFrame:
+    """Rows of the tracks; `cells` in order of (track, frame).
+
+    `filled` and `repaired` say of the gap after a cell that it gets rows, and marked ones.
+    """
     frame = cells["frame"].to_numpy(np.int64)
     columns = {
         "track_id": track,
@@ -181,6 +213,8 @@ def _points(cells: pd.DataFrame, track: np.ndarray, filled: np.ndarray) -> pd.Da
         columns[key] = np.concatenate([values, between])
     points = pd.DataFrame(columns)
     points["interpolated"] = np.arange(len(points)) >= len(frame)
+    own = cells["repaired"].to_numpy(bool) if "repaired" in cells else np.zeros(len(frame), bool)
+    points["repaired"] = np.concatenate([own, repaired[owner]])
     points["label"] = pd.Series(label, dtype="Int64").reindex(points.index)
     return points.sort_values(["track_id", "frame"])
 
@@ -198,13 +232,19 @@ def links_of(points: pd.DataFrame) -> tuple[pd.DataFrame, Links]:
     order = np.lexsort((frame, track))
     same = track[order[1:]] == track[order[:-1]]
     source, target = order[:-1][same], order[1:][same]
+    after = pd.MultiIndex.from_arrays([track[source], frame[source] + 1])
+
+    def followed(by: pd.DataFrame) -> np.ndarray:
+        return np.asarray(after.isin(pd.MultiIndex.from_frame(by[["track_id", "frame"]])))
+
     made = points[points["interpolated"].to_numpy(bool)]
-    key = pd.MultiIndex.from_arrays([made["track_id"], made["frame"]])
-    filled = pd.MultiIndex.from_arrays([track[source], frame[source] + 1]).isin(key)
-    filled |= frame[target] == frame[source] + 1
+    filled = followed(made) | (frame[target] == frame[source] + 1)
+    repaired = np.zeros(len(source), bool)
+    if "repaired" in points.columns:
+        repaired = followed(made[made["repaired"].eq(True)])
     first = dict(zip(track[order[::-1]].tolist(), order[::-1].tolist(), strict=True))
     last = dict(zip(track[order].tolist(), order.tolist(), strict=True))
-    links = Links(source, target, filled)
+    links = Links(source, target, filled, repaired)
     for column, backwards in (("parent_track_id", True), ("merged_into_track_id", False)):
         if column not in real.columns:
             continue
@@ -230,6 +270,4 @@ def rank_of(table: pd.DataFrame, by: list[str]) -> np.ndarray:
 def reordered(table: pd.DataFrame, links: Links, rank: np.ndarray) -> tuple[pd.DataFrame, Links]:
     """The detections with row i at place ``rank[i]``, and their links."""
     order = np.argsort(rank)
-    return table.iloc[order].reset_index(drop=True), Links(
-        rank[links.source], rank[links.target], links.filled
-    )
+    return table.iloc[order].reset_index(drop=True), links.renumbered(rank)

@@ -55,9 +55,11 @@ class RepairMerges(TrackStep):
     by as much. The lost cell goes on as the one that begins; or as the neighbour, and the neighbour as
     that one, if places and areas fit clearly better so. Its frames in the blob stay unknown: they get
     rows without a label (as gaps do), so contact in them is neither claimed nor denied.
+    They are marked `repaired`; so is the neighbour, whose mask is of two cells there.
 
     *One seen as two.* A track that comes out of a neighbour so, and within `max_half_frames` goes back
-    into the same one so, is a piece of it, and is dropped.
+    into the same one so, is a piece of it, and is dropped. The cell is marked `repaired` there, as
+    its mask lacks the piece.
 
     Daughters of a division have a parent, so they are never taken for pieces; dead cells are lost
     beside nobody who grows. Inputs, outputs and errors are those of `TrackStep`; `cells` need
@@ -76,7 +78,7 @@ class RepairMerges(TrackStep):
     [[2, 0, False], [2, 1, True], [2, 2, False]]
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     max_frames: int = Field(15, ge=1, description="longest time that two cells are seen as one")
     max_half_frames: int = Field(
@@ -91,11 +93,16 @@ class RepairMerges(TrackStep):
     def edit(self, tracks: Linked) -> tuple[pd.DataFrame, Links]:
         table, links = tracks.table, tracks.links
         found, into, out_of = self._merged(table, links, tracks.cells)
-        piece = self._pieces(found, into, out_of)
-        if piece.any():
-            table, links = without(table, links, piece)
+        row, end = self._pieces(found, into, out_of)
+        if len(row):
+            table = _marked(table, found, found.track[out_of[row]], row, end)
+            table, links = without(table, links, np.isin(found.track, found.track[row]))
             found, into, out_of = self._merged(table, links, tracks.cells)
-        return table, self._carried(found, links, into, out_of)
+        i, j = self._lost(found, into, out_of)
+        if not len(i):
+            return table, links
+        table = _marked(table, found, found.track[into[i]], into[i], out_of[j])
+        return table, self._carried(found, links, i, j, into, out_of)
 
     def _merged(
         self, table: pd.DataFrame, links: Links, cells: pd.DataFrame | None
@@ -129,8 +136,10 @@ class RepairMerges(TrackStep):
                 blob[row] = others[fits][np.argmin(distance[fits])]
         return blob
 
-    def _pieces(self, cells: _Cells, into: np.ndarray, out_of: np.ndarray) -> np.ndarray:
-        """(n,) bool: rows of tracks that came out of a cell and soon go back into the same."""
+    def _pieces(
+        self, cells: _Cells, into: np.ndarray, out_of: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """First and last rows of tracks that came out of a cell and soon go back into the same."""
         lost, born = np.flatnonzero(into >= 0), np.flatnonzero(out_of >= 0)
         one = pd.DataFrame({"track": cells.track[born], "row": born})
         two = pd.DataFrame({"track": cells.track[lost], "end": lost})
@@ -138,16 +147,12 @@ class RepairMerges(TrackStep):
         row, end = both["row"].to_numpy(np.int64), both["end"].to_numpy(np.int64)
         short = cells.frame[end] - cells.frame[row] < self.max_half_frames
         same = cells.track[out_of[row]] == cells.track[into[end]]
-        return np.isin(cells.track, both["track"].to_numpy()[short & same])
+        return row[short & same], end[short & same]
 
-    def _carried(
-        self,
-        cells: _Cells,
-        links: Links,
-        into: np.ndarray,
-        out_of: np.ndarray,
-    ) -> Links:
-        """The links, with cells carried through blobs."""
+    def _lost(
+        self, cells: _Cells, into: np.ndarray, out_of: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs of rows: a cell that went into a blob, and the one that came out of it again."""
         lost, born = np.flatnonzero(into >= 0), np.flatnonzero(out_of >= 0)
         one = pd.DataFrame({"track": cells.track[into[lost]], "lost": lost})
         two = pd.DataFrame({"track": cells.track[out_of[born]], "born": born})
@@ -160,21 +165,26 @@ class RepairMerges(TrackStep):
             & (cells.frame[into[i]] <= cells.frame[out_of[j]])
         )
         i, j = i[near], j[near]
-        if not len(i):
-            return links
         keeping, exchanging, _ = self._ways(cells, i, j, into, out_of)
-        i, j = best_pairs(i, j, 1 / (1 + np.minimum(keeping, exchanging)))
+        return best_pairs(i, j, 1 / (1 + np.minimum(keeping, exchanging)))
+
+    def _carried(
+        self,
+        cells: _Cells,
+        links: Links,
+        i: np.ndarray,
+        j: np.ndarray,
+        into: np.ndarray,
+        out_of: np.ndarray,
+    ) -> Links:
+        """The links, with cells `i` carried through blobs to `j`."""
         keeping, exchanging, last = self._ways(cells, i, j, into, out_of)
         swap = exchanging < _LIKELY_SWAP * keeping
         cut = np.isin(links.target, last[swap])
         kept = links.keep(~cut)
         source = np.concatenate([i, out_of[j[swap]]])
         target = np.concatenate([np.where(swap, last, j), j[swap]])
-        return Links(
-            np.concatenate([kept.source, source]),
-            np.concatenate([kept.target, target]),
-            np.concatenate([kept.filled, np.ones(len(source), bool)]),
-        )
+        return kept.add(source, target, filled=True)
 
     @staticmethod
     def _ways(
@@ -184,6 +194,18 @@ class RepairMerges(TrackStep):
         first, last = cells.before[into[i]], cells.after[out_of[j]]
         keeping = _cost(cells, i, j) + _cost(cells, first, last)
         return keeping, _cost(cells, i, last) + _cost(cells, first, j), last
+
+
+def _marked(
+    table: pd.DataFrame, cells: _Cells, track: np.ndarray, first: np.ndarray, last: np.ndarray
+) -> pd.DataFrame:
+    """`table` with `repaired` true for each of `track` from the frame of row `first` to `last`'s."""
+    mark = table["repaired"].to_numpy(bool) if "repaired" in table else np.zeros(len(table), bool)
+    spans = pd.DataFrame({"track": track, "low": cells.frame[first], "high": cells.frame[last]})
+    rows = pd.DataFrame({"track": cells.track, "frame": cells.frame, "row": np.arange(len(table))})
+    both = rows.merge(spans, on="track")
+    within = both["frame"].between(both["low"], both["high"])
+    return table.assign(repaired=mark | np.isin(np.arange(len(table)), both["row"][within]))
 
 
 def _cells(table: pd.DataFrame, links: Links, area: np.ndarray) -> _Cells:

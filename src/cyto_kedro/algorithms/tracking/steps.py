@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypedDict
 
 import numpy as np
@@ -45,7 +45,7 @@ class TrackStep(Algorithm):
     tracks.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     @property
     def least(self) -> int:
@@ -109,7 +109,9 @@ def position_of(table: pd.DataFrame) -> np.ndarray:
 
 
 class InterpolateGaps(TrackStep):
-    """Give frames in which a track was not seen a row on the straight line, marked interpolated.
+    """Give frames in which a track was not seen a row on the straight line.
+
+    Rows are marked `interpolated`, and `repaired` where it was not the linker that made them.
 
     Such a row has no label, so contact and death in it are unknown, not absent. Linkers do it
     themselves (`interpolate_gaps`); this step is for gaps that other steps made, or for short
@@ -132,7 +134,8 @@ class InterpolateGaps(TrackStep):
         frame = table["frame"].to_numpy(np.int64)
         missing = frame[links.target] - frame[links.source] - 1
         short = missing <= (np.inf if self.max_gap_frames is None else self.max_gap_frames)
-        return table, Links(links.source, links.target, links.filled | short)
+        new = short & ~links.filled
+        return table, replace(links, filled=links.filled | new, repaired=links.repaired | new)
 
 
 class MinimumLength(TrackStep):
@@ -199,9 +202,7 @@ def without(table: pd.DataFrame, links: Links, drop: np.ndarray) -> tuple[pd.Dat
     """The detections and links that do not touch `drop`, a mask over rows."""
     row = np.cumsum(~drop) - 1
     kept = links.keep(~(drop[links.source] | drop[links.target]))
-    return table[~drop].reset_index(drop=True), Links(
-        row[kept.source], row[kept.target], kept.filled
-    )
+    return table[~drop].reset_index(drop=True), kept.renumbered(row)
 
 
 class JoinFragments(TrackStep):

@@ -138,5 +138,5 @@ def track_points(
         return schemas.empty(schemas.TrackPoints)
     row = pd.Series(spots.index, spots["spot_id"])
     source, target = (row[film.links[end]].to_numpy(np.int64) for end in ("source", "target"))
-    links = Links(source, target, np.ones(len(source), bool))
+    links = Links.of(source, target)
     return assemble(spots, links, pixel_size_um, time_min)
