@@ -139,7 +139,7 @@ def test_what_is_no_table_is_refused() -> None:
 def test_a_table_of_few_columns_is_filled_with_nothing_known():
     rows = {"track_id": [1, 1], "frame": [0, 1], "x_px": 2.0, "y_px": 3.0}
     table = schemas.filled(schemas.TrackPoints, rows)
-    needed = schemas.empty(schemas.TrackPoints).drop(columns="repaired")  # the others may be missing
+    needed = schemas.empty(schemas.TrackPoints).drop(columns="repaired")  # may be missing
     assert table.dtypes.to_dict() == needed.dtypes.to_dict()
     assert table[["time_min", "x_um", "label"]].isna().all(axis=None)
     assert not table["interpolated"].any() and table["x_px"].tolist() == [2.0, 2.0]
