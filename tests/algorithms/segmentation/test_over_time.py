@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cyto_kedro.algorithms.segmentation.hypotheses import Regions, of_labels, touching
+from cyto_kedro.algorithms.segmentation import over_time
+from cyto_kedro.algorithms.segmentation.hypotheses import Regions, divisions_of, of_labels, touching
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.over_time import OverTime, Seen, decide, shift_of
+from cyto_kedro.algorithms.segmentation.programme import Programme
 from cyto_kedro.errors import ConfigError
 
 DIAMETER = 20.0
@@ -76,6 +78,36 @@ def test_division_and_death_survive() -> None:
     assert (found[4:, :, 80:] == 0).all()
     for label, masks in zip(found[4:], daughters, strict=True):
         assert iou(masks == 1, label) > 0.9
+
+
+def test_a_division_is_chosen_where_a_cell_divides(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+
+    class Told(Programme):
+        def solved(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            found = super().solved()
+            chosen.append(int(found[2].sum()))
+            return found
+
+    monkeypatch.setattr(over_time, "Programme", Told)
+    other = (60, 110, 9)
+    one, two = discs((40, 50, 12), other), discs((40, 39, 8), (40, 61, 8), other)
+    for film in ([one, one, two, two], [two, two, one, one], [one] * 4, [two] * 4):
+        decided(*film)
+    assert chosen == [1, 0, 0, 0]
+
+
+def test_what_a_cell_may_divide_into_lies_on_it_and_has_come_apart() -> None:
+    def candidates(before: np.ndarray, after: np.ndarray) -> list[list[int]]:
+        return divisions_of(Regions.of(before, 0), Regions.of(after, 0)).tolist()
+
+    mother = discs((45, 60, 12))
+    assert candidates(mother, discs((45, 50, 8), (45, 70, 8))) == [[0, 0, 1]]
+    halves = np.where(mother & (np.arange(SHAPE[1]) > 60), 2, mother)
+    assert candidates(mother, halves) == []  # they fill her place
+    assert candidates(mother, discs((45, 60, 11), (45, 78, 8))) == []  # one stayed, one came
+    assert candidates(mother, discs((45, 50, 8), (45, 66, 4))) == []  # unlike in size
+    assert candidates(mother, discs((45, 52, 8), (45, 110, 8))) == []  # not on her
 
 
 def test_a_cell_that_one_engine_misses_is_taken_from_the_other() -> None:

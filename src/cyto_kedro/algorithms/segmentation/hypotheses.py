@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from cyto_kedro.algorithms.segmentation.cleanup import largest_parts
@@ -24,6 +25,9 @@ _DEPTH = 0.03
 _ROUND = 0.97  # fill of an ellipse: what fills more is not cut
 _LEAST_PART = 0.12  # of a typical area: smaller parts are no cells
 _LEAST_UNION = 0.9  # fill of an ellipse by two labels that may be one cell
+# of a division: daughters' share on the mother and size beside hers, ratio of sizes, IoU of both
+# with her, and the distance of their middle from her centre over that of the two
+_ON_MOTHER, _DAUGHTER, _SISTERS, _IN_PLACE, _OFF_MIDDLE = 0.3, 0.9, 0.4, 0.6, 0.35
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,12 @@ class Regions:
         """(n,) sums of y, x, y², x², xy from the frame's middle."""
         each = [values[self.pixel] for values in moments(np.ones(self.shape, bool))]
         return [np.bincount(self.region, value, len(self)) for value in each]
+
+    def centre(self) -> np.ndarray:
+        """(n, 2) y and x of each region's centre."""
+        y, x = np.divmod(self.pixel, self.shape[1])
+        sums = [np.bincount(self.region, each, len(self)) for each in (y, x)]
+        return np.stack(sums, axis=1) / np.maximum(self.area, 1)[:, None]
 
     def on_contour(self) -> np.ndarray:
         """(p,) bool: entries that share an edge with a pixel that is not of the region."""
@@ -152,6 +162,33 @@ def overlaps(
         shared.data / (a + b - shared.data),
         shared.data / np.minimum(a, b),
     )
+
+
+def divisions_of(before: Regions, after: Regions, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """(k, 3) rows: a region of `before`, moved by `shift`, and two of `after` it may have become.
+
+    The two lie on it, share no pixels, are smaller than it and alike in size, on either side of its
+    centre, and have come apart: halves that fill its place are a cut, no division.
+    """
+    i, j, iou, _ = overlaps(before, after, shift)
+    area, of = before.area, after.area
+    shared = iou / (1 + iou) * (area[i] + of[j])
+    fits = (shared > _ON_MOTHER * of[j]) & (of[j] < _DAUGHTER * area[i])
+    i, j, shared = i[fits], j[fits], shared[fits]
+    rows = pd.DataFrame({"mother": i, "one": j, "shared": shared})
+    both = rows.merge(rows, on="mother", suffixes=("", "_2"))
+    both = both[both["one"] < both["one_2"]].rename(columns={"one_2": "two"})
+    i, j, k = both[["mother", "one", "two"]].to_numpy(np.int64).T
+    x, y, _, _ = overlaps(after, after)
+    apart = ~pd.MultiIndex.from_arrays([j, k]).isin(pd.MultiIndex.from_arrays([x, y]))
+    alike = np.minimum(of[j], of[k]) >= _SISTERS * np.maximum(of[j], of[k])
+    shared = both["shared"].to_numpy() + both["shared_2"].to_numpy()
+    filled = shared / (area[i] + of[j] + of[k] - shared)
+    mother, daughter = before.centre() + shift, after.centre()
+    far = np.hypot(*(daughter[j] - daughter[k]).T)
+    off = np.hypot(*((daughter[j] + daughter[k]) / 2 - mother[i]).T)
+    fits = apart & alike & (filled < _IN_PLACE) & (off < _OFF_MIDDLE * far)
+    return np.stack([i, j, k], axis=1)[fits]
 
 
 def fill_of(regions: Regions) -> np.ndarray:

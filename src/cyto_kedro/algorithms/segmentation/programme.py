@@ -1,16 +1,16 @@
 """The set of regions and links over time of highest score, as an integer programme.
 
 Regions are nodes, each worth something if chosen; of regions that conflict at most one is chosen. A
-chosen region is linked to at most one chosen region before and after it, or begins or ends there at a
-price. So what is chosen in a frame depends on what is there before and after: the flow formulation
-of tracking by assignment (Jug et al. 2014, doi:10.1007/978-3-319-12289-2_3; Türetken et al. 2017,
-doi:10.1109/TPAMI.2016.2601102).
+chosen region is linked to at most one chosen region before and after it, or divides in two, or begins
+or ends there at a price. So what is chosen in a frame depends on what is there before and after: the
+flow formulation of tracking by assignment (Jug et al. 2014, doi:10.1007/978-3-319-12289-2_3; Türetken
+et al. 2017, doi:10.1109/TPAMI.2016.2601102).
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import sparse
@@ -35,24 +35,32 @@ class Programme:
     #: (m, 2) regions, from an earlier to a later frame, and (m,) worth of the link
     link: np.ndarray
     link_worth: np.ndarray
+    #: (d, 3) a region and the two of a later frame that it divides into, and (d,) worth of that
+    division: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    division_worth: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
-    def parts(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Rows of regions, conflicts and links that have to do with each other."""
+    def parts(self) -> list[tuple[np.ndarray, ...]]:
+        """Rows of regions, conflicts, links and divisions that have to do with each other."""
         n = len(self.worth)
-        edges = np.concatenate([self.conflict, self.link]).reshape(-1, 2)
+        ties = self.conflict, self.link, self.division[:, :2], self.division[:, ::2]
+        edges = np.concatenate(ties).reshape(-1, 2)
         matrix = sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(n, n))
         count, part = sparse.csgraph.connected_components(matrix, directed=False)
         by_part = [
             _grouped(each, count)
-            for each in (part, part[self.conflict[:, 0]], part[self.link[:, 0]])
+            for each in (
+                part,
+                *(part[rows[:, 0]] for rows in (self.conflict, self.link, self.division)),
+            )
         ]
         return list(zip(*by_part, strict=True))
 
-    def solved(self) -> tuple[np.ndarray, np.ndarray]:
-        """Regions (n,) bool and links (m,) bool that are chosen."""
+    def solved(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Regions (n,), links (m,) and divisions (d,) bool that are chosen."""
         chosen, linked = np.zeros(len(self.worth), bool), np.zeros(len(self.link), bool)
+        divided = np.zeros(len(self.division), bool)
         row = np.zeros(len(self.worth), np.int64)
-        for nodes, conflicts, links in self.parts():
+        for nodes, conflicts, links, divisions in self.parts():
             row[nodes] = np.arange(len(nodes))
             part = Programme(
                 self.worth[nodes],
@@ -61,43 +69,50 @@ class Programme:
                 row[self.conflict[conflicts]],
                 row[self.link[links]],
                 self.link_worth[links],
+                row[self.division[divisions]],
+                self.division_worth[divisions],
             )
-            chosen[nodes], linked[links] = part._whole()
-        return chosen, linked
+            chosen[nodes], linked[links], divided[divisions] = part._whole()
+        return chosen, linked, divided
 
-    def _whole(self) -> tuple[np.ndarray, np.ndarray]:
-        n, m = len(self.worth), len(self.link)
+    def _whole(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        n, m, d = len(self.worth), len(self.link), len(self.division)
         if n == 1:
-            return self.worth - self.begin - self.end > 0, np.zeros(0, bool)
+            return self.worth - self.begin - self.end > 0, np.zeros(0, bool), np.zeros(0, bool)
         from scipy.optimize import Bounds, LinearConstraint, milp
 
-        # Variables: regions, links. What begins is a region less the links into it, so its price
-        # is one on the region and a gain on each of these links.
+        # Variables: regions, links, divisions. What begins is a region less the links into it, so
+        # its price is one on the region and a gain on each of these links.
         source, target = self.link.T
+        mother, one, two = self.division.T
         gain = np.concatenate(
             [
                 self.worth - self.begin - self.end,
                 self.link_worth + self.end[source] + self.begin[target],
+                self.division_worth + self.end[mother] + self.begin[one] + self.begin[two],
             ]
         )
-        links = np.arange(m)
+        links, divisions = np.arange(m), m + np.arange(d)
         rows = []
-        for end in (source, target):  # sum of links - region <= 0
-            into = sparse.coo_matrix((np.ones(m), (end, links)), shape=(n, m))
+        for end, at in (  # sum of links and divisions - region <= 0
+            (np.concatenate([source, mother]), np.concatenate([links, divisions])),
+            (np.concatenate([target, one, two]), np.concatenate([links, divisions, divisions])),
+        ):
+            into = sparse.coo_matrix((np.ones(len(at)), (end, at)), shape=(n, m + d))
             used = np.unique(end)
             rows.append(sparse.hstack([-sparse.eye(n), into]).tocsr()[used])
         cliques = _cliques(n, self.conflict)
         at = np.repeat(np.arange(len(cliques)), [len(each) for each in cliques])
         within = np.concatenate([*cliques, np.zeros(0, np.int64)]).astype(np.int64)
         rows.append(
-            sparse.coo_matrix((np.ones(len(at)), (at, within)), shape=(len(cliques), n + m))
+            sparse.coo_matrix((np.ones(len(at)), (at, within)), shape=(len(cliques), n + m + d))
         )
         matrix = sparse.vstack(rows).tocsc()
         upper = np.zeros(matrix.shape[0])
         upper[matrix.shape[0] - len(cliques) :] = 1
         found = milp(
             -gain,
-            integrality=np.concatenate([np.ones(n), np.zeros(m)]),
+            integrality=np.concatenate([np.ones(n), np.zeros(m), np.ones(d)]),
             bounds=Bounds(0, 1),
             constraints=LinearConstraint(matrix, -np.inf, upper),
             options={"mip_rel_gap": _GAP, "node_limit": _NODES},
@@ -109,7 +124,8 @@ class Programme:
                 "%d regions that hang together were decided nearly best, %.2g %% below the bound",
                 *(n, 100 * found.mip_gap),
             )
-        return found.x[:n] > 0.5, found.x[n:] > 0.5
+        regions, linked, divided = np.split(found.x > 0.5, [n, n + m])
+        return regions, linked, divided
 
 
 def _grouped(part: np.ndarray, count: int) -> list[np.ndarray]:
