@@ -70,6 +70,15 @@ def test_a_frame_that_was_lost_holds_nothing_and_parts_nothing() -> None:
     assert counts(found) == [2, 2, 0, 2, 0, 2, 2]
 
 
+def test_what_a_cell_was_before_the_film_and_is_after_it_counts_for_nothing() -> None:
+    """A crescent, unlikely as a cell, that is seen once: at the film's ends that is no reason more."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    crescent = np.where((y - 45) ** 2 + (x - 51) ** 2 > 100, discs((45, 60, 10)), 0)
+    other = discs((20, 20, 10))
+    assert counts(decided(crescent, other, other)) == [1, 1, 1]
+    assert counts(decided(other, other, crescent)) == [1, 1, 1]
+
+
 def test_division_and_death_survive() -> None:
     mother = [discs((40, 40, 12), (40, 100, 9))] * 4
     daughters = [discs((40, 40 - gap, 8), (40, 40 + gap, 8)) for gap in (9, 10, 11, 11)]
@@ -139,6 +148,14 @@ def test_what_moves_as_a_whole_is_found() -> None:
     after = np.concatenate([before[:45] + np.array([7, -12]), rng.uniform(0, 500, (15, 2))])
     assert shift_of(before, after, DIAMETER) == (7, -12)
     assert shift_of(before, rng.uniform(0, 500, (60, 2)), DIAMETER) == (0, 0)
+
+
+def test_cells_that_come_into_view_do_not_hide_that_the_others_moved_alike() -> None:
+    before = np.array([[10.0, 10.0], [40.0, 60.0], [80.0, 20.0]])
+    new = np.array([[300.0 + 70 * k, 300.0] for k in range(9)])  # far from all of them
+    moved = before + np.array([7, -12])
+    assert shift_of(before, np.concatenate([moved, new]), DIAMETER) == (7, -12)
+    assert shift_of(np.concatenate([before, new]), moved, DIAMETER) == (7, -12)
 
 
 def test_regions_hold_labels_cuts_and_unions() -> None:
