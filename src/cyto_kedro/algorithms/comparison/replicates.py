@@ -267,8 +267,9 @@ def _of_kills(
         frames = frames[~(time > common * (1 + 1e-9))]
         last = frames.groupby("fov")["frame"].max()
         kills = kills[kills["death_frame"] <= kills["fov"].map(last)]
-    living = n_living(track_points, fates)
-    for effector in of_role(roles, "effector"):
+    effectors = of_role(roles, "effector")
+    living = n_living(track_points, fates) if effectors else pd.Series()
+    for effector in effectors:
         hours = effector_hours(living, frames, [effector])
         mine = kills[kills["effector_population"] == effector].groupby("fov")["share"].sum()
         tracks = motility[motility["population"] == effector].groupby("fov")["cell_id"].nunique()
