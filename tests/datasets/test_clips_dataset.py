@@ -6,6 +6,7 @@ import pytest
 from kedro.io import DatasetError
 
 from cyto_kedro.datasets import ClipsDataset
+from cyto_kedro.errors import InputError
 from cyto_kedro.images import Clip
 
 
@@ -20,8 +21,12 @@ def test_clips_come_back_and_the_page_opens_alone(tmp_path: Path) -> None:
     page = (tmp_path / "A 1.html").read_text()
     assert 'id="clip-1"' in page and "<b>" not in page and "http" not in page
     assert dataset.preview() == page
+    (tmp_path / "A 1.html").write_text(page.replace("base64,", "base64,!"))
+    assert dataset.names() == ["clip-1", "clip-2"]  # pictures are not decoded
     dataset.save([])
-    assert dataset.load() == []
+    assert dataset.load() == dataset.names() == []
     (tmp_path / "A 1.html").write_text("<p>mine")
     with pytest.raises(DatasetError, match="no page of clips"):
         dataset.load()
+    with pytest.raises(InputError, match="no page of clips"):
+        dataset.names()

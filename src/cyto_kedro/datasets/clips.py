@@ -7,12 +7,14 @@ import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import Clip
 from cyto_kedro.kedro_private import HTMLPreview
 
+FACTS = '<script type="application/json" id="clips">'  # before what the clips show
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title>
 <style>body{font:15px/1.4 sans-serif;margin:1.2rem;background:#15191c;color:#e4e7ea}
@@ -48,16 +50,30 @@ class ClipsDataset(FileDataset[Sequence[Clip], list[Clip]]):
 
     def load(self) -> list[Clip]:
         """The clips. Raises InputError if the file is not a page of clips."""
-        with self._read() as file:
-            text = file.read().decode()
-        facts = re.search(r'<script type="application/json" id="clips">(.*?)</script>', text, re.S)
+        text, facts = self._page()
         contents = re.findall(r'src="data:image/webp;base64,([^"]*)"', text)
-        if facts is None or len(found := json.loads(facts[1])) != len(contents):
-            raise InputError(f"{self.location} is no page of clips; kedro run --pipelines films")
+        if len(facts) != len(contents):
+            raise self._no_page()
         return [
             Clip(webp=b64decode(content), **fact)
-            for content, fact in zip(contents, found, strict=True)
+            for content, fact in zip(contents, facts, strict=True)
         ]
+
+    def names(self) -> list[str]:
+        """What the clips are called, none of them decoded. Raises InputError as `load` does."""
+        return [fact["name"] for fact in self._page()[1]]
+
+    def _page(self) -> tuple[str, list[dict[str, Any]]]:
+        """The text of the page, and what its clips show."""
+        with self._read() as file:
+            text = file.read().decode()
+        start = text.rfind(FACTS)
+        if start < 0:
+            raise self._no_page()
+        return text, json.loads(text[start + len(FACTS) :].partition("</script>")[0])
+
+    def _no_page(self) -> InputError:
+        return InputError(f"{self.location} is no page of clips; kedro run --pipelines films")
 
     def preview(self) -> HTMLPreview:
         """The page."""

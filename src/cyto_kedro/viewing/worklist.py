@@ -178,7 +178,8 @@ def clip_addresses(catalog: Any, rows: pd.DataFrame) -> list[str]:
     from cyto_kedro.algorithms.reporting.shots import clip_id
 
     clips = catalog.get("clips")
-    made = {fov: {clip.name for clip in clips.load_one(fov) or ()} for fov in rows["fov"].unique()}
+    pages = {fov: clips.one(fov) for fov in rows["fov"].unique()}
+    made = {fov: page.names() if page.exists() else () for fov, page in pages.items()}
     addresses = []
     row: Any
     for row in rows.itertuples():
