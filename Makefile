@@ -21,7 +21,6 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 demo: $(VENV)/.core
 	@echo "Analysing the sample assay: nine films, a little over a minute."
 	$(BIN)/kedro run
-	@echo "Report: data/08_reporting/report.html"
 
 test: check test-slurm test-all
 
@@ -74,7 +73,6 @@ benchmark-analysis: $(VENV)/.dev
 	for topic in contacts motion density network; do $(BIN)/python benchmarks/$${topic}_speed.py || exit 1; done
 
 viz: $(VENV)/.core
-	@echo "The categories alone: http://127.0.0.1:4141/?pid=__default__&types=nodes"
 	$(BIN)/kedro viz run
 
 $(VENV)/bin/python:

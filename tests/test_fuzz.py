@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
@@ -25,7 +26,7 @@ from cyto_kedro.console import expected
 from cyto_kedro.datasets.delimited import tidy
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.datasets.sheet import SampleSheetDataset
-from cyto_kedro.errors import InputError
+from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.hooks import CheckHooks
 from cyto_kedro.parameters import MODELS, Assay
 from cyto_kedro.partitions import check_names
@@ -302,6 +303,16 @@ def test_yaml_damaged(conf: Path, seed: int) -> None:
     text = yaml.safe_dump({name: block}, sort_keys=False, default_flow_style=dice.random() < 0.3)
     (conf / "e" / "parameters.yml").write_text(mutate_text(dice, text), encoding="utf-8")
     outcome(lambda: checked(conf))
+
+
+def test_a_block_that_was_lost_is_named(conf: Path, tmp_path: Path) -> None:
+    """Kedro would say that ``params:subtraction`` is not in its catalog."""
+    folder = Path(shutil.copytree(conf, tmp_path / "conf"))
+    (folder / "e" / "parameters.yml").unlink(missing_ok=True)
+    path = folder / "base" / "parameters_segmentation.yml"
+    path.write_text(path.read_text(encoding="utf-8").partition("subtraction:")[0], encoding="utf-8")
+    with pytest.raises(ConfigError, match="no file has the block `subtraction:`"):
+        checked(folder)
 
 
 FREE = {

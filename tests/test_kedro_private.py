@@ -18,7 +18,7 @@ from cyto_kedro import kedro_private
 SOURCE = Path(kedro_private.__file__).parent
 # private names of others that are used, and the one module of ours that may
 ADAPTERS = {
-    "kedro_private.py": r"kedro_datasets\._|session\._|context\._|node\._",
+    "kedro_private.py": r"kedro_datasets\._|session\._|context\._|node\._|_start_browser",
     "lap.py": r"\._predict_gap",
 }
 
@@ -26,6 +26,7 @@ ADAPTERS = {
 def test_the_versions_are_those_that_were_looked_at() -> None:
     """Then look at each name in `kedro_private` and in `lap.closed`, and raise the number here."""
     assert version("kedro").startswith("1.7."), version("kedro")
+    assert version("kedro-viz").startswith("12.5."), version("kedro-viz")
     assert version("laptrack").startswith("0.17."), version("laptrack")
 
 
@@ -67,3 +68,20 @@ def test_laptracks_second_problem_takes_what_we_give() -> None:
 def test_previews_are_those_that_kedro_viz_knows(name: str) -> None:
     """kedro-viz goes by the name in the annotation."""
     assert getattr(kedro_private, name).__name__ == name
+
+
+def test_the_browser_opens_at_the_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from kedro_viz.launchers import utils
+    from kedro_viz.launchers.cli import run
+
+    opened: list[str] = []
+    monkeypatch.setattr(utils, "_start_browser", utils._start_browser)  # put back afterwards
+    monkeypatch.setattr("webbrowser.open_new", opened.append)
+    kedro_private.open_at_boxes()
+    utils._start_browser("127.0.0.1", 4242)
+    utils._start_browser("elsewhere", 4242)
+    assert opened == ["http://127.0.0.1:4242/?types=nodes"]
+    asked = inspect.getsource(run.run.callback)  # looked up as it is called, with these two
+    assert (
+        re.search(r"import \([^)]*_start_browser", asked) and "_start_browser(host, port)" in asked
+    )

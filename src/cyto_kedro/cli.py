@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
 from cyto_kedro.export.methods import methods
 from cyto_kedro.importing.command import import_, read_session, trackmate
+from cyto_kedro.kedro_private import BOXES, open_at_boxes
 from cyto_kedro.new_assay.command import new
 from cyto_kedro.new_assay.pycyto import from_pycyto
 from cyto_kedro.run_command import run
@@ -31,6 +33,11 @@ from cyto_kedro.watch import watch
 
 log = logging.getLogger(__name__)
 plain_errors()  # Kedro imports this where a person types commands
+if sys.argv[1:3] == ["viz", "run"]:
+    open_at_boxes()
+    click.secho(
+        f"Boxes alone, which can be read: put {BOXES} behind the address below.", fg="green"
+    )
 # what Kedro looks for here (`run` where the package is installed), and the door of corrections
 __all__ = ["cli", "keep", "put_in_place", "read_session", "run"]
 

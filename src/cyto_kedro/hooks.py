@@ -98,6 +98,11 @@ class CheckHooks:
         asked = {name for name in pipeline.inputs() if name.startswith("params:")}
         names = {each.removeprefix("params:").split(".")[0] for each in asked}
         self._conf.check_names(self._parameters, names, self._given)
+        if lacking := sorted((used & {*MODELS}) - {*self._parameters}):
+            raise ConfigError(
+                f"parameters: no file has the block `{lacking[0]}:`, which this pipeline reads. Was it "
+                "lost as a file was edited? Put it back (in a clone, `git diff conf` shows what it was)"
+            )
         simulation = {"simulation"}  # an assay of its own: the two do not know of each other
         wanted = (set(MODELS) - simulation if used - simulation else set()) | (used & simulation)
         blocks = {
@@ -189,6 +194,12 @@ class CheckHooks:
             self._check_sizes(data)
         elif dataset_name == "frames":
             self._check_times(data)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: Any) -> None:
+        """Say where the page to read lies."""
+        if "report" in pipeline.outputs():
+            log.info("Report: %s", getattr(catalog.get("report"), "location", "in memory"))
 
     def _check_sizes(self, manifest: Manifest) -> None:
         blind = [name for name, each in manifest.fovs.items() if each.pixel_size_um is None]

@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import sys
+import webbrowser
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
 
+#: Behind the address of kedro-viz: no datasets, until they are ticked in the list on the left.
+BOXES = "?types=nodes"
+
 __all__ = [
+    "BOXES",
     "HTMLPreview",
     "ImagePreview",
     "JSONPreview",
@@ -21,6 +26,7 @@ __all__ = [
     "catalog_for",
     "forget_last_run",
     "given_names",
+    "open_at_boxes",
     "open_context",
     "with_func",
 ]
@@ -78,3 +84,17 @@ def forget_last_run() -> None:
     module = sys.modules.get("kedro_viz.integrations.kedro.run_hooks")
     if module is not None:  # its plugin is at work
         module.pipeline_run_hook.__init__()
+
+
+def open_at_boxes() -> None:
+    """Let ``kedro viz run`` open the browser on the boxes alone: with all datasets nothing can be read.
+
+    kedro-viz takes that from the address only.
+    """
+    from kedro_viz.launchers import utils
+
+    def start(host: str, port: int) -> None:
+        if utils._is_localhost(host):
+            webbrowser.open_new(f"http://{host}:{port}/{BOXES}")
+
+    utils._start_browser = start

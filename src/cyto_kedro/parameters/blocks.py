@@ -213,7 +213,6 @@ class Reporting(Strict):
     """``reporting:`` the report."""
 
     title: str = Field(default="Cytotoxicity assay", description="heading of the report")
-    overlay_frames: int = Field(default=6, ge=1, description="frames drawn per field")
     dpi: int = Field(default=144, ge=50, le=600, description="of figures as PNG; SVG has no pixels")
     formats: tuple[Literal["svg", "pdf"], ...] = Field(
         default=("svg",), description="vector files of each figure; PDF has its text as text"
@@ -231,8 +230,11 @@ class Reporting(Strict):
 
 
 class Films(Strict):
-    """``films:`` moving pictures, made by the pipeline of that name."""
+    """``films:`` pictures of the films: overlays, and moving ones by the pipeline of that name."""
 
+    overlays: ReportingSpec = Field(
+        default=ReportingSpec(name="Overlays"), description="some frames of each field"
+    )
     field: ReportingSpec = Field(
         default=ReportingSpec(name="FieldFilm"), description="of each field"
     )

@@ -33,6 +33,13 @@ from cyto_kedro.images import Picture
 from cyto_kedro.schemas import Deaths, Frames, Kills, TableOf, TrackPoints, Viability
 
 
+class Montages(Drawn, total=False):
+    """The pictures, each by its own name too."""
+
+    segmentation: Picture
+    tracks: Picture
+
+
 class Overlays(Algorithm):
     """Montages of one field: segmentation, and tracks with deaths and kills.
 
@@ -45,7 +52,7 @@ class Overlays(Algorithm):
     >>> label[:, 20:40, 20:40] = 1
     >>> drawn = Overlays(side_px=64)(
     ...     image={"TCell": film}, label={"TCell": label}, roles={"TCell": "effector"})
-    >>> drawn["figures"]["segmentation"].title
+    >>> drawn["segmentation"].title
     'Segmentation'
     """
 
@@ -67,7 +74,7 @@ class Overlays(Algorithm):
         frames: TableOf[Frames] | None = None,
         pixel_size_um: float | None = None,
         frame_start: int = 0,
-    ) -> Drawn:
+    ) -> Montages:
         """Draw ``segmentation``, and ``tracks`` where `track_points` are given; tables of this field.
 
         `channel_roles` says what a channel shows: a role, ``death`` or ``grey``. One named like a
@@ -113,19 +120,17 @@ class Overlays(Algorithm):
                 )
         words = {"segmentation": captions.SEGMENTATION, "tracks": captions.TRACKS}
         key = "  ".join(f"{name}: {roles[name]}" for name in roles)
-        return {
-            "figures": {
-                name: Picture(
-                    rgb_png(montage(made, self.columns)),
-                    words[name][0],
-                    f"{words[name][1]} Populations: {key}. Effectors green, targets blue, death "
-                    "orange.",
-                    words[name][2],
-                )
-                for name, made in panels.items()
-                if made
-            }
+        pictures = {
+            name: Picture(
+                rgb_png(montage(made, self.columns)),
+                words[name][0],
+                f"{words[name][1]} Populations: {key}. Effectors green, targets blue, death orange.",
+                words[name][2],
+            )
+            for name, made in panels.items()
+            if made
         }
+        return {"figures": pictures, **pictures}  # type: ignore[typeddict-item]
 
 
 def check_shapes(image: Mapping[str, Any], label: Mapping[str, Any]) -> int:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.network_figures import chosen_fields
-from cyto_kedro.algorithms.reporting.overlays import Overlays
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
 from cyto_kedro.algorithms.reporting.summary import CELL, TOUCHES, Summary, count_touches
@@ -18,7 +17,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, context, films_of, join, one_by_one, streamed
+from cyto_kedro.pipelines.common import Group, join, one_by_one, streamed
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -46,37 +45,6 @@ def tabulate_results(
     }
     results = PyCytoResults()(data)["results"]
     return results, for_csv(results)
-
-
-def draw_overlays(
-    group: Group,
-    measurement_images: Mapping[tuple[str, str], Any],
-    labels: Mapping[tuple[str, str], Any],
-    track_points: ByPopulation,
-    viability: ByBlock,
-    deaths: pd.DataFrame,
-    kills: pd.DataFrame,
-    frames: pd.DataFrame,
-    manifest: Manifest,
-    reporting: Reporting,
-) -> tuple[Picture, Picture]:
-    """Montages of a field's film: the masks, and the tracks with deaths and kills."""
-    where = context(group, manifest)
-    shape = (where["n_frames"], *where["shape"])
-    data = {
-        **where,
-        "roles": manifest.roles,
-        "channel_roles": manifest.channel_roles,
-        "image": films_of(measurement_images, shape),
-        "label": films_of(labels, shape),
-        "frames": frames,
-        "track_points": join(track_points.values(), schemas.TrackPoints),
-        "viability": join(viability.values(), schemas.Viability),
-        "deaths": deaths,
-        "kills": kills,
-    }
-    figures = Overlays(n_frames=reporting.overlay_frames)(data)["figures"]
-    return figures["segmentation"], figures["tracks"]
 
 
 def summarise(

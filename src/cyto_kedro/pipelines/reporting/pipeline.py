@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from kedro.pipeline import Pipeline, node
 
 from cyto_kedro.lift import lift
+from cyto_kedro.parameters import ReportingSpec
 from cyto_kedro.pipelines.category import category
+from cyto_kedro.pipelines.generated import generated
 from cyto_kedro.pipelines.reporting import figure_nodes, nodes
 
 FILMS = ["fields", "frames"]
@@ -50,14 +52,12 @@ def overlays() -> Pipeline:
     return category(
         "reporting.overlays",
         [
-            node(
-                lift(nodes.draw_overlays, by="fov", out=["fov"] * 2),
-                [
-                    *("measurement_images", "labels", "track_points", "viability"),
-                    *("deaths", "kills", "frames", "manifest", "params:reporting"),
-                ],
-                ["segmentation_overlay", "track_overlay"],
-                name="draw_overlays",
+            generated(
+                "draw_overlays",
+                (ReportingSpec, "films.overlays"),
+                "fov",
+                {"segmentation": "segmentation_overlay", "tracks": "track_overlay"},
+                reads={"image": "measurement_images", "label": "labels"},
             ),
         ],
     )
