@@ -31,8 +31,9 @@ def test_the_report_shows_clips_while_they_fit(
     assert project.resume("films") == []
 
     project.block("films", clips={"name": "EventClips", "args": {"most": 1}})
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO):
         project.run("reporting")
+    assert f"Report: {folder / 'report.html'}" in caplog.text
     assert "clips is left out of what write_report makes" in caplog.text
     assert "kedro run --pipelines films,reporting" in caplog.text
     assert 'id="clips"' not in (folder / "report.html").read_text(encoding="utf-8")
