@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -72,7 +73,7 @@ def test_wheel_and_archive_run_the_sample_in_an_empty_folder(python: Path, tmp_p
     where = run(python, "-c", "import cyto_kedro; print(cyto_kedro.__file__)", cwd=folder)
     assert not where.startswith(str(ROOT))
     said = run(python, "-m", "cyto_kedro", "--conf-source", archive, cwd=folder)
-    assert "the sample is simulated there first" in said
+    assert "the sample is simulated there first" in said and "usage data" not in said
     assert (folder / "data" / "08_reporting" / "report.html").stat().st_size > 10_000
     assert {each.name for each in folder.iterdir()} - {".viz"} == {"data", "runs"}
     # films that are there are left alone, and workers of their own find the package too
@@ -84,6 +85,21 @@ def test_wheel_and_archive_run_the_sample_in_an_empty_folder(python: Path, tmp_p
         "resources=local",
     )
     assert "simulated" not in run(*again, *options, cwd=folder)
+
+
+def test_telemetry_is_off_where_no_file_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kedro_telemetry import plugin
+
+    from cyto_kedro import settings
+
+    for name in ("KEDRO_DISABLE_TELEMETRY", "DO_NOT_TRACK", "GITHUB_REPOSITORY_OWNER"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+        monkeypatch.delenv(name)
+    assert plugin._check_for_telemetry_consent(tmp_path) is None  # it would be sent
+    importlib.reload(settings)
+    assert plugin._check_for_telemetry_consent(tmp_path) is False
 
 
 def test_sample_is_made_only_where_the_configuration_means_it(

@@ -1,10 +1,15 @@
 """Kedro's settings of this project."""
 
+import os
+
 from cyto_kedro.hooks import CheckHooks, FurtherHooks
 from cyto_kedro.ledger_hooks import LedgerHooks
 from cyto_kedro.runner.context import ContextHooks
 from cyto_kedro.runner.holding import LeaseHooks
 from cyto_kedro.runner.status import RunStatusHooks
+
+# a clone has .telemetry for it, a folder that a wheel runs in has nothing
+os.environ.setdefault("KEDRO_DISABLE_TELEMETRY", "true")
 
 # the later is asked first, but for CheckHooks: a run that may not write leaves no manifest
 HOOKS = (
