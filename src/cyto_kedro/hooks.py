@@ -92,7 +92,8 @@ class CheckHooks:
             raise ConfigError(
                 "--only-missing-outputs under this runner would skip a node as soon as one of its "
                 "partitions exists, and call a half-finished run complete. Leave --runner out, or use "
-                "--runner cyto_kedro.runner.PartitionRunner or SlurmRunner: they decide by partition."
+                "--runner cyto_kedro.runner.PartitionRunner, SlurmRunner or DaskRunner: they decide by "
+                "partition."
             )
         used = {each.removeprefix("params:").split(".")[0] for each in pipeline.inputs()}
         asked = {name for name in pipeline.inputs() if name.startswith("params:")}

@@ -1,4 +1,4 @@
-"""What PartitionRunner and SlurmRunner share: checks before the run, the lease, the dry run."""
+"""What the runners that know partitions share: checks before the run, the lease, the dry run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,167 @@
+"""Batches as Dask futures: the files that `resources=local` makes, faults kept apart, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
+from cyto_kedro.runner import DaskRunner
+from cyto_kedro.runner.dask_runner import DaskBackend
+from cyto_kedro.runner.resources import Machine
+from tiny_project import BLOCKS, FOVS, POPULATIONS, Project
+
+ALL = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block in BLOCKS}
+
+
+def test_without_distributed_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ConfigError, match=r"distributed.*cyto_kedro\[dask\].*resources=local"):
+        DaskBackend(Machine(), None)
+
+
+def results(project: Project, *folders: str) -> dict[str, bytes]:
+    """The bytes of every result (not of the ledger) in folders of data/."""
+    files = [each for name in folders for each in (project.path / "data" / name).rglob("*")]
+    return {
+        str(each.relative_to(project.path)): each.read_bytes()
+        for each in files
+        if each.is_file() and ".ledger" not in each.parts
+    }
+
+
+def resources(project: Project, **content: Any) -> None:
+    folder = project.path / "conf" / "resources"
+    (folder / "local.yml").write_text(yaml.safe_dump(content))
+
+
+def saved(project: Project, dataset: str) -> set[str]:
+    return {e["partition"] for e in project.manifest()["partitions"] if e["dataset"] == dataset}
+
+
+@pytest.fixture
+def distributed() -> Any:
+    return pytest.importorskip(
+        "distributed", reason="Dask's distributed is not installed: pip install cyto_kedro[dask]"
+    )
+
+
+@pytest.fixture
+def scheduler(distributed: Any, tmp_path: Path) -> Iterator[str]:
+    """A scheduler with one worker of two threads, in processes of their own, by its file."""
+    file = tmp_path / "scheduler.json"
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"distributed.cli.dask_{kind}", *more],
+            env=here,
+            cwd=tmp_path,
+            stderr=subprocess.DEVNULL,
+        )
+        for kind, more in (
+            ("scheduler", ["--scheduler-file", str(file), "--port", "0", "--no-dashboard"]),
+            (
+                "worker",
+                ["--scheduler-file", str(file), "--nthreads", "2", "--no-dashboard", "--no-nanny"],
+            ),
+        )
+    ]
+    yield str(file)
+    for process in reversed(started):
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_a_local_cluster_gives_the_same_bytes_and_resumes(
+    distributed: Any, project: Project
+) -> None:
+    folders = ("03_primary", "04_feature")
+    before = results(project, *folders)
+    for name in folders:
+        shutil.rmtree(project.path / "data" / name)
+    image = project.path / (
+        "data/02_intermediate/segmentation_images/treated_1/TCell/t0007-0008.ome.tif"
+    )
+    good, stamp = image.read_bytes(), image.stat()
+    image.write_bytes(good[: len(good) // 2])
+    resources(project, default={"batch_size": 4})
+    with pytest.raises(RunFailedError, match="treated_1/TCell/t0007-0008"):
+        project.run("segmentation", runner=DaskRunner())
+    assert saved(project, "engine_labels") == ALL - {"treated_1/TCell/t0007-0008"}
+    image.write_bytes(good)
+    os.utime(image, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    project.run("segmentation", "tabulation", runner=DaskRunner(), only_missing=True)
+    assert saved(project, "cells") == ALL
+    assert results(project, *folders) == before
+    for task in project.manifest()["tasks"]:
+        assert task["state"] == "done" and task["asked"]["mem_mb"] == 2048
+    project.run("segmentation", "tabulation", runner=DaskRunner(), only_missing=True)
+    assert project.manifest()["partitions"] == []
+
+
+@pytest.mark.slow
+def test_any_scheduler_gives_the_same_bytes(scheduler: str, project: Project) -> None:
+    before = results(project, "03_primary")
+    shutil.rmtree(project.path / "data/03_primary")
+    resources(project, default={"max_parallel": 1, "batch_size": 8})
+    project.run("segmentation", runner=DaskRunner(scheduler=scheduler))
+    assert results(project, "03_primary") == before
+    assert {task["host"] for task in project.manifest()["tasks"]}
+
+
+def test_what_no_worker_has_is_refused_by_the_node(distributed: Any, project: Project) -> None:
+    resources(project, machine={"cores": 1, "memory": "2G"}, default={"mem": "9G"})
+    with pytest.raises(RunFailedError, match=r"9G, but the largest worker has memory_mb=2048"):
+        project.run("segmentation", runner=DaskRunner(), nodes=["subtract"])
+
+
+def test_nobody_at_the_address_is_told(distributed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyto_kedro.runner.dask_runner.CONNECT_S", 0.5)
+    with pytest.raises(ConfigError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
+        DaskBackend(Machine(), "tcp://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_a_cancelled_run_stops_its_batches(distributed: Any, project: Project) -> None:
+    """A Ctrl-C while a batch runs: its process ends, nothing is half written, a resume goes on."""
+    before = results(project, "03_primary")
+    shutil.rmtree(project.path / "data/03_primary")
+    resources(project, machine={"cores": 1}, default={"batch_size": 8})
+    runner = DaskRunner()
+    begun = threading.Event()
+    backends: list[DaskBackend] = []
+    make = runner._backend
+
+    def watched(*args: Any) -> Any:
+        backends.append(make(*args))
+        poll = backends[0].poll
+
+        def interrupted() -> Any:
+            if backends[0]._futures and next(project.path.glob("runs/*/jobs/*/*/0.log"), None):
+                begun.set()
+                raise KeyboardInterrupt
+            return poll()
+
+        backends[0].poll = interrupted  # type: ignore[method-assign]
+        return backends[0]
+
+    runner._backend = watched  # type: ignore[method-assign]
+    with pytest.raises(RunStoppedError, match="Ctrl-C"):
+        project.run("segmentation", runner=runner)
+    assert begun.is_set()
+    quiet = project.files()
+    time.sleep(3)
+    assert project.files() == quiet
+    project.run("segmentation", runner=DaskRunner(), only_missing=True)
+    assert results(project, "03_primary") == before
