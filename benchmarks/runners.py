@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -112,12 +113,11 @@ def runners(slurm_conf: str | None, batch_size: int) -> None:
         wall, _ = kedro_run(project, "--runner", "SequentialRunner")
         print(f"  {'SequentialRunner':<28}{wall:>8.1f} wall", flush=True)
         name = "cyto_kedro.runner."
-        wall, log = kedro_run(
-            project, "--runner", f"{name}PartitionRunner", "--runner-params", "resources=bench"
-        )
-        print(
-            f"  {'PartitionRunner':<28}{wall:>8.1f} wall{node_seconds(log):>8.1f} node", flush=True
-        )
+        for runner in ("PartitionRunner", *(["DaskRunner"] if find_spec("distributed") else [])):
+            wall, log = kedro_run(
+                project, "--runner", f"{name}{runner}", "--runner-params", "resources=bench"
+            )
+            print(f"  {runner:<28}{wall:>8.1f} wall{node_seconds(log):>8.1f} node", flush=True)
         if slurm_conf is None:
             return
         os.environ["SLURM_CONF"] = slurm_conf

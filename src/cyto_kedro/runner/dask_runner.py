@@ -263,7 +263,7 @@ def _ended(submission: Submission, index: int, future: Any) -> Ended:
 
 # -- on the worker --------------------------------------------------------------------------------
 
-_IDLE: list[LocalBackend] = []  # with a process that waits for the next batch
+_IDLE: list[tuple[str, LocalBackend]] = []  # project, with a process that waits for its next batch
 _BUSY: set[int] = set()  # threads that run one
 
 
@@ -283,11 +283,7 @@ def run_batch(task: str, index: int) -> tuple[BatchRecord | None, Cause | None, 
     submission.open = {index}
     worker = get_worker()
     key = worker.get_current_task()
-    try:
-        backend = _IDLE.pop()
-    except IndexError:
-        # what fits is Dask's to say
-        backend = LocalBackend(Machine(cores=1_000_000, memory="1000000G"))
+    backend = _backend_for(read.project)
     _BUSY.add(threading.get_ident())
     try:
         backend.submit(submission)
@@ -300,8 +296,22 @@ def run_batch(task: str, index: int) -> tuple[BatchRecord | None, Cause | None, 
         raise
     finally:
         _BUSY.discard(threading.get_ident())
-    _IDLE.append(backend)
+    _IDLE.append((read.project, backend))
     return ended[0].record, ended[0].cause, ended[0].detail
+
+
+def _backend_for(project: str) -> LocalBackend:
+    """An idle one, with its process, if there is one and it is of this project; else a new one."""
+    while _IDLE:
+        try:
+            known, backend = _IDLE.pop()
+        except IndexError:  # another thread took it
+            break
+        if known == project:
+            return backend
+        backend.close()
+    # what fits is Dask's to say
+    return LocalBackend(Machine(cores=1_000_000, memory="1000000G"), Path(project))
 
 
 def busy() -> int:
@@ -312,4 +322,4 @@ def busy() -> int:
 def let_go() -> None:
     """End the processes that wait for a batch."""
     while _IDLE:
-        _IDLE.pop().close()
+        _IDLE.pop()[1].close()

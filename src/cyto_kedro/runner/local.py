@@ -43,11 +43,12 @@ class Slot:
 
 
 class LocalBackend:
-    """Runs batches in local processes (see `Backend`)."""
+    """Runs batches in local processes (see `Backend`), started in `folder` (None: where this one is)."""
 
     largest = 1_000_000
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, folder: Path | None = None) -> None:
+        self._folder = folder
         self._cores = machine.cores or cores()
         if sys.platform == "win32":
             raise ConfigError(
@@ -167,6 +168,7 @@ class LocalBackend:
                 words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                cwd=self._folder,
                 env={**os.environ, **asked.threads(), **scratch, **asked.environment},
                 start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
             )
