@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ import yaml
 from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
 from cyto_kedro.runner import DaskRunner
 from cyto_kedro.runner.dask_runner import DaskBackend
-from cyto_kedro.runner.resources import Machine
+from cyto_kedro.runner.process import alive
+from cyto_kedro.runner.records import TaskFile
+from cyto_kedro.runner.resources import Machine, Resources
 from tiny_project import BLOCKS, FOVS, POPULATIONS, Project
 
 ALL = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block in BLOCKS}
@@ -124,6 +126,66 @@ def test_what_no_worker_has_is_refused_by_the_node(distributed: Any, project: Pr
     resources(project, machine={"cores": 1, "memory": "2G"}, default={"mem": "9G"})
     with pytest.raises(RunFailedError, match=r"9G, but the largest worker has memory_mb=2048"):
         project.run("segmentation", runner=DaskRunner(), nodes=["subtract"])
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from cyto_kedro.runner.backend import Submission
+from cyto_kedro.runner.dask_runner import DaskBackend
+from cyto_kedro.runner.planning import Array
+from cyto_kedro.runner.records import TaskFolder
+from cyto_kedro.runner.resources import Machine, Resources
+
+folder = Path(sys.argv[2])
+backend = DaskBackend(Machine(), sys.argv[1])
+backend.submit(Submission(Array("segment", Resources(), (({},),)), TaskFolder(folder), "sleeps"))
+while True:
+    backend.poll()
+    time.sleep(0.1)
+"""
+
+
+def wait_for(what: Callable[[], object]) -> object:
+    end = time.monotonic() + 120
+    while not (found := what()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def test_a_batch_ends_when_its_driver_is_killed(scheduler: str, tmp_path: Path) -> None:
+    """Its worker lives on, and the batch would write what the next driver writes."""
+    pid, folder = tmp_path / "pid", tmp_path / "001"
+    sleeper = tmp_path / "python.sh"
+    sleeper.write_text(f"#!/bin/sh\necho $$ > {pid}.part\nmv {pid}.part {pid}\nexec sleep 1000\n")
+    sleeper.chmod(0o755)
+    folder.mkdir()
+    asked = Resources(python=str(sleeper)).model_dump(mode="json")
+    session: dict[str, Any] = {
+        "conf_source": "conf",
+        "env": None,
+        "runtime_params": {},
+        "attempt": 1,
+    }
+    task = TaskFile(
+        run_id="r",
+        project=str(tmp_path),
+        pipeline="p",
+        node="segment",
+        asked=asked,
+        batches=(({},),),
+        **session,
+    )
+    (folder / "task.json").write_text(task.model_dump_json())
+    words = [sys.executable, "-c", DRIVER, scheduler, str(folder)]
+    driver = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    try:
+        assert wait_for(pid.exists)
+        assert alive(int(pid.read_text()))
+    finally:
+        driver.kill()
+        driver.wait()
+    assert wait_for(lambda: not alive(int(pid.read_text())))
 
 
 def test_nobody_at_the_address_is_told(distributed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
