@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
+from cyto_kedro.errors import ConfigError, MissingExtraError, RunFailedError, RunStoppedError
 from cyto_kedro.runner import DaskRunner
 from cyto_kedro.runner.dask_runner import DaskBackend
 from cyto_kedro.runner.process import alive
@@ -28,7 +28,7 @@ ALL = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block
 
 def test_without_distributed_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ConfigError, match=r"distributed.*cyto_kedro\[dask\].*resources=local"):
+    with pytest.raises(MissingExtraError, match=r"distributed.*cyto_kedro\[dask\].*=local"):
         DaskBackend(Machine(), None)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyto_kedro.errors import ConfigError, RunStoppedError
+from cyto_kedro.errors import ConfigError, RunStoppedError, lacking
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission
 from cyto_kedro.runner.base import BatchRunner
 from cyto_kedro.runner.context import RunContext
@@ -53,8 +53,10 @@ class DaskRunner(BatchRunner):
 
     Raises
     ------
+    MissingExtraError
+        If Dask's package `distributed` is not installed.
     ConfigError
-        If Dask's package `distributed` is not installed, or nobody answers at `scheduler`.
+        If nobody answers at `scheduler`.
     """
 
     def __init__(
@@ -219,11 +221,10 @@ def _connect(machine: Machine, scheduler: str | None) -> tuple[Any, Any]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise ConfigError(
-            "DaskRunner needs the package distributed, which is not installed: pip install "
-            '"cyto_kedro[dask]" (here and where workers run). --runner-params resources=local without '
-            "--runner runs partitions in processes of this machine without it"
-        ) from error
+        more = (
+            ", here and on the workers. --runner-params resources=local without --runner needs none"
+        )
+        raise lacking("DaskRunner", "dask", error, more) from error
     if scheduler is None:
         n_cores = machine.cores or cores()
         memory = megabytes(machine.memory) if machine.memory else 0.8 * total_mb()
