@@ -8,7 +8,7 @@ import zlib
 import pytest
 from matplotlib.figure import Figure
 
-from cyto_kedro.core.style import figure, pdf, png, say, styled, svg
+from cyto_kedro.core.style import colours, figure, pdf, png, say, strokes, styled, svg
 
 
 @pytest.fixture
@@ -63,3 +63,10 @@ def test_svg_has_its_width_and_says_what_its_marks_are(drawn: Figure) -> None:
         ("kills-said1", "C"),
     ]
     assert 'viewBox="0 0 432 216"' in made and 'width="432pt"' in svg(drawn, "kills")
+
+
+def test_twelve_conditions_have_a_colour_each_and_more_a_stroke_of_their_own() -> None:
+    names = [f"c{i}" for i in range(40)]
+    hues, lines = colours(names), strokes(names)
+    assert len({hues[name] for name in names[:12]}) == 12
+    assert len({(hues[name], str(lines[name])) for name in names}) == 40

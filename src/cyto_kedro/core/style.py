@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#999933")
+# of more than eight conditions, as a plate has
+HUES = (*PALETTE, "#882255", "#44AA99", "#8C564B", "#6A3D9A")
 FILM_COLOURS = {
     "effector": "#2FD08C",
     "target": "#5AA0FF",
@@ -179,10 +181,14 @@ def rgb_png(rgb: np.ndarray) -> bytes:
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, by order of first appearance; the palette repeats after eight."""
-    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(dict.fromkeys(names))}
+    """A colour for each name, by order of first appearance; they repeat after twelve."""
+    return {name: HUES[i % len(HUES)] for i, name in enumerate(dict.fromkeys(names))}
 
 
 def strokes(names: Iterable[str]) -> dict[str, Any]:
-    """A line style for each name, so that curves are told apart in grey too; repeats after four."""
-    return {name: STROKES[i % len(STROKES)] for i, name in enumerate(dict.fromkeys(names))}
+    """A line style for each name, so that curves are told apart in grey too; repeats after four.
+
+    Names of one colour (`colours`) have different ones, up to four times as many.
+    """
+    n, m = len(HUES), len(STROKES)
+    return {name: STROKES[(i + i // n) % m] for i, name in enumerate(dict.fromkeys(names))}

@@ -13,7 +13,9 @@ from lifelines import CoxTimeVaryingFitter, KaplanMeierFitter
 
 from cyto_kedro.algorithms.comparison.contact import ContactHazards
 from cyto_kedro.algorithms.reporting.report import HtmlReport
+from cyto_kedro.algorithms.reporting.shots import clip_id
 from cyto_kedro.core.groups import design
+from cyto_kedro.images import Clip
 
 MINUTES = 2.0  # a frame of the made-up assay
 CELL = ["fov", "population", "track_id"]
@@ -161,3 +163,12 @@ def test_hazard_ratios_are_lifelines_fit_of_single_frames(assay: dict, page: str
         cells = targets if of == "(all)" else targets[targets["treated"] == (of != "control")]
         counts = f"{int(cells['event'].sum())} / {cells['id'].nunique()}"
         assert set(mine["deaths / cells"]) == {counts}
+
+
+def test_a_field_leads_to_its_clips(assay: dict) -> None:
+    shown = {k: v for k, v in assay.items() if k in HtmlReport.contract().inputs}
+    one = Clip(b"RIFF", clip_id("B1", "CancerCell", 1), "t", "c", "B1", "kill", 3, "CancerCell", 1)
+    html = str(HtmlReport()({**shown, "clips": [one]})["html"])
+    rows = html[html.index('aria-label="Numbers per field"') :].split("</table>")[0]
+    assert re.findall(r'<td><a href="([^"]+)">([^<]+)</a></td>', rows) == [("clips/B1.html", "B1")]
+    assert table(html, "Numbers per field")["field"].tolist() == ["A1", "A2", "B1", "B2"]

@@ -33,7 +33,7 @@ def clip_cards(clips: Sequence[Clip]) -> list[dict[str, Any]]:
                 "title": clip.title,
                 "caption": clip.caption,
                 "src": f"data:image/webp;base64,{data}" if room >= 0 else "",
-                "href": f"clips/{quote(clip.fov)}.html#{clip.name}",
+                "href": f"{folder_page(clip.fov)}#{clip.name}",
                 "cells": [
                     *(EVENTS[clip.event], clip.fov, f"{clip.population} {clip.track_id}"),
                     f"{clip.by_population} {clip.by_track_id}" if clip.by_population else BLANK,
@@ -42,6 +42,11 @@ def clip_cards(clips: Sequence[Clip]) -> list[dict[str, Any]]:
             }
         )
     return made
+
+
+def folder_page(fov: str) -> str:
+    """The page of all clips of a field, beside the report."""
+    return f"clips/{quote(fov)}.html"
 
 
 _LINK = re.compile(r'<a xlink:href="#(clip-[^"]*)"[^>]*>(.*?)</a>', re.DOTALL)

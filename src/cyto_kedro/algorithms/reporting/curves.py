@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.algorithms.reporting.plots import Sheet, count, short
+from cyto_kedro.algorithms.reporting.plots import FEW, Sheet, count, short
 from cyto_kedro.core.groups import condition_order
 from cyto_kedro.core.style import FAINT, colours, figure, say, strokes, styled
 from cyto_kedro.core.survival import at_risk, kaplan_meier, median
@@ -35,6 +35,7 @@ def draw_curves(
     """
     conditions = condition_order(sheet, rows["condition"])
     hues, lines = colours(conditions), strokes(conditions)
+    faint = 0.7 if len(conditions) <= FEW else 0.25  # of replicates, where curves cross each other
     end = float(rows["leave"].max()) or 1.0
     with styled():
         fig = figure(7.2, 4.2 + 0.36 * len(conditions))
@@ -52,7 +53,7 @@ def draw_curves(
                 for replicate, one in replicates:
                     said = say(f"{condition}, {replicate}: {_counts(one, event)}")
                     part = _until_few(kaplan_meier(*_columns(one)), one)
-                    _step(ax, part, "survival", color=hue, lw=0.8, alpha=0.7, gid=said)
+                    _step(ax, part, "survival", color=hue, lw=0.8, alpha=faint, gid=said)
             shown = _until_few(curve, mine)
             look = {"color": hue, "ls": lines[condition], "label": name, "gid": say(name)}
             _step(ax, shown, "survival", **look)

@@ -14,7 +14,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
-from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, linked, links_alone
+from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, folder_page, linked, links_alone
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
@@ -30,7 +30,7 @@ from cyto_kedro.algorithms.reporting.findings import (
 )
 from cyto_kedro.algorithms.reporting.mask_warnings import cell_widths, worst_masks
 from cyto_kedro.algorithms.reporting.summary import Summary
-from cyto_kedro.algorithms.reporting.template import PAGE, STYLE
+from cyto_kedro.algorithms.reporting.template import PAGE, SCRIPT, STYLE
 from cyto_kedro.core.groups import with_condition
 from cyto_kedro.core.style import colours
 from cyto_kedro.errors import InputError
@@ -117,8 +117,9 @@ class HtmlReport(Algorithm):
         from jinja2 import Environment, StrictUndefined
 
         if by_fov is None or by_condition is None or warnings is None:
+            parts = None if track_points is None else [track_points]
             made = Summary().run(
-                *(fields, roles, frames, track_points, motility, bouts, fates, kills, quality),
+                *(fields, roles, frames, parts, motility, bouts, fates, kills, quality),
                 sample_sheet=sample_sheet,
                 mask_quality=mask_quality,
                 cell_sizes=cell_sizes,
@@ -132,7 +133,7 @@ class HtmlReport(Algorithm):
         run = run or {}
         params = run.get("parameters")
         filmed = clip_cards(clips)
-        names = {card["name"] for card in filmed}
+        names, seen = {card["name"] for card in filmed}, {clip.fov for clip in clips}
         pictures = {name: _picture(name, one, names) for name, one in (figures or {}).items()}
         films = [pictures.pop("quality")] if "quality" in pictures else []
         effects = pictures.pop("effects", None)
@@ -146,6 +147,7 @@ class HtmlReport(Algorithm):
         html = page.render(
             title=title or self.title,
             style=STYLE,
+            script=SCRIPT,
             subtitle=(
                 f"{_n(len(by_fov), 'field')} in {_n(len(by_condition), 'condition')}, "
                 f"{_n(int(fields['n_frames'].sum()), 'frame')}. Run {run.get('run_id', 'not recorded')}."
@@ -167,7 +169,10 @@ class HtmlReport(Algorithm):
             hazards=_noted(related(or_empty(hazards, schemas.Hazards))),
             replicates=grid(per_replicate(values)),
             beware=len(warnings),
-            by_fov=grid(_per_field(by_fov, roles)),
+            by_fov=grid(
+                _per_field(by_fov, roles),
+                [folder_page(fov) if fov in seen else "" for fov in by_fov["fov"]] if seen else (),
+            ),
             figures=list(pictures.values()),
             quality=films,
             masks=grid(worst_masks(or_empty(mask_quality, schemas.MaskQuality))),
@@ -245,8 +250,11 @@ def _as_table(shown: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return _noted(pd.DataFrame(rows))
 
 
-def grid(frame: pd.DataFrame) -> dict[str, list[Any]]:
-    """A table as the template wants it: columns (name, number or not) and rows of text."""
+def grid(frame: pd.DataFrame, links: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """A table as the template wants it: columns (name, number or not) and rows of text.
+
+    `links`: where a click on each row leads, blank for nowhere.
+    """
     numeric = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
     return {
         "columns": [
@@ -254,6 +262,7 @@ def grid(frame: pd.DataFrame) -> dict[str, list[Any]]:
             for name, one in zip(frame.columns, numeric, strict=True)
         ],
         "rows": [[number(v) for v in row] for row in frame.itertuples(index=False, name=None)],
+        "links": list(links),
     }
 
 

@@ -44,6 +44,10 @@ th,td{padding:.3rem .7rem;text-align:left;border-bottom:1px solid var(--line);ve
 thead th.n{min-width:4.4rem}td.n{white-space:nowrap}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 thead th{border-bottom:2px solid var(--ink)}
+.sort{cursor:pointer}.sort:hover{color:var(--accent)}
+[aria-sort=ascending]::after{content:" ▲"}[aria-sort=descending]::after{content:" ▼"}
+input[type=search]{font:inherit;font-size:.88rem;margin:.4rem 0 0;padding:.2rem .5rem;color:inherit;
+ background:var(--page);border:1px solid var(--line);border-radius:.3rem}
 figure{margin:1.2rem 0 2rem;min-width:0}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,34rem),1fr));gap:0 2.5rem;
  align-items:start}
@@ -70,8 +74,49 @@ nav a{margin-right:1rem;color:var(--accent)}
  box-shadow:0 .3rem 1.5rem #0006}
 .clip img{width:100%}.clip h3{margin:0 1.5rem .4rem 0}
 .clip .close{position:absolute;right:.8rem;top:.6rem;text-decoration:none;font-weight:700}
-@media print{nav,.clip:target{display:none}body{max-width:none;padding:0;font-size:11pt}
+@media print{nav,input,.clip:target{display:none}body{max-width:none;padding:0;font-size:11pt}
  figure,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}details>*{display:block}}
+"""
+
+# without it the page is whole, but tables stay as they are
+SCRIPT = """
+for (const table of document.querySelectorAll("table")) {
+  const body = table.tBodies[0], rows = [...body.rows]
+  if (rows.length < 3) continue
+  const value = (row, i) => {
+    const text = row.cells[i].textContent.trim(), n = parseFloat(text.replace("\u2212", "-"))
+    return [text === "\u2013" || text === "" ? 2 : isNaN(n) ? 1 : 0, n, text]
+  };
+  [...table.tHead.rows[0].cells].forEach((head, i) => {
+    const sort = () => {
+      const turn = head.getAttribute("aria-sort") === "ascending" ? -1 : 1
+      for (const other of head.parentNode.cells) other.removeAttribute("aria-sort")
+      head.setAttribute("aria-sort", turn > 0 ? "ascending" : "descending")
+      const keyed = rows.map(row => [value(row, i), row])
+      keyed.sort(([a], [b]) => a[0] - b[0] || turn * (
+        a[0] ? a[2].localeCompare(b[2], undefined, {numeric: true}) : a[1] - b[1]))
+      body.append(...keyed.map(each => each[1]))
+    }
+    head.tabIndex = 0
+    head.className += " sort"
+    head.title = "sort"
+    head.onclick = sort
+    head.onkeydown = event => { if (event.key === "Enter") sort() }
+  })
+  if (rows.length < 9) continue
+  const box = document.createElement("input")
+  box.type = "search"
+  box.placeholder = `filter ${rows.length} rows`
+  box.setAttribute("aria-label", box.placeholder)
+  box.oninput = () => {
+    const words = box.value.toLowerCase().split(/\\s+/)
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase()
+      row.hidden = !words.every(word => text.includes(word))
+    }
+  }
+  table.parentNode.before(box)
+}
 """
 
 PAGE = """<!DOCTYPE html>
@@ -84,14 +129,17 @@ PAGE = """<!DOCTYPE html>
 </head>
 <body>
 {%- macro grid(table, caption) %}
-<div class="wide" role="region" tabindex="0" aria-label="{{ caption }}"><table>
+<div class="wide" role="region" tabindex="0" aria-label="{{ caption }}">
+<table{% if table.links %} class="rows"{% endif %}>
 <thead><tr>
 {%- for c in table.columns %}<th scope="col"{% if c.number %} class="n"{% endif %}>{{ c.name }}</th>
 {%- endfor %}</tr></thead>
 <tbody>
 {%- for row in table.rows %}
+{%- set link = table.links[loop.index0] if table.links else "" %}
 <tr>{% for cell in row %}<td{% if table.columns[loop.index0].number %} class="n"{% endif %}>
-{{- cell }}</td>{% endfor %}</tr>
+{%- if link and loop.first %}<a href="{{ link }}">{{ cell }}</a>{% else %}{{ cell }}{% endif -%}
+</td>{% endfor %}</tr>
 {%- endfor %}
 </tbody></table></div>
 {%- endmacro %}
@@ -267,6 +315,7 @@ ways where the parameters do not say it; where these disagree, a warning names t
 {%- endif %}
 </section>
 </main>
+<script>{{ script|safe }}</script>
 </body>
 </html>
 """
