@@ -87,6 +87,7 @@ def test_contacts_set_and_cleared_and_the_bouts_of_them(points: pd.DataFrame) ->
     assert new["centre_distance_px"].tolist() == [60.0, 60.0, 60.0, 30.0]
     assert new["centre_distance_um"].tolist() == [30.0, 30.0, 30.0, 15.0]
     assert new["time_min"].tolist() == [8.0, 12.0, 14.0, 14.0]
+    assert not contacts["repaired"].any()
     assert new["distance_px"].isna().all() and contacts["distance_px"].notna().sum() == 2
     bouts = Bouts()(contacts=contacts, track_points=points)["bouts"]
     mine = bouts[(bouts["track_id_a"] == 1) & (bouts["population_a"] == "N")]

@@ -57,14 +57,16 @@ def correct_contacts(
     said["frame"] += np.arange(len(said)) - np.repeat(np.cumsum(n) - n, n)
     key = ["frame", *PAIR]
     said = said.drop_duplicates(key, keep="last")
-    seen = points[points["label"].notna()]
+    repaired = points["repaired"].eq(True).astype(bool) if "repaired" in points else False
+    seen = points.assign(repaired=repaired)[points["label"].notna()]
     for side in "ab":
         named = {name: f"{name}_{side}" for name in ("population", "track_id")}
+        more = {"repaired": f"repaired_{side}"}
         at = {f"{axis}_{unit}": f"{axis}_{unit}_{side}" for axis in "xy" for unit in ("px", "um")}
         columns = (
             ["fov", "time_min", "frame", *named, *at] if side == "a" else ["frame", *named, *at]
         )
-        here = seen[columns].rename(columns={**named, **at})
+        here = seen[[*columns, *more]].rename(columns={**named, **at, **more})
         said = said.merge(here, on=["frame", *named.values()])
     for unit in ("px", "um"):
         x, y = (said[f"{axis}_{unit}_a"] - said[f"{axis}_{unit}_b"] for axis in "xy")
@@ -73,7 +75,9 @@ def correct_contacts(
     spoken = pd.MultiIndex.from_frame(said[key].astype(object))
     new = said[said["happened"].to_numpy(bool) & ~spoken.isin(known)]
     kept = contacts[~known.isin(spoken[~said["happened"].to_numpy(bool)])]
-    new = new.assign(definition=BY_HAND).reindex(columns=contacts.columns)
+    new = new.assign(definition=BY_HAND, repaired=new["repaired_a"] | new["repaired_b"]).reindex(
+        columns=contacts.columns
+    )
     parts = [each for each in (kept, new) if len(each)] or [kept]
     whole = pd.concat(parts, ignore_index=True).sort_values(key, ignore_index=True)
     return schemas.conform(schemas.Contacts, whole)
