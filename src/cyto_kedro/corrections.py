@@ -18,7 +18,6 @@ from cyto_kedro.ledger import Correction
 from cyto_kedro.partitions import parse_id
 from cyto_kedro.runner.graph import places_of
 from cyto_kedro.runner.holding import Hold
-from cyto_kedro.schemas import TABLES, EventCorrections, Table, conform, dtypes
 
 
 def writing(catalog: Any, *names: str) -> Hold:
@@ -45,15 +44,22 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
     if partition not in planned:
         raise InputError(unknown(f"partition of {name}", partition, planned))
     corrected = dataset.read_like(file)
-    if file.suffix == ".csv" and name in TABLES:
-        corrected = _in_form(TABLES[name], corrected, parse_id(dataset.grain, partition), file)
+    if file.suffix == ".csv" and isinstance(corrected, pd.DataFrame):
+        corrected = _in_form(name, corrected, parse_id(dataset.grain, partition), file)
     keep(catalog, name, partition, corrected, file, who, why)
 
 
-def _in_form(
-    table: type[Table], rows: pd.DataFrame, group: Mapping[str, str], file: Path
-) -> pd.DataFrame:
+def _in_form(name: str, rows: pd.DataFrame, group: Mapping[str, str], file: Path) -> pd.DataFrame:
     """A table that a person typed: whole numbers may stand for others, the group's keys go unsaid."""
+    from cyto_kedro.schemas import (
+        TABLES,
+        conform,
+        dtypes,
+    )  # 0.5 s that other commands need not wait
+
+    if name not in TABLES:
+        return rows
+    table = TABLES[name]
     known = dtypes(table)
     unsaid = {key: value for key, value in group.items() if key in known and key not in rows}
     rows = rows.assign(**unsaid)
@@ -83,7 +89,7 @@ def keep(
     corrected = fitted(catalog.load("manifest"), group, corrected, str(file))
     if isinstance(corrected, pd.DataFrame):
         _of_this_group(corrected, group, f"{name} {partition}", file)
-        if name == EventCorrections.called():
+        if name == "event_corrections":
             _of_two_cells(corrected, file)
     before = dataset.load_one(partition) if dataset.content(partition) is not None else None
     shape = getattr(corrected, "shape", None)
