@@ -268,7 +268,7 @@ class TestWholeFile:
             "total is not kept in a file"
         ]
         reasons = [each.reason for each in stale_groups(made_node, {"source": object()}, made[2])]
-        assert reasons == ["it looks anew at what only a run can see"]
+        assert reasons == ["made in every run: what it reads may have changed"]
         assert place_of(MemoryDataset(1)) is None
         assert record(MemoryDataset(1), None, {}) is None
 

@@ -177,7 +177,7 @@ def _whole_reason(
     try:
         digests = input_digests(node.func, inputs, {}, now=True)
     except PartitionError:
-        return "it looks anew at what only a run can see"
+        return "made in every run: what it reads may have changed"
     for name, output in zip(node.outputs, outputs, strict=True):
         place = place_of(output)
         if place is None:

@@ -44,6 +44,7 @@ class SampleSheetDataset(TableDataset):
     def __init__(self, *, filepath: str, path: str | None = None, **options: Any) -> None:
         super().__init__(filepath=filepath, **options)
         self._beside = path
+        self._told = ""  # a run's plan and its node both read the sheet
 
     def _describe(self) -> dict[str, Any]:
         return super()._describe() | ({"path": self._beside} if self._beside else {})
@@ -84,7 +85,10 @@ class SampleSheetDataset(TableDataset):
                     f"two sample sheets differ: {self._shown(first)} and {self._shown(path)}; which "
                     "holds? Remove one"
                 )
-        log.info("sample sheet: %s, %d fields", self._shown(first), len(sheet))
+        told = f"sample sheet: {self._shown(first)}, {len(sheet)} fields"
+        if told != self._told:
+            log.info(told)
+            self._told = told
         kept = self._filepath.parent
         if PurePosixPath(first).parent != kept and self._fs.isfile(self._path):
             shown = self._shown(first), self._shown(self._path)

@@ -110,6 +110,8 @@ def test_what_cannot_be_learnt_from_or_used(tmp_path: Path) -> None:
         TrainPixelForest(background=99, diameter_px=22)(examples=[Example(image, label)])
     with pytest.raises(InputError, match="known to be background, so"):
         TrainPixelForest()(examples=[Example(image, np.maximum(label, 1))])
+    with pytest.raises(InputError, match="one brightness throughout"):
+        TrainPixelForest()(examples=[Example(np.ones_like(image), label)])
     with pytest.raises(InputError, match="shape"):
         TrainPixelForest()(examples=[Example(image[1:], label)])
     with pytest.raises(ConfigError, match="there is no model at"):

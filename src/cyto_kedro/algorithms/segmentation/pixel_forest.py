@@ -61,7 +61,7 @@ class PixelForest(Algorithm):
     >>> engine(image=film, pixel_size_um=0.65)["label"]  # doctest: +SKIP
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     model: str = Field(
         description="path of a model file, as the pipeline training writes it (06_models)"
@@ -70,7 +70,7 @@ class PixelForest(Algorithm):
         default=None, description="cell diameter; null: that of the cells that were learnt from"
     )
     least_chance: float = Field(
-        default=0.65,
+        default=0.5,
         gt=0,
         lt=1,
         description="least chance to be cell, in the mean over its pixels; lower: more cells",

@@ -76,8 +76,8 @@ class TrainPixelForest(Learner):
         Raises
         ------
         InputError
-            If there is no cell in them, nothing is known to be background, or shapes of images and
-            labels differ.
+            If there is no cell in them, nothing is known to be background, all images are flat, or
+            shapes of images and labels differ.
         """
         cells = [self._cells(each.label) for each in examples]
         check([replace(each, label=cell) for each, cell in zip(examples, cells, strict=True)])
@@ -99,6 +99,11 @@ class TrainPixelForest(Learner):
             classes.append(kinds.ravel()[chosen])
             area = np.bincount(cell.ravel())[1:]
             areas.append(area[area > 0] / diameter**2)
+        if not rows:
+            raise InputError(
+                f"TrainPixelForest: each of the {len(examples)} frames has one brightness throughout: "
+                "nothing can be learnt from them; look at the images of preprocessing.segmentation"
+            )
         row, kind, area = np.concatenate(rows), np.concatenate(classes), np.concatenate(areas)
         n_cells = len(area)
         if not (kind == BACKGROUND).any():
