@@ -74,6 +74,7 @@ def test_wheel_and_archive_run_the_sample_in_an_empty_folder(python: Path, tmp_p
     assert not where.startswith(str(ROOT))
     said = run(python, "-m", "cyto_kedro", "--conf-source", archive, cwd=folder)
     assert "the sample is simulated there first" in said and "usage data" not in said
+    assert "Loading data" not in said  # a line for each partition
     assert (folder / "data" / "08_reporting" / "report.html").stat().st_size > 10_000
     assert {each.name for each in folder.iterdir()} - {".viz"} == {"data", "runs"}
     # films that are there are left alone, and workers of their own find the package too

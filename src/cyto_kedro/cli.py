@@ -16,7 +16,7 @@ from kedro.framework.startup import ProjectMetadata
 
 from cyto_kedro.console import PlainCommand, plain_errors
 from cyto_kedro.corrections import keep, put_in_place, writing
-from cyto_kedro.currency import stale_groups
+from cyto_kedro.currency import EVERY_RUN, stale_groups
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.export.command import export
@@ -154,20 +154,28 @@ def status(project: Opened, pipeline: str) -> None:
         nodes = pipelines[pipeline].nodes
     except KeyError as error:
         raise ConfigError(unknown("pipeline", pipeline, pipelines.keys())) from error
+    remade: dict[str, str] = {}  # dataset -> the step for which it will be made anew
     for node in nodes:
         if "run_info" in node.inputs:
             click.echo(f"{node.name:26} made by every run")
             continue
+        first = next((remade[name] for name in node.inputs if name in remade), None)
         try:
             inputs = {name: catalog.load(name) for name in node.inputs}
             stale = stale_groups(node, inputs, catalog)
         except Exception as error:  # noqa: BLE001 - an input that is not there yet
             click.echo(f"{node.name:26} to run ({error})".splitlines()[0])
+            remade |= dict.fromkeys(node.outputs, node.name)
             continue
-        if not stale:
-            click.echo(f"{node.name:26} current")
-        else:
+        if stale:
             click.echo(f"{node.name:26} {len(stale)} to run: {stale[0].reason}")
+            if stale[0].reason != EVERY_RUN:
+                remade |= dict.fromkeys(node.outputs, node.name)
+        elif first is not None:
+            click.echo(f"{node.name:26} current, unless {first} gives something else")
+            remade |= dict.fromkeys(node.outputs, first)
+        else:
+            click.echo(f"{node.name:26} current")
 
 
 @cyto.command()

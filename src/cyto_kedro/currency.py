@@ -17,6 +17,9 @@ from cyto_kedro.ledger import Entry, Ledger, changed, digest
 from cyto_kedro.lift import Lifted, by_field, is_lifted, narrow, spec_of
 from cyto_kedro.partitions import Partitions, Plan, parse_id
 
+#: why a step is run whose inputs have no content that could be compared
+EVERY_RUN = "made in every run: what it reads may have changed"
+
 
 @dataclass(frozen=True)
 class Stale:
@@ -177,7 +180,7 @@ def _whole_reason(
     try:
         digests = input_digests(node.func, inputs, {}, now=True)
     except PartitionError:
-        return "made in every run: what it reads may have changed"
+        return EVERY_RUN
     for name, output in zip(node.outputs, outputs, strict=True):
         place = place_of(output)
         if place is None:

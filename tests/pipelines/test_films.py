@@ -27,7 +27,7 @@ def test_the_report_shows_clips_while_they_fit(
         assert f'<a href="#{clip.name}">kill</a>' in page and f'id="{clip.name}"' in page
     first = {clip.name for clip in kills if "." not in clip.name}
     assert {*re.findall(r'xlink:href="#(clip-[^"]*)"', page)} >= first
-    assert "<script" not in page
+    assert page.count("<script") == 1  # that of the tables: clips play without one
     assert project.resume("films") == []
 
     project.block("films", clips={"name": "EventClips", "args": {"most": 1}})

@@ -229,6 +229,11 @@ def test_status_says_what_a_resuming_run_would_do(
     lines = {line.split()[0]: line for line in done.output.splitlines()}
     assert "1 to run: cells: treated_1/TCell/t0007-0008 is missing" in lines["measure_cells"]
     assert lines["find_touches"].endswith("current")
+    whole = cyto(project, "status", "--pipeline", "__default__", monkeypatch=monkeypatch).output
+    told = dict(line.split(maxsplit=1) for line in whole.splitlines() if len(line.split()) > 1)
+    assert told["call_deaths"] == "current, unless assess_viability gives something else"
+    assert told["write_report"] == "made by every run"
+    assert told["segment"] == "current"  # made before it
     listed = cyto(project, "runs", monkeypatch=monkeypatch)
     run_id = project.manifest()["run_id"]
     assert run_id in listed.output
