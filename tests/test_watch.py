@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
-from cyto_kedro.cli import cli
+from cyto_kedro.cli import Opened, cli
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.parameters import Assay
 from cyto_kedro.watch import Seen, Watched, follow, narrowed, run_fields
@@ -133,16 +132,6 @@ def test_each_new_field_is_one_run_and_patience_ends() -> None:
     assert seen is never and runs == ["a"]
 
 
-@dataclass(frozen=True)
-class Open:
-    """What the command is given of a project."""
-
-    path: Path
-    env: str | None = None
-    conf_source: str | None = None
-    params: dict[str, Any] | None = None
-
-
 @pytest.mark.slow
 def test_films_are_analysed_as_they_come(tiny_raw: Path, tmp_path: Path) -> None:
     """A thread copies in pieces; no run sees a film in pieces, and none is made twice."""
@@ -171,7 +160,7 @@ def test_films_are_analysed_as_they_come(tiny_raw: Path, tmp_path: Path) -> None
 
     def run(fields: frozenset[str]) -> None:
         runs.append((fields, time.monotonic()))
-        run_fields(Open(project.path), here, fields, ["ingestion"])
+        run_fields(Opened(project.path), here, fields, ["ingestion"])
 
     writer = threading.Thread(target=microscope)
     writer.start()

@@ -28,6 +28,7 @@ FOVS = ("control_1", "treated_1")
 POPULATIONS = ("TCell", "CancerCell")
 N_FRAMES = 9
 BLOCKS = ("t0000-0006", "t0007-0008")
+LABEL_BLOCKS = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block in BLOCKS}
 
 
 # pipelines that run by name only; and all but reporting: drawing takes most of the time
@@ -160,6 +161,15 @@ class Project:
         return {
             str(each.relative_to(self.path)): (each.stat().st_size, each.stat().st_mtime_ns)
             for each in found
+        }
+
+    def results(self, *folders: str) -> dict[str, bytes]:
+        """The bytes of every result (not of the ledger) in folders of data/."""
+        files = [each for name in folders for each in (self.path / "data" / name).rglob("*")]
+        return {
+            str(each.relative_to(self.path)): each.read_bytes()
+            for each in files
+            if each.is_file() and ".ledger" not in each.parts
         }
 
 

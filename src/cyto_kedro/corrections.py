@@ -51,11 +51,8 @@ def put_in_place(catalog: Any, name: str, partition: str, file: Path, who: str, 
 
 def _in_form(name: str, rows: pd.DataFrame, group: Mapping[str, str], file: Path) -> pd.DataFrame:
     """A table that a person typed: whole numbers may stand for others, the group's keys go unsaid."""
-    from cyto_kedro.schemas import (
-        TABLES,
-        conform,
-        dtypes,
-    )  # 0.5 s that other commands need not wait
+    # 0.5 s that other commands need not wait
+    from cyto_kedro.schemas import TABLES, conform, dtypes
 
     if name not in TABLES:
         return rows

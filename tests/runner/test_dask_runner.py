@@ -21,25 +21,13 @@ from cyto_kedro.runner.dask_runner import DaskBackend
 from cyto_kedro.runner.process import alive
 from cyto_kedro.runner.records import TaskFile
 from cyto_kedro.runner.resources import Machine, Resources
-from tiny_project import BLOCKS, FOVS, POPULATIONS, Project
-
-ALL = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block in BLOCKS}
+from tiny_project import LABEL_BLOCKS, Project
 
 
 def test_without_distributed_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"distributed.*cyto_kedro\[dask\].*=local"):
         DaskBackend(Machine(), None)
-
-
-def results(project: Project, *folders: str) -> dict[str, bytes]:
-    """The bytes of every result (not of the ledger) in folders of data/."""
-    files = [each for name in folders for each in (project.path / "data" / name).rglob("*")]
-    return {
-        str(each.relative_to(project.path)): each.read_bytes()
-        for each in files
-        if each.is_file() and ".ledger" not in each.parts
-    }
 
 
 def resources(project: Project, **content: Any) -> None:
@@ -89,7 +77,7 @@ def test_a_local_cluster_gives_the_same_bytes_and_resumes(
     distributed: Any, project: Project
 ) -> None:
     folders = ("03_primary", "04_feature")
-    before = results(project, *folders)
+    before = project.results(*folders)
     for name in folders:
         shutil.rmtree(project.path / "data" / name)
     image = project.path / (
@@ -100,12 +88,12 @@ def test_a_local_cluster_gives_the_same_bytes_and_resumes(
     resources(project, default={"batch_size": 4})
     with pytest.raises(RunFailedError, match="treated_1/TCell/t0007-0008"):
         project.run("segmentation", runner=DaskRunner())
-    assert saved(project, "engine_labels") == ALL - {"treated_1/TCell/t0007-0008"}
+    assert saved(project, "engine_labels") == LABEL_BLOCKS - {"treated_1/TCell/t0007-0008"}
     image.write_bytes(good)
     os.utime(image, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     project.run("segmentation", "tabulation", runner=DaskRunner(), only_missing=True)
-    assert saved(project, "cells") == ALL
-    assert results(project, *folders) == before
+    assert saved(project, "cells") == LABEL_BLOCKS
+    assert project.results(*folders) == before
     for task in project.manifest()["tasks"]:
         assert task["state"] == "done" and task["asked"]["mem_mb"] == 2048
     project.run("segmentation", "tabulation", runner=DaskRunner(), only_missing=True)
@@ -114,11 +102,11 @@ def test_a_local_cluster_gives_the_same_bytes_and_resumes(
 
 @pytest.mark.slow
 def test_any_scheduler_gives_the_same_bytes(scheduler: str, project: Project) -> None:
-    before = results(project, "03_primary")
+    before = project.results("03_primary")
     shutil.rmtree(project.path / "data/03_primary")
     resources(project, default={"max_parallel": 1, "batch_size": 8})
     project.run("segmentation", runner=DaskRunner(scheduler=scheduler))
-    assert results(project, "03_primary") == before
+    assert project.results("03_primary") == before
     assert {task["host"] for task in project.manifest()["tasks"]}
 
 
@@ -198,7 +186,7 @@ def test_nobody_at_the_address_is_told(distributed: Any, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_a_cancelled_run_stops_its_batches(distributed: Any, project: Project) -> None:
     """A Ctrl-C while a batch runs: its process ends, nothing is half written, a resume goes on."""
-    before = results(project, "03_primary")
+    before = project.results("03_primary")
     shutil.rmtree(project.path / "data/03_primary")
     resources(project, machine={"cores": 1}, default={"batch_size": 8})
     runner = DaskRunner()
@@ -227,4 +215,4 @@ def test_a_cancelled_run_stops_its_batches(distributed: Any, project: Project) -
     time.sleep(3)
     assert project.files() == quiet
     project.run("segmentation", runner=DaskRunner(), only_missing=True)
-    assert results(project, "03_primary") == before
+    assert project.results("03_primary") == before

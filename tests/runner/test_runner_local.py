@@ -20,19 +20,7 @@ from cyto_kedro.errors import ConfigError, RunFailedError
 from cyto_kedro.runner import PartitionRunner, SlurmRunner
 from cyto_kedro.runner.local import LocalBackend
 from cyto_kedro.runner.resources import Machine
-from tiny_project import BLOCKS, FOVS, POPULATIONS, Project
-
-ALL = {f"{fov}/{name}/{block}" for fov in FOVS for name in POPULATIONS for block in BLOCKS}
-
-
-def results(project: Project, *folders: str) -> dict[str, bytes]:
-    """The bytes of every result (not of the ledger) in folders of data/."""
-    files = [each for name in folders for each in (project.path / "data" / name).rglob("*")]
-    return {
-        str(each.relative_to(project.path)): each.read_bytes()
-        for each in files
-        if each.is_file() and ".ledger" not in each.parts
-    }
+from tiny_project import BLOCKS, FOVS, LABEL_BLOCKS, Project
 
 
 def local(**more: Any) -> PartitionRunner:
@@ -64,15 +52,15 @@ def test_processes_give_the_same_bytes_and_leave_a_record(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = ("03_primary", "04_feature")
-    before = results(project, *folders)
+    before = project.results(*folders)
     for name in folders:
         shutil.rmtree(project.path / "data" / name)
     project.run("segmentation", "tabulation", runner=local())
-    assert results(project, *folders) == before
+    assert project.results(*folders) == before
     run = project.manifest()
     assert run["state"] == "done"
     for name in ("engine_labels", "labels", "cells"):
-        assert saved(project, name) == ALL
+        assert saved(project, name) == LABEL_BLOCKS
     for each in run["partitions"]:
         assert each["host"] and each["attempt"] == 1 and len(each["content"]) == 32
     for task in run["tasks"]:
@@ -89,7 +77,7 @@ def test_processes_give_the_same_bytes_and_leave_a_record(
 
 
 def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Project) -> None:
-    before = results(project, "03_primary")
+    before = project.results("03_primary")
     image = (
         project.path / "data/02_intermediate/segmentation_images/treated_1/TCell/t0007-0008.ome.tif"
     )
@@ -104,7 +92,7 @@ def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Projec
     assert "treated_1/TCell/t0007-0008" in said and "--only-missing-outputs" in said
     assert ".log" in said and "control_1" not in said
     run = project.manifest()
-    assert saved(project, "engine_labels") == ALL - {"treated_1/TCell/t0007-0008"}
+    assert saved(project, "engine_labels") == LABEL_BLOCKS - {"treated_1/TCell/t0007-0008"}
     # what does not need it goes on: the other three of four blocks are subtracted
     assert len(saved(project, "labels")) == 6
     assert "treated_1/TCell/t0007-0008" not in saved(project, "labels")
@@ -116,20 +104,20 @@ def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Projec
     # the size of its cells is estimated anew, of all frames; no other film is segmented again
     film = {f"treated_1/TCell/{block}" for block in ("t0000-0006", "t0007-0008")}
     assert {"treated_1/TCell/t0007-0008"} <= saved(project, "engine_labels") <= film
-    assert results(project, "03_primary") == before
+    assert project.results("03_primary") == before
 
 
 def test_tiles_are_groups_of_their_own(project: Project) -> None:
     project.assay(tiles={"side_px": 64, "overlap_px": 30})
     shutil.rmtree(project.path / "data/03_primary")
     project.run("ingestion", "preprocessing", "segmentation")
-    before = results(project, "03_primary")
+    before = project.results("03_primary")
     shutil.rmtree(project.path / "data/03_primary")
     resources(project, default={"batch_size": 8}, nodes={"segment[TCell]": {"batch_size": 2}})
     project.run("segmentation", runner=local())
-    assert results(project, "03_primary") == before
+    assert project.results("03_primary") == before
     tiles = saved(project, "engine_labels")
-    assert len(tiles) == 4 * len(ALL)
+    assert len(tiles) == 4 * len(LABEL_BLOCKS)
     assert f"treated_1/TCell/{BLOCKS[0]}.y0000-x0033" in tiles
     path = "data/03_primary/engine_labels/treated_1/CancerCell"
     (lost,) = (project.path / path).glob(f"{BLOCKS[1]}.y0033-x0000.tif")
@@ -137,22 +125,22 @@ def test_tiles_are_groups_of_their_own(project: Project) -> None:
     project.run("segmentation", runner=local(), only_missing=True)
     assert saved(project, "engine_labels") == {f"treated_1/CancerCell/{lost.stem}"}
     assert saved(project, "labels") == set()  # the same bytes came out
-    assert results(project, "03_primary") == before
+    assert project.results("03_primary") == before
 
 
 def test_a_partition_that_cannot_be_saved_stops_no_other_of_its_batch(project: Project) -> None:
-    before = results(project, "03_primary")
+    before = project.results("03_primary")
     path = project.path / "data/03_primary/engine_labels/control_1/CancerCell/t0000-0006.tif"
     path.unlink()
     path.mkdir()  # nothing can be renamed over a folder
     resources(project, default={"batch_size": 8})
     with pytest.raises(RunFailedError, match=r"control_1/CancerCell/t0000-0006 .*directory"):
         project.run("segmentation", runner=local())
-    assert saved(project, "engine_labels") == ALL - {"control_1/CancerCell/t0000-0006"}
+    assert saved(project, "engine_labels") == LABEL_BLOCKS - {"control_1/CancerCell/t0000-0006"}
     assert [each["node"] for each in project.manifest()["tasks"]].count("segment") == 1
     path.rmdir()
     project.run("segmentation", runner=local(), only_missing=True)
-    assert results(project, "03_primary") == before
+    assert project.results("03_primary") == before
 
 
 def test_a_dry_run_shows_the_plan_and_runs_nothing(

@@ -143,3 +143,13 @@ class Clock:
         until_next = np.append(np.diff(self.minutes), self.interval_min)
         until_next[:-1][self._pauses()] = self.interval_min
         return until_next
+
+
+def pausing(timed: pd.DataFrame) -> list[str]:
+    """The fields whose film pauses anywhere (`Clock`), of columns fov, frame and time_min."""
+    rows = timed[["fov", "frame", "time_min"]].dropna().sort_values(["fov", "frame"])
+    rows = rows.drop_duplicates(["fov", "frame"])
+    passed = rows.groupby("fov")[["frame", "time_min"]].diff()
+    per_frame = (passed["time_min"] / passed["frame"]).groupby(rows["fov"])
+    paused = per_frame.max() > PAUSE * per_frame.median()
+    return list(paused.index[paused])

@@ -23,6 +23,13 @@ def size(*columns: pd.Series | np.ndarray) -> int:
     return 1 + max((int(column.max()) for column in columns if len(column)), default=0)
 
 
+def is_repaired(points: pd.DataFrame) -> np.ndarray:
+    """(n,) bool: track points that a step after linking marked; none in tables of older tracks."""
+    if "repaired" not in points.columns:
+        return np.zeros(len(points), bool)
+    return points["repaired"].eq(True).to_numpy(bool)
+
+
 def fov_of(*tables: pd.DataFrame, fov: str | None = None) -> str:
     """The one fov that all `tables` are of (`fov`, or "", where they have no rows).
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro.core.clock import PAUSE, Clock
+from cyto_kedro.core.clock import Clock, pausing
 from cyto_kedro.core.contract import Streamed
 from cyto_kedro.core.groups import any_known, between, of_role
 from cyto_kedro.core.keys import MISSING, ranges
@@ -66,16 +66,6 @@ def without_pauses(fov: pd.Series, minutes: pd.Series, frames: pd.DataFrame | No
         if name in rows:
             shown[rows[name]] = Clock(film).without_pauses(shown[rows[name]])
     return pd.Series(shown, minutes.index, name=minutes.name)
-
-
-def pausing(timed: pd.DataFrame) -> list[str]:
-    """The fields whose film pauses anywhere (`Clock`), of columns fov, frame and time_min."""
-    rows = timed[["fov", "frame", "time_min"]].dropna().sort_values(["fov", "frame"])
-    rows = rows.drop_duplicates(["fov", "frame"])
-    passed = rows.groupby("fov")[["frame", "time_min"]].diff()
-    per_frame = (passed["time_min"] / passed["frame"]).groupby(rows["fov"])
-    paused = per_frame.max() > PAUSE * per_frame.median()
-    return list(paused.index[paused])
 
 
 def watched(fates: pd.DataFrame, frames: pd.DataFrame | None = None) -> tuple[pd.DataFrame, str]:

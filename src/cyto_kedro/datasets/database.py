@@ -248,9 +248,10 @@ def _mark(db: Any) -> str:
 
 
 @contextlib.contextmanager
-def _sqlite(place: str) -> Iterator[Any]:
-    with contextlib.closing(sqlite3.connect(place, timeout=60, isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
+def _transaction(connection: Any, begin: str) -> Iterator[Any]:
+    """Commit at the end, or roll back; the connection is closed."""
+    with contextlib.closing(connection) as db:
+        db.execute(begin)
         try:
             yield db
         except BaseException:
@@ -259,26 +260,22 @@ def _sqlite(place: str) -> Iterator[Any]:
         db.commit()
 
 
-@contextlib.contextmanager
-def _duckdb(place: str) -> Iterator[Any]:
+def _sqlite(place: str) -> contextlib.AbstractContextManager[Any]:
+    connection = sqlite3.connect(place, timeout=60, isolation_level=None)
+    return _transaction(connection, "BEGIN IMMEDIATE")
+
+
+def _duckdb(place: str) -> contextlib.AbstractContextManager[Any]:
     import duckdb
 
-    with contextlib.closing(duckdb.connect(place)) as db:
-        db.begin()
-        try:
-            yield db
-        except BaseException:
-            db.rollback()
-            raise
-        db.commit()
+    return _transaction(duckdb.connect(place), "BEGIN")
 
 
-@contextlib.contextmanager
-def _postgresql(place: str) -> Iterator[Any]:
+def _postgresql(place: str) -> contextlib.AbstractContextManager[Any]:
     import psycopg
 
-    with psycopg.connect(place) as db:  # commits at its end, or rolls back
-        yield db
+    connection: contextlib.AbstractContextManager[Any] = psycopg.connect(place)
+    return connection  # commits at its end, or rolls back
 
 
 _OPENERS: dict[str, Any] = {"sqlite": _sqlite, "duckdb": _duckdb, "postgresql": _postgresql}

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.core.keys import is_repaired
 from cyto_kedro.errors import InputError, unknown
 from cyto_kedro.schemas import TrackPoints, conform
 
@@ -28,10 +29,7 @@ def _of(points: pd.DataFrame, track_id: int) -> pd.DataFrame:
 def _formed(*parts: pd.DataFrame) -> pd.DataFrame:
     held = [each for each in parts if len(each)]
     if any("repaired" in each for each in held):  # a person's rows are no repairs of a step
-        held = [
-            each.assign(repaired=each["repaired"].eq(True) if "repaired" in each else False)
-            for each in held
-        ]
+        held = [each.assign(repaired=is_repaired(each)) for each in held]
     rows: list[pd.DataFrame] = [conform(TrackPoints, each) for each in held]
     rows = rows or [parts[0]]
     whole = pd.concat(rows, ignore_index=True).sort_values(_KEY, ignore_index=True)

@@ -17,7 +17,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.contacts.joint import Joint
 from cyto_kedro.core.clock import Clock
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import PAIR, fov_of, run_ids, starts_of
+from cyto_kedro.core.keys import PAIR, fov_of, is_repaired, run_ids, starts_of
 from cyto_kedro.core.units import Duration
 
 
@@ -172,9 +172,7 @@ class Bouts(Algorithm):
 
 def _repaired(points: pd.DataFrame, bouts: pd.DataFrame) -> np.ndarray:
     """(n,) frames from start to end of each bout in which one of its two cells was repaired."""
-    if "repaired" not in points.columns:
-        return np.zeros(len(bouts), np.int64)
-    made = points.loc[points["repaired"].eq(True), ["population", "track_id", "frame"]]
+    made = points.loc[is_repaired(points), ["population", "track_id", "frame"]]
     spans = bouts[[*PAIR, "start_frame", "end_frame"]].assign(row=np.arange(len(bouts)))
     sides = [
         spans.merge(made.rename(columns={name: f"{name}_{side}" for name in made.columns[:2]}))

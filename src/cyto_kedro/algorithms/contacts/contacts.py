@@ -13,7 +13,7 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.corrected_contacts import correct_contacts
 from cyto_kedro.algorithms.contacts.corrected_events import Correctable, said_of
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, size
+from cyto_kedro.core.keys import MISSING, PAIR, Keys, find, fov_of, is_repaired, size
 from cyto_kedro.core.units import Length
 from cyto_kedro.errors import InputError
 
@@ -177,9 +177,7 @@ def centre_distance(points: pd.DataFrame, a: np.ndarray, b: np.ndarray) -> dict[
 
 def repaired_of(points: pd.DataFrame, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Whether rows `a` or `b` of `points` were repaired; none where the column is missing."""
-    if "repaired" not in points.columns:
-        return np.zeros(len(a), bool)
-    repaired = points["repaired"].eq(True).to_numpy(bool)  # missing in tables of older tracks
+    repaired = is_repaired(points)
     return np.asarray(repaired[a] | repaired[b])
 
 

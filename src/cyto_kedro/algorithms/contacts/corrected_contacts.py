@@ -8,7 +8,7 @@ import pandas as pd
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.contacts.corrected_events import say_misfits, tracks_at
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import MISSING, PAIR
+from cyto_kedro.core.keys import MISSING, PAIR, is_repaired
 
 BY_HAND = "set by hand"
 
@@ -57,8 +57,7 @@ def correct_contacts(
     said["frame"] += np.arange(len(said)) - np.repeat(np.cumsum(n) - n, n)
     key = ["frame", *PAIR]
     said = said.drop_duplicates(key, keep="last")
-    repaired = points["repaired"].eq(True).astype(bool) if "repaired" in points else False
-    seen = points.assign(repaired=repaired)[points["label"].notna()]
+    seen = points.assign(repaired=is_repaired(points))[points["label"].notna()]
     for side in "ab":
         named = {name: f"{name}_{side}" for name in ("population", "track_id")}
         more = {"repaired": f"repaired_{side}"}

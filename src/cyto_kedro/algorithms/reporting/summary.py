@@ -21,6 +21,7 @@ from cyto_kedro.core.groups import (
     of_role,
     with_condition,
 )
+from cyto_kedro.core.keys import MISSING, rows_in_frame
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
     LivingPoints,
@@ -242,14 +243,8 @@ def summarise(
 def count_touches(touches: pd.DataFrame, track_points: pd.DataFrame) -> tuple[int, int]:
     """Touches of a field, and how many of them are between two cells that have a track."""
     seen = track_points[track_points["label"].notna()]
-    parts = [(seen["population"], seen["frame"], seen["label"])]
-    parts += [(touches[f"population_{x}"], touches["frame"], touches[f"label_{x}"]) for x in "ab"]
-    population, frame, label = (np.concatenate(each) for each in zip(*parts, strict=True))
-    _, code = np.unique(population.astype(str), return_inverse=True)
-    frame, label = frame.astype(np.int64), label.astype(np.int64)
-    cell = (code * (1 + frame.max(initial=0)) + frame) * (1 + label.max(initial=0)) + label
-    known, sides = cell[: len(seen)], cell[len(seen) :].reshape(2, -1)
-    return len(touches), int(np.isin(sides, known).all(axis=0).sum())
+    sides = np.stack([rows_in_frame(seen, touches, "label", side) for side in ("_a", "_b")])
+    return len(touches), int((sides != MISSING).all(axis=0).sum())
 
 
 def _flagged(mask_quality: pd.DataFrame, by_fov: pd.DataFrame) -> pd.Series:

@@ -17,7 +17,7 @@ import scipy
 
 from cyto_kedro import schemas
 from cyto_kedro.core.contract import TableOf
-from cyto_kedro.core.keys import ranges
+from cyto_kedro.core.keys import is_repaired, ranges
 
 _KEPT = (
     "fov",
@@ -213,8 +213,7 @@ def _points(
         columns[key] = np.concatenate([values, between])
     points = pd.DataFrame(columns)
     points["interpolated"] = np.arange(len(points)) >= len(frame)
-    own = cells["repaired"].to_numpy(bool) if "repaired" in cells else np.zeros(len(frame), bool)
-    points["repaired"] = np.concatenate([own, repaired[owner]])
+    points["repaired"] = np.concatenate([is_repaired(cells), repaired[owner]])
     points["label"] = pd.Series(label, dtype="Int64").reindex(points.index)
     return points.sort_values(["track_id", "frame"])
 
@@ -239,9 +238,7 @@ def links_of(points: pd.DataFrame) -> tuple[pd.DataFrame, Links]:
 
     made = points[points["interpolated"].to_numpy(bool)]
     filled = followed(made) | (frame[target] == frame[source] + 1)
-    repaired = np.zeros(len(source), bool)
-    if "repaired" in points.columns:
-        repaired = followed(made[made["repaired"].eq(True)])
+    repaired = followed(made[is_repaired(made)])
     first = dict(zip(track[order[::-1]].tolist(), order[::-1].tolist(), strict=True))
     last = dict(zip(track[order].tolist(), order.tolist(), strict=True))
     links = Links(source, target, filled, repaired)

@@ -25,6 +25,7 @@ from cyto_kedro.algorithms.tracking.steps import (
     ratio,
     without,
 )
+from cyto_kedro.core.keys import is_repaired
 
 _MARGIN = 1.2  # a cell lies in a blob if its centre is within so many radii of the blob's centre
 _LIKELY_SWAP = 0.8  # identities are exchanged if that costs less than this share of keeping them
@@ -200,12 +201,13 @@ def _marked(
     table: pd.DataFrame, cells: _Cells, track: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> pd.DataFrame:
     """`table` with `repaired` true for each of `track` from the frame of row `first` to `last`'s."""
-    mark = table["repaired"].to_numpy(bool) if "repaired" in table else np.zeros(len(table), bool)
     spans = pd.DataFrame({"track": track, "low": cells.frame[first], "high": cells.frame[last]})
     rows = pd.DataFrame({"track": cells.track, "frame": cells.frame, "row": np.arange(len(table))})
     both = rows.merge(spans, on="track")
     within = both["frame"].between(both["low"], both["high"])
-    return table.assign(repaired=mark | np.isin(np.arange(len(table)), both["row"][within]))
+    return table.assign(
+        repaired=is_repaired(table) | np.isin(np.arange(len(table)), both["row"][within])
+    )
 
 
 def _cells(table: pd.DataFrame, links: Links, area: np.ndarray) -> _Cells:
