@@ -8,6 +8,7 @@ tracks and fates are drawn directly, without films. As a program it writes the r
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +30,28 @@ FRAMES, INTERVAL_MIN, TARGETS, EC50 = 25, 10.0, 20, 8.0
 DONORS = {"D1": 0.8, "D2": 1.0, "D3": 1.3}
 
 
-def sheet() -> pd.DataFrame:
-    """A row per well; conditions in columns of the plate, donors in its rows."""
+def sheet(wells: int = 96) -> pd.DataFrame:
+    """A row per well; conditions in columns of a plate, donors in its rows; more or fewer wells are
+    more plates, or rows of one; a dozen at least."""
     conditions = [(et, dose) for et, doses in DOSES.items() for dose in doses]
     rows = []
-    for column, (et, dose) in enumerate(conditions):
-        for row in range(8):
-            name = f"E:T {et}, {dose} nM" if et else "no T cells"
-            well, donor = f"{chr(65 + row)}{column + 1:02d}", f"D{row % 3 + 1}"
-            rows.append((f"P1_{well}", name, well, donor, et, dose, not et))
+    for plate, column, row in product(
+        range(-(-wells // 96)), range(12), range(min(wells // 12, 8))
+    ):
+        et, dose = conditions[column]
+        name = f"E:T {et}, {dose} nM" if et else "no T cells"
+        well, donor = f"{chr(65 + row)}{column + 1:02d}", f"D{row % 3 + 1}"
+        label = f"P{plate + 1}"
+        rows.append((f"{label}_{well}", name, well, donor, et, dose, not et, well, label))
     names = ["fov", "condition", "replicate", "donor", "et_ratio", "dose", "control"]
-    table = pd.DataFrame(rows, columns=names)
-    return table.assign(well=table["replicate"], plate="P1", dose_unit="nM", treatment="")
+    table = pd.DataFrame(rows[:wells], columns=[*names, "well", "plate"])
+    return table.assign(dose_unit="nM", treatment="")
 
 
-def tables(seed: int = 0) -> dict[str, Any]:
+def tables(seed: int = 0, n_wells: int = 96) -> dict[str, Any]:
     """Fields, frames, fates, track points and empty tables of the rest."""
     rng = np.random.default_rng(seed)
-    wells = sheet()
+    wells = sheet(n_wells)
     points, fates = [], []
     for well in wells.to_dict("records"):
         occupied = well["dose"] / (well["dose"] + EC50)

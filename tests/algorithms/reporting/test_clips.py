@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
@@ -226,13 +228,29 @@ def clip(number: int, size: int, event: str = "kill") -> Clip:
 
 
 def test_cards_hold_the_weightiest_within_a_total_size() -> None:
-    cards = clip_cards([clip(i, 30_000) for i in range(MOST_CLIPS + 60)])
+    cards, counts = clip_cards(clip(i, 30_000) for i in range(MOST_CLIPS + 60))
+    assert counts == {"A/1": MOST_CLIPS + 60}
     assert len(cards) == MOST_CLIPS
     assert cards[0]["name"] == clip_id("A/1", "C", MOST_CLIPS + 59)
     inside = [card["src"] != "" for card in cards]
     assert inside == sorted(inside, reverse=True) and 0 < sum(inside) < MOST_CLIPS
     assert sum(len(card["src"]) for card in cards) <= INSIDE + 30 * MOST_CLIPS
     assert cards[-1]["href"] == f"clips/A/1.html#{cards[-1]['name']}"
+
+
+def test_of_clips_that_come_one_by_one_few_are_held() -> None:
+    held = []
+
+    def coming() -> Iterator[Clip]:
+        for i in range(1000):
+            one = clip(i, 10)
+            refs.append(weakref.ref(one))
+            held.append(sum(ref() is not None for ref in refs))
+            yield one
+
+    refs: list[weakref.ref[Clip]] = []
+    clip_cards(coming())
+    assert max(held) <= MOST_CLIPS + 3
 
 
 def test_links_without_a_clip_go() -> None:

@@ -28,8 +28,13 @@ from cyto_kedro.algorithms.reporting.findings import (
 )
 from cyto_kedro.algorithms.reporting.killing_figures import KillingFigures
 from cyto_kedro.algorithms.reporting.motion_figures import MotionFigures
+from cyto_kedro.algorithms.reporting.picture_cards import (
+    LARGEST_VECTOR,
+    OVERLAYS_INSIDE,
+    film_cards,
+)
 from cyto_kedro.algorithms.reporting.quality_figures import QualityFigures
-from cyto_kedro.algorithms.reporting.report import LARGEST_VECTOR, HtmlReport, specs
+from cyto_kedro.algorithms.reporting.report import HtmlReport, specs
 from cyto_kedro.algorithms.reporting.template import SCRIPT
 from cyto_kedro.core.style import rgb_png
 from cyto_kedro.errors import InputError
@@ -98,7 +103,8 @@ def test_report_is_one_well_formed_file(assay: dict, pictures: dict) -> None:
     assert 'Arial,"Liberation Sans"' in html  # the style sheet itself is not escaped
     images = [a["src"] for tag, a in page.tags if tag == "img"]
     vectors = [one for one in pictures.values() if one.svg]
-    assert not images and html.count("<svg") == len(vectors) + 1 and pictures["kills"].svg in html
+    assert [src.partition(",")[0] for src in images] == ["data:image/webp;base64"]
+    assert html.count("<svg") == len(vectors) and pictures["kills"].svg in html
     assert all(one.caption in page.text for one in pictures.values())  # or why there is none
     bitmap = replace(pictures["kills"], svg="x" * (LARGEST_VECTOR + 1))
     html = HtmlReport()({**assay, "figures": {"kills": bitmap}})["html"]
@@ -107,6 +113,20 @@ def test_report_is_one_well_formed_file(assay: dict, pictures: dict) -> None:
     assert first == pictures["kills"].png
     anchors = {a["href"] for tag, a in page.tags if tag == "a"}
     assert anchors <= {"#" + a["id"] for _, a in page.tags if "id" in a}
+
+
+def test_many_overlays_are_smaller_so_that_the_page_is_not_larger() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (300, 450, 3), dtype=np.uint8)
+    overlay = Picture(rgb_png(noise), "t", "c", "a")
+    sides = []
+    for many in (2, 12, 24):
+        cards = film_cards({f"A{i}": overlay for i in range(many)})
+        packed = [base64.b64decode(card["data"]) for card in cards]
+        assert sum(map(len, packed)) <= OVERLAYS_INSIDE
+        sides.append(Image.open(BytesIO(packed[-1])).size)
+    assert sides[0] == (450, 300) and sides[0] > sides[1] > sides[2] >= (112, 75)
+    assert all(width == pytest.approx(1.5 * height, abs=1) for width, height in sides)
 
 
 def test_report_says_the_numbers_and_where_they_are_from(assay: dict) -> None:

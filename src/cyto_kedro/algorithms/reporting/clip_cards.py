@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from heapq import nsmallest
 from typing import Any
 from urllib.parse import quote
 
@@ -17,12 +19,22 @@ INSIDE = 1_500_000  # characters of clips within the page; others are linked in 
 EVENTS = {"kill": "kill", "death": "death in doubt", "contact": "long contact"}
 
 
-def clip_cards(clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """What the page shows of each clip: those of deaths first, by weight, then contacts.
+def clip_cards(clips: Iterable[Clip]) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """What the page shows of the weightiest clips, and how many there are of each field.
 
-    ``src`` is the clip itself as long as there is room, else blank; ``href`` leads to the folder.
+    Of clips that come one by one, no more are held than are listed: those of deaths first, by weight,
+    then contacts. ``src`` is the clip itself as long as there is room, else blank; ``href`` leads to
+    the folder.
     """
-    ranked = sorted(clips, key=lambda clip: -round(clip.weight, 1))[:MOST_CLIPS]  # stable: by field
+    of_field: Counter[str] = Counter()
+
+    def counted() -> Iterator[Clip]:
+        for clip in clips:
+            of_field[clip.fov] += 1
+            yield clip
+
+    # of equal weight: in the order of fields
+    ranked = nsmallest(MOST_CLIPS, counted(), lambda clip: -round(clip.weight, 1))
     made, room = [], INSIDE
     for clip in ranked:
         data = b64encode(clip.webp).decode()
@@ -41,7 +53,7 @@ def clip_cards(clips: Sequence[Clip]) -> list[dict[str, Any]]:
                 ],
             }
         )
-    return made
+    return made, of_field
 
 
 def folder_page(fov: str) -> str:

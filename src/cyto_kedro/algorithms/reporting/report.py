@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 import pandas as pd
@@ -14,7 +12,7 @@ from pydantic import Field
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.reporting.answer_figures import ANSWER
-from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, folder_page, linked, links_alone
+from cyto_kedro.algorithms.reporting.clip_cards import clip_cards, folder_page
 from cyto_kedro.algorithms.reporting.findings import (
     BLANK,
     answers,
@@ -29,16 +27,14 @@ from cyto_kedro.algorithms.reporting.findings import (
     weakened,
 )
 from cyto_kedro.algorithms.reporting.mask_warnings import cell_widths, worst_masks
+from cyto_kedro.algorithms.reporting.picture_cards import figure_card, film_cards
 from cyto_kedro.algorithms.reporting.summary import Summary
 from cyto_kedro.algorithms.reporting.template import PAGE, SCRIPT, STYLE
 from cyto_kedro.core.groups import with_condition
 from cyto_kedro.core.style import colours
-from cyto_kedro.errors import InputError
 from cyto_kedro.images import Clip, Picture
 from cyto_kedro.schemas import TableOf, or_empty
 
-PNG = b"\x89PNG\r\n\x1a\n"
-LARGEST_VECTOR = 600_000  # characters of SVG in the page, whose marks tell their numbers
 MOST_CARDS = 6  # conditions; of more there is a table
 
 
@@ -90,7 +86,7 @@ class HtmlReport(Algorithm):
         overlays: Mapping[str, Picture | bytes] | None = None,
         mask_quality: TableOf[schemas.MaskQuality] | None = None,
         cell_sizes: TableOf[schemas.CellSizes] | None = None,
-        clips: Sequence[Clip] = (),
+        clips: Iterable[Clip] = (),
         run: Mapping[str, Any] | None = None,
     ) -> Written:
         """Write the page.
@@ -104,7 +100,8 @@ class HtmlReport(Algorithm):
         figures, overlays
             By name: pictures, or the bytes of PNG files.
         clips
-            Of all fields: a click on a death in `target_fates`, or in the table, opens one.
+            Of all fields, which may come one by one: a click on a death in `target_fates`, or in the
+            table, opens one.
         run
             The manifest: run_id, command, env, git, packages, parameters, started; ``manifest`` is the
             path it is cited by.
@@ -132,14 +129,14 @@ class HtmlReport(Algorithm):
         shown = cards(by_condition, roles)
         run = run or {}
         params = run.get("parameters")
-        filmed = clip_cards(clips)
-        names, seen = {card["name"] for card in filmed}, {clip.fov for clip in clips}
-        pictures = {name: _picture(name, one, names) for name, one in (figures or {}).items()}
+        filmed, of_field = clip_cards(clips)
+        names = {card["name"] for card in filmed}
+        pictures = {name: figure_card(name, one, names) for name, one in (figures or {}).items()}
         films = [pictures.pop("quality")] if "quality" in pictures else []
         effects = pictures.pop("effects", None)
         first = [pictures.pop(name) for name in ANSWER if name in pictures]
         first = [one for one in first if one["alt"]]  # of the others there is nothing to see
-        drawn = [_picture(name, one, film=True) for name, one in (overlays or {}).items()]
+        drawn = film_cards(overlays or {})
         frames = or_empty(frames, schemas.Frames)
         tests = or_empty(comparisons, schemas.Comparisons)
         apart = tests.get("outcome", pd.Series("", tests.index)) == "control"
@@ -171,7 +168,9 @@ class HtmlReport(Algorithm):
             beware=len(warnings),
             by_fov=grid(
                 _per_field(by_fov, roles),
-                [folder_page(fov) if fov in seen else "" for fov in by_fov["fov"]] if seen else (),
+                [folder_page(fov) if of_field[fov] else "" for fov in by_fov["fov"]]
+                if of_field
+                else (),
             ),
             figures=list(pictures.values()),
             quality=films,
@@ -179,7 +178,7 @@ class HtmlReport(Algorithm):
             widths=grid(cell_widths(or_empty(cell_sizes, schemas.CellSizes))),
             overlays=drawn,
             clips=filmed,
-            unlisted=len(clips) - len(filmed),
+            unlisted=of_field.total() - len(filmed),
             overlaid=len(drawn) < 2 * len(fields),
             warnings=grid(
                 warnings.rename(columns={"n_frames": "frames", "first_frame": "first frame"})
@@ -279,43 +278,6 @@ def _with(value: float, unit: str) -> str:
 
 def _n(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _picture(
-    name: str, given: object, clips: Collection[str] = (), film: bool = False
-) -> dict[str, Any]:
-    """What the page has of a picture; a click on a cell opens its clip, where it is among `clips`."""
-    if isinstance(given, bytes):
-        given = Picture(given, name.replace("_", " ").capitalize(), "", name.replace("_", " "))
-    if not isinstance(given, Picture) or not given.png.startswith(PNG):
-        raise InputError(
-            f"report: figure {name!r} is {type(given).__name__}, not a Picture or the bytes of a "
-            "PNG file, so it cannot be put in the page; save it as PNG"
-        )
-    svg = linked(given.svg, clips)
-    vector = 0 < len(svg) <= LARGEST_VECTOR
-    return {
-        "title": given.title,
-        "caption": given.caption,
-        "alt": given.alt,
-        "kind": "webp" if film else "png",
-        "data": "" if vector else base64.b64encode(_packed(given.png, film)).decode("ascii"),
-        "svg": svg if vector else "",
-        "over": "" if vector else links_alone(svg),
-        "drawn": bool(given.numbers),  # of tables: dark on white
-    }
-
-
-def _packed(png: bytes, film: bool) -> bytes:
-    """What of a picture stands in the page: a film's as WebP, in half the room or less."""
-    if not film:
-        return png
-    from PIL import Image
-
-    packed = BytesIO()
-    with Image.open(BytesIO(png)) as image:
-        image.convert("RGB").save(packed, "WEBP", quality=85, method=2)
-    return packed.getvalue()
 
 
 def _analysed(

@@ -121,7 +121,7 @@ def write_report(
             picture = parts[fov]()
             overlays[f"{fov} {what}"] = replace(picture, title=f"{fov}: {picture.title}")
     found = (clips[fov]() for fov in manifest.fovs) if clips is not None else ()
-    filmed_clips = [clip for of_field in found if of_field is not None for clip in of_field]
+    filmed = (clip for of_field in found if of_field is not None for clip in of_field)
     # the simulation has parameters of its own, which no analysis reads
     parameters = {k: v for k, v in run_info["parameters"].items() if k != "simulation"}
     page = HtmlReport()(
@@ -143,7 +143,7 @@ def write_report(
                 name: named[name] for name in (*FIGURES, *FURTHER) if named[name] is not None
             },
             "overlays": overlays,
-            "clips": filmed_clips,
+            "clips": filmed,
             "roles": manifest.roles,
         }
     )
