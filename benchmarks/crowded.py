@@ -162,26 +162,44 @@ def segmented(film: dict[str, Any], engines: dict[str, Algorithm]) -> dict[str, 
     }
 
 
+def measured(
+    film: dict[str, Any], label: dict[str, np.ndarray]
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Cells by population, and touches."""
+    where = {"fov": film["tracks"]["fov"].iloc[0], "pixel_size_um": film["pixel_size_um"]}
+    time_min = film["time_s"] / 60
+    cells = {
+        name: Features()({**where, "time_min": time_min, "population": name, "label": masks})[
+            "cells"
+        ]
+        for name, masks in label.items()
+    }
+    return cells, Touches(max_distance_um=1.0)(label=label, **where)["touches"]
+
+
 def analysed(
     film: dict[str, Any],
     label: dict[str, np.ndarray],
     steps: Mapping[str, Sequence[Algorithm]] = STEPS,
+    linkers: Mapping[str, Algorithm] = LINKERS,
+    known: tuple[dict[str, pd.DataFrame], pd.DataFrame] | None = None,
 ) -> Analysed:
-    """Tracks, contacts and bouts of `label` by the defaults, with `steps` after linking."""
+    """Tracks by `linkers`, then `steps`; contacts and bouts by the defaults.
+
+    `known` is what was `measured` of `label` before.
+    """
     fov = film["tracks"]["fov"].iloc[0]
+    cells, touches = known or measured(film, label)
     points, tracks = {}, {}
     size, n_frames = film["pixel_size_um"], len(film["time_s"])
     data = {"fov": fov, "pixel_size_um": size, "time_min": film["time_s"] / 60}
     for name, masks in label.items():
         place = {**data, "population": name, "n_frames": n_frames, "shape": masks.shape[1:]}
-        cells = Features()({**data, "population": name, "label": masks})["cells"]
-        points[name] = LINKERS[name]({**place, "cells": cells})["track_points"]
+        place["cells"] = cells[name]
+        points[name] = linkers[name](place)["track_points"]
         for step in steps.get(name, ()):
-            points[name] = step({**place, "cells": cells}, track_points=points[name])[
-                "track_points"
-            ]
-        tracks[name] = tracks_of(points[name], cells, n_frames, masks.shape[1:])
-    touches = Touches(max_distance_um=1.0)(label=label, fov=fov, pixel_size_um=size)["touches"]
+            points[name] = step(place, track_points=points[name])["track_points"]
+        tracks[name] = tracks_of(points[name], cells[name], n_frames, masks.shape[1:])
     every = pd.concat(points.values(), ignore_index=True)
     contacts = ContactJoin()(touches=touches, track_points=every)["contacts"]
     bouts = Bouts()(contacts=contacts, track_points=every)["bouts"]

@@ -17,10 +17,16 @@ TINY = {
     "network_speed": "--sizes 60 --frames 2 --repeats 1",
     "whole_assay": "--rows 10000 --nodes summarise",
     "original": "--frames 2 --repeats 1 --side 256",
+    "versus": "--tool LAP btrack --frames 4",
 }
 
 
-@pytest.mark.parametrize("name", TINY)
+SLOW = ("versus",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in TINY]
+)
 def test_the_benchmark_runs(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
