@@ -5,6 +5,7 @@
     python benchmarks/crowded.py --film-only            # the films' own statistics, nothing analysed
     python benchmarks/crowded.py --engine LocalThreshold OverTime --bare --repair   # tracks as the
         # linker leaves them, and as docs/tracking.md advises for crowds
+    python benchmarks/crowded.py --engine Otsu Li LocalThreshold Nuclei --masks    # the masks alone
 
 The films are `SimulatedAssay(preset="crowded")`, analysed with the defaults of `conf/base`. What each
 measure is: docs/accuracy.md.
@@ -32,7 +33,7 @@ from cyto_kedro.algorithms.contacts.contacts import ContactJoin
 from cyto_kedro.algorithms.preprocessing.contrast import PercentileNormalisation
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.over_time import OverTime
-from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
+from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
 from cyto_kedro.algorithms.simulation.assay import SimulatedAssay
 from cyto_kedro.algorithms.tabulation.features import Features
 from cyto_kedro.algorithms.tabulation.touches import Touches
@@ -64,7 +65,10 @@ ENGINES: dict[str, dict[str, Algorithm]] = {
         name: build("segmentation", of["name"], of["args"])
         for name, of in CONFIGURED["segmentation"].items()
     },
-    **{each.__name__: dict.fromkeys(ROLES, each()) for each in (LocalThreshold, Nuclei, OverTime)},
+    **{
+        each.__name__: dict.fromkeys(ROLES, each())
+        for each in (Otsu, Li, LocalThreshold, Nuclei, OverTime)
+    },
 }
 # What was measured on the film of a T cell / tumour assay that the preset stands for.
 AIMS = {
@@ -249,6 +253,26 @@ def add(tally: Tally, film: dict[str, Any], found: Analysed, tra: bool) -> None:
         setattr(tally, key, getattr(tally, key) + m.Score(hits, len(mine), len(true)))
 
 
+def show_masks(films: Sequence[dict[str, Any]], engines: Iterable[str]) -> None:
+    """Print how well cells are found and outlined in each frame."""
+    print(
+        "| engine | "
+        + " | ".join(f"{name}, F1 | SEG" for name in ROLES)
+        + " |\n|---|---|---|---|---|"
+    )
+    for engine in engines:
+        found = [segmented(film, ENGINES[engine]) for film in films]
+        cells = [engine]
+        for name in ROLES:
+            pairs = [
+                (film["label"][name], each[name]) for film, each in zip(films, found, strict=True)
+            ]
+            scores = [m.detection(*pair, m.match_film(*pair)) for pair in pairs]
+            iou, n = np.sum([m.seg(*pair) for pair in pairs], axis=0)
+            cells += [f"{sum(scores, m.Score()).f1:.3f}", f"{iou / n:.3f}"]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
 def named_bouts(bouts: pd.DataFrame, named: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """The bouts with true tracks: who each was in most frames of the bout."""
     result = bouts.copy()
@@ -326,8 +350,12 @@ def main() -> None:
     )
     parser.add_argument("--engine", choices=list(ENGINES), nargs="+", default=["default"])
     parser.add_argument("--bare", action="store_true", help="no steps after linking")
+    parser.add_argument("--masks", action="store_true", help="the masks of each frame only")
     args = parser.parse_args()
     films = [crowded(seed, args.frames) for seed in range(args.first, args.first + args.seeds)]
+    if args.masks:
+        show_masks(films, args.engine)
+        return
     show_statistics(films)
     if args.film_only:
         return
