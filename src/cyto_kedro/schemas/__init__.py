@@ -84,7 +84,7 @@ from cyto_kedro.schemas.death import (
     Viability,
 )
 from cyto_kedro.schemas.films import CellSizes, Effects, Fields, Frames, Quality, Registration
-from cyto_kedro.schemas.masks import MaskEvidence, MaskQuality
+from cyto_kedro.schemas.masks import MaskEvidence, MaskQuality, Outlines
 from cyto_kedro.schemas.motion import (
     Drift,
     Motility,

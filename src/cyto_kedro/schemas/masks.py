@@ -1,4 +1,4 @@
-"""How far masks and tracks can be trusted, without truth."""
+"""How far masks and tracks can be trusted, without truth; and outlines that masks were made of."""
 
 from __future__ import annotations
 
@@ -59,3 +59,19 @@ class MaskQuality(MaskEvidence, key="fov population frame"):
         "share of links over 0.9 of the field's longest", ge=0, le=1
     )
     lost: Series[float] = nullable("share of cells whose track ended in view before", ge=0, le=1)
+
+
+class Outlines(PerPopulation, key="fov population frame label ring corner"):
+    """Outlines that were drawn elsewhere, and from which `kedro cyto import` made masks: their corners.
+
+    An outline is of the mask of the same digest; of a mask that was changed since, it tells nothing.
+    What is inside of two rings is a hole.
+    """
+
+    frame: Series[int] = known(ge=0)
+    label: Series[int] = known(ge=1)
+    ring: Series[int] = known("1 for the cell's first closed line", ge=1)
+    corner: Series[int] = known("1 for the ring's first corner; the last one joins it", ge=1)
+    y_px: Series[float] = known("row, from the centre of the top-left pixel")
+    x_px: Series[float] = known("column, from the centre of the top-left pixel")
+    mask_digest: Series[int] = known("digest of the mask's pixels")

@@ -166,7 +166,7 @@ def frame_touches(
     longer = _expected_pairs(lines, first, second, radius) > _LOOKUP_COST * n_lookups
     way = _look_around if look_around and longer else _compare
     square, near_a, near_b = way(lines, first, second, limit)
-    overlap = _overlaps(lines, first, second)
+    overlap = overlaps(lines, first, second)
     square[overlap > 0] = 0
     near = np.flatnonzero(square <= limit)
     order = near[np.argsort(first[near] * len(lines.label) + second[near])]
@@ -219,13 +219,13 @@ def _compare(
     """
     n = len(first)
     square, near_a, near_b = np.full(n, np.inf), np.zeros(n), np.zeros(n)
-    for cut in _chunks(lines.count[first] + lines.count[second]):
+    for cut in chunks(lines.count[first] + lines.count[second]):
         a, b = first[cut], second[cut]
         pair_a, at_a, hit_a = _close_to_box(lines, a, b, limit)
         pair_b, at_b, hit_b = _close_to_box(lines, b, a, limit)
         n_b = np.bincount(pair_b, minlength=len(a))
         start_b = np.cumsum(n_b) - n_b
-        for part in _chunks(n_b[pair_a]):
+        for part in chunks(n_b[pair_a]):
             # Pixels of side a that have any of side b to be compared with.
             rows = part.start + np.flatnonzero(n_b[pair_a[part]])
             if len(rows) == 0:
@@ -244,7 +244,7 @@ def _compare(
     return square, near_a, near_b
 
 
-def _chunks(work: np.ndarray) -> list[slice]:
+def chunks(work: np.ndarray) -> list[slice]:
     """Cut items that make `work` each into slices of about `_CHUNK`."""
     total = np.cumsum(work)
     cuts = np.searchsorted(total, np.arange(_CHUNK, total[-1] if len(total) else 0, _CHUNK))
@@ -322,7 +322,7 @@ def _close_to_box(
     return pair, pixel, lines.in_mask(other[pair], lines.flat[pixel])
 
 
-def _overlaps(lines: Outlines, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def overlaps(lines: Outlines, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Number of pixels each pair of cells has in common, (n_pairs,)."""
     n, offsets = len(lines.label), lines.offsets
     codes = []
@@ -353,7 +353,7 @@ def dilated_overlap(
     dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1].reshape(2, -1)
     disk = dy * dy + dx * dx <= radius * radius
     result = np.zeros(len(first), np.int64)
-    for cut in _chunks((lines.count[first] + lines.count[second]) * disk.sum()):
+    for cut in chunks((lines.count[first] + lines.count[second]) * disk.sum()):
         pair = first[cut], second[cut]
         rings = []
         for own, other in (pair, pair[::-1]):

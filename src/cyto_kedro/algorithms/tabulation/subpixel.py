@@ -8,15 +8,21 @@ moved to where a straight edge must run to leave as many of the pixels around it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
 
+from cyto_kedro import schemas
+from cyto_kedro.algorithms.tabulation.curves import curve_touches, curves_of
+from cyto_kedro.algorithms.tabulation.drawn import Drawn
 from cyto_kedro.algorithms.tabulation.masks import ranges
 from cyto_kedro.algorithms.tabulation.proximity import Outlines, frame_touches, near_boxes
-from cyto_kedro.algorithms.tabulation.touches import Columns, MaskTouches, said
+from cyto_kedro.algorithms.tabulation.touches import Columns, MaskTouches, Touching, said
+from cyto_kedro.core.contract import Images, Labels
 from cyto_kedro.core.units import PositiveLength
+from cyto_kedro.schemas import TableOf
 
 # The window: the pixel and its eight neighbours, as a disk of the same area.
 _DY, _DX = (each.ravel() for each in np.mgrid[-1:2, -1:2])
@@ -28,9 +34,13 @@ _FURTHEST = 1.4
 class OutlineDistance(MaskTouches):
     """Outline distance: the outlines of the pair, drawn between pixels, are at most a distance apart.
 
-    Edge to edge, as continuous outlines would be; 0 where masks overlap. The distance and contact
-    length of this definition are those of these outlines: the length counts outline pixels within
-    reach of the other outline, or inside the other mask.
+    Edge to edge, as continuous outlines would be; 0 where they cross or masks overlap. The distance
+    and contact length of this definition are those of these outlines: the length counts outline pixels
+    within reach of the other outline, or inside the other mask.
+
+    Where `outlines` has a cell, and its mask is still the one that was made of them, these corners are
+    its outline: distances of two such cells are exact, and contact length is a length along them. Of
+    other cells the outline is traced on the mask.
 
     Notes
     -----
@@ -59,9 +69,41 @@ class OutlineDistance(MaskTouches):
     def reach_px(self, pixel_size_um: float | None) -> float:
         return self.max_distance.in_px("max_distance", pixel_size_um)
 
-    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
+    def run(
+        self,
+        label: Labels,
+        image: Images | None = None,
+        markers: Mapping[str, str] | None = None,
+        outlines: TableOf[schemas.Outlines] | None = None,
+        fov: str = "fov1",
+        frame_start: int = 0,
+        pixel_size_um: float | None = None,
+    ) -> Touching:
+        """Find the touches of a film, as `MaskTouches.run` does.
+
+        Parameters
+        ----------
+        outlines
+            What masks were made of, of any populations and cells (`drawn.outline_table`).
+        """
+        return self._found(label, image, markers, outlines, fov, frame_start, pixel_size_um)
+
+    def find(
+        self, lines: Outlines, pixel_size_um: float | None, drawn: Drawn | None = None
+    ) -> Columns:
         reach = self.reach_px(pixel_size_um)
-        return frame_touches(_moved(lines, reach), reach, apart=0.0, look_around=False)
+        lines = _moved(lines, reach)
+        found = frame_touches(lines, reach, apart=0.0, look_around=False)
+        if drawn is None:
+            return found
+        curves = curves_of(lines, drawn)
+        of_masks = ~(curves.drawn[found["a"]] | curves.drawn[found["b"]])
+        found = {name: each[of_masks] for name, each in found.items()}
+        found |= {f"length_{side}": curves.length[found[side]] for side in "ab"}
+        exact = curve_touches(curves, reach)
+        both = {name: np.concatenate([each, exact[name]]) for name, each in found.items()}
+        order = np.lexsort([both["b"], both["a"]])
+        return {name: each[order] for name, each in both.items()}
 
 
 def _moved(lines: Outlines, reach: float) -> Outlines:

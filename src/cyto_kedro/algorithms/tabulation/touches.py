@@ -16,6 +16,7 @@ from pydantic import Field
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.base import Algorithm
+from cyto_kedro.algorithms.tabulation.drawn import Drawn, DrawnFilm
 from cyto_kedro.algorithms.tabulation.masks import read_frame
 from cyto_kedro.algorithms.tabulation.own_pixels import own_light
 from cyto_kedro.algorithms.tabulation.proximity import (
@@ -71,8 +72,13 @@ class MaskTouches(Algorithm):
     def reach_px(self, pixel_size_um: float | None) -> float:
         """Largest gap of masks that can meet, in pixels."""
 
-    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
-        """The pairs of one frame that meet: the columns of `frame_touches`, and perhaps more."""
+    def find(
+        self, lines: Outlines, pixel_size_um: float | None, drawn: Drawn | None = None
+    ) -> Columns:
+        """The pairs of one frame that meet: the columns of `frame_touches`, and perhaps more.
+
+        `drawn`: outlines that the masks were made of, where the definition reads them.
+        """
         return frame_touches(lines, self.reach_px(pixel_size_um))
 
     def run(
@@ -103,13 +109,25 @@ class MaskTouches(Algorithm):
         InputError
             If shapes disagree.
         """
-        labels, size, start = dict(label), pixel_size_um, frame_start
+        return self._found(label, image, markers, None, fov, frame_start, pixel_size_um)
+
+    def _found(
+        self,
+        label: Labels,
+        image: Images | None,
+        markers: Mapping[str, str] | None,
+        outlines: TableOf[schemas.Outlines] | None,
+        fov: str,
+        start: int,
+        size: float | None,
+    ) -> Touching:
+        labels = dict(label)
         self.reach_px(size)  # a length that cannot be resolved is told before pixels are read
         halo = self.halo.in_px("halo", size)
         images, dyes = dict(image or {}), {*(markers or {}).values()}
         dyed = {name: stack for name, stack in images.items() if name in dyes}
         shape = _shape(labels, fov)
-        reader = Reader(shape[1:], len(labels))
+        reader, drawn = Reader(shape[1:], len(labels)), DrawnFilm(outlines, labels, fov)
         blocks = []
         for index in range(shape[0]):
             frames = [
@@ -117,11 +135,12 @@ class MaskTouches(Algorithm):
                 for population, stack in labels.items()
             ]
             lines = reader.outlines(frames)
-            found = _measures(lines, self.find(lines, size))
+            found = _measures(lines, self.find(lines, size, drawn.frame(start + index, lines)))
             light = {name: np.asarray(stack[index]) for name, stack in sorted(dyed.items())}
             found |= own_light(frames, light, found, halo)
             found["frame"] = np.full(len(found["a"]), start + index)
             blocks.append(found)
+        drawn.tell()
         if not any(len(block["a"]) for block in blocks):
             none = schemas.empty(schemas.Touches)
             own = {f"{name}_own_{side}": np.zeros(0) for name in sorted(dyed) for side in "ab"}
@@ -208,7 +227,9 @@ class DilatedOverlap(MaskTouches):
     def reach_px(self, pixel_size_um: float | None) -> float:
         return max(2 * self._radius(pixel_size_um) - 1.0, 0.0)
 
-    def find(self, lines: Outlines, pixel_size_um: float | None) -> Columns:
+    def find(
+        self, lines: Outlines, pixel_size_um: float | None, drawn: Drawn | None = None
+    ) -> Columns:
         found = super().find(lines, pixel_size_um)
         shared = dilated_overlap(
             lines, found["a"], found["b"], found["overlap_px"], self._radius(pixel_size_um)
@@ -234,14 +255,16 @@ def _measures(lines: Outlines, found: Columns) -> Columns:
     """Columns of the table from those of `frame_touches`: populations, labels, lengths, shares."""
     a, b = found.pop("a"), found.pop("b")
     near_a, near_b = found.pop("near_a"), found.pop("near_b")
+    length_a = found.pop("length_a", lines.count[a])
+    length_b = found.pop("length_b", lines.count[b])
     return {
         "a": lines.population[a],
         "b": lines.population[b],
         "label_a": lines.label[a],
         "label_b": lines.label[b],
         "contact_length_px": (near_a + near_b) / 2.0,
-        "perimeter_share_a": near_a / lines.count[a],
-        "perimeter_share_b": near_b / lines.count[b],
+        "perimeter_share_a": near_a / length_a,
+        "perimeter_share_b": near_b / length_b,
         **found,
     }
 
