@@ -167,7 +167,8 @@ class PartitionedDataset(KedroPartitionedDataset):
     def _planned(self, identity: str) -> AbstractDataset | None:
         if not self._filesystem.exists(self.path_of(identity)):
             if self.optional:
-                return None
+                copy = self.copy_of(identity)  # results were deleted; no node would put it back
+                return self._at(copy) if self._filesystem.exists(copy) else None
             raise PartitionError(
                 f"{self.name}: partition {identity!r} is planned but not at {self.path_of(identity)}: "
                 "run the pipeline that makes it (its own failure is in that run's summary)"
@@ -280,7 +281,10 @@ class PartitionedDataset(KedroPartitionedDataset):
 
         `entry` is the ledger's where it was just read.
         """
-        return self.ledger.content(identity, self.path_of(identity), entry)
+        found = self.ledger.content(identity, self.path_of(identity), entry)
+        if found is None and self.optional:
+            return self.corrections.content(identity, self.copy_of(identity))
+        return found
 
     def record(self, identity: str, inputs: dict[str, str], **more: Any) -> Entry:
         """Write the ledger entry of a partition that was just saved.
@@ -356,7 +360,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         held, fs, path = self.held(identity), self._filesystem, self.path_of(identity)
         if held is None or held.correction is None:
             return
-        copy, there = self.copy_of(identity), self.content(identity)
+        copy, there = self.copy_of(identity), self.ledger.content(identity, self.path_of(identity))
         if not fs.exists(copy):
             if there != held.content:
                 log.warning(

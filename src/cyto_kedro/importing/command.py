@@ -29,7 +29,7 @@ def import_(
     from cyto_kedro.importing.place import bring
 
     catalog, read = project.catalog, partial(read_any, masks_only=masks_only)
-    with writing(catalog, "labels", "track_points"):
+    with writing(catalog, "labels", "outlines", "track_points"):
         found = bring(catalog, file, fov, population, who, read, masks_only)
     click.secho(f"{fov}/{population} is now {file}, {found}", fg="green")
     click.echo("Go on with it: kedro run" + (f" --env {project.env}" if project.env else ""))
@@ -47,7 +47,7 @@ def trackmate(project: Any, file: Path, fov: str, population: str, who: str) -> 
     tracks are put in place as corrections; the next ``kedro run`` measures and goes on.
     """
     catalog = project.catalog
-    with writing(catalog, "labels", "track_points"):
+    with writing(catalog, "labels", "outlines", "track_points"):
         n_spots, n_tracks = read_session(catalog, file, fov, population, who)
     click.secho(f"{fov}/{population}: {n_spots} spots, {n_tracks} tracks of {file}", fg="green")
 

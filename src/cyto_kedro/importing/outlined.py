@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from cyto_kedro.algorithms.tabulation.drawn import outline_table
 from cyto_kedro.datasets.planned import differences, is_whole
 from cyto_kedro.datasets.trackmate import TrackMateFilm, read_trackmate
 from cyto_kedro.importing.place import Found, Place
 from cyto_kedro.pipelines.tracking.trackmate import (
     inside,
     masks,
+    numbered,
+    rings_of,
     track_points,
     viewed,
     without_frames,
@@ -45,7 +48,19 @@ def drawn(film: TrackMateFilm, place: Place, kind: str, where: str, tracked: boo
             shared,
             100 * shared / claimed,
         )
-    return Found(kind, len(film.spots), lambda t: label[t], points)
+    outlines = outline_table(label, _rings(film), place.fov, place.population)
+    return Found(kind, len(film.spots), lambda t: label[t], points, outlines)
+
+
+def _rings(film: TrackMateFilm) -> dict[tuple[int, int], list[np.ndarray]]:
+    """(frame, label) -> the rings of its outline; spots that have one."""
+    spots = numbered(film)
+    named = zip(spots["spot_id"], spots["frame"], spots["label"], strict=True)
+    return {
+        (frame, label): rings_of(film.outlines[spot])
+        for spot, frame, label in named
+        if spot in film.outlines
+    }
 
 
 def as_viewed(film: TrackMateFilm, place: Place, where: str) -> TrackMateFilm:

@@ -63,6 +63,8 @@ class Found:
     label: Callable[[int], np.ndarray] | None
     #: `TrackPoints`; None: the file holds masks alone, which the configured linker joins
     points: pd.DataFrame | None
+    #: `Outlines` that the masks were made of; None: it holds masks, or none
+    outlines: pd.DataFrame | None = None
 
     @property
     def n_tracks(self) -> int:
@@ -117,6 +119,13 @@ def bring(
             block = Block.parse(each["block"])
             stack = np.stack([found.label(t) for t in range(block.start, block.stop)])
             keep(catalog, "labels", partition_id(grain, each), stack, file, who, found.kind)
+    if found.outlines is not None:
+        outlines, grain = found.outlines, catalog.get("outlines").grain
+        for each in manifest.groups(grain, group):
+            block = Block.parse(each["block"])
+            its = outlines[outlines["frame"].between(block.start, block.stop - 1)]
+            name = partition_id(grain, each)
+            keep(catalog, "outlines", name, its.reset_index(drop=True), file, who, found.kind)
     if found.points is not None:
         name = partition_id(catalog.get("track_points").grain, group)
         keep(catalog, "track_points", name, found.points, file, who, found.kind)

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _FRAMES = ("frame", "t", "time", "timepoint")
 _TRACKS = ("track_id", "track")
+_EDGES = 512  # compared with all others at once
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _placed(kind: str, path: Path, outlines: list[Outline], place: Place) -> Fou
     n_frames, height, width = whole_shape(place.manifest, place.fov)
     if not outlines:
         raise InputError(f"{path} holds no outline of an area")
-    rows, paths = [], {}
+    rows, paths, crossed = [], {}, []
     for number, each in enumerate(outlines, 1):
         frame = 0 if each.frame is None and n_frames == 1 else each.frame
         if frame is None:
@@ -76,6 +77,12 @@ def _placed(kind: str, path: Path, outlines: list[Outline], place: Place) -> Fou
         whole = np.concatenate(each.rings)
         if not np.isfinite(whole).all() or min(map(len, each.rings)) < 3:
             raise InputError(f"{path}: the outline of {each.name} is not three points or more")
+        if not any(map(_area, each.rings)):
+            raise InputError(
+                f"{path}: the outline of {each.name} encloses nothing; take it out if it is a line"
+            )
+        if (at := crossing(each.rings)) is not None:
+            crossed.append((each.name, at))
         (y0, x0), (y1, x1) = whole.min(axis=0), whole.max(axis=0)
         if y1 < -0.5 or x1 < -0.5 or y0 > height - 0.5 or x0 > width - 0.5:
             raise InputError(
@@ -86,6 +93,13 @@ def _placed(kind: str, path: Path, outlines: list[Outline], place: Place) -> Fou
         rows.append((number, each.name, frame, x, y, np.nan, each.track))
         gap = np.full((1, 2), np.nan)
         paths[number] = np.concatenate([part for ring in each.rings for part in (gap, ring)][1:])
+    if crossed:
+        name, (y, x) = crossed[0]
+        log.warning(
+            "%s: %d outlines cross themselves, so that a part of them is a hole; the first is %s, at "
+            "row %.1f, column %.1f of the picture",
+            *(path, len(crossed), name, y + 0.5, x + 0.5),
+        )
     names = ["spot_id", "name", "frame", "x_px", "y_px", "radius_px", "track"]
     spots = pd.DataFrame(rows, columns=names).astype({"track": "Int64"})
     spots = spots.sort_values(["frame", "spot_id"], ignore_index=True)
@@ -101,6 +115,40 @@ def _placed(kind: str, path: Path, outlines: list[Outline], place: Place) -> Fou
         links = pd.DataFrame({"source": ends[:-1][same], "target": ends[1:][same]})
     film = TrackMateFilm(kind, n_frames, (height, width), None, None, spots, links, paths)
     return drawn(film, place, kind, str(path), bool(tracked))
+
+
+def _area(ring: np.ndarray) -> float:
+    y, x = (ring - ring[0]).T
+    return float(abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2)
+
+
+def crossing(rings: list[np.ndarray]) -> tuple[float, float] | None:
+    """Where edges of an outline cross each other, y and x of the first such edge's middle; else None.
+
+    Edges that only meet, such as neighbours, do not cross.
+    """
+    a = np.concatenate(rings)
+    b = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    low, high = np.minimum(a, b), np.maximum(a, b)
+    for start in range(0, len(a), _EDGES):
+        at = slice(start, start + _EDGES)
+        near = (low[at, None] <= high[None]).all(-1) & (low[None] <= high[at, None]).all(-1)
+        one, other = np.nonzero(near)
+        one += start
+        sides = [
+            _side(a[p], b[p], a[q]) * _side(a[p], b[p], b[q]) < 0
+            for p, q in ((one, other), (other, one))
+        ]
+        if (crosses := sides[0] & sides[1]).any():
+            y, x = (a + b)[one[crosses][0]] / 2
+            return float(y), float(x)
+    return None
+
+
+def _side(a: np.ndarray, b: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Which side of the line from `a` to `b` points are on, by sign."""
+    edge, to = b - a, point - a
+    return np.asarray(edge[:, 1] * to[:, 0] - edge[:, 0] * to[:, 1])
 
 
 def _centroid(rings: list[np.ndarray]) -> np.ndarray:

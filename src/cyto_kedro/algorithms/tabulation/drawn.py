@@ -1,4 +1,4 @@
-"""Outlines that were drawn, not traced on masks: a table of corners, and which masks they still describe.
+"""Outlines that were drawn, not traced on masks: their corners, and which masks they still describe.
 
 A mask may be changed after its outline was drawn: by hand, by another engine. Each outline carries a
 digest of the mask that was made of it, and is used only where the mask is still that one.
@@ -134,9 +134,7 @@ class DrawnFilm:
         first, last = np.searchsorted(self._columns["frame"], [number, number + 1])
         if first == last:
             return None
-        _, whose, label, ring, y, x, digest = (
-            each[first:last] for each in self._columns.values()
-        )
+        _, whose, label, ring, y, x, digest = (each[first:last] for each in self._columns.values())
         cell = np.full(len(label), -1)
         for population, offset in enumerate(lines.offsets):
             its = np.flatnonzero(whose == population)

@@ -106,8 +106,7 @@ def inside(outline: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.
     """
     from skimage.draw import polygon
 
-    parts = np.split(outline, np.flatnonzero(np.isnan(outline[:, 0])))
-    drawn = [polygon(part[:, 0], part[:, 1], shape=shape) for part in map(_known, parts)]
+    drawn = [polygon(ring[:, 0], ring[:, 1], shape=shape) for ring in rings_of(outline)]
     if len(drawn) == 1:
         return drawn[0]
     own = np.zeros(shape, bool)
@@ -117,8 +116,10 @@ def inside(outline: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.
     return rows, columns
 
 
-def _known(points: np.ndarray) -> np.ndarray:
-    return points[~np.isnan(points[:, 0])]
+def rings_of(outline: np.ndarray) -> list[np.ndarray]:
+    """The rings of an outline, which rows of NaN part."""
+    parts = np.split(outline, np.flatnonzero(np.isnan(outline[:, 0])))
+    return [part[~np.isnan(part[:, 0])] for part in parts]
 
 
 def _disk(at: np.ndarray, radius: float, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
