@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -49,9 +50,9 @@ def outline_table(
     array([0. , 1. , 1. , 3. , 4.4])
     """
     parts = []
-    for t in sorted({frame for frame, _ in drawn}):
+    for t, cells in groupby(sorted(drawn), key=lambda cell: cell[0]):
+        its = [name for _, name in cells]
         labels, digests = mask_digests(label[t])
-        its = sorted(name for frame, name in drawn if frame == t)
         at = find(labels, np.array(its))
         for name, row in zip(its, at, strict=True):
             parts += [
@@ -63,12 +64,13 @@ def outline_table(
         return schemas.empty(schemas.Outlines)
     length = [len(each[-1]) for each in parts]
     corners = np.concatenate([each[-1] for each in parts]).astype(float)
-    frame, name, ring, digest = (
-        np.repeat(np.array(each), length) for each in list(zip(*parts, strict=True))[:4]
-    )
-    number = np.concatenate([np.arange(1, n + 1) for n in length])
-    columns = {"frame": frame, "label": name, "ring": ring, "corner": number}
-    columns |= {"y_px": corners[:, 0], "x_px": corners[:, 1], "mask_digest": digest}
+    names = ("frame", "label", "ring", "mask_digest")
+    columns = {
+        name: np.repeat(np.array([each[at] for each in parts]), length)
+        for at, name in enumerate(names)
+    }
+    columns["corner"] = np.concatenate([np.arange(1, n + 1) for n in length])
+    columns |= {"y_px": corners[:, 0], "x_px": corners[:, 1]}
     where = {"fov": fov, "population": population}
     return schemas.conform(schemas.Outlines, pd.DataFrame(columns).assign(**where))
 

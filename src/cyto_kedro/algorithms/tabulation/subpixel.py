@@ -74,10 +74,10 @@ class OutlineDistance(MaskTouches):
         label: Labels,
         image: Images | None = None,
         markers: Mapping[str, str] | None = None,
-        outlines: TableOf[schemas.Outlines] | None = None,
         fov: str = "fov1",
         frame_start: int = 0,
         pixel_size_um: float | None = None,
+        outlines: TableOf[schemas.Outlines] | None = None,
     ) -> Touching:
         """Find the touches of a film, as `MaskTouches.run` does.
 
