@@ -77,7 +77,7 @@ def _placed(kind: str, path: Path, outlines: list[Outline], place: Place) -> Fou
         whole = np.concatenate(each.rings)
         if not np.isfinite(whole).all() or min(map(len, each.rings)) < 3:
             raise InputError(f"{path}: the outline of {each.name} is not three points or more")
-        if not any(map(_area, each.rings)):
+        if all(np.linalg.matrix_rank(ring - ring[0]) < 2 for ring in each.rings):
             raise InputError(
                 f"{path}: the outline of {each.name} encloses nothing; take it out if it is a line"
             )
@@ -115,11 +115,6 @@ def _placed(kind: str, path: Path, outlines: list[Outline], place: Place) -> Fou
         links = pd.DataFrame({"source": ends[:-1][same], "target": ends[1:][same]})
     film = TrackMateFilm(kind, n_frames, (height, width), None, None, spots, links, paths)
     return drawn(film, place, kind, str(path), bool(tracked))
-
-
-def _area(ring: np.ndarray) -> float:
-    y, x = (ring - ring[0]).T
-    return float(abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2)
 
 
 def crossing(rings: list[np.ndarray]) -> tuple[float, float] | None:
