@@ -135,3 +135,10 @@ def test_crossing_lines_are_named(ingested: Project, tmp_path: Path, caplog: Any
     flat = shapely.Polygon([(10, 10), (20, 20), (30, 30)])
     with pytest.raises(InputError, match=r"feature 1 encloses nothing"):
         come_in(ingested, written(tmp_path / "b.geojson", [flat]))
+
+
+def test_lines_along_pixels_say_no_more_than_masks(ingested: Project, tmp_path: Path) -> None:
+    shapes = [shapely.box(20, 30, 28, 38), shapely.box(20, 30, 28, 38.25)]
+    come_in(ingested, written(tmp_path / "a.geojson", shapes))
+    kept = ingested.catalog.load("outlines")[f"{FOV}/TCell/{BLOCKS[0]}"]()
+    assert kept["frame"].unique().tolist() == [1]

@@ -53,14 +53,24 @@ def drawn(film: TrackMateFilm, place: Place, kind: str, where: str, tracked: boo
 
 
 def _rings(film: TrackMateFilm) -> dict[tuple[int, int], list[np.ndarray]]:
-    """(frame, label) -> the rings of its outline; spots that have one."""
+    """(frame, label) -> the rings of its outline; spots that have one which says more than its pixels.
+
+    Of a line along pixels' edges, as programs trace it around masks, distances would be those of pixels:
+    what `OutlineDistance` finds on the mask is nearer to the truth.
+    """
     spots = numbered(film)
     named = zip(spots["spot_id"], spots["frame"], spots["label"], strict=True)
     return {
         (frame, label): rings_of(film.outlines[spot])
         for spot, frame, label in named
-        if spot in film.outlines
+        if spot in film.outlines and not _along_pixels(film.outlines[spot])
     }
+
+
+def _along_pixels(outline: np.ndarray) -> bool:
+    """Whether all corners are corners of pixels."""
+    at = outline[~np.isnan(outline[:, 0])] + 0.5
+    return bool((at == np.round(at)).all())
 
 
 def as_viewed(film: TrackMateFilm, place: Place, where: str) -> TrackMateFilm:
