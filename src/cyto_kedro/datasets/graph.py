@@ -203,16 +203,21 @@ def picture(graph: nx.Graph) -> ImagePreview:
     }
     at = known if len(known) == len(graph) else nx.spring_layout(graph, seed=0)
     groups = sorted({_population(node) for node in graph})
-    figure = Figure(figsize=(4.5, 4.5), dpi=80)
+    figure = Figure(figsize=(6, 4), dpi=120)  # the shape of kedro-viz' panel, which stretches it
     FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96), aspect="equal")
     colours = [f"C{groups.index(_population(node)) % 10}" for node in graph]
     nx.draw_networkx(
-        graph, pos=at, ax=axes, with_labels=False, node_size=18, width=0.6, node_color=colours
+        graph, pos=at, ax=axes, with_labels=False, node_size=24, width=1.2, node_color=colours
     )
+    for i, name in enumerate(groups):
+        if name:
+            axes.scatter([], [], s=24, color=f"C{i % 10}", label=name)
+    if any(groups):
+        axes.legend(loc="upper left", frameon=False, fontsize=9)
     axes.set_axis_off()
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight")
+    figure.savefig(buffer, format="png")
     return ImagePreview(b64encode(buffer.getvalue()).decode())
 
 

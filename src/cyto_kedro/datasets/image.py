@@ -69,7 +69,7 @@ class ImageDataset(FileDataset[Any, "da.Array"]):
         self._write(lambda file: write_ome(file, checked, **self._save_args))
 
     def preview(self) -> ImagePreview:
-        """Four frames (of the first channel), contrast stretched."""
+        """Six frames (of the first channel), contrast stretched."""
         stack = self.load()
         stack = stack if stack.ndim == 3 else stack[:, 0]
         return previews.image_png(stack)

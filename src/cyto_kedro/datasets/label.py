@@ -107,9 +107,9 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         checked = Image(labels, image.pixel_size_um, image.time_s)
         self._write(lambda file: write_ome(file, checked, **self._save_args))
 
-    def preview(self) -> ImagePreview:
-        """Four frames, one colour per label."""
-        return previews.png(previews.colours(previews.four(self.lazy())))
+    def preview(self, over: Any = None) -> ImagePreview:
+        """Six frames, one colour per label; outlines over an image's frames where it is given."""
+        return previews.labels_png(self.lazy(), over)
 
 
 def _block(block: np.ndarray, location: str, block_info: Any = None) -> np.ndarray:

@@ -44,6 +44,9 @@ class PartitionedDataset(KedroPartitionedDataset):
         The keys of a partition id, such as ``fov/population/block``.
     optional
         A partition that is not there is None: what a person may give, and no node makes.
+    preview_over
+        ``path``, ``dataset`` and ``filename_suffix`` of images with the same ids: kedro-viz shows masks
+        over them.
     path, dataset, filename_suffix, credentials, fs_args, metadata
         As in `kedro_datasets.partitions.PartitionedDataset`. A leading dot of the suffix is kept.
 
@@ -75,6 +78,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         fs_args: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
         optional: bool = False,
+        preview_over: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(
             path=path,
@@ -88,6 +92,9 @@ class PartitionedDataset(KedroPartitionedDataset):
         self._correcting: Correction | None = None
         self._aside = False
         self.optional = optional
+        self._over = preview_over and PartitionedDataset(
+            grain=grain, credentials=credentials, fs_args=fs_args, **preview_over
+        )
         if hasattr(self._dataset_type, "preview"):
             # kedro-viz reads the kind of a preview off the annotation: the partition's own.
             def preview() -> Any:
@@ -408,7 +415,9 @@ class PartitionedDataset(KedroPartitionedDataset):
         ids = self.list_ids()
         if not ids:
             raise DatasetError(f"{self.name}: nothing to preview yet, no partition was saved")
-        return self.one(ids[0]).preview()  # type: ignore[attr-defined]
+        under = self._over.one(ids[0]) if self._over else None
+        over = {"over": under.load()} if under is not None and under.exists() else {}
+        return self.one(ids[0]).preview(**over)  # type: ignore[attr-defined]
 
     def _describe(self) -> dict[str, Any]:
         return {**super()._describe(), "grain": "/".join(self.grain)}

@@ -10,7 +10,7 @@ from kedro.io import DatasetError
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.datasets.previews import four, grey, png
+from cyto_kedro.datasets.previews import image_png
 from cyto_kedro.datasets.raw import RawChannel, open_raw
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import PartitionError, unknown
@@ -51,10 +51,10 @@ class RawImages(FileDataset[Any, Partitions]):
         raise DatasetError("raw_images are read where the microscope put them and never written")
 
     def preview(self) -> ImagePreview:
-        """Four frames of the first film."""
+        """Six frames of the first film."""
         source = _Opened(self._manifest())
         raw = next(iter(source.raw.values()))
-        return png(grey(four(source.open(raw))))
+        return image_png(source.open(raw))
 
 
 class _Opened:
