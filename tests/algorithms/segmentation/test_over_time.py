@@ -10,6 +10,7 @@ from cyto_kedro.algorithms.segmentation.hypotheses import Regions, divisions_of,
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.over_time import OverTime, Seen, decide, shift_of
 from cyto_kedro.algorithms.segmentation.programme import Programme
+from cyto_kedro.algorithms.segmentation.threshold import LocalThreshold
 from cyto_kedro.errors import ConfigError
 
 DIAMETER = 20.0
@@ -204,6 +205,25 @@ def test_a_tile_is_a_part_of_its_field() -> None:
     tile = engine(image=images[:, 5:, 10:], field=images, corner=(5, 10))["label"]
     whole = engine(image=images)["label"][:, 5:, 10:]
     assert ((tile > 0) == (whole > 0)).mean() > 0.999
+
+
+def test_engines_that_share_a_frame_see_what_each_sees_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Seen] = []
+
+    def told(window: list[Seen], *rest: float) -> np.ndarray:
+        seen.extend(window)
+        return decide(window, *rest)
+
+    monkeypatch.setattr(over_time, "decide", told)
+    images = film(3)
+    OverTime()(image=images, typical_diameter_px=20.0)
+    for k, engine in enumerate((Nuclei(), LocalThreshold())):
+        alone = engine(image=images, typical_diameter_px=20.0)["label"]
+        assert all(
+            np.array_equal(each.labels[k], one) for each, one in zip(seen, alone, strict=True)
+        )
 
 
 def test_blurred_spots_are_left_out() -> None:

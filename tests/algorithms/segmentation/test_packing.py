@@ -11,7 +11,7 @@ from skimage.segmentation import watershed
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes, fill_label_holes
 from cyto_kedro.algorithms.segmentation.frames import brightest_neighbour
 from cyto_kedro.algorithms.segmentation.packing import Packing, depth, flood, within
-from cyto_kedro.algorithms.segmentation.split import high_maxima, medians
+from cyto_kedro.algorithms.segmentation.split import cut_by_distance, high_maxima, medians
 
 
 def _smooth(seed: int) -> np.ndarray:
@@ -125,3 +125,74 @@ def test_the_brightest_neighbour_is_not_the_pixel_itself() -> None:
         image = _smooth(seed)
         expected = ndi.maximum_filter(image, footprint=around, mode="nearest")
         np.testing.assert_array_equal(brightest_neighbour(image), expected)
+
+
+def _labels(seed: int) -> np.ndarray:
+    """(Y, X) of some discs, many of them cut by the image's edge, some with holes or touching."""
+    rng = np.random.default_rng(seed)
+    shape = rng.integers(20, 160, 2)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    label = np.zeros(shape, np.int32)
+    for k in range(1, rng.integers(2, 14)):
+        far = np.hypot(y - rng.uniform(-3, shape[0] + 3), x - rng.uniform(-3, shape[1] + 3))
+        radius = rng.uniform(2, 11)
+        label[(far <= radius) & (far >= rng.choice([0, 0, 0, 0.4]) * radius)] = k
+    return label
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_what_looks_a_few_pixels_far_sees_in_parts_apart_what_it_sees_in_the_frame(
+    seed: int,
+) -> None:
+    label = _labels(seed)
+    mask, reach = label > 0, 4
+    wide = ndi.maximum_filter(mask, 2 * reach + 1)
+    filters = (
+        lambda a: ndi.gaussian_filter(a.astype(float), reach / 4),
+        lambda a: ndi.minimum_filter(a, 3, mode="nearest"),
+        lambda a: ndi.distance_transform_edt(a > 0) if (a == 0).any() else np.zeros(a.shape),
+    )
+    packings = Packing.apart(mask, reach)
+    assert sum(each.mask.astype(int) for each in packings).max(initial=0) <= 1
+    assert np.array_equal(sum((each.mask for each in packings), np.zeros_like(mask)), wide)
+    for each in filters:
+        found = np.zeros(label.shape)
+        for packing in packings:
+            packing.unpack(each(packing.pack(label, 0)).astype(float), found)
+        if not mask.all():
+            np.testing.assert_array_equal(found[wide], each(label)[wide])
+
+
+def test_parts_apart_at_an_edge_lie_at_that_edge() -> None:
+    label = np.zeros((200, 300), np.int32)
+    places = ((0, 0), (0, 150), (0, 299), (100, 0), (100, 150), (100, 299), (199, 0), (199, 150))
+    for k, (y, x) in enumerate(places, 1):
+        label[max(y - 5, 0) : y + 6, max(x - 5, 0) : x + 6] = k
+    (packing,) = Packing.apart(label > 0, 2)
+    small = packing.pack(label, 0)
+    assert small.size < 0.1 * label.size
+    for edge, k in ((small[2], 2), (small[:, 0], 4), (small[:, -1], 6), (small[-1], 8)):
+        assert k in edge and 5 not in edge
+    assert small[0, 0] == 1 and small[0, -1] == 3 and small[-1, 0] == 7
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_cells_are_cut_where_the_whole_frame_cuts_them(seed: int) -> None:
+    from skimage.measure import label as components
+
+    label, diameter, h = _labels(100 + seed), 12.0, 0.05
+    inside = label > 0
+    same = (ndi.minimum_filter(label, 3) == label) & (ndi.maximum_filter(label, 3) == label)
+    far = ndi.distance_transform_edt(same & inside | ((fill_label_holes(label) > 0) & ~inside))
+    surface = ndi.gaussian_filter(2 * far / diameter, 0.05 * diameter)
+    domes = reconstruction(surface - h, surface, "dilation")
+    seeds = components(local_maxima(np.round(domes, 6)) & inside)
+    basin = watershed(-surface, seeds, mask=inside)
+    _, number = np.unique(basin[inside] * 1000 + label[inside], return_inverse=True)
+    expected = np.zeros(label.shape, np.int64)
+    expected[inside] = number + 1
+    part, owner = cut_by_distance(label, diameter, h)
+    # of equal heights which pixel is flooded first is open
+    assert (part != expected).mean() < 0.002
+    assert part.max() == expected.max()
+    assert np.array_equal(owner[part], label)

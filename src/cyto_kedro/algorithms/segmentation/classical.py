@@ -93,9 +93,7 @@ class Classical(Algorithm):
         InputError
             If a frame holds NaN or infinite values.
         """
-        diameter, smallest, largest = (
-            in_px(self, name, pixel_size_um) for name in ("diameter", "min_area", "max_area")
-        )
+        diameter = in_px(self, "diameter", pixel_size_um)
         frames = Frames(image, field, corner, valid, frame_start)
         label = np.zeros(frames.shape, np.uint32)
         if diameter is None and typical_diameter_px is None:
@@ -111,7 +109,7 @@ class Classical(Algorithm):
                 )
         used = float(diameter or typical_diameter_px or 0)
         for index in range(len(label)):
-            label[index] = self._frame(frames[index], used, smallest, largest)
+            label[index] = self.of_frame(FlatFrame.of(frames[index], used), pixel_size_um)
         return {"label": label}
 
     def film_size(
@@ -134,21 +132,19 @@ class Classical(Algorithm):
         """Whether the film has to tell how wide cells are."""
         return self.diameter is None
 
-    def _frame(
-        self, frame: FieldFrame, size: float, smallest: float | None, largest: float | None
-    ) -> np.ndarray:
-        image = frame.part.image
-        if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
-            return np.zeros(image.shape, np.uint32)
-        parts = frame.windows()
-        margin = math.ceil(_MARGIN * size)
-        wide, tile = frame.with_margin(margin, _grid(size, margin))
+    def of_frame(self, frame: FlatFrame, pixel_size_um: float | None = None) -> np.ndarray:
+        """Labels (Y, X) uint32 of one frame; several engines may share what `frame` holds."""
+        if frame.scene is None:
+            return np.zeros(frame.shape, np.uint32)
+        size = frame.scene.diameter
+        smallest, largest = (in_px(self, name, pixel_size_um) for name in ("min_area", "max_area"))
         smallest = 0.1 * np.pi / 4 * size**2 if smallest is None else smallest
         largest = max(largest_area(size), smallest) if largest is None else largest
-        scene = Scene(wide.image, tuple(parts), size, smallest, largest)
-        scene = scene.changed(lambda each: flatten(each, size))
-        label = drop_by_area(within_filmed(self.cells(scene), wide.filmed), smallest, largest)
-        return renumber((drop_border(label, wide.filmed) if self.clear_border else label)[tile])
+        scene = replace(frame.scene, smallest=smallest, largest=largest)
+        label = drop_by_area(within_filmed(self.cells(scene), frame.filmed), smallest, largest)
+        return renumber(
+            (drop_border(label, frame.filmed) if self.clear_border else label)[frame.tile]
+        )
 
     def sigma(self, diameter: float) -> float:
         """Of the Gaussian, in pixels."""
@@ -200,6 +196,31 @@ class Scene:
             smallest=self.smallest / factor**2,
             largest=self.largest / factor**2,
         )
+
+
+@dataclass(frozen=True)
+class FlatFrame:
+    """A frame of which uneven light is taken off, for cells of one diameter."""
+
+    #: (Y, X) of the tile
+    shape: tuple[int, int]
+    #: the tile with what lies around it; None where the frame is too small, or of one value
+    scene: Scene | None = None
+    #: (Y, X) bool of the scene: what was filmed; None: all
+    filmed: np.ndarray | None = None
+    #: where the tile lies in the scene
+    tile: tuple[slice, slice] = (slice(None), slice(None))
+
+    @classmethod
+    def of(cls, frame: FieldFrame, size: float) -> FlatFrame:
+        """For cells typically `size` pixels wide."""
+        image = frame.part.image
+        if min(image.shape) < 3 or image.min() == image.max():  # skimage's max_tree needs 3 x 3
+            return cls(image.shape)
+        margin = math.ceil(_MARGIN * size)
+        wide, tile = frame.with_margin(margin, _grid(size, margin))
+        scene = Scene(wide.image, tuple(frame.windows()), size, 0, np.inf)
+        return cls(image.shape, scene.changed(lambda each: flatten(each, size)), wide.filmed, tile)
 
 
 def coarse_factor(diameter: float) -> int:

@@ -10,8 +10,9 @@ import pandas as pd
 from scipy import sparse
 
 from cyto_kedro.algorithms.segmentation.cleanup import largest_parts
-from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
-from cyto_kedro.algorithms.segmentation.packing import flood
+from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill
+from cyto_kedro.algorithms.segmentation.packing import Packing, flood
+from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.split import cut_by_distance
 from cyto_kedro.core import ndi
 
@@ -28,6 +29,8 @@ _LEAST_UNION = 0.9  # fill of an ellipse by two labels that may be one cell
 # of a division: daughters' share on the mother and size beside hers, ratio of sizes, IoU of both
 # with her, and the distance of their middle from her centre over that of the two
 _ON_MOTHER, _DAUGHTER, _SISTERS, _IN_PLACE, _OFF_MIDDLE = 0.3, 0.9, 0.4, 0.6, 0.35
+
+Overlaps = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,21 @@ class Regions:
     def of(cls, label: np.ndarray, origin: int) -> Regions:
         """The regions of labels (Y, X)."""
         pixel = np.flatnonzero(label)
-        region = label.ravel()[pixel]
-        order = np.argsort(region, kind="stable")
-        numbers, region = np.unique(region[order], return_inverse=True)
-        n = len(numbers)
+        number = label.ravel()[pixel]
+        area = np.bincount(number)
+        n = int(np.count_nonzero(area))
+        small = (
+            number.astype(np.uint16) if area.size < 2**16 else number
+        )  # sorted ten times as fast
+        order = np.argsort(small, kind="stable")
+        region = np.repeat(np.arange(n), area[area > 0])
         return cls(pixel[order], region, np.full(n, origin), np.ones(n, np.int64), label.shape)
+
+    @classmethod
+    def none(cls, shape: tuple[int, int]) -> Regions:
+        """No region."""
+        empty = np.zeros(0, np.int64)
+        return cls(empty, empty, empty, empty, shape)
 
     def __len__(self) -> int:
         """Regions."""
@@ -62,19 +75,29 @@ class Regions:
         """(n,) pixels."""
         return np.bincount(self.region, minlength=len(self))
 
+    def come_from(self, origin: int) -> Regions:
+        """The same, of another origin."""
+        return replace(self, origin=np.full(len(self), origin))
+
     def matrix(self, shift: tuple[int, int] = (0, 0)) -> sparse.csc_matrix:
         """(pixels, regions) of 0 and 1; moved by `shift`, what leaves the frame is left out."""
-        y, x = np.divmod(self.pixel, self.shape[1])
-        y, x = y + shift[0], x + shift[1]
-        seen = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
+        pixel, region = self.pixel, self.region
+        if shift != (0, 0):
+            y, x = np.divmod(pixel, self.shape[1])
+            y, x = y + shift[0], x + shift[1]
+            seen = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
+            pixel, region = (y * self.shape[1] + x)[seen], region[seen]
+        start = np.append(0, np.cumsum(np.bincount(region, minlength=len(self))))
         size = self.shape[0] * self.shape[1], len(self)
-        at = (y * self.shape[1] + x)[seen], self.region[seen]
-        return sparse.csc_matrix((np.ones(len(at[0]), np.int32), at), shape=size)
+        return sparse.csc_matrix((np.ones(len(pixel), np.int32), pixel, start), shape=size)
 
     def sums(self) -> list[np.ndarray]:
         """(n,) sums of y, x, y², x², xy from the frame's middle."""
-        each = [values[self.pixel] for values in moments(np.ones(self.shape, bool))]
-        return [np.bincount(self.region, value, len(self)) for value in each]
+        y, x = (
+            at - n / 2
+            for at, n in zip(np.divmod(self.pixel, self.shape[1]), self.shape, strict=True)
+        )
+        return [np.bincount(self.region, each, len(self)) for each in (y, x, y * y, x * x, x * y)]
 
     def centre(self) -> np.ndarray:
         """(n, 2) y and x of each region's centre."""
@@ -150,9 +173,7 @@ def joined(parts: Sequence[Regions]) -> Regions:
     return Regions(every.pixel, every.region, every.origin, votes, every.shape).take(kept)
 
 
-def overlaps(
-    one: Regions, two: Regions, shift: tuple[int, int] = (0, 0)
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def overlaps(one: Regions, two: Regions, shift: tuple[int, int] = (0, 0)) -> Overlaps:
     """Pairs that share pixels, `one` moved by `shift`: their rows, IoU, and share of the smaller."""
     shared = (one.matrix(shift).T @ two.matrix()).tocoo()
     a, b = one.area[shared.row], two.area[shared.col]
@@ -164,13 +185,20 @@ def overlaps(
     )
 
 
-def divisions_of(before: Regions, after: Regions, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
+def divisions_of(
+    before: Regions,
+    after: Regions,
+    shift: tuple[int, int] = (0, 0),
+    between: Overlaps | None = None,
+    within: Overlaps | None = None,
+) -> np.ndarray:
     """(k, 3) rows: a region of `before`, moved by `shift`, and two of `after` it may have become.
 
     The two lie on it, share no pixels, are smaller than it and alike in size, on either side of its
-    centre, and have come apart: halves that fill its place are a cut, no division.
+    centre, and have come apart: halves that fill its place are a cut, no division. `between`, `within`:
+    `overlaps` of both and of `after` with itself, where they are known.
     """
-    i, j, iou, _ = overlaps(before, after, shift)
+    i, j, iou, _ = between or overlaps(before, after, shift)
     area, of = before.area, after.area
     shared = iou / (1 + iou) * (area[i] + of[j])
     fits = (shared > _ON_MOTHER * of[j]) & (of[j] < _DAUGHTER * area[i])
@@ -179,7 +207,7 @@ def divisions_of(before: Regions, after: Regions, shift: tuple[int, int] = (0, 0
     both = rows.merge(rows, on="mother", suffixes=("", "_2"))
     both = both[both["one"] < both["one_2"]].rename(columns={"one_2": "two"})
     i, j, k = both[["mother", "one", "two"]].to_numpy(np.int64).T
-    x, y, _, _ = overlaps(after, after)
+    x, y, _, _ = within or overlaps(after, after)
     apart = ~pd.MultiIndex.from_arrays([j, k]).isin(pd.MultiIndex.from_arrays([x, y]))
     alike = np.minimum(of[j], of[k]) >= _SISTERS * np.maximum(of[j], of[k])
     shared = both["shared"].to_numpy() + both["shared_2"].to_numpy()
@@ -198,17 +226,18 @@ def fill_of(regions: Regions) -> np.ndarray:
 
 def of_labels(sources: Sequence[np.ndarray], diameter: float) -> Regions:
     """Regions of the labels (Y, X) of each engine, of their cuts and of the unions of two."""
-    found = _of_engines(sources)
-    for label in sources:
-        if label.any():
-            found.append(_cuts(label, diameter, _DEPTH))
-            found.append(_unions(label))
+    whole = [Regions.of(label, 0) for label in sources]
+    found = _of_engines(whole)
+    for label, regions in zip(sources, whole, strict=True):
+        if len(regions):
+            found.append(_cuts(regions, diameter, _DEPTH))
+            found.append(_unions(label, regions))
     return joined(found)
 
 
-def _of_engines(sources: Sequence[np.ndarray]) -> list[Regions]:
+def _of_engines(whole: Sequence[Regions]) -> list[Regions]:
     """Labels of each engine; where a later one has the same single cell, a vote for the first one's."""
-    found = [Regions.of(label, min(k, 1)) for k, label in enumerate(sources)]
+    found = [each.come_from(min(k, 1)) for k, each in enumerate(whole)]
     first = found[0]
     for k, other in enumerate(found[1:], start=1):
         i, j, iou, share = overlaps(first, other)
@@ -226,52 +255,46 @@ def _of_engines(sources: Sequence[np.ndarray]) -> list[Regions]:
     return [first, *found[1:]]
 
 
-def _cuts(label: np.ndarray, diameter: float, depth: float) -> Regions:
-    whole = Regions.of(label, 0)
+def _cuts(whole: Regions, diameter: float, depth: float) -> Regions:
     odd = whole.take(fill_of(whole) < _ROUND)
-    label = odd.labels(np.ones(len(odd), bool))
-    if not label.any():
+    if not len(odd):
         return odd
+    label = odd.labels(np.ones(len(odd), bool))
     part, owner = cut_by_distance(label, diameter, depth)
     cut = (np.bincount(owner) > 1)[owner] & (owner > 0)
-    return _large(Regions.of(np.where(cut[part], part + 1, 0), 2), diameter)
+    return _large(Regions.of(np.where(cut[part], part + 1, 0), CUT), diameter)
 
 
 def _large(regions: Regions, diameter: float) -> Regions:
     return regions.take(regions.area >= _LEAST_PART * np.pi / 4 * diameter**2)
 
 
-def _unions(label: np.ndarray) -> Regions:
+def _unions(label: np.ndarray, regions: Regions) -> Regions:
     """Two labels beside each other that together fill an ellipse."""
     pairs = touching(label)
-    regions = Regions.of(label, 3)
-    row = np.zeros(int(label.max()) + 1, np.int64)
-    row[np.unique(label)[1:] if (label == 0).any() else np.unique(label)] = np.arange(len(regions))
-    pairs = row[pairs]
     n = len(pairs)
     if not n:
-        return regions.take(np.zeros(len(regions), bool))
-    entry = sparse.csc_matrix((np.ones(2 * n), (pairs.ravel(), np.repeat(np.arange(n), 2))))
-    entry.resize((len(regions), n))
-    both = (regions.matrix() @ entry).tocoo()
-    order = np.lexsort((both.row, both.col))
-    found = Regions(
-        both.row[order].astype(np.int64),
-        both.col[order].astype(np.int64),
-        np.full(n, 3),
-        np.ones(n, np.int64),
-        label.shape,
-    )
+        return Regions.none(regions.shape)
+    numbers = np.unique(label.ravel()[regions.pixel[np.diff(regions.region, prepend=-1) > 0]])
+    pairs = np.searchsorted(numbers, pairs)  # rows of regions, which are in the labels' order
+    area = regions.area
+    start, size = (np.cumsum(area) - area)[pairs].ravel(), area[pairs].ravel()
+    within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+    pixel = regions.pixel[np.repeat(start, size) + within]
+    region = np.repeat(np.arange(n), size.reshape(n, 2).sum(1))
+    order = np.lexsort((pixel, region))
+    found = Regions(pixel[order], region, np.full(n, UNION), np.ones(n, np.int64), regions.shape)
     return found.take(fill_of(found) >= _LEAST_UNION)
 
 
 def touching(label: np.ndarray) -> np.ndarray:
     """(k, 2) pairs of labels of a frame with pixels that share an edge."""
-    pairs = []
+    codes, n = [], np.int64(int(label.max()) + 1)
     for one, two in ((label[1:], label[:-1]), (label[:, 1:], label[:, :-1])):
         at = (one != two) & (one > 0) & (two > 0)
-        pairs.append(np.sort(np.stack([one[at], two[at]], axis=1), axis=1))
-    return np.unique(np.concatenate(pairs), axis=0).reshape(-1, 2).astype(np.int64)
+        a, b = one[at], two[at]
+        codes.append(np.minimum(a, b) * n + np.maximum(a, b))
+    return np.stack(np.divmod(np.unique(np.concatenate(codes)), n), axis=1)
 
 
 def carried(
@@ -283,21 +306,28 @@ def carried(
     """
     moved = _moved(before, shift)
     n_before, n = int(moved.max()) + 1, int(label.max()) + 1
+    area = np.maximum(np.bincount(moved.ravel()), 1)
+    both = np.flatnonzero((moved > 0) & (label > 0))
     shared = np.bincount(
-        (moved.ravel().astype(np.int64) * n + label.ravel()), minlength=n_before * n
-    )
-    shared = shared.reshape(n_before, n)
-    area = np.maximum(shared.sum(1), 1)
+        moved.ravel()[both].astype(np.int64) * n + label.ravel()[both], minlength=n_before * n
+    ).reshape(n_before, n)
     inside = shared > 0.5 * area[:, None]  # of the cell before, in the label
-    inside[0] = inside[:, 0] = False
     several = inside.sum(0) > 1
     if not several.any():
-        return Regions.of(np.zeros(label.shape, np.int32), CARRIED)
+        return Regions.none(label.shape)
     owner = np.where(inside.any(1), inside.argmax(1), 0)
-    seeds = np.where((owner[moved] == label) & several[label], moved, 0)
-    inner = ndi.distance_transform_edt(_interior(seeds))
-    core = inner > 0.4 * np.append(0, ndi.maximum(inner, seeds, np.arange(1, n_before)))[seeds]
-    part = flood(-inner, np.where(core, seeds, 0), several[label])
+    mask = several[label]
+    seeds = np.where(mask & (owner[moved] == label), moved, 0)
+    inner = np.zeros(label.shape)
+    for packing in Packing.apart(mask, 1):
+        packing.unpack(depth_of(_interior(packing.pack(seeds, 0))), inner)
+    at = np.flatnonzero(seeds)
+    number, far = seeds.ravel()[at], inner.ravel()[at]
+    highest = np.zeros(n_before)
+    np.maximum.at(highest, number, far)
+    core = np.zeros(seeds.size, np.int32)
+    core[at] = np.where(far > 0.4 * highest[number], number, 0)
+    part = flood(-inner, core.reshape(label.shape), mask)
     part = np.where(owner[part] == label, part, 0)
     return _large(Regions.of(largest_parts(part), CARRIED), diameter)
 
@@ -325,5 +355,6 @@ def with_parts(label: np.ndarray, parts: Regions) -> np.ndarray:
     """`label` (Y, X) in which `parts` are labels of their own, after the highest."""
     if not len(parts):
         return label
-    number = parts.labels(np.ones(len(parts), bool))
-    return np.where(number > 0, int(label.max()) + number, label).astype(np.int32)
+    result = label.astype(np.int32)
+    result.ravel()[parts.pixel] = int(label.max()) + 1 + parts.region  # they share no pixels
+    return result

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -13,7 +13,7 @@ from pydantic import Field, field_serializer, model_validator
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
 from cyto_kedro.algorithms.segmentation.cellpose import CellPose
-from cyto_kedro.algorithms.segmentation.classical import Scene, levels_of
+from cyto_kedro.algorithms.segmentation.classical import Classical, FlatFrame, Scene, levels_of
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames
 from cyto_kedro.algorithms.segmentation.hypotheses import (
@@ -26,7 +26,7 @@ from cyto_kedro.algorithms.segmentation.hypotheses import (
     overlaps,
     with_parts,
 )
-from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
+from cyto_kedro.algorithms.segmentation.nuclei import Nuclei, slope_of
 from cyto_kedro.algorithms.segmentation.programme import Programme
 from cyto_kedro.algorithms.segmentation.scale import flatten
 from cyto_kedro.algorithms.segmentation.size import CellSize
@@ -57,6 +57,8 @@ class Seen:
 
     labels: Sequence[np.ndarray]
     slope: np.ndarray | None = None
+    #: what the labels alone say that its cells may be; None: not yet known
+    regions: Regions | None = None
 
 
 class OverTime(Algorithm):
@@ -184,14 +186,26 @@ class OverTime(Algorithm):
                 data["field"] = field[one]
             if valid is not None:
                 data["valid"] = valid if np.ndim(valid) == 2 else valid[one]
-            found = [np.asarray(engine(data)["label"])[0] for engine in engines]
-            labels = [renumber(each).view(np.int32) for each in found]
-            sharp = self.least_edge and any(each.any() for each in labels)
-            return Seen(labels, _slope(frames[index], diameter_of(labels)) if sharp else None)
+            frame = frames[index]
+            flat: dict[float, FlatFrame] = {}
+            found = []
+            for engine, size in zip(engines, sizes, strict=True):
+                if isinstance(engine, Classical) and size:
+                    flat[size] = flat.get(size) or FlatFrame.of(frame, size)
+                    label = engine.of_frame(flat[size], pixel_size_um)
+                else:
+                    label = np.asarray(engine(data)["label"])[0]
+                found.append(renumber(label).view(np.int32))
+            if not any(each.any() for each in found):
+                return Seen(found)
+            diameter = diameter_of(found)
+            slope = _slope(frame, diameter, flat.get(diameter)) if self.least_edge else None
+            return Seen(found, slope, of_labels(found, diameter) if usual else None)
 
         given = [getattr(each, "diameter", None) for each in engines]
-        known = [each.in_px("diameter", pixel_size_um) for each in given if each is not None]
-        usual = typical_diameter_px or next(iter(known), None)
+        given = [each and each.in_px("diameter", pixel_size_um) for each in given]
+        sizes = [each or typical_diameter_px for each in given]
+        usual = typical_diameter_px or next((each for each in given if each), None)
 
         def diameter_of(labels: Sequence[np.ndarray]) -> float:
             if usual:
@@ -215,13 +229,14 @@ class OverTime(Algorithm):
         return {"label": label}
 
 
-def _slope(frame: FieldFrame, diameter: float) -> np.ndarray:
+def _slope(frame: FieldFrame, diameter: float, flat: FlatFrame | None = None) -> np.ndarray:
     """(Y, X) gradient of the root of the intensity above background: see `Nuclei`."""
-    scene = Scene(frame.part.image, (frame.part,), diameter, 0, np.inf)
-    scene = scene.changed(lambda each: flatten(each, diameter))
+    part = frame.part
+    known = None if flat is None or frame.tiled else flat.scene
+    image = flatten(part.image, diameter) if known is None else known.image
+    scene = Scene(image, (replace(part, image=image),), diameter, 0, np.inf)
     found = levels_of(scene, max(0.05 * diameter, 0.5))
-    root = np.sqrt(np.maximum(found.smooth - found.level, 0))
-    return (np.hypot(ndi.sobel(root, 0), ndi.sobel(root, 1)) / 8).astype(np.float32)
+    return slope_of(np.sqrt(np.maximum(found.smooth - found.level, 0))).astype(np.float32)
 
 
 def decide(window: Sequence[Seen], diameter: float, least_edge: float = 0.0) -> np.ndarray:
@@ -238,19 +253,20 @@ def decide(window: Sequence[Seen], diameter: float, least_edge: float = 0.0) -> 
     start = dict(zip(used, np.cumsum([0, *(len(regions[t]) for t in used)]).tolist(), strict=False))
     size = {t: (regions[t].area / (np.pi / 4 * diameter**2)) ** _SIZE for t in used}
     worth, conflicts, links, link_worth = [], [], [np.zeros((0, 2), np.int64)], [np.zeros(0)]
+    within = {}
     for t in used:
         each = regions[t]
         shape = np.exp(-np.maximum(1 - fill_of(each), 0) / _TOLERANCE)
         sharpness = np.minimum(edges[t][sharp[t]], _SHARPEST)
         seen = _VOTE * (each.votes - 1) - _MADE * (each.origin >= 2)
         worth.append(size[t] * (_BASE + shape * sharpness + seen))
-        i, j, _, share = overlaps(each, each)
+        i, j, _, share = within[t] = overlaps(each, each)
         exclude = (share > _CONFLICT) & (i < j)
         conflicts.append(np.stack([i[exclude], j[exclude]], axis=1) + start[t])
     divisions, division_worth = [np.zeros((0, 3), np.int64)], [np.zeros(0)]
     for a, b in pairwise(used):
-        i, j, iou, _ = overlaps(regions[a], regions[b], moved[b])
-        divided = divisions_of(regions[a], regions[b], moved[b])
+        i, j, iou, _ = between = overlaps(regions[a], regions[b], moved[b])
+        divided = divisions_of(regions[a], regions[b], moved[b], between, within[b])
         divisions.append(divided + np.array([start[a], start[b], start[b]]))
         division_worth.append(_DIVISION * size[a][divided[:, 0]])
         near = iou > _LEAST_IOU
@@ -278,7 +294,10 @@ def _regions(
     window: Sequence[Seen], used: list[int], moved: Mapping[int, tuple[int, int]], diameter: float
 ) -> dict[int, Regions]:
     """What the cells of each frame may be."""
-    found = {t: [of_labels(window[t].labels, diameter)] for t in used}
+    found = {
+        t: [of_labels(each.labels, diameter) if each.regions is None else each.regions]
+        for t, each in ((t, window[t]) for t in used)
+    }
     for forward in (True, False):
         order = used if forward else used[::-1]
         now = window[order[0]].labels
@@ -306,10 +325,7 @@ def _edges(window: Sequence[Seen], regions: Mapping[int, Regions]) -> dict[int, 
 
 def _centres(labels: Sequence[np.ndarray]) -> list[np.ndarray]:
     """(n, 2) y and x of the labels of each engine."""
-    return [
-        np.reshape(ndi.center_of_mass(each > 0, each, np.arange(1, each.max() + 1)), (-1, 2))
-        for each in labels
-    ]
+    return [Regions.of(each, 0).centre() for each in labels]
 
 
 def shift_of(before: np.ndarray, after: np.ndarray, diameter: float) -> tuple[int, int]:

@@ -92,29 +92,31 @@ class Programme:
                 self.division_worth + self.end[mother] + self.begin[one] + self.begin[two],
             ]
         )
-        links, divisions = np.arange(m), m + np.arange(d)
-        rows = []
+        links, divisions = n + np.arange(m), n + m + np.arange(d)
+        cliques = _cliques(n, self.conflict)
+        entries: list[tuple[np.ndarray, np.ndarray, float]] = []  # rows, columns, value
+        limit: list[float] = []
         for end, at in (  # sum of links and divisions - region <= 0
             (np.concatenate([source, mother]), np.concatenate([links, divisions])),
             (np.concatenate([target, one, two]), np.concatenate([links, divisions, divisions])),
         ):
-            into = sparse.coo_matrix((np.ones(len(at)), (end, at)), shape=(n, m + d))
-            used = np.unique(end)
-            rows.append(sparse.hstack([-sparse.eye(n), into]).tocsr()[used])
-        cliques = _cliques(n, self.conflict)
-        at = np.repeat(np.arange(len(cliques)), [len(each) for each in cliques])
-        within = np.concatenate([*cliques, np.zeros(0, np.int64)]).astype(np.int64)
-        rows.append(
-            sparse.coo_matrix((np.ones(len(at)), (at, within)), shape=(len(cliques), n + m + d))
-        )
-        matrix = sparse.vstack(rows).tocsc()
-        upper = np.zeros(matrix.shape[0])
-        upper[matrix.shape[0] - len(cliques) :] = 1
+            used, row = np.unique(end, return_inverse=True)
+            own = np.arange(len(used)) + len(limit)
+            entries += [(row + len(limit), at, 1.0), (own, used, -1.0)]
+            limit += [0.0] * len(used)
+        row = np.repeat(np.arange(len(cliques)), [len(each) for each in cliques]) + len(limit)
+        within = np.array([each for clique in cliques for each in clique], np.int64)
+        entries.append((row, within, 1.0))
+        limit += [1.0] * len(cliques)
+        rows, columns, values = zip(*entries, strict=True)
+        value = np.repeat(values, [len(each) for each in rows])
+        where = np.concatenate(rows), np.concatenate(columns)
+        matrix = sparse.csc_matrix((value, where), (len(limit), n + m + d))
         found = milp(
             -gain,
             integrality=np.concatenate([np.ones(n), np.zeros(m), np.ones(d)]),
             bounds=Bounds(0, 1),
-            constraints=LinearConstraint(matrix, -np.inf, upper),
+            constraints=LinearConstraint(matrix, -np.inf, limit),
             options={"mip_rel_gap": _GAP, "node_limit": _NODES},
         )
         if found.x is None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from cyto_kedro.algorithms.segmentation.cleanup import fill_label_holes, largest_parts
+from cyto_kedro.algorithms.segmentation.cleanup import fill_holes, fill_label_holes, largest_parts
 from cyto_kedro.algorithms.segmentation.packing import Packing, flood
 from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
@@ -51,15 +51,40 @@ def split_touching(
 def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
     """Mask (Y, X) of the h-maxima of `surface`, h = `depth`; equal to 6 decimals is equal.
 
-    Reconstruction sorts all pixels: those at the lowest value, which no maximum holds, are left out. It
-    needs 80 bytes a pixel, so it sees bands of rows, between which there is nothing.
+    A part with one top has one: what is at most `depth` below. For others reconstruction sorts all
+    pixels: those at the lowest value, which no maximum holds, are left out. It needs 80 bytes a pixel,
+    so it sees bands of rows, between which there is nothing.
     """
-    from skimage.morphology import local_maxima, reconstruction
+    from skimage.measure import label as components
+    from skimage.morphology import local_maxima
 
     lowest = surface.min()
-    packing = Packing.of(surface > lowest)
-    small = packing.pack(surface, lowest)
+    part = components(surface > lowest, connectivity=2)
+    packing = Packing.of(part > 0, part)
+    small, part = packing.pack(surface, lowest), packing.pack(part, 0)
     floor = min(lowest, small.max() - depth)  # what bands would learn of each other
+    tops = components(local_maxima(small))
+    at = np.flatnonzero(tops)
+    _, first = np.unique(tops.ravel()[at], return_index=True)
+    of = part.ravel()[at[first]]
+    height = np.zeros(int(part.max()) + 1)
+    height[of] = small.ravel()[at[first]]
+    single = np.bincount(of, minlength=height.size) == 1
+    single[0] = False
+    level = np.round(np.maximum(height - depth, floor), 6)
+    single_high = single & (level > np.round(lowest, 6))
+    high = single_high[part] & (np.round(small, 6) >= level[part])
+    several = (part > 0) & ~single[part]
+    if several.any():
+        inner = Packing.of(several, np.cumsum(~single)[part] - 1)
+        found = _reconstructed(inner.pack(small, lowest), lowest, floor, depth)
+        high = inner.unpack(found, high)
+    return packing.unpack(high, np.zeros(surface.shape, bool))
+
+
+def _reconstructed(small: np.ndarray, lowest: float, floor: float, depth: float) -> np.ndarray:
+    from skimage.morphology import local_maxima, reconstruction
+
     high = np.zeros(small.shape, bool)
     free = np.flatnonzero((small == lowest).all(1))
     step = max(_BAND_PX // small.shape[1], 1)
@@ -68,7 +93,7 @@ def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
         band = small[top : bottom + 1]
         domes = reconstruction(np.maximum(band - depth, floor), band, "dilation")
         high[top:bottom] = local_maxima(np.round(domes, 6))[:-1]
-    return packing.unpack(high, np.zeros(surface.shape, bool))
+    return high
 
 
 def trim_to_height(
@@ -141,15 +166,26 @@ def cut_by_distance(
     """
     from skimage.measure import label as components
 
-    same = (ndi.minimum_filter(label, 3) == label) & (ndi.maximum_filter(label, 3) == label)
-    holes = fill_label_holes(label) > 0
     inside = label > 0
-    surface = depth_of((same & inside) | (holes & ~inside))
-    surface = ndi.gaussian_filter(2 * surface / diameter, 0.05 * diameter)
-    seeds = components(high_maxima(surface, depth) & inside)
-    part = flood(-surface, seeds, inside)
+    surface, seeds = np.zeros(label.shape), np.zeros(label.shape, bool)
+    # as far as a Gaussian of SciPy's looks, and a pixel
+    for packing in Packing.apart(inside, int(4 * 0.05 * diameter + 0.5) + 1):
+        height, high = _heights(packing.pack(label, 0), diameter, depth)
+        packing.unpack(height, surface)
+        packing.unpack(high, seeds)
+    part = flood(-surface, components(seeds), inside)
     count = int(label.max()) + 1
     first = 0 if inside.all() else 1  # part 0 is the background
     codes, number = np.unique(part[inside] * np.int64(count) + label[inside], return_inverse=True)
     part[inside] = number + first
     return part, np.r_[[0] * first, codes % count]
+
+
+def _heights(label: np.ndarray, diameter: float, depth: float) -> tuple[np.ndarray, np.ndarray]:
+    """Distance (Y, X) of each pixel of labels to their edge, smoothed, and where it is highest."""
+    inside = label > 0
+    same = (ndi.minimum_filter(label, 3) == label) & (ndi.maximum_filter(label, 3) == label)
+    holes = fill_holes(inside, np.inf)
+    surface = depth_of((same & inside) | (holes & ~inside))
+    surface = ndi.gaussian_filter(2 * surface / diameter, 0.05 * diameter)
+    return surface, high_maxima(surface, depth) & inside
