@@ -21,6 +21,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.session import KedroSession
 from kedro.pipeline.node import Node
 
+from cyto_kedro.datasets.containers import films_in
+from cyto_kedro.datasets.ome_zarr import is_zarr
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.datasets.urls import find_place
@@ -97,7 +99,9 @@ class Watched:
                 raise
             return {}  # nothing that fits the pattern yet
         found: dict[str, set[tuple[str, int, str]]] = {}
-        for file in files:
+        options = self.folder.storage_options
+        films, _ = films_in(self.folder.folder, files, self.assay.raw.exclude, options)
+        for file in films:  # a scene is complete when its file is
             found.setdefault(file.fov, set()).update(_parts(fs, root, file))
         return {fov: frozenset(each) for fov, each in found.items()}
 
@@ -284,7 +288,7 @@ def _rows(sheet: pd.DataFrame) -> pd.DataFrame:
 def _parts(fs: Any, root: str, file: RawFile) -> set[tuple[str, int, str]]:
     """Name, size and stamp of a file, or of all files of an OME-Zarr."""
     path = f"{root}/{file.path}"
-    names = fs.find(path) if path.lower().endswith(".zarr") else [path]
+    names = fs.find(path) if is_zarr(path) else [path]
     found = set()
     for name in names:
         try:

@@ -200,7 +200,7 @@ class FieldReader:
         depth, z_is_time = self._search.project_z is not None, self._search.z_is_time
         header: Any
         try:
-            if path.lower().endswith(".zarr"):
+            if ome_zarr.is_zarr(path):
                 header = ome_zarr.read_header(url, self._options, depth, z_is_time, chunks=True)
             elif microscopes.is_microscope(path):
                 header = microscopes.read_header(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cyto_kedro.datasets import previews
+from cyto_kedro.datasets import ome_zarr, previews
 from cyto_kedro.datasets.atomic import FileDataset
-from cyto_kedro.datasets.lazy import is_lazy, lazy
+from cyto_kedro.datasets.lazy import Frames, is_lazy, lazy
 from cyto_kedro.datasets.ome_tiff import write_ome
+from cyto_kedro.datasets.ome_zarr import ZarrFrames, ZarrHeader, is_zarr
 from cyto_kedro.datasets.tiff import TiffFrames
 from cyto_kedro.datasets.tiff_header import TiffHeader, read_header
 from cyto_kedro.errors import InputError
@@ -29,14 +30,19 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
 
     Saves (Y, X) or (T, Y, X), NumPy, Dask or `cyto_kedro.images.Image`; loads NumPy uint32. Files
     saved by napari, Fiji or scikit-image load as well: any integer type, or whole numbers stored as
-    float, with whatever name the third axis has. `save_args`: ``level``, of deflate, 0 to 9 (1).
+    float, with whatever name the third axis has; so does a label image of an OME-Zarr
+    (``a.ome.zarr/labels/nuclei``). `save_args`: ``level``, of deflate, 0 to 9 (1).
     """
 
     dtype = np.dtype(np.uint32)
 
-    def _header(self) -> TiffHeader:
+    def _header(self) -> TiffHeader | ZarrHeader:
         self._require()
-        header = read_header(self._fs, self._path, self.location, any_axis_is_time=True)
+        header: TiffHeader | ZarrHeader
+        if is_zarr(self._path):
+            header = ome_zarr.read_header(self.location, self._storage_options)
+        else:
+            header = read_header(self._fs, self._path, self.location, any_axis_is_time=True)
         if header.shape[1] != 1:
             raise InputError(
                 f"{self.location} has {header.shape[1]} channels; label images are (T, Y, X): save "
@@ -50,6 +56,9 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
         n_frames, _, height, width = self._header().shape
         return n_frames, height, width
 
+    def _exists(self) -> bool:
+        return super()._exists() or (is_zarr(self._path) and bool(self._fs.isdir(self._path)))
+
     def load(self) -> np.ndarray:
         """The labels, (T, Y, X) uint32.
 
@@ -62,7 +71,12 @@ class LabelDataset(FileDataset[Any, np.ndarray]):
 
         Raises InputError, naming the file and the frame that holds no labels.
         """
-        frames = TiffFrames(self._fs, self._path, self._header(), 0)
+        header = self._header()
+        frames: Frames
+        if isinstance(header, ZarrHeader):
+            frames = ZarrFrames(header, 0, self._storage_options)
+        else:
+            frames = TiffFrames(self._fs, self._path, header, 0)
         stop = frames.shape[0] if stop is None else min(stop, frames.shape[0])
         start = min(start, stop)
         stack = frames.read(start, stop)

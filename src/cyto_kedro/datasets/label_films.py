@@ -15,6 +15,7 @@ from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.folder import ReadOnlyFolder
 from cyto_kedro.datasets.label import LabelDataset
 from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.ome_zarr import is_zarr
 from cyto_kedro.datasets.planned import differences, emptied, is_whole
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import ConfigError, InputError, PartitionError
@@ -22,6 +23,8 @@ from cyto_kedro.ledger import digest, stat
 from cyto_kedro.partitions import Grain, Partitions, parse_grain, parse_id
 
 log = logging.getLogger(__name__)
+
+_RAW = "{raw}"
 
 
 class LabelFilms(ReadOnlyFolder[Partitions]):
@@ -36,7 +39,8 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
     Parameters
     ----------
     pattern
-        Path of a film in the folder, with ``{fov}`` and ``{population}``.
+        Path of a film in the folder, with ``{fov}`` and ``{population}``. ``{raw}`` at its beginning
+        stands for the field's own OME-Zarr, wherever that lies: ``{raw}/labels/{population}``.
     grain
         Keys of a partition id; ``block`` is cut out of the film.
     path, fs_args, credentials, metadata
@@ -69,7 +73,9 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         self._pattern = pattern
         self.name = self._folder.rsplit("/", 1)[-1]  # for messages
         self.grain: Grain = parse_grain(grain)
-        if missing := [k for k in self.grain if k != "block" and f"{{{k}}}" not in pattern]:
+        self._beside_raw = pattern.startswith(f"{_RAW}/")
+        said = {"block", "fov"} if self._beside_raw else {"block"}
+        if missing := [k for k in self.grain if k not in said and f"{{{k}}}" not in pattern]:
             raise ConfigError(
                 f"LabelFilms: pattern {pattern!r} lacks {{{missing[0]}}}, so that several films "
                 f"would be one file"
@@ -99,7 +105,23 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         path = self._pattern
         for key, value in keys.items():
             path = path.replace(f"{{{key}}}", value)
+        if self._beside_raw:
+            return f"{self._raw_of(keys['fov'])}{path.removeprefix(_RAW)}", block
         return f"{self._folder}/{path}", block
+
+    def _raw_of(self, fov: str) -> str:
+        """Where the OME-Zarr of a field lies."""
+        if self._plan is None:
+            raise DatasetError(
+                f"where {_RAW} lies, ingestion finds: kedro run --pipelines ingestion first"
+            )
+        for raw in self._plan.raw:
+            if raw.fov == fov and is_zarr(raw.files[0]):
+                return raw.files[0]
+        raise InputError(
+            f"field {fov!r}: its film is no OME-Zarr, so that {_RAW} of LabelFilms names none; give "
+            "the masks' path by {fov}"
+        )
 
     def load_one(self, identity: str) -> np.ndarray:
         """The labels of a partition, (T, Y, X) uint32.
@@ -169,9 +191,13 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         """A hash of the film's name, size and time, or None when it is not there."""
         url, block = self._file(identity)
         fs, path = find_place(url, **self._options)
-        if not fs.isfile(path):
+        if is_zarr(path) and fs.isdir(path):
+            parts = [[name, *stat(fs, name)] for name in sorted(fs.find(path))]
+        elif fs.isfile(path):
+            parts = [stat(fs, path)]
+        else:
             return None
-        stamp: list[Any] = [[url, *stat(fs, path)], str(block)]
+        stamp: list[Any] = [[url, *parts[0]] if len(parts) == 1 else [url, parts], str(block)]
         fov = parse_id(self.grain, identity).get("fov")
         if self._plan is not None and fov in self._plan.fovs:
             planned, view = self._plan.fovs[fov], self._plan.view.model_dump(mode="json")

@@ -44,6 +44,75 @@ class ZarrHeader:
     info: ImageInfo
 
 
+@dataclass(frozen=True)
+class Inside:
+    """An image of a container of several."""
+
+    #: in the container
+    path: str
+    #: what tells it from the others
+    name: str
+    #: as the container says; empty where it does not
+    plate: str = ""
+    well: str = ""
+
+
+def is_zarr(path: str) -> bool:
+    """Whether a path is that of an OME-Zarr or of something in one, by the ending of its folders."""
+    return ".zarr/" in f"{path.lower()}/"
+
+
+def images_inside(location: str, options: dict[str, Any]) -> list[Inside] | None:
+    """The images of a plate, or of a series of images; None: it is none of these.
+
+    Raises InputError if a plate names no well, or a well that is not there.
+    """
+    try:
+        group = _open(location, options)
+        attributes = _attributes(group)
+        if "plate" in attributes:
+            return _of_plate(group, attributes["plate"], location)
+        if "multiscales" in attributes or "bioformats2raw.layout" not in attributes:
+            return None
+        named = _attributes(group["OME"]).get("series") if "OME" in group else None
+        series = list(map(str, named or sorted(filter(str.isdigit, group.group_keys()), key=int)))
+        return [Inside(each, f"image{each}") for each in series] if len(series) > 1 else None
+    except UNREADABLE as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
+            "again or export it again"
+        ) from error
+
+
+def _of_plate(group: Any, plate: dict[str, Any], location: str) -> list[Inside]:
+    found = []
+    for each in plate.get("wells", ()):
+        path = str(each["path"])
+        try:
+            images = _attributes(group[path])["well"]["images"]
+        except KeyError as error:
+            raise InputError(
+                f"{location}: its plate names the well {path}, which is not there, or says not which "
+                "images it has; copy the plate again, with all its folders"
+            ) from error
+        well = path.replace("/", "")
+        name = str(plate.get("name", ""))
+        found += [
+            Inside(
+                path=f"{path}/{image['path']}",
+                name=well if len(images) == 1 else f"{well}_{image['path']}",
+                plate=name,
+                well=well,
+            )
+            for image in images
+        ]
+    if not found:
+        raise InputError(f"{location} is a plate without a well; export it again")
+    return found
+
+
 class ZarrFrames:
     """The frames (T, Y, X) of one channel of an OME-Zarr; opened at each reading."""
 
@@ -132,13 +201,12 @@ def _read_header(
     prefix = ""
     if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
         if "1" in group:
-            raise InputError(f"{location} holds several images; save one field per OME-Zarr")
+            raise InputError(f"{location} holds several images; name one, such as {location}/0")
         attributes, prefix = _attributes(group["0"]), "0/"
     if "multiscales" not in attributes:
         kind = "a plate" if "plate" in attributes else "not an OME-Zarr image"
         raise InputError(
-            f"{location} is {kind}: it has no 'multiscales' metadata. Let the pattern point at "
-            "the images themselves."
+            f"{location} is {kind}: it has no 'multiscales' metadata; an image is meant"
         )
     scales = attributes["multiscales"][0]
     level = scales["datasets"][0]

@@ -43,7 +43,7 @@ class _RawFrames:
         raw = self._raw
         fs, path = find_place(url, **self._options)
         source: Frames
-        if path.lower().endswith(".zarr"):
+        if ome_zarr.is_zarr(path):
             zarr_header = ome_zarr.read_header(
                 url, self._options, raw.project_z is not None, raw.z_is_time
             )

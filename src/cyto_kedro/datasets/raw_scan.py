@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cyto_kedro.datasets.containers import films_in
 from cyto_kedro.datasets.field_reader import (
     Channels,
     FieldReader,
@@ -29,7 +30,6 @@ from cyto_kedro.datasets.frame_order import (
     uneven_channels,
 )
 from cyto_kedro.datasets.layouts import IMAGES
-from cyto_kedro.datasets.microscopes import in_scenes
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.raw_facts import tell
 from cyto_kedro.datasets.urls import find_place
@@ -96,7 +96,9 @@ def survey(search: Search) -> Survey:
     compiled = Pattern(search.pattern, names.values() if names else None)
     files, ignored = find(fs, root, compiled, search.exclude)
     groups: dict[tuple[str, str | None], list[RawFile]] = defaultdict(list)
-    kept, unreadable = in_scenes(fs, root, [f for f in files if f.fov not in search.skip_fovs])
+    files = [file for file in files if file.fov not in search.skip_fovs]
+    options = search.storage_options or {}
+    kept, unreadable = films_in(search.folder, files, search.exclude, options)
     for file in kept:
         if file.fov not in search.skip_fovs:
             groups[file.fov, file.channel].append(file)

@@ -6,11 +6,12 @@ import zipfile
 from pathlib import Path
 
 from cyto_kedro.datasets.foreign import kind_of
+from cyto_kedro.datasets.ome_zarr import is_zarr
 from cyto_kedro.errors import InputError
 from cyto_kedro.importing.ctc import ctc_film, is_ctc
 from cyto_kedro.importing.geff import geff, is_geff
 from cyto_kedro.importing.identities import identified
-from cyto_kedro.importing.label_films import acdc_film, tiff_film
+from cyto_kedro.importing.label_films import acdc_film, label_film
 from cyto_kedro.importing.outlined import session
 from cyto_kedro.importing.place import Found, Place
 from cyto_kedro.importing.polygons import geojson, rois
@@ -19,7 +20,7 @@ from cyto_kedro.importing.spots import imaris, is_imaris
 READ = (
     "a TrackMate session (XML)",
     "a result or reference folder of the Cell Tracking Challenge",
-    "a TIFF of masks whose labels are identities",
+    "a TIFF, or a label image of an OME-Zarr, whose labels are identities",
     "a GEFF folder",
     "masks of Cell-ACDC (segm.npz)",
     "ROIs of ImageJ (ZIP or .roi)",
@@ -41,12 +42,14 @@ def read_any(path: Path, place: Place, masks_only: bool = False) -> Found:
             return identified(ctc_film(path), place, masks_only)
         if is_geff(path):
             return geff(path, place)
+        if is_zarr(str(path)):
+            return identified(label_film(path), place, masks_only)
         raise _refused(path, "is a folder that holds neither masks of the challenge nor a GEFF")
     with path.open("rb") as file:
         start = file.read(2048)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:4] in _TIFF:
-        return identified(tiff_film(path), place, masks_only)
+        return identified(label_film(path), place, masks_only)
     if text.startswith((b"<?xml", b"<TrackMate")):
         return session(path, place)
     if start.startswith(b"Iout"):

@@ -32,8 +32,8 @@ _COLUMNS = (
 )
 
 
-def tiff_film(path: Path) -> IdentityFilm:
-    """A TIFF of labels (T, Y, X), with the lineage beside it."""
+def label_film(path: Path) -> IdentityFilm:
+    """A TIFF or label image of an OME-Zarr, (T, Y, X), with the lineage beside it."""
     film = LabelDataset(filepath=str(path))
     parents = lineage_beside(path)
     said = film.load_metadata().said
