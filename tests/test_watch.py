@@ -5,16 +5,23 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
 from cyto_kedro.cli import Opened, cli
+from cyto_kedro.datasets import microscopes
+from cyto_kedro.datasets.microscopes import Scene
 from cyto_kedro.datasets.raw import RawFolder
 from cyto_kedro.parameters import Assay
 from cyto_kedro.watch import Seen, Watched, follow, narrowed, run_fields
@@ -37,14 +44,16 @@ class Clock:
         self.now += seconds
 
 
-def watched(raw: Path, clock: Callable[[], float], **more: Any) -> Watched:
+def watched(
+    raw: Path, clock: Callable[[], float], pattern: str = "{fov}/{channel}.ome.tif", **more: Any
+) -> Watched:
     populations = {
         "TCell": {"role": "effector", "channels": ["TCell"]},
         "CancerCell": {"role": "target", "channels": ["CancerCell"]},
     }
     assay = Assay.model_validate(
         {
-            "raw": {"pattern": "{fov}/{channel}.ome.tif"},
+            "raw": {"pattern": pattern},
             "channels": CHANNELS,
             "populations": populations,
             "markers": {"death": "Dead"},
@@ -196,3 +205,71 @@ def test_a_run_sees_the_complete_fields_alone(tiny_raw: Path, tmp_path: Path) ->
     assert inputs["sample_sheet"]["fov"].tolist() == ["treated_1"]
     found = inputs["raw_folder"].scan("{fov}/{channel}.ome.tif", list(CHANNELS))
     assert {each.fov for each in found} == {"treated_1"}
+
+
+@contextmanager
+def npy_scenes(path: str) -> Iterator[list[Scene]]:
+    """A stand-in for a library of microscopes' files: an array (scene, T, C, Y, X)."""
+    film = np.load(path)
+    sizes = dict(zip("TCYX", film.shape[1:], strict=True))
+
+    def plane(scene: int, t: int, c: int, z: int) -> np.ndarray:
+        return np.asarray(film[scene, t, c])
+
+    yield [
+        Scene(*(name, sizes, film.dtype, CHANNELS, (0.5, 0.5), 60.0, tuple), partial(plane, number))
+        for number, name in enumerate(FOVS)
+    ]
+
+
+def test_scenes_of_one_file_are_complete_when_it_is(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setitem(microscopes._READERS, ".czi", npy_scenes)
+    film = np.arange(2 * 4 * 3 * 8 * 9, dtype=np.uint16).reshape(2, 4, 3, 8, 9)
+    clock, path = Clock(), tmp_path / "night.czi"
+    here = watched(tmp_path, clock, pattern="*.czi", n_frames=4)
+
+    def write(content: bytes) -> None:
+        path.write_bytes(content)
+        clock.now += 61.0
+
+    with BytesIO() as file:
+        np.save(file, film[:, :3])
+        shorter = file.getvalue()
+    with BytesIO() as file:
+        np.save(file, film)
+        whole = file.getvalue()
+    write(whole[:100])  # not readable yet
+    assert here.look(SHEET).waiting == dict.fromkeys(FOVS, "no film yet")
+    write(shorter)
+    assert here.look(SHEET).waiting == dict.fromkeys(FOVS, "still being written")
+    clock.now += 61.0
+    assert here.look(SHEET).waiting == dict.fromkeys(FOVS, "has 3 of 4 frames")
+    write(whole)
+    assert here.look(SHEET).waiting == dict.fromkeys(FOVS, "still being written")
+    clock.now += 61.0
+    assert here.look(SHEET).complete == {*FOVS}
+    inputs = here.only({"treated_1"}, SHEET)
+    found = inputs["raw_folder"].scan("*.czi", CHANNELS)
+    assert {(raw.fov, raw.scene) for raw in found} == {("treated_1", FOVS.index("treated_1"))}
+
+
+def test_wells_of_a_plate_are_complete_each_by_itself(tmp_path: Path) -> None:
+    plate = zarr.open_group(str(tmp_path / "plate.zarr"), mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": "A/1"}, {"path": "A/2"}]}
+    arrays = {}
+    for well in ("A/1", "A/2"):
+        plate.create_group(well).attrs["well"] = {"images": [{"path": "0"}]}
+        image = plate.create_group(f"{well}/0")
+        arrays[well] = image.create_array("0", shape=(4, 3, 8, 9), chunks=(1, 1, 8, 9), dtype="u2")
+        image.attrs["multiscales"] = [{"axes": list("tcyx"), "datasets": [{"path": "0"}]}]
+        image.attrs["omero"] = {"channels": [{"label": name} for name in CHANNELS]}
+    sheet = SHEET.assign(fov=["A1", "A2"])
+    clock = Clock()
+    here = watched(tmp_path, clock, pattern="*.zarr")
+    arrays["A/1"][:] = 7
+    arrays["A/2"][0] = 7
+    here.look(sheet)
+    clock.now = 61.0
+    arrays["A/2"][1] = 7
+    seen = here.look(sheet)
+    assert seen == Seen(frozenset({"A1"}), {"A2": "still being written"})

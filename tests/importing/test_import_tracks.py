@@ -29,7 +29,7 @@ from cyto_kedro.errors import InputError
 from cyto_kedro.export.command import export_to
 from cyto_kedro.importing.ctc import ctc_film
 from cyto_kedro.importing.identities import _are_identities, detections, identity_links
-from cyto_kedro.importing.label_films import tiff_film
+from cyto_kedro.importing.label_films import label_film
 from tiny_project import N_FRAMES, POPULATIONS, Project
 
 TRACKS = "7 0 4 0\n300000 5 8 7\n9 5 8 7\n4 0 8 0\n"
@@ -216,7 +216,7 @@ def test_references_of_the_challenge(
 
 @pytest.mark.shared
 def test_masks_of_single_frames_are_told_from_tracks(shared_data: Path) -> None:
-    film = tiff_film(shared_data / "small_timelapse_nuclei" / "c2c12_phase_labels_TYX.tif")
+    film = label_film(shared_data / "small_timelapse_nuclei" / "c2c12_phase_labels_TYX.tif")
     cells = detections(film.read, list(range(film.shape[0])), "a")
     with pytest.raises(InputError, match="in 80% of 86 steps another cell was nearer"):
         _are_identities(cells, identity_links(cells, {}, "a"), "a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.algorithms.segmentation.labels import Labelled
@@ -199,3 +201,73 @@ def test_no_engine_sees_an_excluded_frame(viewed: Project) -> None:
     group = {"fov": "treated_1", "population": "TCell", "tile": "t0000-0003"}
     label = segment(group, image, plan.for_group(group), spec)  # type: ignore[arg-type]
     assert label[:, 0, 0].tolist() == [1, 0, 1, 1]
+
+
+def plate_of(project: Project, path: Path) -> dict[str, str]:
+    """The films and masks of a project as an OME-Zarr plate, a field to a well; well -> field."""
+    catalog = project.catalog
+    plan, raw, labels = (catalog.load(each) for each in ("manifest", "raw_images", "labels"))
+    wells = {"A1": FOVS[0], "B1": FOVS[1]}
+    plate = zarr.open_group(str(path), mode="w", zarr_format=2)
+    plate.attrs["plate"] = {"wells": [{"path": f"{well[0]}/1"} for well in wells]}
+
+    def written(group: Any, film: np.ndarray, axes: str) -> None:
+        group.create_array("0", data=film, chunks=(1,) * (film.ndim - 2) + film.shape[-2:])
+        units = {"t": "second", "y": "micrometer", "x": "micrometer"}
+        scale = [{"t": 120.0, "c": 1.0}.get(axis, 0.65) for axis in axes]
+        described = [{"name": a} | ({"unit": units[a]} if a in units else {}) for a in axes]
+        steps = [{"type": "scale", "scale": scale}]
+        levels = [{"path": "0", "coordinateTransformations": steps}]
+        group.attrs["multiscales"] = [{"axes": described, "datasets": levels}]
+
+    for well, fov in wells.items():
+        place = plate.create_group(f"{well[0]}/1")
+        place.attrs["well"] = {"images": [{"path": "0"}]}
+        image, blocks = place.create_group("0"), plan.blocks(fov)
+        films = [
+            np.concatenate([np.asarray(raw[f"{fov}/{channel}/{b}"]()) for b in blocks])
+            for channel in plan.channels
+        ]
+        written(image, np.stack(films, axis=1), "tcyx")
+        image.attrs["omero"] = {"channels": [{"label": name} for name in plan.channels]}
+        for population in POPULATIONS:
+            film = np.concatenate([labels[f"{fov}/{population}/{b}"]() for b in blocks])
+            written(image.create_group(f"labels/{population}"), film, "tyx")
+    return wells
+
+
+def test_a_plate_of_ome_zarr_is_analysed_with_its_masks(finished: Project, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    wells = plate_of(finished, raw / "plate.zarr")
+    sheet = pd.DataFrame({"fov": wells, "condition": ["control", "treated"]})
+    sheet.to_csv(raw / "sample_sheet.csv", index=False)
+    project = Project.make(tmp_path / "project", raw).assay(raw={"pattern": "*.zarr"})
+    entries = project.read("catalog_images")
+    entries["labels"] = {
+        "type": "cyto_kedro.datasets.LabelFilms",
+        "path": str(raw),
+        "pattern": "{raw}/labels/{population}",
+    }
+    project.write("catalog_images", entries)
+    project.run("ingestion", "preprocessing", "tabulation")
+    names = ["population", "frame", "label", "x_px", "y_px", "area_px", "Dead_mean", "area_um2"]
+    expected, found = whole_table(finished.catalog, "cells"), whole_table(project.catalog, "cells")
+    for well, fov in wells.items():
+        mine, his = found[found["fov"] == well], expected[expected["fov"] == fov]
+        pd.testing.assert_frame_equal(
+            mine[names].reset_index(drop=True), his[names].reset_index(drop=True)
+        )
+    fields = project.catalog.load("fields")
+    assert fields.set_index("fov")["well"].to_dict() == {"A1": "A1", "B1": "B1"}
+    # masks of one well change: what was made of them is stale, nothing else
+    array = zarr.open_group(str(raw / "plate.zarr" / "B" / "1" / "0" / "labels" / "TCell"))["0"]
+    array[8] = 0
+    saved = project.resume("tabulation")
+    assert {name for _, name in saved if name.startswith(("A1", "B1"))} == {
+        each for each in (i for _, i in saved) if each.startswith("B1")
+    }
+    assert ("cells", "B1/TCell/t0007-0008") in saved
+    # the same label image by the other door
+    image = raw / "plate.zarr" / "A" / "1" / "0" / "labels" / "TCell"
+    with pytest.raises(InputError, match="masks made elsewhere, which are never written"):
+        bring(project.catalog, image, "A1", "TCell", "Ada", partial(read_any, masks_only=True))
