@@ -239,7 +239,7 @@ def plate_of(project: Project, path: Path) -> dict[str, str]:
 def test_a_plate_of_ome_zarr_is_analysed_with_its_masks(finished: Project, tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     wells = plate_of(finished, raw / "plate.zarr")
-    sheet = pd.DataFrame({"fov": wells, "condition": ["control", "treated"]})
+    sheet = pd.DataFrame({"fov": [*wells], "condition": ["control", "treated"]})
     sheet.to_csv(raw / "sample_sheet.csv", index=False)
     project = Project.make(tmp_path / "project", raw).assay(raw={"pattern": "*.zarr"})
     entries = project.read("catalog_images")
