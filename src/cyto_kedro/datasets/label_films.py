@@ -191,13 +191,14 @@ class LabelFilms(ReadOnlyFolder[Partitions]):
         """A hash of the film's name, size and time, or None when it is not there."""
         url, block = self._file(identity)
         fs, path = find_place(url, **self._options)
+        named: list[Any]
         if is_zarr(path) and fs.isdir(path):
-            parts = [[name, *stat(fs, name)] for name in sorted(fs.find(path))]
+            named = [url, [[name, *stat(fs, name)] for name in sorted(fs.find(path))]]
         elif fs.isfile(path):
-            parts = [stat(fs, path)]
+            named = [url, *stat(fs, path)]
         else:
             return None
-        stamp: list[Any] = [[url, *parts[0]] if len(parts) == 1 else [url, parts], str(block)]
+        stamp: list[Any] = [named, str(block)]
         fov = parse_id(self.grain, identity).get("fov")
         if self._plan is not None and fov in self._plan.fovs:
             planned, view = self._plan.fovs[fov], self._plan.view.model_dump(mode="json")
