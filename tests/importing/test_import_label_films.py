@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from films import come_in, dividing, is_the_dividing_film, masks_of, points_of
 
 from cyto_kedro.errors import InputError
@@ -110,3 +111,16 @@ def test_damaged_files_of_cell_acdc(ingested: Project, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(InputError, match="not a whole ZIP"):
         come_in(ingested, path)
+
+
+def test_a_label_image_of_an_ome_zarr(ingested: Project, tmp_path: Path) -> None:
+    """With the axes of its film, as other programs write them, and in whole numbers of 64 bits."""
+    image = zarr.open_group(str(tmp_path / "plate.zarr/A/1/0/labels/cells"), mode="w")
+    image.create_array("0", data=dividing()[:, None, None].astype(np.int64))
+    axes = [{"name": name} for name in "tczyx"]
+    image.attrs["ome"] = {"multiscales": [{"axes": axes, "datasets": [{"path": "0"}]}]}
+    found = come_in(ingested, tmp_path / "plate.zarr/A/1/0/labels/cells")
+    assert str(found) == "film of labels: 21 cells, 4 tracks, 0 divisions"
+    np.testing.assert_array_equal(masks_of(ingested), dividing())
+    with pytest.raises(InputError, match=r"labels is not an? .*OME-Zarr"):
+        come_in(ingested, tmp_path / "plate.zarr/A/1/0/labels")
