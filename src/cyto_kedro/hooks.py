@@ -156,6 +156,13 @@ class CheckHooks:
         if not replanned:
             self._check_sizes(manifest)
             self._check_times(catalog.load("frames"))
+        kept = manifest.keep_images
+        if not replanned and manifest.tiling is None and kept != assay.keep_images:
+            log.warning(
+                "assay.keep_images is %s, but the plan on disk says %s, and that is done: "
+                "`kedro run` plans anew",
+                *(assay.keep_images, kept),
+            )
         differing = [
             (name, was, now)
             for name, was, now in (

@@ -81,7 +81,7 @@ def test_a_local_cluster_gives_the_same_bytes_and_resumes(
     for name in folders:
         shutil.rmtree(project.path / "data" / name)
     image = project.path / (
-        "data/02_intermediate/segmentation_images/treated_1/TCell/t0007-0008.ome.tif"
+        "data/02_intermediate/segmentation_images/treated_1/TCell/t0007-0008.recipe.json"
     )
     good, stamp = image.read_bytes(), image.stat()
     image.write_bytes(good[: len(good) // 2])

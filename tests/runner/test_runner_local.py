@@ -79,7 +79,8 @@ def test_processes_give_the_same_bytes_and_leave_a_record(
 def test_a_corrupt_partition_stops_no_other_and_is_resumed_alone(project: Project) -> None:
     before = project.results("03_primary")
     image = (
-        project.path / "data/02_intermediate/segmentation_images/treated_1/TCell/t0007-0008.ome.tif"
+        project.path
+        / "data/02_intermediate/segmentation_images/treated_1/TCell/t0007-0008.recipe.json"
     )
     good, stamp = image.read_bytes(), image.stat()
     image.write_bytes(good[: len(good) // 2])

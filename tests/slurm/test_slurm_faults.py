@@ -195,7 +195,7 @@ def test_a_corrupt_input_stops_its_own_partition_only(
     assay = many.copy(tmp_path / "many", str(cluster.conf))
     assay.resources(batch_size=16)
     identity = f"{FOVS[1]}/TCell/t0005-0005"
-    image = assay.path / f"data/02_intermediate/segmentation_images/{identity}.ome.tif"
+    image = assay.path / f"data/02_intermediate/segmentation_images/{identity}.recipe.json"
     good = image.read_bytes()
     image.write_bytes(good[: len(good) // 2])
     # asked for alone: a whole pipeline makes a spoilt input again first

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cyto_kedro.datasets.database import DatabaseDataset
     from cyto_kedro.datasets.graph import GraphDataset
     from cyto_kedro.datasets.image import ImageDataset
+    from cyto_kedro.datasets.image_partitions import ImagePartitions
     from cyto_kedro.datasets.label import LabelDataset
     from cyto_kedro.datasets.label_films import LabelFilms
     from cyto_kedro.datasets.model import ModelDataset
@@ -32,6 +33,7 @@ __all__ = [
     "DatabaseDataset",
     "GraphDataset",
     "ImageDataset",
+    "ImagePartitions",
     "LabelDataset",
     "LabelFilms",
     "ModelDataset",
@@ -53,6 +55,7 @@ _MODULES = {
     "DatabaseDataset": "database",
     "GraphDataset": "graph",
     "ImageDataset": "image",
+    "ImagePartitions": "image_partitions",
     "LabelDataset": "label",
     "LabelFilms": "label_films",
     "ModelDataset": "model",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import ConfigDict, Field
 
@@ -22,7 +22,7 @@ class Manifest(Plan):
     #: population -> channels it is segmented from
     sources: dict[str, tuple[str, ...]]
     #: population -> whether its channels are averaged (mean) or kept apart (separate)
-    combine: dict[str, str] = Field(default_factory=dict)
+    combine: dict[str, Literal["mean", "separate"]] = Field(default_factory=dict)
     #: population -> populations taken out of its mask
     subtract: dict[str, tuple[str, ...]]
     #: marker -> channel
@@ -31,6 +31,8 @@ class Manifest(Plan):
     unmarked: tuple[str, ...] = ()
     #: what of the raw films is analysed
     view: View = View()
+    #: whether images that are quickly made are stored
+    keep_images: Literal["virtual", "stored"] = "virtual"
     #: where each (fov, channel) lies in the raw files
     raw: tuple[RawChannel, ...] = ()
 
@@ -46,6 +48,11 @@ class Manifest(Plan):
         if "death" in self.markers:
             roles[self.markers["death"]] = "death"
         return roles
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the ledger hashes: all but how images are kept, which changes no pixel."""
+        names = type(self).model_fields.keys() - {"keep_images"}
+        return {name: getattr(self, name) for name in names}
 
     def for_group(self, group: Mapping[str, str]) -> Self:
         """What a group may know: its own field and population, and no raw files.

@@ -216,7 +216,7 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _make(self, identity: str, value: Any) -> None:
         """Put what a node made in its place, unless a correction lands meanwhile."""
-        path, entry = self.path_of(identity), self.ledger.read(identity)
+        path, entry = self._place_for(identity, value), self.ledger.read(identity)
         if entry is not None and entry.correction is not None:  # its file and its copy are gone
             self.ledger.write(identity, entry.model_copy(update={"correction": None}))
         if not isinstance(self._filesystem, LocalFileSystem):
@@ -230,6 +230,10 @@ class PartitionedDataset(KedroPartitionedDataset):
                     self._set_aside(identity)
                 rename_whole(part, path)
         self.restore(identity)
+
+    def _place_for(self, identity: str, value: Any) -> str:
+        """Where `value` is going to lie as partition `identity`."""
+        return self.path_of(identity)
 
     @contextlib.contextmanager
     def _written(self, path: str, value: Any) -> Iterator[str]:

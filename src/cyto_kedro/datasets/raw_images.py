@@ -42,9 +42,13 @@ class RawImages(FileDataset[Any, Partitions]):
         with self._read() as file:
             return Manifest.model_validate_json(file.read())
 
+    def open(self) -> OpenedRaw:
+        """The films of the manifest as it is now."""
+        return OpenedRaw(self._manifest())
+
     def load(self) -> Partitions:
         """The partitions, none of them opened yet."""
-        return Partitions(_Opened(self._manifest()))
+        return Partitions(self.open())
 
     def save(self, data: Any) -> None:
         """Refuse: raw films are input. Raises DatasetError: always."""
@@ -52,12 +56,12 @@ class RawImages(FileDataset[Any, Partitions]):
 
     def preview(self) -> ImagePreview:
         """Six frames of the first film."""
-        source = _Opened(self._manifest())
+        source = self.open()
         raw = next(iter(source.raw.values()))
         return image_png(source.open(raw))
 
 
-class _Opened:
+class OpenedRaw:
     """The manifest's raw channels by (fov, channel)."""
 
     name = RawImages.name

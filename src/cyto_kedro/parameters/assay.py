@@ -65,6 +65,11 @@ class Assay(Strict):
     tiles: Tiling | None = Field(
         default=None, description="cut large fields for segmentation; null: segment them whole"
     )
+    keep_images: Literal["virtual", "stored"] = Field(
+        default="virtual",
+        description="virtual: images that quick steps make are made of the raw film as they are read; "
+        "stored: all are written",
+    )
     pixel_size_um: float | None = Field(
         default=None,
         gt=0,

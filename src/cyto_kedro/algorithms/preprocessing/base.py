@@ -126,6 +126,14 @@ class Step(Algorithm):
         return 0
 
     @property
+    def quick(self) -> bool:
+        """Whether a frame's result hangs on that frame alone, and is about as soon made as read.
+
+        Images that only such steps made need not be stored.
+        """
+        return False
+
+    @property
     def makes(self) -> tuple[str, ...]:
         """Channels the step adds."""
         return ()

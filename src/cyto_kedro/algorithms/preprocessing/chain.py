@@ -7,7 +7,7 @@ its own halo at a side where frames are missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,28 @@ def apply_chain(steps: Sequence[Step], states: Sequence[State], data: Data) -> D
     for step, state in zip(steps, states, strict=True):
         data = step.apply(data, state)
     return data
+
+
+def serving(steps: Sequence[Step], wanted: Collection[str]) -> tuple[dict[int, Step], set[str]]:
+    """The steps that the channels `wanted` hang on, by their place, and all channels these read.
+
+    Steps that name channels are cut down to those that are needed; channels that a step makes are among
+    those read.
+    """
+    found: dict[int, Step] = {}
+    needed = set(wanted)
+    for place in reversed(range(len(steps))):
+        step = steps[place]
+        if step.channels is not None and not step.makes:
+            kept = [channel for channel in step.channels if channel in needed]
+            step = step.model_copy(update={"channels": kept})
+            if not kept:
+                continue
+        if step.makes and needed.isdisjoint(step.makes):
+            continue
+        found[place] = step
+        needed.update(step.reads or ())
+    return dict(sorted(found.items())), needed
 
 
 def trim(data: Data, start: int, stop: int) -> Data:

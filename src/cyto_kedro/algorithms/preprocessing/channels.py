@@ -55,6 +55,11 @@ class BleedThrough(Step):
         """The source too."""
         return (self.source, *self.channels)
 
+    @property
+    def quick(self) -> bool:
+        """Yes: arithmetic on each pixel."""
+        return True
+
     def apply(self, data: Data, state: State) -> Data:
         """Subtract the leaked light from every target channel."""
         self.chosen(data)
@@ -117,6 +122,11 @@ class ChannelMerge(Combine):
         if self.weights is not None and len(self.weights) != len(self.channels):
             raise ValueError(f"{len(self.weights)} weights for {len(self.channels)} channels")
         return self
+
+    @property
+    def quick(self) -> bool:
+        """Yes: arithmetic on each pixel."""
+        return True
 
     def estimate(self, blocks: Iterable[Data]) -> State:
         """Weights of the channels."""
@@ -225,6 +235,11 @@ class AddStained(Combine):
     min_contrast: float = Field(
         default=5.0, ge=0, description="sd of the noise over background that counts as stained"
     )
+
+    @property
+    def quick(self) -> bool:
+        """Yes: arithmetic on each pixel."""
+        return True
 
     def estimate(self, blocks: Iterable[Data]) -> State:
         """Least stained value of each channel after the first."""

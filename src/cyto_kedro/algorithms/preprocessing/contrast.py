@@ -66,6 +66,11 @@ class Normalisation(Step):
         default="film", description="one range for the film, or one for each frame"
     )
 
+    @property
+    def quick(self) -> bool:
+        """Yes, where the range is the film's."""
+        return self.over == "film"
+
     @abstractmethod
     def _zero_and_unit(self, percentile: Callable[[float], float]) -> tuple[float, float]:
         """The value that becomes 0, and the difference that becomes 1."""
@@ -212,6 +217,11 @@ class Gamma(Step):
     """
 
     gamma: float = Field(default=0.5, gt=0, description="exponent")
+
+    @property
+    def quick(self) -> bool:
+        """Yes: arithmetic on each pixel."""
+        return True
 
     def apply(self, data: Data, state: State) -> Data:
         """Raise to the power."""

@@ -64,6 +64,11 @@ class BleachCorrection(Step):
     )
     offset: float = Field(default=0.0, ge=0, description="grey level that does not bleach")
 
+    @property
+    def quick(self) -> bool:
+        """Yes: arithmetic on each pixel."""
+        return True
+
     def _level(self, frame: Part) -> float:
         pixels = frame.pixels
         if self.measure == "foreground":

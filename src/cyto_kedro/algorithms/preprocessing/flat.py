@@ -78,6 +78,11 @@ class FlatField(Step):
         """The given images."""
         return (*self.flat_images.values(), *self.dark_images.values())
 
+    @property
+    def quick(self) -> bool:
+        """Yes: arithmetic on each pixel."""
+        return True
+
     def estimate(self, blocks: Iterable[Data]) -> State:
         """Flat and dark field of each channel; given images are in ``reference`` {name: (Y, X)}.
 

@@ -134,11 +134,14 @@ def plan_assay(
         markers=assay.markers,
         unmarked=tuple(name for name, p in assay.populations.items() if not p.death_marker),
         view=assay.raw.view,
+        keep_images=assay.keep_images,
         raw=tuple(kept),
     )
     tiles = sum(len(manifest.windows(fov)) for fov in planned)  # refuses an overlap that cannot be
     if tiles > len(planned):
         log.info("fields are cut into %d tiles for segmentation", tiles)
+        # each tile would make whole frames
+        manifest = manifest.model_copy(update={"keep_images": "stored"})
     log.info(
         "%d fields, %d frames, %d channels: %d blocks",
         len(planned),

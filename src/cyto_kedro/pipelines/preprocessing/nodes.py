@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.preprocessing.base import Step
+from cyto_kedro.algorithms.preprocessing.base import State, Step
 from cyto_kedro.algorithms.preprocessing.chain import apply_chain, chain_halo, estimate_chain, trim
 from cyto_kedro.algorithms.preprocessing.channels import Combine
 from cyto_kedro.algorithms.preprocessing.effects import (
@@ -26,10 +26,12 @@ from cyto_kedro.algorithms.preprocessing.effects import (
 from cyto_kedro.algorithms.preprocessing.registration import ChannelOffset
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.recipe import Recipe
 from cyto_kedro.errors import ConfigError, InputError, unknown
-from cyto_kedro.images import Image, Picture
+from cyto_kedro.images import Image, ImageInfo, Picture
 from cyto_kedro.parameters import Preprocessing
 from cyto_kedro.pipelines.common import Group, block_of, context
+from cyto_kedro.pipelines.preprocessing.recipes import RawBlock, Wanted, write_recipe
 
 log = logging.getLogger(__name__)
 
@@ -156,56 +158,77 @@ def apply_preprocessing(
     manifest: Manifest,
     frames: pd.DataFrame,
     preprocessing: Preprocessing,
-) -> tuple[dict[str, Image], dict[str, Image]]:
+) -> tuple[dict[str, Image | Recipe], dict[str, Image | Recipe]]:
     """Correct one block, read with the frames beside it that the steps look at.
 
-    Returns ``{channel: Image}`` and ``{population: Image}``; a population that is segmented from
+    Returns ``{channel: image}`` and ``{population: image}``; a population that is segmented from
     several channels gets their mean, or all of them, (T, C, Y, X), where the assay keeps them
-    apart.
+    apart. An image that quick steps make is given as its `Recipe` where the plan keeps images virtual.
     """
     steps, n_safe = steps_of(preprocessing, manifest, group["fov"])
-    states, halo = preprocessing_state["states"], chain_halo(steps)
+    states, film = preprocessing_state["states"], manifest.fovs[group["fov"]]
+    wanted = {(0, channel): Wanted(steps[:n_safe], (channel,)) for channel in manifest.channels}
+    for name, sources in manifest.sources.items():
+        wanted[1, name] = Wanted(steps, sources, manifest.combine.get(name, "mean"))
+    virtual = manifest.keep_images == "virtual"
+    quick = {key: each for key, each in wanted.items() if virtual and each.is_quick}
+    stored = {key: each for key, each in wanted.items() if key not in quick}
+    info = {key: _info(key[1], each, group, manifest, frames) for key, each in wanted.items()}
+    made: dict[tuple[int, str], Image | Recipe] = {}
+    if stored:
+        pixels = _pixels(group, raw_images, states, manifest, steps, stored)
+        for key in stored:
+            said = info[key]
+            made[key] = Image(
+                np.concatenate(pixels[key]), said.pixel_size_um, said.time_s, said.channels
+            )
+            del pixels[key]  # no more than one film is held twice
+    if quick:
+        raw = RawBlock({name: raw_images[name, group["block"]] for name in manifest.channels})
+        for key, each in quick.items():
+            made[key] = write_recipe(each, states, group, film, raw, info[key])
+    first, second = ({name: made[at, name] for at, name in wanted if at == kind} for kind in (0, 1))
+    return first, second
+
+
+def _pixels(
+    group: Group,
+    raw_images: Mapping[Any, Any],
+    states: list[State],
+    manifest: Manifest,
+    steps: list[Step],
+    stored: Mapping[Any, Wanted],
+) -> dict[Any, list[np.ndarray]]:
+    """The pieces of each image of `stored` over one block."""
+    halo = chain_halo(steps)
     block, n_frames = block_of(group, manifest), manifest.fovs[group["fov"]].n_frames
-    measured: dict[str, list[np.ndarray]] = {channel: [] for channel in manifest.channels}
-    segmented: dict[str, list[np.ndarray]] = {population: [] for population in manifest.sources}
+    found: dict[Any, list[np.ndarray]] = {key: [] for key in stored}
+    lengths = sorted({len(each.steps) for each in stored.values()})
     # steps work in 32-bit floats and keep before and after: a few frames at a time, not a block
     piece = max(1, 4 * halo)
     for start in range(block.start, block.stop, piece):
         stop = min(start + piece, block.stop)
-        opened = max(0, start - halo), min(n_frames, stop + halo)
-        data = _frames(raw_images, manifest, group["fov"], *opened)
-        safe = apply_chain(steps[:n_safe], states[:n_safe], data)
-        done = apply_chain(steps[n_safe:], states[n_safe:], safe)
-        own, final = (trim(each, start, stop)["image"] for each in (safe, done))
-        for channel, parts in measured.items():
-            parts.append(own[channel])
-        for population, sources in manifest.sources.items():
-            stack = [final[channel] for channel in sources]
-            if manifest.combine.get(population) == "separate":
-                mixed: Any = np.stack(stack, axis=1)
-            else:
-                mixed = stack[0] if len(stack) == 1 else np.mean(stack, axis=0, dtype=np.float32)
-            segmented[population].append(mixed)
-    films = measured, segmented
-    first, second = (
-        {name: _image(parts, name, group, manifest, frames) for name, parts in film.items()}
-        for film in films
-    )
-    return first, second
+        data = _frames(
+            raw_images, manifest, group["fov"], max(0, start - halo), min(n_frames, stop + halo)
+        )
+        done, images = 0, {}
+        for length in lengths:
+            data, done = apply_chain(steps[done:length], states[done:length], data), length
+            images[length] = trim(data, start, stop)["image"]
+        for key, each in stored.items():
+            found[key].append(each.of(images[len(each.steps)]))
+    return found
 
 
-def _image(
-    parts: list[np.ndarray], name: str, group: Group, manifest: Manifest, frames: pd.DataFrame
-) -> Image:
-    array = np.concatenate(parts)
-    parts.clear()  # no more than one film is held twice
+def _info(
+    name: str, image: Wanted, group: Group, manifest: Manifest, frames: pd.DataFrame
+) -> ImageInfo:
     block = block_of(group, manifest)
     time_s = frames.sort_values("frame")["time_s"].to_numpy(float)[block.start : block.stop]
-    return Image(
-        array,
+    return ImageInfo(
         pixel_size_um=manifest.fovs[group["fov"]].pixel_size_um,
         time_s=None if np.isnan(time_s).any() else tuple(time_s.tolist()),
-        channels=(name,) if array.ndim == 3 else manifest.sources[name],
+        channels=image.sources if image.combine == "separate" else (name,),
     )
 
 
