@@ -139,6 +139,11 @@ class Step(Algorithm):
         return ()
 
     @property
+    def beside(self) -> tuple[str, ...]:
+        """Channels that `apply` looks at, beside those that it changes."""
+        return ()
+
+    @property
     def references(self) -> tuple[str, ...]:
         """Names of given images that `estimate` finds in ``data["reference"]`` ({name: (Y, X)})."""
         return ()
@@ -188,7 +193,7 @@ class Step(Algorithm):
         """Replace every frame of the chosen channels by ``change(frame, channel, number)``."""
         start = int(data.get("frame_start", 0))
         image = dict(data["image"])
-        for channel in self.chosen(data):
+        for channel in image if self.channels is None else self.channels:
             stack = channel_stack(data, channel)
             out = np.empty(stack.shape, np.float32)
             for i in range(len(stack)):

@@ -50,7 +50,7 @@ def serving(steps: Sequence[Step], wanted: Collection[str]) -> tuple[dict[int, S
         if step.makes and needed.isdisjoint(step.makes):
             continue
         found[place] = step
-        needed.update(step.reads or ())
+        needed.update(step.beside)
     return dict(sorted(found.items())), needed
 
 

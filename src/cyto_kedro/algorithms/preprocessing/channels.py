@@ -60,6 +60,11 @@ class BleedThrough(Step):
         """Yes: arithmetic on each pixel."""
         return True
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The source."""
+        return (self.source,)
+
     def apply(self, data: Data, state: State) -> Data:
         """Subtract the leaked light from every target channel."""
         self.chosen(data)
@@ -81,6 +86,11 @@ class Combine(Step):
     def makes(self) -> tuple[str, ...]:
         """The new channel."""
         return (self.output,)
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What the new one is made of."""
+        return tuple(self.channels or ())
 
     def add(self, data: Data, stack: np.ndarray) -> Data:
         """`data` with the new channel.
@@ -175,6 +185,11 @@ class CrossChannelCorrelation(Combine):
     over: Literal["frame", "film"] = Field(
         default="film", description="mean and sd of each frame, or of the whole film"
     )
+
+    @property
+    def quick(self) -> bool:
+        """Yes, where mean and sd are the film's."""
+        return self.over == "film"
 
     def estimate(self, blocks: Iterable[Data]) -> State:
         """Mean and sd of both channels over the film."""

@@ -54,6 +54,11 @@ class Background(Step):
             raise ValueError(f"method={self.method!r} needs {what}")
         return self
 
+    @property
+    def quick(self) -> bool:
+        """Yes, where no window goes over the pixels."""
+        return self.method in ("percentile", "polynomial")
+
     def apply(self, data: Data, state: State) -> Data:
         """Subtract the background of every frame."""
         if self.method == "percentile":
