@@ -156,12 +156,10 @@ class CheckHooks:
         if not replanned:
             self._check_sizes(manifest)
             self._check_times(catalog.load("frames"))
-        kept = manifest.keep_images
-        if not replanned and manifest.tiling is None and kept != assay.keep_images:
+        if not replanned and (manifest.keep_images, assay.keep_images) == ("virtual", "stored"):
             log.warning(
-                "assay.keep_images is %s, but the plan on disk says %s, and that is done: "
-                "`kedro run` plans anew",
-                *(assay.keep_images, kept),
+                "assay.keep_images is stored, but the plan on disk says virtual, and that is done: "
+                "`kedro run` plans anew"
             )
         differing = [
             (name, was, now)

@@ -125,8 +125,13 @@ def test_slow_steps_are_stored_and_only_their_images(fresh: Project) -> None:
     assert len(files(fresh, ".ome.tif")) == 4 and len(files(fresh, ".recipe.json")) == 16
 
 
-def test_fields_cut_into_tiles_are_stored(fresh: Project) -> None:
-    fresh.assay(tiles={"side_px": 64, "overlap_px": 16})
+@pytest.mark.parametrize("how", ["tiles", "binned"])
+def test_what_takes_long_to_make_of_raw_films_is_stored(fresh: Project, how: str) -> None:
+    if how == "tiles":
+        fresh.assay(tiles={"side_px": 64, "overlap_px": 16})
+    else:
+        raw = fresh.read("parameters")["assay"]["raw"]
+        fresh.assay(raw=raw | {"view": {"bin_px": 2}})
     fresh.run("ingestion", "preprocessing")
     assert not files(fresh, ".recipe.json") and len(files(fresh, ".ome.tif")) == 20
 

@@ -140,7 +140,8 @@ def plan_assay(
     tiles = sum(len(manifest.windows(fov)) for fov in planned)  # refuses an overlap that cannot be
     if tiles > len(planned):
         log.info("fields are cut into %d tiles for segmentation", tiles)
-        # each tile would make whole frames
+    if tiles > len(planned) or assay.raw.project_z is not None or assay.raw.view.bin_px > 1:
+        # a frame takes longer to make than to read: for each tile, or of many planes or pixels
         manifest = manifest.model_copy(update={"keep_images": "stored"})
     log.info(
         "%d fields, %d frames, %d channels: %d blocks",
