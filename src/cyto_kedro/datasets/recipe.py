@@ -105,6 +105,6 @@ class RecipeDataset(FileDataset[Recipe, "da.Array"]):
         return ImageInfo(recipe.pixel_size_um, recipe.time_s, recipe.channels)
 
     def preview(self) -> ImagePreview:
-        """Four frames (of the first channel), contrast stretched."""
+        """Six frames (of the first channel), contrast stretched."""
         stack = self.load()
         return previews.image_png(stack if stack.ndim == 3 else stack[:, 0])
