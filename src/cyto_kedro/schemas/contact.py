@@ -197,5 +197,8 @@ class CellDensity(PerPopulation, key="fov population frame label of_population")
         "cells per area; empty where no bandwidth can be told", ge=0
     )
     density_per_mm2: Series[float] = nullable("the same", ge=0)
+    # Tables made by an earlier version lack these.
+    gradient_x_per_px3: Series[float] | None = nullable("its gradient, to the right")
+    gradient_y_per_px3: Series[float] | None = nullable("its gradient, downwards")
     bandwidth_px: Series[float] = nullable("standard deviation of the kernel", gt=0)
     bandwidth_um: Series[float] = nullable("the same", gt=0)

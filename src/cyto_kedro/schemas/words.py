@@ -13,6 +13,7 @@ _UNITS = {
     "_um_per_min": "µm/min",
     "_px_per_frame": "px/frame",
     "_per_px2": "1/px²",
+    "_per_px3": "1/px³",
     "_per_mm2": "1/mm²",
     "_per_min": "1/min",
     "_per_h": "1/h",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,11 +93,64 @@ def test_values_at_the_cells_are_scikit_learns_without_the_cell_itself() -> None
     h, xy, others = 11.0, clusters(80), clusters(30, seed=1)
     weight = 1 / inside(xy, h, SHAPE)
     own = sklearn_density(xy, h, xy, weight) - weight / (2 * np.pi * h**2)
-    np.testing.assert_allclose(density_at(xy, xy, h, weight, same=True), own, rtol=1e-3, atol=1e-9)
+    found, _ = density_at(xy, xy, h, weight, same=True)
+    np.testing.assert_allclose(found, own, rtol=1e-3, atol=1e-9)
     cross = sklearn_density(xy, h, others, weight)
-    np.testing.assert_allclose(
-        density_at(others, xy, h, weight, same=False), cross, rtol=1e-3, atol=1e-9
-    )
+    found, _ = density_at(others, xy, h, weight, same=False)
+    np.testing.assert_allclose(found, cross, rtol=1e-3, atol=1e-9)
+
+
+def test_the_gradient_is_the_slope_of_scikit_learns_density() -> None:
+    h, xy, others = 11.0, clusters(80), clusters(30, seed=1)
+    weight, step = 1 / inside(xy, h, SHAPE), 0.05
+    _, found = density_at(others, xy, h, weight, same=False)
+    for axis in (0, 1):
+        ahead, behind = (others + side * step * np.eye(2)[axis] for side in (1, -1))
+        rise = sklearn_density(xy, h, ahead, weight) - sklearn_density(xy, h, behind, weight)
+        scale = np.abs(found).max()
+        np.testing.assert_allclose(found[:, axis], rise / (2 * step), atol=1e-3 * scale)
+    _, own = density_at(xy, xy, h, weight, same=True)  # a cell is at the top of its own kernel
+    _, all_of_them = density_at(xy, xy, h, weight, same=False)
+    np.testing.assert_array_equal(own, all_of_them)
+
+
+def test_two_cells_in_the_middle_pull_on_each_other_as_a_normal_density_does() -> None:
+    middle = np.array(SHAPE[::-1]) / 2
+    pair = np.array([middle, middle + np.array([6, 8])])
+    table = run(cells(("T", [pair])), bandwidth_px=5)["cell_density"]
+    table = table[table["of_population"] == "T"]
+    slope = np.exp(-(10**2) / (2 * 5**2)) / (2 * np.pi * 5**4)
+    found = table[["gradient_x_per_px3", "gradient_y_per_px3"]].to_numpy()
+    np.testing.assert_allclose(found, [[6 * slope, 8 * slope], [-6 * slope, -8 * slope]], rtol=1e-5)
+    alone = run(cells(("T", [pair]), ("C", [np.zeros((0, 2))])), bandwidth_px=5)["cell_density"]
+    of_none = alone[alone["of_population"] == "C"]
+    assert (of_none[["gradient_x_per_px3", "gradient_y_per_px3"]] == 0).all(axis=None)
+
+
+def test_the_chemotactic_index_of_the_page_is_that_of_its_definition() -> None:
+    """Walkers straight towards a hump, away from it, around it, and to and fro."""
+    page = (Path(__file__).parents[3] / "docs/columns.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(at = density.*?)```", page, re.DOTALL)
+    n, hump = 9, np.array([160.0, 100.0])
+    turn = np.linspace(0, 1.5, n)[:, None]
+    ways = [
+        hump + np.array([80, 0]) - np.arange(n)[:, None] * (3, 0),
+        hump + np.array([0, 30]) + np.arange(n)[:, None] * (0, 3),
+        hump + 40 * np.concatenate([np.cos(turn), np.sin(turn)], axis=1),
+        hump + np.array([50, 50]) + (np.arange(n) % 2)[:, None] * (2, 2),
+    ]
+    frames = [np.array([way[t] for way in ways]) for t in range(n)]
+    table = cells(("TCell", frames), ("CancerCell", [hump[None]] * n))
+    maps = DensityMaps(bandwidth_px=30)
+    names = ("TCell", "CancerCell")
+    made = maps(cells=table, populations=names, shape=SHAPE, n_frames=n, fov="A")
+    density = made["cell_density"]
+    points = schemas.filled(schemas.TrackPoints, table.assign(track_id=table["label"]))
+    known: dict[str, Any] = {"density": density, "track_points": points, "np": np}
+    exec(block, known)
+    index = known["index"].droplevel("fov")
+    assert index.tolist() == pytest.approx([1, -1, 0, 0], abs=0.1)  # chords of a circle bend in
+    assert index[[1, 2]].tolist() == pytest.approx([1, -1], abs=1e-6)
 
 
 def test_bandwidth_is_the_one_that_leave_one_out_by_scikit_learn_prefers() -> None:

@@ -75,8 +75,11 @@ class DensityMaps(Algorithm):
     computed once: a few candidates, then Brent's bounded search in log h. Above 500,000 pairs, every
     k-th cell is left out in turn, not every one, and 500 at least.
 
-    At a cell of the same population, the cell itself is not counted.
+    At a cell of the same population, the cell itself is not counted. The gradient at a cell points to
+    where the population is denser: ``sum_j (p_j - p) exp(-|p - p_j|² / 2h²) / (2 pi h⁴ m_j)``.
     """
+
+    version = 2
 
     box: PositiveLength = Field(default=Length(px=16), description="side of a box of the map")
     bandwidth: PositiveLength | None = Field(
@@ -216,11 +219,12 @@ def _at_cells(
             for name, cells in frames.items():
                 at = cells[frame]
                 density = np.full(len(at.label), np.nan)
+                gradient = np.full((len(at.label), 2), np.nan)
                 if not len(source.label):
-                    density[:] = 0
+                    density[:], gradient[:] = 0, 0
                 elif not np.isnan(h):
                     same = name == of
-                    density = density_at(at.xy, source.xy, h, weight, same=same)
+                    density, gradient = density_at(at.xy, source.xy, h, weight, same=same)
                 parts.append(
                     {
                         "population": np.full(len(at.label), name, object),
@@ -228,6 +232,8 @@ def _at_cells(
                         "label": at.label,
                         "of_population": np.full(len(at.label), of, object),
                         "density_per_px2": density,
+                        "gradient_x_per_px3": gradient[:, 0],
+                        "gradient_y_per_px3": gradient[:, 1],
                         "bandwidth_px": np.full(len(at.label), h),
                     }
                 )

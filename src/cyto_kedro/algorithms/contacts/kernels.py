@@ -63,13 +63,15 @@ def density_map(
 
 def density_at(
     points: np.ndarray, xy: np.ndarray, h: float, weight: np.ndarray, *, same: bool
-) -> np.ndarray:
-    """``sum_j weight_j exp(-|p - xy_j|² / 2h²) / (2 pi h²)`` at each of `points`, cells per px².
+) -> tuple[np.ndarray, np.ndarray]:
+    """``sum_j weight_j exp(-|p - xy_j|² / 2h²) / (2 pi h²)`` at each of `points`, cells per px²; its
+    gradient along x and y, (m, 2), cells per px³.
 
     `points`, `xy`: (m, 2) and (n, 2), px. `weight`: (n,), one over `inside`. `same`: `points` are
     `xy`: a point does not count itself.
     """
-    total = np.zeros(len(points))
+    total, gradient = np.zeros(len(points)), np.zeros((len(points), 2))
+    middle = xy.mean(axis=0) if len(xy) else np.zeros(2)
     order, sources = (np.argsort(each[:, 1], kind="stable") for each in (points, xy))
     level = xy[sources, 1]
     for band, low, high in _bands(points[order, 1], h):
@@ -78,10 +80,14 @@ def density_at(
             points[order[band]], xy[near], "sqeuclidean"
         ).astype(np.float32)
         exponent *= np.float32(-0.5 / h**2)
-        total[order[band]] = np.exp(exponent, out=exponent) @ weight[near]
-    if same:
+        kernel, at = np.exp(exponent, out=exponent), order[band]
+        total[at] = kernel @ weight[near]
+        pull = kernel @ (weight[near, None] * (xy[near] - middle))
+        gradient[at] = pull - total[at, None] * (points[at] - middle)
+    if same:  # a cell has no pull on itself
         total -= weight
-    return np.maximum(total, 0) / (2 * np.pi * h**2)
+    mass = 2 * np.pi * h**2
+    return np.maximum(total, 0) / mass, gradient / (mass * h**2)
 
 
 def scott_bandwidth(xy: np.ndarray) -> float:
