@@ -15,6 +15,7 @@ from cyto_kedro.export.anndata import write_anndata
 from cyto_kedro.export.crate import write_crate
 from cyto_kedro.export.ctc import write_ctc
 from cyto_kedro.export.field import FieldGraph, field_graph, label_films
+from cyto_kedro.export.geojson import write_geojson
 from cyto_kedro.export.graphs import write_adjlist, write_geff, write_graphml
 from cyto_kedro.export.ome_zarr import write_ome_zarr
 from cyto_kedro.export.tables import write_fcs, write_spots
@@ -49,6 +50,11 @@ def _fcs(catalog: Any, manifest: Manifest, graph: FieldGraph, folder: Path) -> N
         write_fcs(folder / f"{population}.fcs", cells[cells["label"].notna()])
 
 
+def _geojson(catalog: Any, manifest: Manifest, graph: FieldGraph, folder: Path) -> None:
+    for population in manifest.populations:
+        write_geojson(folder / f"{population}.geojson", catalog, manifest, graph, population)
+
+
 # format -> who reads it, how it is written
 FORMATS: dict[str, tuple[str, Write]] = {
     "geff": ("TrackMate 9, napari, tracksdata", _geff),
@@ -64,6 +70,7 @@ FORMATS: dict[str, tuple[str, Write]] = {
         "napari, vizarr, Fiji",
         lambda c, m, g, f: write_ome_zarr(f / f"{g.fov}.ome.zarr", c, m, g),
     ),
+    "geojson": ("QuPath and other programs that draw polygons", _geojson),
     "anndata": ("scanpy, squidpy", lambda c, m, g, f: write_anndata(f / "cells.h5ad", g)),
     "adjlist": (
         "NetworkX, scripts",
