@@ -70,9 +70,9 @@ def _drawn(
     )
     found: dict[int, dict[int, tuple[int, Rings]]] = {}
     order = rows.sort_values(["frame", "label", "ring", "corner"])
-    for (frame, label, _), ring in order.groupby(["frame", "label", "ring"]):
-        digest = int(ring["mask_digest"].iloc[0])
-        _, rings = found.setdefault(int(frame), {}).setdefault(int(label), (digest, []))
+    for _, ring in order.groupby(["frame", "label", "ring"]):
+        frame, label, digest = map(int, ring[["frame", "label", "mask_digest"]].iloc[0])
+        _, rings = found.setdefault(frame, {}).setdefault(label, (digest, []))
         rings.append(ring[["y_px", "x_px"]].to_numpy())
     return found
 
