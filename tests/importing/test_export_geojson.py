@@ -40,7 +40,7 @@ def drawn(path: Path) -> Path:
     """Cell 1, with a hole and in two parts, moves by a third of a pixel; cell 2 stays."""
     features = []
     for t in range(FILM[0]):
-        x = 20 + t / 3
+        x = 20.1 + t / 3
         ring = shapely.box(x, 20, x + 9, 29) - shapely.box(x + 3, 23, x + 6, 26)
         for track, area in (
             (1, ring | shapely.box(x, 32, x + 4, 36)),
