@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cyto_kedro import schemas
-from cyto_kedro.algorithms.tabulation.drawn import mask_digests
 from cyto_kedro.core import ndi
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.planned import whole_shape
@@ -62,12 +60,12 @@ def _drawn(
     catalog: Any, manifest: Manifest, fov: str, population: str
 ) -> dict[int, dict[int, tuple[int, Rings]]]:
     """Frame -> label -> the digest of its mask, and its rings."""
+    from cyto_kedro.schemas import Outlines, empty
+
     dataset = catalog.get("outlines")
     groups = manifest.groups(dataset.grain, {"fov": fov, "population": population})
     tables = [dataset.load_one(partition_id(dataset.grain, group)) for group in groups]
-    rows = pd.concat(
-        [schemas.empty(schemas.Outlines), *(each for each in tables if each is not None)]
-    )
+    rows = pd.concat([empty(Outlines), *(each for each in tables if each is not None)])
     found: dict[int, dict[int, tuple[int, Rings]]] = {}
     order = rows.sort_values(["frame", "label", "ring", "corner"])
     for _, ring in order.groupby(["frame", "label", "ring"]):
@@ -82,6 +80,8 @@ def outlines_of(
 ) -> Iterator[tuple[int, Rings]]:
     """Label and rings, (n, 2) y and x from the centre of the top-left pixel, of each cell of a frame."""
     from skimage.measure import find_contours
+
+    from cyto_kedro.algorithms.tabulation.drawn import mask_digests
 
     labels, digests = mask_digests(mask)
     numbered = np.zeros(mask.shape, np.int32)
