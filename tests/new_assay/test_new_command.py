@@ -49,7 +49,7 @@ def test_a_new_environment_begins_as_the_base(
 
     tracking = TrackingSpec.model_validate(tracking_of(role))
     assert tracking.fingerprint() == TrackingSpec.model_validate(base("tracking")).fingerprint()
-    assert base("segmentation") == {"name": engine_of(role), "args": {}}
+    assert base("segmentation") == engine_of(role)
 
 
 def call(project: Project, *args: str, answers: str | None = None) -> tuple[int, str]:

@@ -141,7 +141,7 @@ def write_environment(
         + as_yaml(
             {
                 "segmentation": {
-                    each: {"name": engine_of(of["role"])} for each, of in populations.items()
+                    each: engine_of(of["role"]) for each, of in populations.items()
                 },
                 "subtraction": {"name": "SubtractPopulation"},
             }
@@ -165,9 +165,12 @@ def write_environment(
     return sorted(path.name for path in folder.iterdir())
 
 
-def engine_of(role: str) -> str:
-    """The engine of a population of a role."""
-    return "Nuclei" if role == "effector" else "LocalThreshold"
+def engine_of(role: str) -> dict[str, Any]:
+    """The engine of a population of a role, as in conf/base."""
+    if role != "effector":
+        return {"name": "LocalThreshold", "args": {}}
+    shape = {"tolerance": 0.035, "core_height": 0.7}
+    return {"name": "Nuclei", "args": {**shape, "min_height": 0.03, "haze_height": 0.5}}
 
 
 def tracking_of(role: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _LEAST_FILL = (0.8, 0.85)  # in the first look, and in later ones, where haloes 
 _SPLIT_GAIN = 1.1  # a region is cut where its parts are better by this factor
 _ALIKE = 4  # widths of the smoothing in which noise of neighbours may be alike
 _RIM = 0.6  # of the least contrast: a cell as dim as it may be has a dimmer rim
+_HAZE = 75  # percentile of what is below the threshold
 _REACH = 0.2  # how far a region grows to its cell's edge, in diameters
 
 
@@ -80,6 +81,13 @@ class Nuclei(Classical):
         lt=1,
         description="least mean height over the outline, as a share of the height of the Otsu "
         "threshold over background: lower for dim cells beside bright ones",
+    )
+    haze_height: float = Field(
+        default=0.0,
+        ge=0,
+        description="least mean height over the outline, as a share of the haze (the 75th percentile of "
+        "what is below the Otsu threshold, over background). With it min_height may be low: dim cells "
+        "are found in clear fields, and haze is not outlined in others",
     )
     tolerance: float = Field(
         default=0.05, gt=0, description="how far cells depart from ellipses; smaller: more splits"
@@ -142,7 +150,9 @@ class Nuclei(Classical):
             floor=_RIM * self.min_contrast * noise,
             least_mean=self.min_contrast * noise,
             least_height=max(
-                self.min_height * (threshold - level), 0.5 * self.min_contrast * noise
+                self.min_height * (threshold - level),
+                self.haze_height * haze_of(found) if self.haze_height else 0.0,
+                0.5 * self.min_contrast * noise,
             ),
             diameter=scene.diameter,
             smallest=max(scene.smallest, 1.0),
@@ -224,6 +234,15 @@ class Nuclei(Classical):
             self.common_edge,
             frame.threshold,
         )
+
+
+def haze_of(found: Levels) -> float:
+    """How far what is no bright cell lies above the background: 75th percentile below the threshold.
+
+    A clear field has next to none, whatever its dim cells are: they cover little of it.
+    """
+    low = found.pixels[found.pixels <= found.threshold]
+    return max(float(np.percentile(low, _HAZE)) - found.level, 0.0)
 
 
 def slope_of(image: np.ndarray) -> np.ndarray:
