@@ -140,9 +140,7 @@ def write_environment(
         "parameters_segmentation.yml": "# docs/engines.md; look at segmentation_overlay first\n"
         + as_yaml(
             {
-                "segmentation": {
-                    each: engine_of(of["role"]) for each, of in populations.items()
-                },
+                "segmentation": {each: engine_of(of["role"]) for each, of in populations.items()},
                 "subtraction": {"name": "SubtractPopulation"},
             }
         ),
@@ -170,7 +168,7 @@ def engine_of(role: str) -> dict[str, Any]:
     if role != "effector":
         return {"name": "LocalThreshold", "args": {}}
     shape = {"tolerance": 0.035, "core_height": 0.7}
-    return {"name": "Nuclei", "args": {**shape, "min_height": 0.03, "haze_height": 0.5}}
+    return {"name": "Nuclei", "args": {**shape, "min_height": 0.05, "haze_height": 0.5}}
 
 
 def tracking_of(role: str) -> dict[str, Any]:
