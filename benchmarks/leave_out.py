@@ -52,7 +52,7 @@ ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
     "Nuclei, low, strict": ("Nuclei", {**LOW, "tolerance": 0.035, "core_height": 0.7}),
 }
 EFFECTORS: dict[str, dict[str, Any]] = {
-    # as conf/adcc, and as it was before 2026-11-29
+    # as conf/adcc
     "Nuclei": {
         "tolerance": 0.035,
         "core_height": 0.7,
@@ -61,7 +61,6 @@ EFFECTORS: dict[str, dict[str, Any]] = {
         "min_area_um2": 12.0,
         "max_area_um2": 150.0,
     },
-    "Nuclei, before": {"tolerance": 0.035, "core_height": 0.7, "max_area_um2": 250.0},
     "LocalThreshold": {},
 }
 LEAST_UM2 = 60.0
