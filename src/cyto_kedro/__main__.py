@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +22,6 @@ PACKAGE = "cyto_kedro"
 def main(words: Sequence[str] | None = None) -> Any:
     """Run what `words` (default: the command line) ask for."""
     configure_project(PACKAGE)
-    if "KEDRO_LOGGING_CONFIG" not in os.environ and not Path("conf/logging.yml").is_file():
-        # as conf/logging.yml of a clone, which Kedro does not read out of an archive
-        logging.getLogger("kedro.io").setLevel(logging.WARNING)
     run: Any = find_run_command(PACKAGE)
     given = list(sys.argv[1:] if words is None else words)
     make_sample(run.make_context(f"python -m {PACKAGE}", list(given)).params)

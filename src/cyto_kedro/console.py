@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import sys
 import traceback
@@ -113,3 +115,13 @@ class PlainCommand(click.Command):
             if (known := expected(error)) is None:
                 raise
             raise click.ClickException(said(known)) from error
+
+
+def quiet_loading() -> None:
+    """No line for each dataset that is loaded, as conf/logging.yml says.
+
+    Kedro looks for that file in the folder it was started in: in a notebook's, and where a wheel runs,
+    there is none.
+    """
+    if "KEDRO_LOGGING_CONFIG" not in os.environ and not Path("conf/logging.yml").is_file():
+        logging.getLogger("kedro.io").setLevel(logging.WARNING)

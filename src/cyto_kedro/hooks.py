@@ -16,7 +16,7 @@ from kedro.io import MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from cyto_kedro.console import plain_errors
+from cyto_kedro.console import plain_errors, quiet_loading
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.partitions import Partitions
 
@@ -38,6 +38,7 @@ class CheckHooks:
         from cyto_kedro.conf_check import Conf, read
 
         plain_errors()
+        quiet_loading()
         loader: Any = context.config_loader
         self._conf = Conf(
             str(loader.conf_source), loader.base_env, loader.env or loader.default_run_env
