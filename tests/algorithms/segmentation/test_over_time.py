@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from cyto_kedro.algorithms.segmentation import over_time
-from cyto_kedro.algorithms.segmentation.hypotheses import Regions, divisions_of, of_labels, touching
+from cyto_kedro.algorithms.segmentation.hypotheses import (
+    Regions,
+    carried,
+    divisions_of,
+    joined,
+    of_labels,
+    touching,
+)
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.over_time import OverTime, Seen, decide, shift_of
 from cyto_kedro.algorithms.segmentation.programme import Programme
@@ -131,6 +138,14 @@ def test_the_first_engine_draws_the_outline() -> None:
     narrow, wide = discs((40, 60, 10)), discs((40, 60, 12))
     found = decide([Seen([narrow, wide])] * 2, DIAMETER)
     assert (found > 0).sum() == 2 * (narrow > 0).sum()
+
+
+def test_a_cut_that_a_neighbouring_frame_brings_is_no_vote() -> None:
+    halves = discs((40, 40, 10), (40, 58, 10))
+    seen = of_labels([merged(halves)] * 2, DIAMETER)
+    assert seen.votes.max() == 2
+    found = joined([seen, carried(halves, merged(halves), (0, 0), DIAMETER)])
+    assert found.votes.tolist() == seen.votes.tolist()
 
 
 def test_numbers_of_labels_decide_nothing() -> None:

@@ -153,7 +153,7 @@ class Regions:
 
 
 def joined(parts: Sequence[Regions]) -> Regions:
-    """All regions, of equal ones (IoU over `SAME`) the first, with a vote for each."""
+    """All regions, of equal ones (IoU over `SAME`) the first, with the votes of each of its frame."""
     first = parts[0]
     start = np.cumsum([0, *(len(each) for each in parts)])
     every = Regions(
@@ -169,7 +169,8 @@ def joined(parts: Sequence[Regions]) -> Regions:
     for one, two in sorted(zip(i[alike].tolist(), j[alike].tolist(), strict=True)):
         if kept[one] and kept[two]:
             kept[two] = False
-            votes[one] += votes[two]
+            if every.origin[two] < CARRIED:  # from a neighbouring frame it is no new sight
+                votes[one] += votes[two]
     return Regions(every.pixel, every.region, every.origin, votes, every.shape).take(kept)
 
 

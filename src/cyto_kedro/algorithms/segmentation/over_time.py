@@ -96,7 +96,7 @@ class OverTime(Algorithm):
     [2, 2, 2]
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     engines: tuple[EngineName, ...] = Field(
         default=("Nuclei", "LocalThreshold"),
