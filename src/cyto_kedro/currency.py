@@ -13,7 +13,7 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Entry, Ledger, changed, digest, of_partitions
+from cyto_kedro.ledger import Entry, Ledger, changed, digest
 from cyto_kedro.lift import Lifted, by_field, is_lifted, narrow, spec_of
 from cyto_kedro.partitions import Partitions, Plan, parse_id
 
@@ -65,7 +65,7 @@ def input_digests(
         if isinstance(value, Partitions):
             ids = plan.ids(value.grain, seen) if plan else value.source.list_ids()
             content = value.content if now else value.as_read
-            digests[name] = of_partitions(ids, content)
+            digests[name] = digest([[each, content(each)] for each in ids])
         else:
             key = (name, *(f"{k}={v}" for k, v in seen.items() if k not in ("block", "tile")))
             if key not in known:

@@ -19,7 +19,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from stat import S_ISREG
@@ -214,11 +214,6 @@ def hash_file(fs: fsspec.AbstractFileSystem, path: str) -> str:
         while chunk := file.read(1 << 22):
             hasher.update(chunk)
     return hasher.hexdigest()
-
-
-def of_partitions(ids: Iterable[str], content: Callable[[str], str | None]) -> str:
-    """A hash of what the partitions `ids` hold."""
-    return digest([[each, content(each)] for each in ids])
 
 
 def digest(value: Any) -> str:

@@ -16,7 +16,7 @@ from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.datasets.raw_images import OpenedRaw, RawImages
 from cyto_kedro.datasets.recipe import Recipe, RecipeDataset
 from cyto_kedro.errors import InputError
-from cyto_kedro.ledger import Correction, digest, move_aside, of_partitions
+from cyto_kedro.ledger import Correction, digest, move_aside
 from cyto_kedro.partitions import SMALL_FILM_BYTES, Partitions, PlannedFov
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class ImagePartitions(PartitionedDataset):
         return str(super()._path_to_partition(path))
 
     def follow(self, recipe: Recipe, path: str) -> da.Array:
-        """The image whose recipe lies at `path`.
+        """The image whose recipe lies at `path`; each raw frame is compared as it is read.
 
-        Raises InputError if what it was written for has changed.
+        Raises InputError if what the recipe was written for has changed.
         """
         opened = self._opened = self._opened or self._raw_images.open()
         plan, fov = opened.plan, recipe.fov
@@ -137,7 +137,6 @@ class ImagePartitions(PartitionedDataset):
         changed = {
             "the plan of the field": fov not in plan.fovs or digest(plan.fovs[fov]) != recipe.film,
             "what its steps estimated": self._maker.state_hash(recipe, states) != recipe.state,
-            "the raw film": self._is_other_film(opened, fov, self._path_to_partition(path)),
         }
         if any(changed.values()):
             raise InputError(
@@ -154,14 +153,6 @@ class ImagePartitions(PartitionedDataset):
         if self._last_state is None or self._last_state[0] != stamp:
             self._last_state = (stamp, self._states.load_one(fov)["states"])
         return self._last_state[1]
-
-    def _is_other_film(self, opened: OpenedRaw, fov: str, identity: str) -> bool:
-        """Whether the raw files are others than the ledger says that the recipe was written by."""
-        entry = self.ledger.read(identity)
-        known = None if entry is None else entry.inputs.get(opened.name)
-        if known is None:
-            return False
-        return known != of_partitions(opened.plan.ids(opened.grain, {"fov": fov}), opened.content)
 
 
 def _lazy(read: Any, recipe: Recipe) -> da.Array:

@@ -39,8 +39,8 @@ class Recipe(BaseModel):
 
     fov: str
     block: str
-    #: raw channel that is read -> hash of its pixels in the block
-    raw: dict[str, str]
+    #: raw channel that is read -> a hash of each of its frames
+    raw: dict[str, tuple[str, ...]]
     steps: tuple[RecipeStep, ...]
     #: hash of what the steps need of the field's state
     state: str

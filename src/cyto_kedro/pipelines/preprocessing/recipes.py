@@ -14,6 +14,7 @@ from cyto_kedro.algorithms.preprocessing.chain import apply_chain, serving
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.image import PIXELS
 from cyto_kedro.datasets.recipe import Recipe, RecipeStep
+from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 from cyto_kedro.ledger import digest
 from cyto_kedro.partitions import PlannedFov
@@ -48,19 +49,22 @@ class RawBlock:
     """The films (T, Y, X) of a block by channel, each hashed once."""
 
     films: Mapping[str, Any]
-    _hashes: dict[str, str] = field(default_factory=dict, repr=False)
+    _hashes: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
-    def hash(self, channel: str) -> str:
-        """A hash of a channel's pixels, read frame by frame."""
+    def hashes(self, channel: str) -> tuple[str, ...]:
+        """A hash of each frame of a channel."""
         if channel not in self._hashes:
-            hasher = hashlib.blake2b(digest_size=16)
             film = self.films[channel]
-            for number in range(len(film)):
-                pixels = np.ascontiguousarray(_read(film[number]))
-                hasher.update(f"{pixels.dtype.str}{pixels.shape}".encode())
-                hasher.update(pixels.data)
-            self._hashes[channel] = hasher.hexdigest()
+            found = (_hash(_read(film[number])) for number in range(len(film)))
+            self._hashes[channel] = tuple(found)
         return self._hashes[channel]
+
+
+def _hash(frame: np.ndarray) -> str:
+    pixels = np.ascontiguousarray(frame)
+    hasher = hashlib.blake2b(f"{pixels.dtype.str}{pixels.shape}".encode(), digest_size=8)
+    hasher.update(pixels.data)
+    return hasher.hexdigest()
 
 
 def write_recipe(
@@ -89,7 +93,7 @@ def write_recipe(
     recipe = Recipe(
         fov=group["fov"],
         block=group["block"],
-        raw={name: raw.hash(name) for name in sorted(needed - made)},
+        raw={name: raw.hashes(name) for name in sorted(needed - made)},
         steps=steps,
         state="",
         film=digest(film),
@@ -117,7 +121,10 @@ class _Maker:
     def frames(
         self, recipe: Recipe, raw: Mapping[str, Any], states: Sequence[State], film: PlannedFov
     ) -> Callable[[int, int], np.ndarray]:
-        """A function that makes the frames from the first to the last (not included) of the block."""
+        """A function that makes the frames from the first to the last (not included) of the block.
+
+        It raises InputError if a raw frame is not the one that the recipe was written for.
+        """
         steps: list[Any] = [build("preprocessing", each.name, each.args) for each in recipe.steps]
         image = Wanted(steps, recipe.sources, recipe.combine)
         own = [states[each.place] for each in recipe.steps]
@@ -132,6 +139,14 @@ class _Maker:
 
         def make(start: int, stop: int) -> np.ndarray:
             shown = {name: _read(raw[name][start:stop]) for name in recipe.raw}
+            for name, film_frames in shown.items():
+                for number, frame in enumerate(film_frames, start):
+                    if _hash(frame) != recipe.raw[name][number]:
+                        raise InputError(
+                            f"field {recipe.fov}, channel {name}, frame {start_of_block + number}: the "
+                            "raw film is another than preprocessing saw, and images are made of it as "
+                            "they are read. Run preprocessing again: `kedro run`"
+                        )
             data = {**known, "image": shown, "frame_start": start_of_block + start}
             final = image.of(apply_chain(steps, own, data)["image"])
             return final.astype(recipe.dtype, copy=False) if recipe.dtype else final
