@@ -175,7 +175,12 @@ def pair_table(contacts: pd.DataFrame) -> pd.DataFrame:
     a, b = ([f"population_{side}", f"track_{side}"] for side in SIDES)
     names = table["population_a"].astype(str), table["population_b"].astype(str)
     swap = (names[0] > names[1]) | ((names[0] == names[1]) & (table["track_a"] > table["track_b"]))
-    table.loc[swap, a + b] = table.loc[swap, b + a].to_numpy()
+    table = table.assign(
+        **{
+            one: table[other].where(swap, table[one])
+            for one, other in zip(a + b, b + a, strict=True)
+        }
+    )
     table = table.astype({"track_a": np.int64, "track_b": np.int64})
     return table.drop_duplicates(ignore_index=True)
 
