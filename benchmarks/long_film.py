@@ -2,6 +2,7 @@
 
     python benchmarks/long_film.py                        # 1,000 frames of 1024 x 1024, 450 cells
     python benchmarks/long_film.py --frames 100 --side 512
+    python benchmarks/long_film.py --side 512 --engine OverTime
 
 The film is drawn here frame by frame (blurred discs that walk, Gaussian noise) and streamed to a
 16-bit OME-TIFF in a temporary folder, which also takes the results. Then one `kedro run` does all
@@ -55,7 +56,7 @@ def frames(n: int, side: int, cells: int, radius: float = 7.0) -> Iterator[np.nd
         at = np.clip(at + step, 0, side - 1)
 
 
-def write(folder: Path, n: int, side: int, cells: int) -> tuple[str, ...]:
+def write(folder: Path, n: int, side: int, cells: int, engine: str) -> tuple[str, ...]:
     """Film and configuration; returns the words for `kedro` that choose it."""
     where = simulated_conf(folder, {})
     (folder / "films" / "long").mkdir(parents=True)
@@ -76,11 +77,11 @@ def write(folder: Path, n: int, side: int, cells: int) -> tuple[str, ...]:
         "markers": {},
         "frame_interval_s": 60.0,
     }
-    engine = {"Nucleus": {"name": "LocalThreshold", "args": {}}}
+    engines = {"Nucleus": {"name": engine, "args": {}}}
     linker = {"Nucleus": {"name": "LAP", "args": {"max_distance_um": 10.0}}}
     for name, block in (
         ("parameters", {"assay": assay}),
-        ("parameters_segmentation", {"segmentation": engine}),
+        ("parameters_segmentation", {"segmentation": engines}),
         ("parameters_tracking", {"tracking": linker}),
     ):
         path = folder / "conf/bench" / f"{name}.yml"
@@ -154,12 +155,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=1000)
     parser.add_argument("--side", type=int, default=1024, help="height and width, pixels")
     parser.add_argument("--cells", type=int, help="default: 450 in 1024 x 1024, in proportion")
+    parser.add_argument("--engine", default="LocalThreshold", help="with its default arguments")
     parser.add_argument("--samples", type=Path, help="CSV of all readings of the memory")
     args = parser.parse_args()
     cells = args.cells or round(450 * (args.side / 1024) ** 2)
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp)
-        where = write(folder, args.frames, args.side, cells)
+        where = write(folder, args.frames, args.side, cells, args.engine)
         print(f"{args.frames} frames of {args.side} x {args.side}, {cells} cells", flush=True)
         samples = watch(("run", "--pipelines", ",".join(STAGES), *where), folder / "log")
         if args.samples:
