@@ -78,7 +78,8 @@ def test_of_partitions_masks_lie_over_the_image_of_the_same_id(tmp_path: Path) -
         {"path": str(tmp_path / kind), "filename_suffix": suffix, "dataset": f"{HOME}.{kind}"}
         for kind, suffix in (("LabelDataset", ".tif"), ("ImageDataset", ".ome.tif"))
     ]
-    masks = PartitionedDataset(grain="fov", preview_over=given[1], **given[0])
+    over = {"type": f"{HOME}.PartitionedDataset", "grain": "fov", **given[1]}
+    masks = PartitionedDataset(grain="fov", preview_over=over, **given[0])
     stack = np.zeros((1, 20, 30), np.uint32)
     stack[0, 5:15, 5:15] = 3
     masks.save({"A": stack})

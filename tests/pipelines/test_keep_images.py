@@ -149,6 +149,10 @@ def test_what_follows_hangs_on_pixels_and_own_steps_alone(fresh: Project) -> Non
     )
     saved = fresh.resume(*stages)
     assert {each.split("/")[1] for name, each in saved if name == "engine_labels"} == {"CancerCell"}
+    masks = fresh.catalog.get("labels")
+    first = masks.list_ids()[0]
+    over = fresh.catalog.load("segmentation_images")[first]()
+    assert masks.preview() == masks.one(first).preview(over=over) != masks.one(first).preview()
 
 
 def test_a_film_replaced_after_preprocessing_is_refused_until_it_is_run_again(

@@ -45,8 +45,7 @@ class PartitionedDataset(KedroPartitionedDataset):
     optional
         A partition that is not there is None: what a person may give, and no node makes.
     preview_over
-        ``path``, ``dataset`` and ``filename_suffix`` of images with the same ids: kedro-viz shows masks
-        over them.
+        The dataset of images with the same ids: kedro-viz shows masks over them.
     path, dataset, filename_suffix, credentials, fs_args, metadata
         As in `kedro_datasets.partitions.PartitionedDataset`. A leading dot of the suffix is kept.
 
@@ -92,9 +91,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         self._correcting: Correction | None = None
         self._aside = False
         self.optional = optional
-        self._over = preview_over and PartitionedDataset(
-            grain=grain, credentials=credentials, fs_args=fs_args, **preview_over
-        )
+        self._over = preview_over
         if hasattr(self._dataset_type, "preview"):
             # kedro-viz reads the kind of a preview off the annotation: the partition's own.
             def preview() -> Any:
@@ -419,8 +416,11 @@ class PartitionedDataset(KedroPartitionedDataset):
         ids = self.list_ids()
         if not ids:
             raise DatasetError(f"{self.name}: nothing to preview yet, no partition was saved")
-        under = self._over.one(ids[0]) if self._over else None
-        over = {"over": under.load()} if under is not None and under.exists() else {}
+        over = {}
+        if self._over is not None:
+            images: Any = AbstractDataset.from_config("preview_over", dict(self._over))
+            if (image := images.one(ids[0])).exists():
+                over = {"over": image.load()}
         return self.one(ids[0]).preview(**over)  # type: ignore[attr-defined]
 
     def _describe(self) -> dict[str, Any]:
