@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,8 @@ class AnswerFigures(Drawing):
     >>> [name for name, picture in drawn.items() if picture.alt]
     ['live_targets']
     """
+
+    version: ClassVar[int] = 2  # arrows where intervals leave the axis
 
     def run(
         self,

@@ -39,8 +39,8 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "(Hedges' g), with its 95 % interval; right the difference in the measure's unit with "
         "its 95 % interval, n as cells and replicates, and the corrected p. Bold: the primary "
         "outcome; grey: exploratory; pale: pairs with an effector-free control. An interval "
-        "that crosses 0 leaves the direction open. Few replicates make long intervals, which "
-        "may reach beyond the axis.",
+        "that crosses 0 leaves the direction open. Few replicates make long intervals; one that "
+        "goes on outside the axis ends in an arrow.",
         "Points with intervals: the effect of each pair of conditions on each measure, by "
         "replicates.",
     ),

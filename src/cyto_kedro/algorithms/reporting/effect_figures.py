@@ -77,6 +77,10 @@ def draw_effects(rows: pd.DataFrame) -> Figure:
         far = np.nanquantile(np.nanmax(reach, axis=1), 0.75) if len(shown) else 1.0
         far = float(max(1.2 * far, 1.3 * shown["effect"].abs().max(), 1.0))
         ax.set(xlim=(-far, far), ylim=(len(shown) - 0.4, -0.6))
+        for at, row in enumerate(shown.to_dict("records")):  # an interval that goes on outside
+            for limit, edge, arrow in ((-row["low"], -far, "<"), (row["high"], far, ">")):
+                if limit > far:
+                    ax.plot(edge, at, arrow, color=LOOK[row["outcome"]][0], ms=7, clip_on=False)
         ax.set_yticks(range(len(names)), names, fontsize=9)
         ax.set_xlabel(
             "effect: difference over its standard deviation between replicates (Hedges' g)"
