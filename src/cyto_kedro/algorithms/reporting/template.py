@@ -74,8 +74,12 @@ nav a{margin-right:1rem;color:var(--accent)}
  box-shadow:0 .3rem 1.5rem #0006}
 .clip img{width:100%}.clip h3{margin:0 1.5rem .4rem 0}
 .clip .close{position:absolute;right:.8rem;top:.6rem;text-decoration:none;font-weight:700}
-@media print{nav,input,.clip:target{display:none}body{max-width:none;padding:0;font-size:11pt}
- figure,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}details>*{display:block}}
+@media print{nav,input,.clip:target{display:none}body{max-width:none;padding:0;font-size:10pt}
+ figure,.card,tr{break-inside:avoid}h2,h3{break-after:avoid}details>*{display:block}
+ .wide{overflow:visible}table{font-size:7pt;width:100%}
+ th,td{padding:.15rem .2rem}thead th.n{min-width:0}
+ figure{margin:.5rem 0 1rem}figure img,.vector svg{max-width:14cm;max-height:12cm;object-fit:contain}
+ .over{max-width:14cm}.first,.figures{display:block}.effects img,.effects svg{max-width:100%;max-height:18cm}}
 """
 
 # without it the page is whole, but tables stay as they are
