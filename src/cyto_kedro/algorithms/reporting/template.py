@@ -79,7 +79,8 @@ nav a{margin-right:1rem;color:var(--accent)}
  .wide{overflow:visible}table{font-size:7pt;width:100%}
  th,td{padding:.15rem .2rem}thead th.n{min-width:0}
  figure{margin:.5rem 0 1rem}figure img,.vector svg{max-width:14cm;max-height:12cm;object-fit:contain}
- .over{max-width:14cm}.first,.figures{display:block}.effects img,.effects svg{max-width:100%;max-height:18cm}}
+ .over{max-width:14cm}.first,.figures{display:block}
+ .effects img,.effects svg{max-width:100%;max-height:18cm}}
 """
 
 # without it the page is whole, but tables stay as they are
