@@ -210,7 +210,7 @@ def test_a_corrupt_input_stops_its_own_partition_only(
             f"{fov}/{population}/t{frame // 8 * 8:04d}-{frame // 8 * 8 + 7:04d}"
         ]
         np.testing.assert_array_equal(found[key][0], whole[frame % 8])
-    assert "t0005-0005" in failed.text and "then go on with" in failed.text
+    assert "t0005-0005" in failed.text and "then go on with" in failed.text, failed.text
     assert max(assay.calls().values()) == 1  # the code's own error is not tried again
     image.write_bytes(good)
     assay.slurm().ok()

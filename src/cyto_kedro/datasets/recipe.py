@@ -80,8 +80,8 @@ class RecipeDataset(FileDataset[Recipe, "da.Array"]):
             return Recipe.model_validate_json(content)
         except ValueError as error:
             raise InputError(
-                f"{self.location} is no recipe of an image ({error}): remove it, and run "
-                "preprocessing again"
+                f"{self.location} is not a whole recipe of an image: remove it, and run preprocessing "
+                "again (`kedro run`)"
             ) from error
 
     def load(self) -> da.Array:
