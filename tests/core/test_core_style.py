@@ -48,6 +48,17 @@ def test_pdf_is_as_wide_as_asked_and_its_text_is_text_in_an_embedded_font(drawn:
     assert re.search(rb"/MediaBox \[\s*0 0 432 216", pdf(drawn, "Kills"))  # as drawn: 6 by 3 inches
 
 
+@pytest.mark.parametrize("width_mm", [60.0, 300.0])
+def test_a_pdf_of_any_width_has_all_lines_of_the_figure(drawn: Figure, width_mm: float) -> None:
+    def lines(file: bytes) -> list[str]:
+        return [
+            line for line in contents(file).splitlines() if re.search(r" (m|l|c|re W n)\b", line)
+        ]
+
+    whole = lines(pdf(drawn, "Kills"))
+    assert lines(pdf(drawn, "Kills", width_mm)) == whole and len(whole) > 20
+
+
 def test_a_pdf_leaves_the_figure_as_it_was(drawn: Figure) -> None:
     before = png(drawn, 60)
     pdf(drawn, "Kills", 180.0)

@@ -159,6 +159,10 @@ def pdf(fig: Figure, title: str, width_mm: float | None = None) -> bytes:
         try:
             fig.dpi = 72  # a PDF is measured in points
             file.newPage(width * scale, height * scale)
+            file.width, file.height = (
+                width,
+                height,
+            )  # lines are cut off there, before they are scaled
             file.output(scale, 0, 0, scale, 0, 0, Op.concat_matrix)
             renderer = RendererPdf(file, 300, height, width)
             fig.draw(renderer)

@@ -43,7 +43,7 @@ class AnswerFigures(Drawing):
     ['live_targets']
     """
 
-    version: ClassVar[int] = 2  # arrows where intervals leave the axis
+    version: ClassVar[int] = 3  # arrows where intervals leave the axis
 
     def run(
         self,

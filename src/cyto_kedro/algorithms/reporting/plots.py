@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from textwrap import fill
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING, ClassVar, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,8 @@ def in_words(title: str, why: str) -> Figure:
 
 class Drawing(Algorithm):
     """What every class of figures can be told."""
+
+    version: ClassVar[int] = 2  # whole lines in a PDF of a stated width
 
     dpi: int = Field(default=144, ge=20, description="resolution of the pictures")
     formats: tuple[Literal["svg", "pdf"], ...] = Field(
