@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.blocks import Block, Tile
 from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import NO_CONDITION, design
@@ -20,6 +21,20 @@ from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 Group = Mapping[str, str]
 CELL = Cells.key()
 T = TypeVar("T", bound=Table)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def by_algorithms(*algorithms: type[Algorithm]) -> Callable[[F], F]:
+    """Say which algorithms a node makes itself, not by parameters.
+
+    Their versions become the node's, so that what it made is stale when one of them is raised.
+    """
+
+    def mark(func: F) -> F:
+        func.version = [[each.__name__, each.version] for each in algorithms]  # type: ignore[attr-defined]
+        return func
+
+    return mark
 
 
 def block_of(group: Group, manifest: Manifest) -> Block:

@@ -16,7 +16,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Comparison, Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, join, of_assay, streamed
+from cyto_kedro.pipelines.common import Group, by_algorithms, join, of_assay, streamed
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ def follow_events(
     return made["event_times"], made["event_sums"]
 
 
+@by_algorithms(EventFigures)
 def average_events(
     fields: pd.DataFrame,
     frames: pd.DataFrame,

@@ -9,9 +9,10 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import ContactsSpec, Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import of_assay, one_by_one
+from cyto_kedro.pipelines.common import by_algorithms, of_assay, one_by_one
 
 
+@by_algorithms(FurtherFigures)
 def draw_further_figures(
     fields: pd.DataFrame,
     msd: Partitions,

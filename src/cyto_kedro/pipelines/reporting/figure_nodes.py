@@ -18,7 +18,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Comparison, Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import of_assay, one_by_one
+from cyto_kedro.pipelines.common import by_algorithms, of_assay, one_by_one
 
 KILLING = ("kills", "kills_per_effector", "target_fates", "survival")
 CONTACT = ("contact_durations", "speed_around_contact")
@@ -50,6 +50,7 @@ def assay(
     }
 
 
+@by_algorithms(*DRAWINGS)
 def draw_figures(
     fields: pd.DataFrame,
     frames: pd.DataFrame,

@@ -17,7 +17,7 @@ from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, join, one_by_one, streamed
+from cyto_kedro.pipelines.common import Group, by_algorithms, join, one_by_one, streamed
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -26,6 +26,7 @@ ByPopulation = Mapping[str, pd.DataFrame]
 ByBlock = Mapping[Any, pd.DataFrame]
 
 
+@by_algorithms(PyCytoResults)
 def tabulate_results(
     group: Group,
     cells: ByBlock,
@@ -47,6 +48,7 @@ def tabulate_results(
     return results, for_csv(results)
 
 
+@by_algorithms(Summary)
 def summarise(
     fields: pd.DataFrame,
     frames: pd.DataFrame,
@@ -88,6 +90,7 @@ def summarise(
     return found["by_fov"], found["by_condition"], found["warnings"]
 
 
+@by_algorithms(HtmlReport)
 def write_report(
     summary_by_fov: pd.DataFrame,
     summary_by_condition: pd.DataFrame,
