@@ -182,6 +182,10 @@ def test_states_of_another_estimate_are_refused(fresh: Project) -> None:
     shutil.copy(state / "control_1.pkl", state / "treated_1.pkl")
     with pytest.raises(Exception, match=r"what its steps estimated changed since preprocessing"):
         fresh.catalog.load("segmentation_images")[MADE]()
+    fresh.block("preprocessing", **QUICK["none"])
+    fresh.run("preprocessing", nodes=["estimate_preprocessing"])  # of no step
+    with pytest.raises(Exception, match=r"what its steps estimated changed since preprocessing"):
+        fresh.catalog.load("segmentation_images")[MADE]()
 
 
 def test_how_images_are_kept_may_change_and_a_person_s_file_stays(fresh: Project) -> None:

@@ -158,6 +158,8 @@ class _Maker:
 
         So another channel's estimate leaves the image, and what was made of it, current.
         """
+        if any(each.place >= len(states) for each in recipe.steps):
+            return ""  # of other steps
         named = {*recipe.raw, *recipe.sources}
         named |= {channel for each in recipe.steps for channel in each.args.get("channels") or ()}
         return digest([_of_channels(states[each.place], named) for each in recipe.steps])
