@@ -6,8 +6,8 @@ A language model, no expert and no person, looked at the CFSE channel enlarged t
 wrote down an ellipse for each cell, before looking at any engine's outlines: ``cell`` where it is
 plainly one, ``doubtful`` where experts may disagree (dim, far out of focus, a smear, one of a clump
 without a border). What an engine finds at a doubtful place is neither right nor wrong. The last two
-columns say what F1 would be if all doubtful ones were cells, and if none were. Fields 1, 3, 5, 7 by name are for choosing, the
-others for reporting. No run of Kedro: steps and engines, called by hand.
+columns say what F1 would be if all doubtful ones were cells, and if none were. Fields 1, 3, 5, 7 by
+name are for choosing, the others for reporting. No run of Kedro: steps and engines, called by hand.
 """
 
 from __future__ import annotations
