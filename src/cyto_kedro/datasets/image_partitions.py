@@ -117,9 +117,8 @@ class ImagePartitions(PartitionedDataset):
         return mine
 
     def _list_partitions(self) -> list[str]:
-        found = [str(path) for path in super()._list_partitions()]
-        recipes = self._filesystem.find(self._normalized_path, **self._load_args)
-        return sorted({*found, *(path for path in recipes if str(path).endswith(RECIPE))})
+        found = map(str, self._filesystem.find(self._normalized_path, **self._load_args))
+        return sorted(path for path in found if path.endswith((self._filename_suffix, RECIPE)))
 
     def _path_to_partition(self, path: str) -> str:
         if path.endswith(RECIPE):

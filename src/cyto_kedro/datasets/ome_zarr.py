@@ -6,6 +6,8 @@ axes, the scale of level 0, and channel labels under ``omero``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +64,26 @@ def is_zarr(path: str) -> bool:
     return ".zarr/" in f"{path.lower()}/"
 
 
+@contextmanager
+def _readable(location: str) -> Iterator[None]:
+    """What Zarr cannot read within is told as an InputError that names `location`."""
+    try:
+        yield
+    except UNREADABLE as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
+            "again or export it again"
+        ) from error
+
+
 def images_inside(location: str, options: dict[str, Any]) -> list[Inside] | None:
     """The images of a plate, or of a series of images; None: it is none of these.
 
     Raises InputError if a plate names no well, or a well that is not there.
     """
-    try:
+    with _readable(location):
         group = _open(location, options)
         attributes = _attributes(group)
         if "plate" in attributes:
@@ -77,13 +93,6 @@ def images_inside(location: str, options: dict[str, Any]) -> list[Inside] | None
         named = _attributes(group["OME"]).get("series") if "OME" in group else None
         series = list(map(str, named or sorted(filter(str.isdigit, group.group_keys()), key=int)))
         return [Inside(each, f"image{each}") for each in series] if len(series) > 1 else None
-    except UNREADABLE as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
-            "again or export it again"
-        ) from error
 
 
 def _of_plate(group: Any, plate: dict[str, Any], location: str) -> list[Inside]:
@@ -182,15 +191,8 @@ def read_header(
     Raises InputError if it is not an OME-Zarr image, is a plate, or holds depth that is not asked
     for.
     """
-    try:
+    with _readable(location):
         return _read_header(location, options, depth, z_is_time, chunks)
-    except UNREADABLE as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{location} is not a readable OME-Zarr ({type(error).__name__}: {error}); copy it "
-            "again or export it again"
-        ) from error
 
 
 def _read_header(

@@ -15,7 +15,7 @@ from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import NO_CONDITION, design
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.partitions import Partitions
+from cyto_kedro.partitions import Partitions, PlannedFov
 from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 
 Group = Mapping[str, str]
@@ -46,6 +46,16 @@ def block_of(group: Group, manifest: Manifest) -> Block:
     return Block(0, manifest.fovs[group["fov"]].n_frames)
 
 
+def of_film(film: PlannedFov) -> dict[str, Any]:
+    """The keys of `context` that are the film's."""
+    return {
+        "n_frames": film.n_frames,
+        "shape": (film.height_px, film.width_px),
+        "pixel_size_um": film.pixel_size_um,
+        "excluded": film.excluded,
+    }
+
+
 def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None) -> dict[str, Any]:
     """The keys of an algorithm's data dict that say where the group stands.
 
@@ -53,15 +63,11 @@ def context(group: Group, manifest: Manifest, frames: pd.DataFrame | None = None
     the film), ``pixel_size_um``, ``excluded`` (film numbers of frames), and with `frames` ``time_min``
     over the group's frames (None when unknown).
     """
-    fov = manifest.fovs[group["fov"]]
     block = block_of(group, manifest)
     found: dict[str, Any] = {
         **{key: group[key] for key in ("fov", "population") if key in group},
         "frame_start": block.start,
-        "n_frames": fov.n_frames,
-        "shape": (fov.height_px, fov.width_px),
-        "pixel_size_um": fov.pixel_size_um,
-        "excluded": fov.excluded,
+        **of_film(manifest.fovs[group["fov"]]),
     }
     if frames is not None:
         time_s = frames.sort_values("frame")["time_s"].to_numpy(float)[block.start : block.stop]

@@ -13,12 +13,13 @@ from cyto_kedro.algorithms.preprocessing.base import State, Step
 from cyto_kedro.algorithms.preprocessing.chain import apply_chain, serving
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.image import PIXELS
+from cyto_kedro.datasets.lazy import is_lazy
 from cyto_kedro.datasets.recipe import Recipe, RecipeStep
 from cyto_kedro.errors import InputError
 from cyto_kedro.images import ImageInfo
 from cyto_kedro.ledger import digest
 from cyto_kedro.partitions import PlannedFov
-from cyto_kedro.pipelines.common import Group
+from cyto_kedro.pipelines.common import Group, of_film
 from cyto_kedro.registry import build
 
 
@@ -129,13 +130,7 @@ class _Maker:
         image = Wanted(steps, recipe.sources, recipe.combine)
         own = [states[each.place] for each in recipe.steps]
         start_of_block = Block.parse(recipe.block).start
-        known = {
-            "fov": recipe.fov,
-            "n_frames": film.n_frames,
-            "shape": (film.height_px, film.width_px),
-            "pixel_size_um": film.pixel_size_um,
-            "excluded": film.excluded,
-        }
+        known = {"fov": recipe.fov, **of_film(film)}
 
         def make(start: int, stop: int) -> np.ndarray:
             shown = {name: _read(raw[name][start:stop]) for name in recipe.raw}
@@ -175,8 +170,7 @@ def _of_channels(state: State, named: set[str]) -> State:
 
 
 def _read(film: Any) -> np.ndarray:
-    lazy = hasattr(film, "__dask_graph__")
-    return np.asarray(film.compute(scheduler="synchronous") if lazy else film)
+    return np.asarray(film.compute(scheduler="synchronous") if is_lazy(film) else film)
 
 
 MAKER = _Maker()
