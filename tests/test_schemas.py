@@ -13,7 +13,7 @@ from cyto_kedro import schemas
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.schemas import TABLES, EachPartition, check, check_form, conform, empty
-from cyto_kedro.schemas.base import Table, _plainly_right
+from cyto_kedro.schemas.base import Table, _columns, _plainly_right
 from test_partitions import Store
 
 
@@ -54,6 +54,15 @@ def test_a_micrometre_or_minute_column_may_be_null_but_a_pixel_column_must_not(n
     for each, column in columns.items():
         if each.endswith(("_um", "_um2", "_min", "_um_per_min")):
             assert column.nullable, f"{name}.{each}: null where the film is uncalibrated"
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_columns_read_off_annotations_are_panderas(name: str) -> None:
+    panderas = TABLES[name].to_schema().columns
+    assert _columns(TABLES[name]) == {
+        column: (each.dtype.type, each.required) for column, each in panderas.items()
+    }
+    assert list(_columns(TABLES[name])) == list(panderas)
 
 
 def test_conform_orders_and_types_columns_and_keeps_others() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +35,16 @@ def test_nothing_heavy_is_imported() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_public_names_are_those_that_the_parser_finds(stage: str) -> None:
+    package = f"cyto_kedro.algorithms.{stage}"
+    folder = Path(importlib.import_module(package).__path__[0])
+    parsed = {
+        node.name: f"{package}.{file.stem}"
+        for file in folder.glob("*.py")
+        for node in ast.parse(file.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    }
+    assert public_classes(package) == parsed

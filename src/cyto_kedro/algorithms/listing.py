@@ -11,8 +11,10 @@ import importlib
 import inspect
 import logging
 import pkgutil
+import sys
 from functools import cache
 from importlib.metadata import entry_points
+from typing import Any
 
 from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.errors import ConfigError, unknown
@@ -36,6 +38,12 @@ STAGES = (
 
 
 @cache
+def _offered(path: tuple[str, ...]) -> Any:
+    """What all packages on `path` (``sys.path``) offer, read from their files once."""
+    return entry_points()
+
+
+@cache
 def algorithms(stage: str) -> dict[str, type[Algorithm]]:
     """Every algorithm class of `stage` by name: the project's own, then entry points.
 
@@ -56,7 +64,7 @@ def algorithms(stage: str) -> dict[str, type[Algorithm]]:
                         f"{cls.__module__}; rename one"
                     )
                 found[name] = cls
-    for entry in entry_points(group=f"cyto_kedro.{stage}"):
+    for entry in _offered(tuple(sys.path)).select(group=f"cyto_kedro.{stage}"):
         try:
             obj = entry.load()
         except Exception as error:

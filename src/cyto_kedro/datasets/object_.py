@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cyto_kedro.datasets import safe_pickle
 from cyto_kedro.datasets.atomic import FileDataset
 from cyto_kedro.kedro_private import JSONPreview
 
@@ -25,10 +24,14 @@ class ObjectDataset(FileDataset[Any, Any]):
         """
         with self._read() as file:
             content = file.read()
+        from cyto_kedro.datasets import safe_pickle  # NetworkX with it, which few commands need
+
         return safe_pickle.loads(content, self.location)
 
     def save(self, data: Any) -> None:
         """Write the object. Raises InputError if it holds what could not be loaded again."""
+        from cyto_kedro.datasets import safe_pickle
+
         self._write_bytes(safe_pickle.dumps(data))
 
     def preview(self) -> JSONPreview:

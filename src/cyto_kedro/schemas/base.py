@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
 import pandera.pandas as pa
+from pandera.engines import pandas_engine
 from pandera.typing import DataFrame as TableOf
 from pandera.typing import Series
 
@@ -89,9 +90,20 @@ def _schema(table: type[Table]) -> Any:
 
 @cache
 def _columns(table: type[Table]) -> dict[str, tuple[Any, bool]]:
-    """Column name -> pandas dtype of `table`, and whether it must be there."""
-    columns = _schema(table).columns
-    return {name: (held.dtype.type, held.required) for name, held in columns.items()}
+    """Column name -> pandas dtype of `table`, and whether it must be there.
+
+    Read off the annotations, as pandera does, which imports dask.dataframe to make a schema.
+    """
+    found = {}
+    for attribute, hint in get_type_hints(table).items():
+        required = get_origin(hint) is Series
+        for column in (
+            (hint,) if required else get_args(hint)
+        ):  # Series[float] | None: may be lacking
+            if get_origin(column) is Series:
+                dtype = pandas_engine.Engine.dtype(get_args(column)[0]).type
+                found[getattr(table, attribute)] = (dtype, required)
+    return found
 
 
 def dtypes(table: type[Table]) -> dict[str, Any]:
