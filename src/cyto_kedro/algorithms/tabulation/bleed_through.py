@@ -16,6 +16,7 @@ import scipy
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
 from cyto_kedro.algorithms.segmentation.scale import without_slope
 from cyto_kedro.algorithms.tabulation.mask_evidence import Scene
+from cyto_kedro.algorithms.tabulation.masks import compact
 from cyto_kedro.core import ndi
 
 _SAME = 0.5  # IoU of masks that are one cell
@@ -69,24 +70,30 @@ def doubled_share(own: Masked, scene: Scene, others: Sequence[Masked]) -> float:
 
     `scene`: of `own`. Brightness is over the background, in noise.
     """
-    labels, size = np.unique(own.label[own.label > 0], return_counts=True)
+    labels, size, mine = _cells(own.label)
     doubled = np.zeros(len(labels), bool)
     for other in others:
-        both = (own.label > 0) & (other.label > 0)
-        pairs, overlap = np.unique(
-            np.stack([own.label[both], other.label[both]]).astype(np.int64),
-            axis=1,
-            return_counts=True,
-        )
-        theirs, their_size = np.unique(other.label[other.label > 0], return_counts=True)
-        mine, its = np.searchsorted(labels, pairs[0]), np.searchsorted(theirs, pairs[1])
-        same = overlap >= _SAME * (size[mine] + their_size[its] - overlap)
+        theirs, their_size, its = _cells(other.label)
+        both = (mine >= 0) & (its >= 0)
+        code, at = compact(mine[both] * len(theirs) + its[both])
+        one, two = np.divmod(code, max(len(theirs), 1))
+        overlap = np.bincount(at, minlength=len(code))
+        same = overlap >= _SAME * (size[one] + their_size[two] - overlap)
         if not same.any():
             continue
-        light = _height(own, scene, pairs[0, same])
+        one, two = one[same], two[same]
+        light = _height(own, scene, labels[one])
         seen = Scene.of(*other, shown_in(other.image))
-        doubled[mine[same]] |= light < _height(other, seen, pairs[1, same])
+        doubled[one] |= light < _height(other, seen, theirs[two])
     return float(doubled.mean()) if len(doubled) else 0.0
+
+
+def _cells(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels and areas (n,) of the cells, and which of them each pixel is of, flat; -1: of none."""
+    labels, cell = compact(label.ravel())
+    area = np.bincount(cell, minlength=len(labels))
+    empty = int(len(labels) > 0 and labels[0] == 0)
+    return labels[empty:], area[empty:], cell - empty
 
 
 def _height(masked: Masked, scene: Scene, labels: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from cyto_kedro.algorithms.tabulation.mask_evidence import (
     cell_evidence,
     frame_evidence,
 )
+from cyto_kedro.algorithms.tabulation.masks import compact
 
 #: `dark_ratio` from which it is no image of fluorescence, and the most that is expected of one
 DARK, DARK_F1 = 0.25, 0.5
@@ -99,7 +100,7 @@ def expected(
     measures = frame_evidence(scene, cells)
     measures["mean_chance"] = float(chances.mean()) if cells else 0.0
     measures["doubtful_share"] = float((chances < 0.5).mean()) if cells else 1.0
-    number = len(np.unique(label[label > 0]))
+    number = len(compact(label[label > 0])[0])
     row: dict[str, float | int | str] = {"n_cells": number, "doubled_share": np.nan, **measures}
     if not cells:
         seen = measures["missed_faint"] > 0

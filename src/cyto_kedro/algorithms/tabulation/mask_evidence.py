@@ -20,6 +20,7 @@ masks with the plainest threshold (``agreement``), and how much of the image's v
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
     smoothed_noise,
     without_slope,
 )
+from cyto_kedro.algorithms.tabulation.masks import compact
 from cyto_kedro.core import ndi
 
 _FINE_PX = 20  # diameter of cells in the image that is measured in, up to twice that
@@ -64,6 +66,12 @@ class Scene:
         """Cells."""
         return len(self.area) - 1
 
+    @cached_property
+    def outside(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance of each pixel from the masks, (Y, X), and the nearest place in one, (2, Y, X)."""
+        distance, place = ndi.distance_transform_edt(self.number == 0, return_indices=True)
+        return distance, place
+
     @property
     def floor(self) -> float:
         """Least light that stands out of the noise."""
@@ -94,7 +102,7 @@ class Scene:
             seen = np.ones(fine.shape, bool)
         else:
             seen = block_mean(shown[:height, :width].astype(np.float32), factor) == 1
-        labels, index = np.unique(np.where(seen, inner, 0), return_inverse=True)
+        labels, index = compact(np.where(seen, inner, 0).ravel())
         number = np.asarray(index.reshape(fine.shape) + int(labels[0] > 0), np.int32)
         sigma = max(_SMOOTH * diameter, 0.7)
         smooth = ndi.gaussian_filter(fine, sigma)
@@ -111,7 +119,7 @@ class Scene:
 
 def _typical(label: np.ndarray) -> float:
     """Diameter such that half of the masks' area is in larger ones."""
-    sizes = np.unique(label[label > 0], return_counts=True)[1]
+    sizes = np.bincount(compact(label[label > 0])[1])
     if not sizes.size:
         return _GUESS_PX
     sizes.sort()
@@ -127,7 +135,7 @@ def cell_evidence(scene: Scene) -> Columns:
     outline = _Outline.of(number)
     line = outline.free | outline.seam
     depth = ndi.distance_transform_edt(within & ~line) + 0.5
-    outside, place = ndi.distance_transform_edt(~within, return_indices=True)
+    outside, place = scene.outside
     nearest = number[tuple(place)]
     away = np.where(within, -depth, outside - 0.5) / own[nearest]
     near = scene.shown & (np.abs(away) < 0.5)
@@ -313,8 +321,7 @@ def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
     covered = float(masked.sum())
     clear = scene.shown
     if scene.count:
-        beyond = ndi.distance_transform_edt(~masked) > max(1.5, 0.1 * scene.diameter)
-        clear = clear & beyond
+        clear = clear & (scene.outside[0] > max(1.5, 0.1 * scene.diameter))
     height = float(np.median(cells["height"])) if scene.count else scene.threshold - scene.level
 
     def missed(level: float) -> tuple[float, float]:
