@@ -1,7 +1,7 @@
 # make demo: environment, then the whole analysis of the sample assay.
 # make test: environment with the test tools, then every check and test (those against SLURM skip without it).
 # make check smoke: style, imports, types and the quickest tests, in two minutes. make test-quick: all but the slow ones.
-# make docs: the site, into site/.
+# make test-companions: tests that need other libraries, in an environment of their own. make docs: the site, into site/.
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
@@ -16,7 +16,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test smoke test-quick test-all test-rest test-slurm style check docs docs-serve pictures package benchmark-analysis viz locks
-.PHONY: engines test-engines clean
+.PHONY: engines test-engines companions test-companions clean
 
 demo: $(VENV)/.core
 	@echo "Analysing the sample assay: nine films, a little over a minute."
@@ -110,23 +110,34 @@ test-engines: engines
 	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
-.venv-stardist/.done: requirements/stardist.lock
-	$(PYTHON) -m venv .venv-stardist
-	.venv-stardist/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
-	.venv-stardist/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+.venv-%/.done: requirements/%.lock
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
+# What reads and writes the same files as this package does, in an environment of its own: napari, OME-Zarr's
+# readers, stores, databases. Their tests (`pytest.mark.companion`) skip elsewhere, and fail here without them.
+companions: .venv-companions/.done
+
+# napari draws by OpenGL, which wants a screen, if only one in memory
+SCREEN = $(if $(DISPLAY),,$(shell command -v xvfb-run >/dev/null && echo xvfb-run -a))
+test-companions: companions
+	$(SCREEN) .venv-companions/bin/python -m pytest -q -n $(WORKERS) --dist loadfile -m companion \
+		$$(grep -rl --include="test_*.py" "mark.companion" tests)
+
 # Names, versions and hashes only: no index addresses. Needs uv.
-LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+LOCK := uv pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --no-annotate $(FIND_LINKS)
+EVERYWHERE := --universal --python-version 3.11
+LINUX := --python-platform linux --python-version 3.11
 
 locks:
-	$(LOCK) --extra build -o requirements/core.lock
-	$(LOCK) --extra build --extra test --extra lint --extra notebooks --extra docs -c requirements/core.lock -o requirements/dev.lock
-	uv pip compile pyproject.toml --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate $(FIND_LINKS) \
-		--extra build --extra cellpose --extra engine-test -c requirements/cellpose.in --no-emit-package torch -o requirements/cellpose.lock
-	uv pip compile pyproject.toml --quiet --python-version 3.11 --python-platform linux --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
-		--extra build --extra stardist --extra engine-test -c requirements/stardist.in -o requirements/stardist.lock
+	$(LOCK) $(EVERYWHERE) --extra build -o requirements/core.lock
+	$(LOCK) $(EVERYWHERE) --extra build --extra test --extra lint --extra notebooks --extra docs -c requirements/core.lock -o requirements/dev.lock
+	$(LOCK) $(LINUX) --extra build --extra cellpose --extra engine-test -c requirements/cellpose.in --no-emit-package torch -o requirements/cellpose.lock
+	$(LOCK) $(LINUX) --extra build --extra stardist --extra engine-test -c requirements/stardist.in -o requirements/stardist.lock
+	$(LOCK) $(LINUX) requirements/companions.in $(addprefix --extra ,build engine-test anndata dask databases microscopes napari rois s3) -o requirements/companions.lock
 
 clean:
 	rm -rf site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build src/*.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         named = any(each in item.nodeid.lower() for each in ("memory", "fuzz"))
         if not (slow or drawn or named or item.path.stem in LONG) and folder in SMOKE:
             item.add_marker(pytest.mark.smoke)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked `companion` skips where a library is lacking; asked for by name, it fails."""
+    for library in (each for mark in item.iter_markers("companion") for each in mark.args):
+        if item.config.getoption("markexpr") == "companion":
+            importlib.import_module(library)
+        else:
+            pytest.importorskip(library, reason=f"needs {library}: make test-companions")
 
 
 @pytest.fixture(scope="session")

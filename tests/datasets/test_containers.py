@@ -104,8 +104,10 @@ def test_what_the_path_says_goes_first_and_what_is_excluded_is_left_out(tmp_path
         scan(str(tmp_path), "*.zarr", ["Dead"], exclude=["run7*"])
 
 
+@pytest.mark.companion("ome_zarr_models")
 def test_the_format_s_own_library_takes_this_for_a_plate(tmp_path):
-    hcs = pytest.importorskip("ome_zarr_models.v04.hcs")
+    from ome_zarr_models.v04 import hcs
+
     found = hcs.HCS.from_zarr(write_plate(str(tmp_path), 2))
     assert [well.path for well in found.attributes.plate.wells] == list(WELLS)
 

@@ -29,15 +29,19 @@ TABLE = pd.DataFrame(
 )
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql"])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        pytest.param("duckdb", marks=pytest.mark.companion("duckdb")),
+        pytest.param("postgresql", marks=pytest.mark.companion("psycopg")),
+    ]
+)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where a database of each kind lies."""
     if request.param == "sqlite":
         return str(tmp_path / "folder" / "assay.db")
     if request.param == "duckdb":
-        pytest.importorskip("duckdb", reason='pip install -e ".[databases]"')
         return str(tmp_path / "folder" / "assay.duckdb")
-    pytest.importorskip("psycopg", reason='pip install -e ".[databases]"')
     if not (url := os.environ.get("CYTO_TEST_POSTGRESQL")):
         pytest.skip(
             "CYTO_TEST_POSTGRESQL names no server: postgresql://user@host/an_empty_database"

@@ -21,7 +21,8 @@ STAMPS = [5.0, 65.0, 128.0]
 
 
 def write_czi(path, pixels=PIXELS[:, :, :, :1], stamps=None):
-    czi = pytest.importorskip("pylibCZIrw.czi", reason="needs the extra microscopes")
+    from pylibCZIrw import czi
+
     with czi.create_czi(str(path)) as film:
         for s, t, c, z in np.ndindex(pixels.shape[:4]):
             plane = {"T": t, "C": c, "Z": z}
@@ -157,6 +158,7 @@ def two_scenes(found, prefix, times):
         assert raw.time_s == times
 
 
+@pytest.mark.companion("pylibCZIrw.czi")
 class TestCzi:
     def test_scenes_are_fields(self, tmp_path):
         write_czi(tmp_path / "film.czi", stamps=STAMPS)
@@ -194,15 +196,14 @@ class TestCzi:
         assert "A2.czi cannot be read" in str(found.problems[0])
 
 
+@pytest.mark.companion("liffile")
 class TestLif:
     def test_series_are_fields(self, tmp_path):
-        pytest.importorskip("liffile", reason="needs the extra microscopes")
         lif(tmp_path / "film.lif", PIXELS[:, :, :, :1])
         found = scan(str(tmp_path), "*.lif", {"green": "Green", "dead": "Red"})
         two_scenes(found, "Pos", (0.0, 30.0, 60.0))
 
     def test_depth(self, tmp_path):
-        pytest.importorskip("liffile", reason="needs the extra microscopes")
         lif(tmp_path / "film.lif", PIXELS)
         found = scan(str(tmp_path), "{fov}.lif", project_z="max")
         same(found, "film_Pos2", "Red", PIXELS[1, :, 1].max(axis=1))

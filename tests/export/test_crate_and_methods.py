@@ -116,8 +116,10 @@ def test_a_crate_describes_every_file_in_it(crate: Path) -> None:
     assert set(referred) == files.keys() and len(referred) == len(files)
 
 
+@pytest.mark.companion("rocrate")
 def test_the_crate_opens_in_its_own_library(crate: Path) -> None:
-    rocrate = pytest.importorskip("rocrate.rocrate", reason="needs rocrate")
+    from rocrate import rocrate
+
     read = rocrate.ROCrate(crate)
     (action,) = read.get_by_type("CreateAction")
     results = {each.id for each in action["result"]}

@@ -161,8 +161,10 @@ def test_trackmate_has_no_spot_where_a_cell_was_interpolated(tmp_path: Path) -> 
     assert sorted(map(tuple, film.links.to_numpy())) == [(0, 2), (2, 5), (2, 6)]
 
 
+@pytest.mark.companion("geff")
 def test_geff_by_its_own_library(graph: FieldGraph, tmp_path: Path) -> None:
-    geff = pytest.importorskip("geff")
+    import geff
+
     write_geff(tmp_path / "a.geff", graph)
     read, metadata = geff.read(
         str(tmp_path / "a.geff"), structure_validation=True, backend="networkx"
@@ -196,8 +198,7 @@ def test_geff_as_the_specification_says(graph: FieldGraph, tmp_path: Path) -> No
             assert about["dtype"] == ("str" if values.dtype.kind == "U" else values.dtype.name)
 
 
-def test_fcs(graph: FieldGraph, tmp_path: Path) -> None:
-    """By the standard's own offsets; and by FlowIO where it is there."""
+def test_fcs_by_the_standard_s_own_offsets(graph: FieldGraph, tmp_path: Path) -> None:
     cells = graph.nodes[["x_px", "area_px", "frame"]]
     raw = write_fcs(tmp_path / "a.fcs", cells).read_bytes()
     assert raw[:6] == b"FCS3.1"
@@ -210,7 +211,14 @@ def test_fcs(graph: FieldGraph, tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(events, cells.to_numpy(np.float32))
     assert [said[f"$P{i}N"] for i in (1, 2, 3)] == ["x_px", "area_px", "frame"]
-    flowio = pytest.importorskip("flowio")
+
+
+@pytest.mark.companion("flowio")
+def test_fcs_by_another_library(graph: FieldGraph, tmp_path: Path) -> None:
+    import flowio
+
+    cells = graph.nodes[["x_px", "area_px", "frame"]]
+    write_fcs(tmp_path / "a.fcs", cells)
     read = flowio.FlowData(str(tmp_path / "a.fcs"))
     assert read.pnn_labels == ["x_px", "area_px", "frame"] and read.event_count == len(cells)
     np.testing.assert_array_equal(np.reshape(read.events, (-1, 3)), cells.to_numpy(np.float32))

@@ -99,8 +99,10 @@ def test_masks_and_cells_lie_in_it(written: tuple[Path, Any, Any]) -> None:
         pd.testing.assert_frame_equal(table, expected)
 
 
+@pytest.mark.companion("ome_zarr_models")
 def test_the_specification_s_own_models_take_it(written: tuple[Path, Any, Any]) -> None:
-    models = pytest.importorskip("ome_zarr_models", reason='pip install -e ".[formats-test]"')
+    import ome_zarr_models as models
+
     image = models.v04.Image.from_zarr(zarr.open_group(str(written[0]), mode="r"))
     scales = image.attributes.multiscales[0]
     assert [axis.name for axis in scales.axes] == ["t", "c", "y", "x"]
@@ -109,8 +111,10 @@ def test_the_specification_s_own_models_take_it(written: tuple[Path, Any, Any]) 
     assert sorted(image.labels.attributes.labels) == sorted(POPULATIONS)
 
 
+@pytest.mark.companion("ngio")
 def test_ngio_opens_film_masks_and_tables(written: tuple[Path, Any, Any]) -> None:
-    ngio = pytest.importorskip("ngio", reason='pip install -e ".[formats-test]"')
+    import ngio
+
     container = ngio.open_ome_zarr_container(str(written[0]))
     assert container.list_labels() == list(POPULATIONS) == container.list_tables()
     assert container.get_image().pixel_size.x == 0.5
@@ -118,8 +122,10 @@ def test_ngio_opens_film_masks_and_tables(written: tuple[Path, Any, Any]) -> Non
     assert table["area_px"].tolist() == [9.0, 9.0] and table["label"].tolist() == [3, 4]
 
 
+@pytest.mark.companion("anndata")
 def test_anndata_holds_the_cells_that_were_seen(tmp_path: Path) -> None:
-    anndata = pytest.importorskip("anndata", reason='pip install -e ".[anndata]"')
+    import anndata
+
     write_anndata(tmp_path / "cells.h5ad", field())
     read = anndata.read_h5ad(tmp_path / "cells.h5ad")
     assert read.obs_names.tolist() == ["TCell/0/3", "TCell/1/4", "CancerCell/0/1", "CancerCell/1/1"]
@@ -132,8 +138,8 @@ def test_anndata_holds_the_cells_that_were_seen(tmp_path: Path) -> None:
     assert read.uns["field"]["spatial_unit"] == "µm" and read.uns["field"]["fov"] == "treated_1"
 
 
+@pytest.mark.companion("anndata")
 def test_a_field_without_calibration_and_without_contacts() -> None:
-    pytest.importorskip("anndata", reason='pip install -e ".[anndata]"')
     whole = field()
     bare = FieldGraph("a", (20, 30), 3, None, None, whole.nodes, whole.edges.iloc[:0])
     made = as_anndata(bare)

@@ -89,9 +89,10 @@ def test_a_graph_of_another_program(masked: Project, tmp_path: Path, label: bool
     is_the_dividing_film(points_of(masked))
 
 
+@pytest.mark.companion("geff")
 def test_what_the_owner_reads_is_what_comes_in(masked: Project, tmp_path: Path) -> None:
     """Another writer: the format's own library, with its own chunks and names."""
-    geff = pytest.importorskip("geff")
+    import geff
     import networkx as nx
 
     table = nodes()

@@ -140,9 +140,11 @@ def test_damaged_features(
         come_in(ingested, tmp_path / "a.geojson")
 
 
+@pytest.mark.companion("roifile")
 def test_rois_of_imagej(ingested: Project, tmp_path: Path, caplog: Any) -> None:
     """Written by the library that knows the format; whole and sub-pixel numbers."""
-    roifile = pytest.importorskip("roifile")
+    import roifile
+
     path = tmp_path / "RoiSet.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for i, each in enumerate(features(dividing())):

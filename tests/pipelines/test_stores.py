@@ -23,8 +23,8 @@ SECRET = "not-to-be-told"
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
     """A store that speaks S3, on this machine, found by the usual variables."""
-    pytest.importorskip("s3fs", reason='pip install -e ".[s3-test]"')
-    server = pytest.importorskip("moto.server", reason='pip install -e ".[s3-test]"')
+    from moto import server
+
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
@@ -42,7 +42,10 @@ def moto() -> Iterator[str]:
     running.stop()
 
 
-@pytest.fixture(params=["memory", "s3"])
+needs_s3 = pytest.mark.companion("s3fs", "moto.server")
+
+
+@pytest.fixture(params=["memory", pytest.param("s3", marks=needs_s3)])
 def root(request: pytest.FixtureRequest, tiny_raw: Path) -> str:
     """A place with the films of the tiny project under ``raw``."""
     base = "memory://lab" if request.param == "memory" else request.getfixturevalue("moto")
@@ -106,6 +109,7 @@ def test_memory_does_not_reach_workers(tmp_path: Path, tiny_raw: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_s3
 def test_workers_share_a_store(moto: str, tiny_raw: Path, tmp_path: Path) -> None:
     """What a worker wrote is there for the driver that looked before, and for the next worker."""
     root = uploaded(f"{moto}/{uuid4().hex}", tiny_raw)

@@ -40,14 +40,7 @@ def saved(project: Project, dataset: str) -> set[str]:
 
 
 @pytest.fixture
-def distributed() -> Any:
-    return pytest.importorskip(
-        "distributed", reason="Dask's distributed is not installed: pip install cyto_kedro[dask]"
-    )
-
-
-@pytest.fixture
-def scheduler(distributed: Any, tmp_path: Path) -> Iterator[str]:
+def scheduler(tmp_path: Path) -> Iterator[str]:
     """A scheduler with one worker of two threads, in processes of their own, by its file."""
     file = tmp_path / "scheduler.json"
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -73,9 +66,8 @@ def scheduler(distributed: Any, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_a_local_cluster_gives_the_same_bytes_and_resumes(
-    distributed: Any, project: Project
-) -> None:
+@pytest.mark.companion("distributed")
+def test_a_local_cluster_gives_the_same_bytes_and_resumes(project: Project) -> None:
     folders = ("03_primary", "04_feature")
     before = project.results(*folders)
     for name in folders:
@@ -101,6 +93,7 @@ def test_a_local_cluster_gives_the_same_bytes_and_resumes(
 
 
 @pytest.mark.slow
+@pytest.mark.companion("distributed")
 def test_any_scheduler_gives_the_same_bytes(scheduler: str, project: Project) -> None:
     before = project.results("03_primary")
     shutil.rmtree(project.path / "data/03_primary")
@@ -110,7 +103,8 @@ def test_any_scheduler_gives_the_same_bytes(scheduler: str, project: Project) ->
     assert {task["host"] for task in project.manifest()["tasks"]}
 
 
-def test_what_no_worker_has_is_refused_by_the_node(distributed: Any, project: Project) -> None:
+@pytest.mark.companion("distributed")
+def test_what_no_worker_has_is_refused_by_the_node(project: Project) -> None:
     resources(project, machine={"cores": 1, "memory": "2G"}, default={"mem": "9G"})
     with pytest.raises(RunFailedError, match=r"9G, but the largest worker has memory_mb=2048"):
         project.run("segmentation", runner=DaskRunner(), nodes=["subtract"])
@@ -142,6 +136,7 @@ def wait_for(what: Callable[[], object]) -> object:
 
 
 @pytest.mark.slow
+@pytest.mark.companion("distributed")
 def test_a_batch_ends_when_its_driver_is_killed(scheduler: str, tmp_path: Path) -> None:
     """Its worker lives on, and the batch would write what the next driver writes."""
     pid, folder = tmp_path / "pid", tmp_path / "001"
@@ -177,14 +172,16 @@ def test_a_batch_ends_when_its_driver_is_killed(scheduler: str, tmp_path: Path) 
     assert wait_for(lambda: not alive(int(pid.read_text())))
 
 
-def test_nobody_at_the_address_is_told(distributed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.companion("distributed")
+def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cyto_kedro.runner.dask_runner.CONNECT_S", 0.5)
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
         DaskBackend(Machine(), "tcp://127.0.0.1:9")
 
 
 @pytest.mark.slow
-def test_a_cancelled_run_stops_its_batches(distributed: Any, project: Project) -> None:
+@pytest.mark.companion("distributed")
+def test_a_cancelled_run_stops_its_batches(project: Project) -> None:
     """A Ctrl-C while a batch runs: its process ends, nothing is half written, a resume goes on."""
     before = project.results("03_primary")
     shutil.rmtree(project.path / "data/03_primary")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import zarr
-from dask.callbacks import Callback
 
+from cyto_kedro.datasets.ome_zarr import ZarrFrames
 from cyto_kedro.viewing.films import open_field
 from cyto_kedro.viewing.layers import layers_of
+from cyto_kedro.viewing.window import open_window
 from tiny_project import Project
 
 FRAMES, SIDE = 4000, 2048
@@ -44,28 +47,59 @@ def ingested(tmp_path: Path) -> Project:
     return project
 
 
-class Counted(Callback):
-    """How many chunks were computed."""
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The frames that were read of the file, a number each time."""
+    read: list[int] = []
+    original = ZarrFrames.read
 
-    def __init__(self) -> None:
-        self.chunks = 0
+    def told(self: ZarrFrames, start: int, stop: int) -> np.ndarray:
+        read.extend(range(start, stop))
+        return original(self, start, stop)
 
-    def _pretask(self, key: Any, dsk: Any, state: Any) -> None:
-        self.chunks += 1
+    monkeypatch.setattr(ZarrFrames, "read", told)
+    return read
 
 
 @pytest.mark.slow
-def test_a_film_of_100_gb_opens_by_a_few_frames(ingested: Project) -> None:
-    catalog = ingested.catalog
-    with Counted() as counted:
-        layers = layers_of(open_field(catalog, "A1"))
+def test_a_film_of_100_gb_opens_by_a_few_frames(ingested: Project, readings: list[int]) -> None:
+    layers = layers_of(open_field(ingested.catalog, "A1"))
     films = [layer for layer in layers if layer.name in CHANNELS]
     assert [layer.data.shape for layer in films] == [(FRAMES, SIDE, SIDE)] * len(CHANNELS)
-    # three frames a channel, from which contrast is taken: each read, and thinned
-    assert 0 < counted.chunks <= 2 * 3 * len(CHANNELS)
+    assert readings == [0, 1999, FRAMES - 1] * len(CHANNELS)  # from which contrast is taken
     for layer in films:
         black, full = layer.options["contrast_limits"]
         assert 0 <= black < full
-        with Counted() as one:
-            assert np.asarray(layer.data[1000]).max() == 3999
-        assert one.chunks <= 2
+        readings.clear()
+        assert np.asarray(layer.data[1000]).max() == 3999
+        assert readings == [1000]
+
+
+@pytest.mark.slow
+@pytest.mark.companion("napari")
+def test_a_viewer_shows_it_and_holds_what_it_shows(
+    ingested: Project,
+    viewer: Any,
+    readings: list[int],
+    record_property: Callable[[str, float], None],
+) -> None:
+    """Opened and leafed through: one reading a channel and frame, memory of a few frames."""
+    import psutil
+
+    memory = psutil.Process().memory_info
+    before, start = memory().rss, time.perf_counter()
+    open_window(ingested.catalog, "A1", viewer=viewer)
+    record_property("seconds until it is open", time.perf_counter() - start)
+    looked_at = (1000, 3000, FRAMES - 1, 2000)  # the last is black
+    readings.clear()
+    start = time.perf_counter()
+    for t in looked_at:
+        viewer.dims.set_current_step(0, t)
+        for each in CHANNELS:
+            shown = viewer.layers[each].get_value((t, SIDE // 3, SIDE // 2), world=False)
+            assert (shown > 0) == (t in STORED)
+    record_property("seconds a frame", (time.perf_counter() - start) / len(looked_at))
+    assert sorted(readings) == sorted(looked_at * len(CHANNELS))
+    grown_mb = (memory().rss - before) / 1e6
+    record_property("MB more than the empty viewer", grown_mb)
+    assert grown_mb < 1000

@@ -1,8 +1,7 @@
-"""napari, offscreen: what is shown, and edits by the panel. Skipped where it is not installed."""
+"""napari, offscreen: what is shown, and edits by the panel."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -12,16 +11,12 @@ import pytest
 
 from tiny_project import Project
 
-pytest.importorskip("napari", reason='needs the extra: pip install "cyto_kedro[napari]"')
-if not os.environ.get("DISPLAY"):
-    pytest.skip("needs a display: xvfb-run python -m pytest …", allow_module_level=True)
+pytestmark = pytest.mark.companion("napari")
 
 
 @pytest.fixture
-def opened(project: Project) -> Iterator[tuple[Any, Any, Project]]:
+def opened(project: Project, viewer: Any) -> Iterator[tuple[Any, Any, Project]]:
     """A viewer and its panel on a field of `project`."""
-    import napari
-
     from cyto_kedro.viewing import panel as module
     from cyto_kedro.viewing.window import open_window
 
@@ -33,13 +28,11 @@ def opened(project: Project) -> Iterator[tuple[Any, Any, Project]]:
         made.append(self)
 
     module.Panel.__init__ = keep  # type: ignore[method-assign]
-    viewer = napari.Viewer(show=False)
     try:
         open_window(project.catalog, "treated_1", frame=8, who="Ada", viewer=viewer)
         yield viewer, made[0], project
     finally:
         module.Panel.__init__ = init  # type: ignore[method-assign]
-        viewer.close()
 
 
 def test_what_is_shown(opened: tuple[Any, Any, Project]) -> None:

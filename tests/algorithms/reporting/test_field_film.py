@@ -21,7 +21,7 @@ from cyto_kedro.errors import CytoError, InputError, MissingExtraError
 from cyto_kedro.images import Picture
 
 PROGRAM = ffmpeg()
-needs_ffmpeg = pytest.mark.skipif(PROGRAM is None, reason="neither ffmpeg nor imageio-ffmpeg")
+needs_ffmpeg = pytest.mark.companion("imageio_ffmpeg")
 
 
 @pytest.fixture
