@@ -14,10 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cyto_kedro.datasets.microscopes import ENDINGS
+from cyto_kedro.datasets.ndtiff import is_stack
 from cyto_kedro.datasets.patterns import Pattern, RawFile
 from cyto_kedro.errors import InputError
 
 IMAGES = (".tif", ".tiff", ".zarr", *ENDINGS)
+
 # thumbnails that microscopes write beside the images
 THUMBNAILS = ("*_thumb_*", "*_[Tt]humb*", "*/Thumb*")
 _LOOKED_AT = 400  # files are enough to tell a layout
@@ -97,6 +99,9 @@ LAYOUTS = (
     Layout("NIS-Elements", _nikon(), channel=r"\d"),
     Layout("Micro-Manager", ("*_MMStack_{fov}.ome.tif", "*_MMStack.ome.tif")),
     Layout(
+        "Micro-Manager NDTiff", ("{fov}/NDTiff.index", "NDTiff.index", "{plate}/{fov}/NDTiff.index")
+    ),
+    Layout(
         "Micro-Manager",
         (
             "{fov}/img_channel{channel}_position*_time{frame}_z000.tif",
@@ -104,6 +109,11 @@ LAYOUTS = (
         ),
     ),
 )
+
+
+def is_image(path: str) -> bool:
+    """Whether a file is a film or a frame of one, by its name; parts of an NDTiff are not."""
+    return path.lower().endswith(IMAGES) and not is_stack(path)
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,7 @@ def recognise(paths: Sequence[str]) -> Recognised | None:
 
     `paths`: of the files in the folder, relative to it.
     """
-    images = sorted(path for path in paths if path.lower().endswith(IMAGES))
+    images = sorted(filter(is_image, paths))
     if not images:
         return None
     some = images[:: -(-len(images) // _LOOKED_AT)]
@@ -206,7 +216,7 @@ def by_what_varies(paths: Sequence[str]) -> str:
 
 
 def _ending(path: str) -> str:
-    found = re.search(r"(\.ome)?\.(tiff?|zarr|czi|nd2|lif)$", path, re.IGNORECASE)
+    found = re.search(r"(\.ome)?\.(tiff?|zarr|czi|nd2|lif|index)$", path, re.IGNORECASE)
     return found[0] if found else ""
 
 

@@ -1,8 +1,8 @@
-"""Microscopes' own files, read without conversion: Zeiss CZI, Nikon ND2, Leica LIF.
+"""Microscopes' own files, read without conversion: Zeiss CZI, Nikon ND2, Leica LIF, and NDTiff.
 
-Read by pylibCZIrw, nd2 and liffile, which come with the extra ``microscopes``. A file may hold several
-scenes (positions, series): each is a field. Opened at each reading, so that threads and workers share
-no handle.
+The first three by pylibCZIrw, nd2 and liffile, which come with the extra ``microscopes``. A file may
+hold several scenes (positions, series): each is a field. Opened at each reading, so that threads and
+workers share no handle.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -22,7 +22,9 @@ import numpy as np
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from cyto_kedro.datasets import ndtiff
 from cyto_kedro.datasets.patterns import ONLY_FOV, RawFile
+from cyto_kedro.datasets.scene import Scene
 from cyto_kedro.datasets.tiff_header import arrange, check_kind
 from cyto_kedro.datasets.tiff_info import multiples, number, square, step_of
 from cyto_kedro.errors import InputError
@@ -30,29 +32,8 @@ from cyto_kedro.images import ImageInfo
 from cyto_kedro.statements import NOMINAL, Statement
 from cyto_kedro.view import Projection, project
 
-ENDINGS = (".czi", ".nd2", ".lif")
+ENDINGS = (".czi", ".nd2", ".lif", ndtiff.INDEX)
 EXTRA = 'pip install "cyto_kedro[microscopes]"'
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One film of a microscope's file."""
-
-    #: as the microscope calls it; empty where it has no name
-    name: str
-    #: length of each axis, of TCZYX and others
-    sizes: Mapping[str, int]
-    dtype: Any
-    #: names of its channels; empty if unnamed
-    channels: tuple[str, ...]
-    #: of a pixel, Y and X, in micrometres; None if the file does not say
-    sides_um: tuple[float | None, float | None]
-    #: seconds between frames as they were asked for; 0 if unknown
-    interval_s: float
-    #: time of each frame in seconds; empty if unknown
-    times_s: Callable[[], Sequence[float]]
-    #: pixels (Y, X) of plane (t, c, z)
-    plane: Callable[[int, int, int], np.ndarray]
 
 
 def is_microscope(path: str) -> bool:
@@ -244,7 +225,12 @@ def _is_dye(described: ElementTree.Element) -> bool:
     return described.get("Key") == "DyeName" and bool(described.get("Value"))
 
 
-_READERS = {".czi": _czi, ".nd2": _nd2, ".lif": _lif}
+_READERS: dict[str, Callable[[str], AbstractContextManager[list[Scene]]]] = {
+    ".czi": _czi,
+    ".nd2": _nd2,
+    ".lif": _lif,
+    ndtiff.INDEX: ndtiff.read_ndtiff,
+}
 
 
 @contextmanager
@@ -258,7 +244,8 @@ def _opened(fs: AbstractFileSystem, path: str, location: str) -> Iterator[list[S
             f"{location}: microscopes' own files are read from a disk of this machine; copy it there"
         )
     try:
-        with _READERS[path[-4:].lower()](path) as scenes:
+        ending = next(each for each in ENDINGS if path.lower().endswith(each))
+        with _READERS[ending](path) as scenes:
             if not scenes:
                 raise InputError(
                     f"{location} holds no image; look at it in the microscope's program"
@@ -384,6 +371,7 @@ def _header(
             time_s=stamps or multiples(asked, n_t),
             channels=named,
             said=(*said_of_side, *(each for each in (step, asked) if each is not None)),
+            doubts=scene.doubts,
         ),
         order=order,
         planes=planes,  # type: ignore[arg-type]

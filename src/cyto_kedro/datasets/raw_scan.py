@@ -29,7 +29,7 @@ from cyto_kedro.datasets.frame_order import (
     step_of_numbers,
     uneven_channels,
 )
-from cyto_kedro.datasets.layouts import IMAGES
+from cyto_kedro.datasets.layouts import is_image
 from cyto_kedro.datasets.patterns import Pattern, RawFile, find
 from cyto_kedro.datasets.raw_facts import tell
 from cyto_kedro.datasets.urls import find_place
@@ -126,7 +126,7 @@ def survey(search: Search) -> Survey:
     ]
     rank = {name: i for i, name in enumerate(names)}
     found.sort(key=lambda raw: (raw.fov, rank.get(raw.channel, len(rank)), raw.index))
-    images = tuple(path for path in ignored if path.lower().endswith(IMAGES))
+    images = tuple(filter(is_image, ignored))
     return Survey(tuple(found), tuple(problems), images)
 
 

@@ -131,6 +131,11 @@ def _header(
     depth: bool,
     z_is_time: bool,
 ) -> TiffHeader:
+    if tif.is_ndtiff:
+        raise InputError(
+            f"{location} is a part of an NDTiff of Micro-Manager, which its NDTiff.index opens: give "
+            "that in the pattern, such as {fov}/NDTiff.index"
+        )
     _check_description(tif, location)
     settings = settings_of(tif)
     ome = parse_ome(tif, location, settings)
