@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from functools import lru_cache
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -41,6 +42,10 @@ class TiffFrames:
         self._offsets = np.reshape(header.offsets, planes)[:, channel].tolist()
         self._parts = np.reshape(header.parts, planes)[:, channel].tolist()
         self._bare, self._project = header.bare, project_z
+        # the strips or tiles of each plane, where the first plane's directory serves for all
+        known = header.segments
+        self._segments = None if known is None else known.reshape(*planes, -1, 2)[:, channel]
+        self._keyframe = fs, path, header.version, header.first
         # rows that can be read without the rest of a large frame, in whole segments
         rows = max(1, BAND_BYTES // (width * self._file_dtype.itemsize))
         self.band = max(1, rows // header.segment_rows) * header.segment_rows
@@ -48,23 +53,27 @@ class TiffFrames:
     def read(self, start: int, stop: int) -> np.ndarray:
         """Frames `start` to `stop` (not included), (T, Y, X)."""
         out = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        depth = range(len(self._offsets[0]))
         with open_parts(self._fs, self._path) as file:
-            if self._bare:
+            if self._bare or self._segments is not None:
+                read = self._read_bare if self._bare else self._read_alike
                 for t in range(start, stop):
-                    planes = (self._read_bare(file, offset) for offset in self._offsets[t])
-                    out[t - start] = project(planes, self._project)
+                    out[t - start] = project((read(file, t, z) for z in depth), self._project)
             else:
                 with tifffile.TiffFile(file, _multifile=False) as tif:
                     for t in range(start, stop):
-                        planes = (self._read_page(tif, t, z) for z in range(len(self._offsets[t])))
+                        planes = (self._read_page(tif, t, z) for z in depth)
                         out[t - start] = project(planes, self._project)
         return out
 
     def read_rows(self, frame: int, top: int, bottom: int) -> np.ndarray:
         """Rows `top` to `bottom` (not included) of a frame, decoding no more than they need."""
         offsets = self._offsets[frame]
-        if self._bare or len(offsets) > 1 or (top, bottom) == (0, self.shape[1]):
+        if len(offsets) > 1 or (top, bottom) == (0, self.shape[1]):
             return self.read(frame, frame + 1)[0, top:bottom]
+        if self._bare:
+            with open_parts(self._fs, self._path) as file:
+                return self._read_bare(file, frame, 0, top, bottom).astype(self.dtype)
         out = np.empty((bottom - top, self.shape[2]), self.dtype)
         with (
             open_parts(self._fs, self._path) as file,
@@ -80,17 +89,32 @@ class TiffFrames:
                 page.databytecounts[chosen],
                 range(len(page.dataoffsets))[chosen],
             ):
-                pixels, (_, _, y, x, _), (_, height, width, _) = page.decode(data, index)
-                above, below = max(top - y, 0), min(bottom - y, height)
-                part = out[y + above - top : y + below - top, x : x + width]
-                part[...] = 0 if pixels is None else pixels[0, above:below, : part.shape[1], 0]
+                _put(out, page.decode(data, index), top)
         return out
 
-    def _read_bare(self, file: IO[bytes], offset: int) -> np.ndarray:
-        file.seek(offset)
+    def _read_bare(
+        self, file: IO[bytes], frame: int, z: int, top: int = 0, bottom: int | None = None
+    ) -> np.ndarray:
         dtype = np.dtype(self._bare)
-        n_pixels = self.shape[1] * self.shape[2]
-        return np.frombuffer(file.read(n_pixels * dtype.itemsize), dtype).reshape(self.shape[1:])
+        height, width = self.shape[1:]
+        rows = (height if bottom is None else bottom) - top
+        file.seek(self._offsets[frame][z] + top * width * dtype.itemsize)
+        with self._decoding(frame):
+            return np.frombuffer(file.read(rows * width * dtype.itemsize), dtype).reshape(
+                rows, width
+            )
+
+    def _read_alike(self, file: IO[bytes], frame: int, z: int) -> np.ndarray:
+        assert self._segments is not None
+        out = np.empty(self.shape[1:], self._file_dtype)
+        with self._decoding(frame):
+            keyframe = _keyframe(*self._keyframe)
+            for index, (offset, n_bytes) in enumerate(self._segments[frame, z].tolist()):
+                file.seek(offset)
+                _put(
+                    out, keyframe.decode(file.read(n_bytes), index, jpegtables=keyframe.jpegtables)
+                )
+        return out
 
     def _read_page(self, tif: tifffile.TiffFile, frame: int, z: int) -> np.ndarray:
         tif.filehandle.seek(self._offsets[frame][z])
@@ -107,3 +131,22 @@ class TiffFrames:
                 f"{self._location}, frame {frame}: the pixels cannot be decoded ({error}). The "
                 "file is damaged: copy it again, or exclude the field in the sample sheet."
             ) from error
+
+
+@lru_cache(maxsize=64)
+def _keyframe(fs: AbstractFileSystem, path: str, version: str, offset: int) -> tifffile.TiffPage:
+    """The directory at `offset` of a file, which is closed again: it decodes what is read elsewhere.
+
+    `version` changes with the file, so that no older file's directory is remembered for it.
+    """
+    with open_parts(fs, path) as file, tifffile.TiffFile(file, _multifile=False) as tif:
+        tif.filehandle.seek(offset)
+        return tifffile.TiffPage(tif, index=0)
+
+
+def _put(out: np.ndarray, decoded: Any, top: int = 0) -> None:
+    """Put a decoded strip or tile in its place of `out` (Y, X), which begins at row `top`."""
+    pixels, (_, _, y, x, _), (_, height, width, _) = decoded
+    above, below = max(top - y, 0), min(top + len(out) - y, height)
+    part = out[y + above - top : y + below - top, x : x + width]
+    part[...] = 0 if pixels is None else pixels[0, above:below, : part.shape[1], 0]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 from xml.etree import ElementTree
@@ -39,6 +40,7 @@ UNREADABLE = (
 )
 
 MOST_PLANES = 10_000_000
+_MOST_SEGMENTS = 64  # of a plane: more are not kept in memory
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class TiffHeader:
     #: byte offset of plane (t, c, z) at ``(t * C + c) * n_z + z``: of its directory, or of its
     #: pixels if `bare`
     offsets: tuple[int, ...]
-    #: pixels without a directory per plane, as ImageJ writes stacks above 4 GB; then the pixel type
-    #: in the file's byte order, else ""
+    #: pixels that lie in the file as they are, in one piece a plane (not compressed, or without a
+    #: directory per plane as ImageJ writes stacks above 4 GB); then the pixel type in the file's byte
+    #: order, else ""
     bare: str
     #: channel names, pixel size, frame times (as stored; not shifted to start at 0)
     info: ImageInfo
@@ -67,6 +70,12 @@ class TiffHeader:
     segment_rows: int
     #: depth; 1 unless the reader is to flatten it
     n_z: int = 1
+    #: (plane, strip or tile, 2) where each begins and its bytes, if all planes are stored as the first
+    #: one is, whose directory then serves to decode them all; None: each plane's own directory is read
+    segments: np.ndarray | None = field(default=None, compare=False, repr=False)
+    #: byte offset of the first plane's directory, and what of the file changes as it is written anew
+    first: int = 0
+    version: str = ""
 
 
 def read_header(
@@ -104,14 +113,14 @@ def read_header(
     return _read_header(fs, path, fs.ukey(path), location, *asked)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _read_header(
     fs: AbstractFileSystem, path: str, version: str, location: str, *asked: Any
 ) -> TiffHeader:
     """`read_header`, remembered: the blocks of one long film share its thousands of planes."""
     try:
         with open_parts(fs, path) as file, tifffile.TiffFile(file, _multifile=False) as tif:
-            return _header(tif, location, *asked)
+            return replace(_header(tif, location, *asked), version=version)
     except InputError:
         raise
     except UNREADABLE as error:
@@ -140,7 +149,7 @@ def _header(
     settings = settings_of(tif)
     ome = parse_ome(tif, location, settings)
     stopped = () if settings is None else check_stack(settings, location)
-    doubts = stopped or _check_complete(tif, location, ome)
+    doubts, ways = (stopped, {}) if stopped else _check_complete(tif, location, ome)
     found: list[Any] = tif.series if settings is None else [StackSeries(tif, settings)]
     if len(found) != 1:
         raise InputError(
@@ -175,9 +184,11 @@ def _header(
             )
         offsets = np.array([pages[i].offset for i in where.flat])
     first = series.keyframe
-    pieces = (
-        not bare and per_page == 1 and len(first.dataoffsets) > 1 and first.samplesperpixel == 1
-    )
+    grey = not bare and per_page == 1 and first.samplesperpixel == 1
+    segments = _segments([pages[i] for i in order.flat], ways) if grey and not settings else None
+    if segments is not None and first.is_final and _in_one_piece(segments, plane_bytes):
+        bare, offsets, segments = True, segments[:, 0, 0], None
+    pieces = grey and len(first.dataoffsets) > 1
     return TiffHeader(
         location=location,
         shape=(n_t, n_c, height, width),
@@ -192,9 +203,31 @@ def _header(
             if settings is None
             else replace(summary_info(settings, n_t, n_c, location), doubts=doubts)
         ),
-        segment_rows=first.chunks[0] if pieces else height,
+        segment_rows=1 if bare else first.chunks[0] if pieces else height,
         n_z=n_z,
+        segments=segments,
+        first=first.offset,
     )
+
+
+def _segments(pages: list[Any], ways: Mapping[int, int]) -> np.ndarray | None:
+    """`TiffHeader.segments` of `pages`; None unless all are stored in the same way, nothing left out."""
+    alike = len({ways[page.offset] for page in pages}) == 1
+    if len(pages[0].dataoffsets) > _MOST_SEGMENTS or not alike:
+        return None
+    where = [(page.dataoffsets, page.databytecounts) for page in pages]
+    if len({len(each) for both in where for each in both}) > 1 or any(
+        0 in each[1] for each in where
+    ):
+        return None
+    return np.array(where, np.int64).transpose(0, 2, 1)
+
+
+def _in_one_piece(segments: np.ndarray, plane_bytes: int) -> bool:
+    """Whether the strips of every plane follow each other without a gap, and are the plane."""
+    start, size = segments[..., 0], segments[..., 1]
+    joined = (start[:, :-1] + size[:, :-1] == start[:, 1:]).all()
+    return bool(joined and (size.sum(axis=1) == plane_bytes).all())
 
 
 def check_kind(dtype: np.dtype[Any], location: str) -> None:
@@ -273,17 +306,24 @@ def arrange(
     return planes.transpose([names.index(axis) for axis in "TCZ"])
 
 
-def _check_complete(tif: tifffile.TiffFile, location: str, ome: Any) -> tuple[str, ...]:
-    """Raise unless every announced plane lies in the file whole; say so where there are more."""
+def _check_complete(
+    tif: tifffile.TiffFile, location: str, ome: Any
+) -> tuple[tuple[str, ...], dict[int, int]]:
+    """Raise unless every announced plane lies in the file whole; say so where there are more.
+
+    Second, how each page is stored, by its offset: pages of one hash can be decoded alike, says
+    tifffile (in a series it takes that for granted).
+    """
     size = tif.filehandle.size
     tif.pages.useframes = False
-    found = 0
+    found, ways = 0, {}
     try:
         for page in tif.pages:
             ends = [a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
             if max(ends, default=0) > size:
                 break
             found += 1
+            ways[page.offset] = page.hash
         else:
             # the last directory points to another one that is not there
             tif.filehandle.seek(tif.pages.next_page_offset or 0)
@@ -291,7 +331,7 @@ def _check_complete(tif: tifffile.TiffFile, location: str, ome: Any) -> tuple[st
             if not any(last):
                 announced = _announced(tif, ome)
                 if found >= announced or (found == 1 and tif.is_imagej):
-                    return _left_over(location, found, announced)
+                    return _left_over(location, found, announced), ways
     except UNREADABLE:
         pass  # a directory cut in the middle: reported below like any other
     raise _cut_short(tif, location, found, _planes_per_frame(tif, ome))
