@@ -105,14 +105,14 @@ test-engines: engines
 
 .venv-cellpose/.done: requirements/cellpose.lock
 	$(PYTHON) -m venv .venv-cellpose
-	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check torch==2.13.0
-	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-compile torch==2.13.0
+	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	.venv-cellpose/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv-%/.done: requirements/%.lock
 	$(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes -r $<
 	.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
