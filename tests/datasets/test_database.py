@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,30 @@ TABLE = pd.DataFrame(
 )
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A PostgreSQL of its own, as Debian installs it, reached through a socket in its folder."""
+    programs = max(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), default=None)
+    if programs is None:
+        pytest.skip("no PostgreSQL here (Debian's package postgresql)")
+    as_user: dict[str, Any] = {"user": "postgres"} if os.getuid() == 0 else {}  # it refuses root
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        data = f"{folder}/data"
+
+        def control(*words: str) -> None:
+            command = [str(programs), "--pgdata", data, "--silent", *words]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **as_user)
+
+        control("initdb", "--options", "--auth trust --username ada --no-sync --encoding UTF8")
+        settings = f"-k {folder} -c listen_addresses='' -c fsync=off"
+        control("start", "--options", settings, "--log", f"{folder}/log")
+        try:
+            yield f"postgresql://ada@/postgres?host={folder}"
+        finally:
+            control("stop", "--mode", "immediate")
+
+
 @pytest.fixture(
     params=[
         "sqlite",
@@ -42,11 +69,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "folder" / "assay.db")
     if request.param == "duckdb":
         return str(tmp_path / "folder" / "assay.duckdb")
-    if not (url := os.environ.get("CYTO_TEST_POSTGRESQL")):
-        pytest.skip(
-            "CYTO_TEST_POSTGRESQL names no server: postgresql://user@host/an_empty_database"
-        )
-    return url
+    return str(request.getfixturevalue("server"))
 
 
 def test_what_is_read_is_what_was_written(path: str) -> None:
