@@ -41,6 +41,7 @@ FIGURES = {
     "survival": "survival",
     "contacts": "contact_durations",
     "motion": "msd",
+    "behaviours": "behaviours",
     "effectors": "kills_per_effector",
     "around_contact": "speed_around_contact",
     "quality": "quality",

@@ -35,6 +35,7 @@ def test_yaml_columns_and_links_exist() -> None:
     named = re.findall(rf"`(?:(?:{'|'.join(TABLES)})\.)?([a-z]+_[a-z_]+)(\*?)`", text)
     known = columns | set(schemas.TABLES) | set(MODELS["contacts"].model_fields)
     known |= {"max_lag_frames", "max_gap_frames", "arrest_speed_um_per_min"}
+    known |= {"duration_min", "step_min", "min_seen", "behaviour_shares", "behaviour_comparisons"}
     known |= {"savgol_filter", "compute_drift"}  # other libraries' functions
     for name, star in named:
         found = [each for each in known if (each.startswith(name) if star else each == name)]

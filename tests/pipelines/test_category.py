@@ -136,5 +136,5 @@ def test_each_box_alone_fits_a_screen() -> None:
             if (many := len(shown(found, box))) > 20:
                 crowded[box] = many
     # the one that reads all: 0.58, its boxes one by one 0.93 and more
-    assert crowded.pop("reporting", 0) <= 39
+    assert crowded.pop("reporting", 0) <= 40
     assert not crowded, "more datasets around a box than can be read: make boxes within"

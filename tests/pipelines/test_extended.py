@@ -85,3 +85,31 @@ def test_an_event_of_ones_own_goes_from_yaml_to_the_report(project: Project) -> 
     assert "Signals around events" in page and "When events come" in page
     figure = project.catalog.load("events_figure")
     assert figure.svg in page and figure.svg.count("<title>control") > 0
+
+
+@pytest.mark.slow
+def test_behaviours_go_from_yaml_to_the_report(project: Project) -> None:
+    project.block("contacts", windows={"name": "TrackWindows", "args": {"duration_min": 8}})
+    project.run("extended", nodes=["cut_windows", "class_behaviours"])
+    project.run("reporting", nodes=["write_report"])
+    windows, tracks = project.table("track_windows"), project.table("tracks")
+    key = ["fov", "population", "track_id"]
+    assert len(windows[key].drop_duplicates()) == len(tracks)
+    # speeds of whole windows, read off the steps
+    steps, n_found = project.table("steps"), 0
+    measured = windows[windows["window"] > 0]
+    columns = [*key, "start_frame", "end_frame", "speed_um_per_min"]
+    for *cell, start, end, speed in measured[columns].itertuples(index=False):
+        mine = steps.set_index(key).loc[[tuple(cell)]]
+        mine = mine[(mine["frame"] > start) & (mine["frame"] <= end)]
+        path, time = mine[["displacement_from_previous_um", "dt_from_previous_min"]].sum()
+        assert speed == pytest.approx(path / time), cell
+        n_found += 1
+    assert n_found > 10
+    made = project.catalog.load("behaviours")
+    known = made.dropna(subset="behaviour")
+    assert len(known) == n_found and set(known["population"]) == {"TCell", "CancerCell"}
+    shares = project.catalog.load("behaviour_shares")
+    total = shares.groupby(["population", "condition"])["value"].sum()
+    assert total.to_numpy() == pytest.approx(np.ones(len(total)))
+    assert "Kinds of behaviour" in report(project)

@@ -143,6 +143,9 @@ class Contacts(Strict):
     kills: ContactsSpec = Field(description="which effectors a death is attributed to")
     tallies: ContactsSpec = Field(description="kills per effector, hits per target")
     death_index: ContactsSpec = Field(description="share of dead cells per frame")
+    windows: ContactsSpec = Field(
+        default=ContactsSpec(name="TrackWindows"), description="motion, shape, contact by window"
+    )
     density: ContactsSpec = Field(description="cells per area, smoothed: maps, and at each cell")
     columns: ColumnSteps = Field(
         description="steps on the cells of whole films, with viability and tracks; what they add is "
@@ -161,6 +164,10 @@ class Networks(Strict):
     space_time: NetworksSpec = Field(description="tracks, contacts, deaths, kills as one graph")
     clusters: NetworksSpec = Field(description="groups of cells in contact, followed over time")
     spatial: NetworksSpec = Field(description="clustering and attraction against chance, per frame")
+    organisation: NetworksSpec = Field(
+        default=NetworksSpec(name="OrganisationEntropy"),
+        description="how evenly cells are spread, and how mixed, per frame",
+    )
     death_spread: NetworksSpec = Field(description="whether deaths make deaths near them likelier")
 
 
@@ -204,6 +211,9 @@ class Comparison(Strict):
     )
     event_signals: ComparisonSpec = Field(
         default=ComparisonSpec(name="EventSignals"), description="the same by condition"
+    )
+    behaviours: ComparisonSpec = Field(
+        default=ComparisonSpec(name="Behaviours"), description="classes of windows of tracks"
     )
     replicates: ComparisonSpec = Field(description="one number per replicate and measure")
     tests: ComparisonSpec = Field(description="comparison of conditions by those numbers")

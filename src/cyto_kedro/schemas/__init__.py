@@ -19,6 +19,7 @@ import pandas as pd
 
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.schemas import (
+    behaviour,
     cells,
     comparison,
     contact,
@@ -45,6 +46,7 @@ from cyto_kedro.schemas.base import (
     from_columns,
     or_empty,
 )
+from cyto_kedro.schemas.behaviour import BehaviourProfiles, Behaviours, TrackWindows
 from cyto_kedro.schemas.cells import CellColumns, Cells, Touches, TrackPoints, Tracks
 from cyto_kedro.schemas.comparison import (
     Comparisons,
@@ -101,6 +103,7 @@ from cyto_kedro.schemas.network import (
     NearestNeighbours,
     NetworkMeasures,
     NetworkNodes,
+    Organisation,
     SpatialStatistics,
 )
 from cyto_kedro.schemas.result import Results
@@ -108,7 +111,10 @@ from cyto_kedro.schemas.training import ClassScores, TrainingScores
 
 TABLES: dict[str, type[Table]] = {
     each.called(): each
-    for room in (films, cells, masks, motion, contact, death, network, comparison, result, training)
+    for room in (
+        *(films, cells, masks, motion, behaviour, contact, death, network, comparison, result),
+        training,
+    )
     for each in vars(room).values()
     if isinstance(each, type) and each.__module__ == room.__name__
     if issubclass(each, Table) and each.called()

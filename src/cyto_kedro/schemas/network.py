@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from pandera.typing import Series
 
-from cyto_kedro.schemas.base import PerFov, known, nullable
+from cyto_kedro.schemas.base import PerFov, PerPopulation, known, nullable
 
 
 class NetworkMeasures(PerFov, key="fov frame network"):
@@ -71,6 +71,23 @@ class Clusters(PerFov, key="fov network cluster_id frame"):
     split_from: Series[pd.Int64Dtype] = nullable("cluster that most of its cells come from")
     end: Series[str] = nullable("what became of it", isin=("film_end", "death", "merge"))
     merged_into: Series[pd.Int64Dtype] = nullable("cluster that most of its cells go to")
+
+
+class Organisation(PerPopulation, key="fov population frame"):
+    """How evenly a population is spread over equal boxes of the field, and mixed with all others."""
+
+    frame: Series[int] = known(ge=0)
+    time_min: Series[float] = nullable()
+    n_cells: Series[int] = known("of the population in the frame, dead ones too", ge=1)
+    n_boxes: Series[int] = known("that the field is cut into", ge=1)
+    spread: Series[float] = nullable(
+        "entropy of the cells' shares in the boxes over its largest: 0 all in one, 1 even"
+    )
+    spread_by_chance: Series[float] = nullable("expected of as many cells put anywhere")
+    mixing: Series[float] = nullable(
+        "mean entropy of the boxes' composition over the frame's: 0 apart, 1 mixed; empty without others"
+    )
+    mixing_by_chance: Series[float] = nullable("expected with the cells' names dealt anew")
 
 
 class _Pairs(PerFov):

@@ -153,6 +153,19 @@ def test_the_chemotactic_index_of_the_page_is_that_of_its_definition() -> None:
     assert index[[1, 2]].tolist() == pytest.approx([1, -1], abs=1e-6)
 
 
+def test_the_kymograph_of_the_page_shows_a_cell_that_goes_across() -> None:
+    """docs/columns.md: ``maps.mean(axis=1)`` is time against x."""
+    x = [20.0, 100.0, 300.0]
+    rows = cells(("T", [np.array([[each, 150.0]]) for each in x]))
+    maps = DensityMaps(box_px=20, bandwidth_px=10)(
+        cells=rows, populations=["T"], shape=SHAPE, n_frames=3
+    )["image"]["T"]
+    kymograph = maps.mean(axis=1)
+    assert kymograph.shape == (3, 16)
+    assert kymograph.argmax(axis=1).tolist() == [1, 5, 15]
+    assert kymograph.mean(axis=1) * SHAPE[0] * SHAPE[1] == pytest.approx(np.ones(3), rel=1e-5)
+
+
 def test_bandwidth_is_the_one_that_leave_one_out_by_scikit_learn_prefers() -> None:
     from sklearn.model_selection import GridSearchCV, LeaveOneOut
     from sklearn.neighbors import KernelDensity

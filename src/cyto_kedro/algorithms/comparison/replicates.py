@@ -155,16 +155,11 @@ class ReplicateValues(Algorithm):
                 unit = UNITS[twin][0]
             measure = column.removesuffix(end if calibrated else twin)
             for group, one in motility[motility[column].notna()].groupby(GROUP, sort=False):
-                value = one[column].astype(float)
-                found = {
-                    "mean": value.mean(),
-                    "median": value.median(),
-                    "sd": value.std(),
-                    "q25": value.quantile(0.25),
-                    "q75": value.quantile(0.75),
-                }
+                found = spread_of(one[column])
                 yield {
-                    **_row(group, one, measure, unit, f"{self.cell_statistic} of tracks{span}"),
+                    **summary_row(
+                        group, one, measure, unit, f"{self.cell_statistic} of tracks{span}"
+                    ),
                     **found,
                     "value": found[self.cell_statistic],
                 }
@@ -200,16 +195,16 @@ class ReplicateValues(Algorithm):
                 share = at(curve, stop) / alive if told and alive > 0 else np.nan
                 lived = restricted_mean(curve, start, stop) if told else np.nan
                 shown = f"Kaplan-Meier, {span}"
-                yield {**_row(group, one, "survival", "share", shown), "value": share}
+                yield {**summary_row(group, one, "survival", "share", shown), "value": share}
                 yield {
-                    **_row(group, one, "restricted_mean_survival", unit, shown),
+                    **summary_row(group, one, "restricted_mean_survival", unit, shown),
                     "value": lived,
                 }
                 alike = until(one, common)
                 time = float((alike["leave"] - alike["entry"]).sum()) / hour
                 shown = "deaths over time watched" + _up_to(common, unit)
                 rate = float(alike["event"].sum()) / time if time > 0 else np.nan
-                yield {**_row(group, one, "death_rate", per, shown), "value": rate}
+                yield {**summary_row(group, one, "death_rate", per, shown), "value": rate}
 
 
 def _of_contact(
@@ -235,7 +230,7 @@ def _of_contact(
         met = float((free["contact"] <= free["leave"]).sum())
         shown = "first contacts over time not touched" + _up_to(common, unit)
         yield {
-            **_row(group, one, "first_contact_rate", per, shown),
+            **summary_row(group, one, "first_contact_rate", per, shown),
             "value": met / time if time > 0 else np.nan,
         }
     for target in targets:
@@ -247,7 +242,7 @@ def _of_contact(
             curve = kaplan_meier(np.zeros(len(one)), lasting, ended)
             shown = "Kaplan-Meier median" + _up_to(bouts_end, span)
             yield {
-                **_row(group, one, "contact_duration", unit, shown),
+                **summary_row(group, one, "contact_duration", unit, shown),
                 "value": median(curve),
             }
 
@@ -286,7 +281,7 @@ def _of_kills(
             time = one["hours"].sum()
             shown = "attributed deaths over time watched alive" + _up_to(common, "min")
             yield {
-                **_row(group, one, "kills_per_effector_per_hour", "per h", shown),
+                **summary_row(group, one, "kills_per_effector_per_hour", "per h", shown),
                 "n_cells": int(one["tracks"].sum()),
                 "value": one["kills"].sum() / time if time > 0 else np.nan,
             }
@@ -304,7 +299,21 @@ def _up_to(end: float | None, unit: str) -> str:
     return "" if end is None else f", to {three_digits(end)} {unit}, which all replicates reach"
 
 
-def _row(group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str) -> dict[str, Any]:
+def spread_of(values: pd.Series) -> dict[str, float]:
+    """Mean, median, sd and quartiles of cells, by column of `schemas.ReplicateSummaries`."""
+    value = values.astype(float)
+    return {
+        "mean": value.mean(),
+        "median": value.median(),
+        "sd": value.std(),
+        "q25": value.quantile(0.25),
+        "q75": value.quantile(0.75),
+    }
+
+
+def summary_row(
+    group: Any, rows: pd.DataFrame, measure: str, unit: str, statistic: str
+) -> dict[str, Any]:
     """A row of `schemas.ReplicateSummaries` without its value."""
     return {
         **dict(zip(GROUP, group, strict=True)),

@@ -141,9 +141,10 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "lag 0. Dead cells, effectors and targets in contact: of the cells seen in a frame. Density: "
         "cells of the second population around a cell of the first. Ripley's L less the radius: 0 where "
         "positions are random, above where cells of the two lie closer together; mean over the frames. "
+        "Spread and mixed: entropies over boxes of the field; 1 even, 0 all in one box, or apart. "
         "Cells of one field are not independent, so no band is drawn.",
-        "Curves of persistence, dead cells, cells in contact, clusters, density and Ripley's L, by "
-        "condition.",
+        "Curves of persistence, dead cells, cells in contact, clusters, density, Ripley's L, spread and "
+        "mixing, by condition.",
     ),
     "events": (
         "Signals around events",
@@ -161,6 +162,15 @@ FIGURES: dict[str, tuple[str, str, str]] = {
         "Steps at which fewer than ten tracks are watched are paler; a curve ends where fewer than "
         "three are.",
         "Step curves of the share of tracks without an event over time, by condition.",
+    ),
+    "behaviours": (
+        "Kinds of behaviour",
+        "Windows of tracks in classes that a mixture of Gaussians finds; class 1 is the slowest. Left: "
+        "each window by its first two principal components (or UMAP), at most 4000 of them. Middle: "
+        "what a class is like, in robust standard deviations from the median of all windows. Right: how "
+        "much of its time a cell is in each class; a point is a replicate, a bar a condition's mean.",
+        "Points of windows coloured by class, a grid of the classes' measures, and the classes' shares "
+        "by condition.",
     ),
     "networks": (
         "Networks of cells",

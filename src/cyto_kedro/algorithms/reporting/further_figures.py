@@ -96,6 +96,8 @@ def _known(part: pd.DataFrame, columns: Sequence[tuple[str, str]]) -> tuple[str,
 
 
 _TIME = (("time_min", "time (min)"), ("frame", "frame"))
+_SPREAD = (("spread", "entropy (1: even)"),)
+_MIXING = (("mixing", "entropy (1: mixed)"),)
 CURVES = (
     Curve(
         "velocity_autocorrelation",
@@ -132,6 +134,8 @@ CURVES = (
         ("population_a", "population_b"),
         minus=True,
     ),
+    Curve("organisation", "Spread over the field", _TIME, _SPREAD, ("population",)),
+    Curve("organisation", "Mixed with others", _TIME, _MIXING, ("population",)),
 )
 
 

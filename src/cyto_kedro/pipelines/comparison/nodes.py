@@ -10,6 +10,7 @@ import pandas as pd
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.comparison.design import reference_of
+from cyto_kedro.algorithms.reporting.behaviour_figures import BehaviourFigures
 from cyto_kedro.algorithms.reporting.event_figures import EventFigures
 from cyto_kedro.core.groups import design
 from cyto_kedro.datasets.manifest import Manifest
@@ -96,6 +97,26 @@ def average_events(
     made = comparison.event_signals.make()(data)
     drawn = EventFigures(**reporting.drawing())(**made, sample_sheet=fields)["figures"]
     return made["event_signals"], made["event_curves"], drawn["events"], drawn["event_curves"]
+
+
+@by_algorithms(BehaviourFigures)
+def class_behaviours(
+    fields: pd.DataFrame,
+    frames: pd.DataFrame,
+    track_windows: Partitions,
+    manifest: Manifest,
+    comparison: Comparison,
+    reporting: Reporting,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, Picture]:
+    """`schemas.Behaviours`, their profiles, shares by replicate, tests on these, and the figure."""
+    data = _assay(fields, frames, manifest, comparison, track_windows=track_windows)
+    made = comparison.behaviours.make()(data)
+    tests = comparison.tests.make()({**data, **made})["comparisons"]
+    drawn = BehaviourFigures(**reporting.drawing())(**made, sample_sheet=fields)["figures"]
+    return (
+        *(made["behaviours"], made["behaviour_profiles"], made["replicate_summaries"]),
+        *(tests, drawn["behaviours"]),
+    )
 
 
 def compare_conditions(

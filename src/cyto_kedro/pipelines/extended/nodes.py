@@ -22,6 +22,7 @@ def draw_further_figures(
     clusters: Partitions,
     cell_density: Partitions,
     spatial_statistics: Partitions,
+    organisation: Partitions,
     manifest: Manifest,
     reporting: Reporting,
 ) -> tuple[Picture, Picture]:
@@ -33,6 +34,7 @@ def draw_further_figures(
         "clusters": clusters,
         "cell_density": cell_density,
         "spatial_statistics": spatial_statistics,
+        "organisation": organisation,
     }
     figures = FurtherFigures(**reporting.drawing())(
         roles=manifest.roles,

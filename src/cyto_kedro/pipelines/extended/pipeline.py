@@ -7,6 +7,7 @@ from cyto_kedro.parameters import NetworksSpec
 from cyto_kedro.pipelines.category import category
 from cyto_kedro.pipelines.comparison import nodes as comparison_nodes
 from cyto_kedro.pipelines.contacts import column_nodes, density_nodes, motion_nodes
+from cyto_kedro.pipelines.contacts.motion_nodes import less_drift
 from cyto_kedro.pipelines.contacts.pipeline import slot
 from cyto_kedro.pipelines.extended import nodes
 from cyto_kedro.pipelines.generated import generated
@@ -15,7 +16,10 @@ from cyto_kedro.pipelines.networks.nodes import with_dead
 
 def create_pipeline() -> Pipeline:
     """The pipeline."""
-    topics = (motion(), encounters(), space_time(), columns(), events(), figures())
+    topics = (
+        *(motion(), encounters(), density(), space_time(), columns(), events()),
+        *(behaviour(), figures()),
+    )
     return Pipeline(sum(topics, Pipeline([])), tags="extended")
 
 
@@ -70,16 +74,10 @@ def encounters() -> Pipeline:
 
 
 def space_time() -> Pipeline:
-    """How cells, clusters and deaths lie in space and time."""
+    """How clusters and deaths lie in space and time."""
     return category(
         "space_time",
         [
-            node(
-                lift(density_nodes.map_density, by="fov", out=["fov/population", "fov"]),
-                ["cells", "manifest", "params:contacts.density"],
-                ["density_maps", "cell_density"],
-                name="map_density",
-            ),
             generated("index_deaths", slot("death_index"), "fov/population", ["death_index"]),
             generated(
                 "follow_clusters",
@@ -109,6 +107,27 @@ def space_time() -> Pipeline:
                 {"network": "space_time_graph"},
                 also=["viability"],
                 prepare=with_dead,
+            ),
+        ],
+    )
+
+
+def density() -> Pipeline:
+    """Where cells are dense, how evenly they are spread, how well mixed."""
+    return category(
+        "density",
+        [
+            node(
+                lift(density_nodes.map_density, by="fov", out=["fov/population", "fov"]),
+                ["cells", "manifest", "params:contacts.density"],
+                ["density_maps", "cell_density"],
+                name="map_density",
+            ),
+            generated(
+                "measure_organisation",
+                (NetworksSpec, "networks.organisation"),
+                "fov",
+                ["organisation"],
             ),
         ],
     )
@@ -165,6 +184,35 @@ def events() -> Pipeline:
     )
 
 
+def behaviour() -> Pipeline:
+    """What cells do in windows of time, and in which condition how much."""
+    return category(
+        "behaviour",
+        [
+            generated(
+                "cut_windows",
+                slot("windows"),
+                "fov",
+                ["track_windows"],
+                also=["subtracted_drift"],
+                prepare=less_drift,
+            ),
+            node(
+                comparison_nodes.class_behaviours,
+                [
+                    *("fields", "frames", "track_windows", "manifest"),
+                    *("params:comparison", "params:reporting"),
+                ],
+                [
+                    *("behaviours", "behaviour_profiles", "behaviour_shares"),
+                    *("behaviour_comparisons", "behaviours_figure"),
+                ],
+                name="class_behaviours",
+            ),
+        ],
+    )
+
+
 def figures() -> Pipeline:
     """What the report shows of them."""
     return category(
@@ -181,6 +229,7 @@ def figures() -> Pipeline:
                     "clusters",
                     "cell_density",
                     "spatial_statistics",
+                    "organisation",
                     "manifest",
                     "params:reporting",
                 ],

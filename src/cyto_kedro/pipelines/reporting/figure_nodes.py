@@ -25,7 +25,7 @@ CONTACT = ("contact_durations", "speed_around_contact")
 MOTION = ("speeds", "directions")
 FIGURES = (*ANSWER, "effects", *KILLING, *CONTACT, *MOTION, "networks", "quality")
 # made by the pipeline `extended`; None where they are not there
-FURTHER = ("msd", "further", "events", "event_curves")
+FURTHER = ("msd", "further", "events", "event_curves", "behaviours")
 DRAWINGS = (
     *(AnswerFigures, KillingFigures, ContactFigures, MotionFigures),
     *(NetworkFigures, QualityFigures),
