@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import ndimage as ndi
 
 from cyto_kedro.algorithms.base import Algorithm
@@ -92,13 +91,13 @@ def peak_mb() -> float:
 def job(path: str, engine: str, size: int, side: int, out: Path) -> None:
     """Segment every tile in this process; save the stitched labels; print what it took."""
     algorithms("segmentation")["Level"] = Level
-    manifest, frames = plan(size, side), pd.DataFrame({"frame": [0], "excluded": [False]})
+    manifest = plan(size, side)
     spec: Any = SegmentationSpec(name=engine.split("-")[0], args=ENGINES[engine])
     names = [each["tile"] for each in manifest.groups(("fov", "population", "tile"))]
     before, began, tiles, most = peak_mb(), time.monotonic(), {}, 0.0
     for name in names:
         group = {"fov": "a", "population": "p", "tile": name}
-        label = segment(group, ImageDataset(filepath=path).load(), manifest, frames, spec)
+        label = segment(group, ImageDataset(filepath=path).load(), manifest, spec)
         most = most or peak_mb() - before  # of the first tile: later ones find our labels in memory
         tiles[Tile.parse(name)] = label
     seconds, began = time.monotonic() - began, time.monotonic()
