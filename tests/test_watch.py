@@ -21,8 +21,8 @@ from kedro.framework.startup import bootstrap_project
 
 from cyto_kedro.cli import Opened, cli
 from cyto_kedro.datasets import microscopes
-from cyto_kedro.datasets.microscopes import Scene
 from cyto_kedro.datasets.raw import RawFolder
+from cyto_kedro.datasets.scene import Scene
 from cyto_kedro.parameters import Assay
 from cyto_kedro.watch import Seen, Watched, follow, narrowed, run_fields
 from tiny_project import FOVS, N_FRAMES, Project, finished, session_folder, tiny_raw
@@ -223,7 +223,7 @@ def npy_scenes(path: str) -> Iterator[list[Scene]]:
 
 
 def test_scenes_of_one_file_are_complete_when_it_is(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setitem(microscopes._READERS, ".czi", npy_scenes)
+    monkeypatch.setitem(microscopes.READERS, ".czi", npy_scenes)
     film = np.arange(2 * 4 * 3 * 8 * 9, dtype=np.uint16).reshape(2, 4, 3, 8, 9)
     clock, path = Clock(), tmp_path / "night.czi"
     here = watched(tmp_path, clock, pattern="*.czi", n_frames=4)

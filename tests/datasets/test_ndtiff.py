@@ -107,6 +107,7 @@ def test_a_new_assay_recognises_it(tmp_path: Path) -> None:
     found = look(str(tmp_path))
     assert (found.layout, found.pattern) == ("Micro-Manager NDTiff", "{fov}/NDTiff.index")
     assert list(found.channels) == list(NAMES) and not found.problems and not found.left_out
+    assert [raw.well for raw in found.raw[::2]] == ["B2", "B3"] * 2
     assert list(found.fields) == [f"night_{n}_B{p}-Site_0" for n in (1, 2) for p in (2, 3)]
     assert (found.pixel_size_um, found.frame_interval_s) == (0.65, 61.0)
 
