@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ class LedgerHooks:
             "python": sys.version,
             "platform": platform.platform(),
             "cpus": os.cpu_count(),
-            "packages": dict(sorted((d.metadata["Name"], d.version) for d in distributions())),
+            "packages": _packages(tuple(sys.path)),
         }
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -256,6 +257,13 @@ def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
     order = {name: place for place, name in enumerate(MODELS)}
     return dict(sorted(parameters.items(), key=lambda each: (order.get(each[0], 99), each[0])))
+
+
+@cache
+def _packages(path: tuple[str, ...]) -> dict[str, str]:
+    """Name -> version of all installed on `path` (``sys.path``): hundreds of files, read once."""
+    described = (each.metadata for each in distributions())
+    return dict(sorted((each["Name"], each["Version"]) for each in described))
 
 
 def _git(root: Path) -> dict[str, Any]:
