@@ -113,3 +113,8 @@ def test_behaviours_go_from_yaml_to_the_report(project: Project) -> None:
     total = shares.groupby(["population", "condition"])["value"].sum()
     assert total.to_numpy() == pytest.approx(np.ones(len(total)))
     assert "Kinds of behaviour" in report(project)
+    # what the assay was made for is another table's
+    project.block("comparison", primary=["mean_speed"])
+    project.run("extended", nodes=["class_behaviours"])
+    tests = project.catalog.load("behaviour_comparisons")
+    assert set(tests["outcome"]) <= {"exploratory", "control"}

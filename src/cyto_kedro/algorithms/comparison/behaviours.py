@@ -125,8 +125,8 @@ class Behaviours(Algorithm):
             without = tracks - len(mine[TRACK].drop_duplicates())
             if without:
                 log.info(
-                    "%s: %d of %d tracks are too short, or seen in too few frames, for a window "
-                    "(contacts.windows): they have no behaviour",
+                    "%s: %d of %d tracks are too short for a window (contacts.windows), seen in too few "
+                    "of its frames, or dead: they have no behaviour",
                     *(population, without, tracks),
                 )
             if not len(mine):

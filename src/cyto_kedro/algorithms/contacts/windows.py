@@ -88,53 +88,35 @@ class TrackWindows(Algorithm):
         tracks = trajectories(track_points)
         if not len(tracks.run):
             return {"track_windows": schemas.empty(schemas.TrackWindows)}
-        alive = _alive(tracks, fates)
-        owner, number, low, high = self._cut(tracks, Clock(track_points), track_points, alive)
+        n_alive = _n_alive(tracks, fates)
+        owner, number, low, high = self._cut(tracks, Clock(track_points), track_points, n_alive)
         row, of = ranges(low, high - low)
-        told: Columns = {"n_points": high - low}
-        told |= _moving(tracks, row, of, low, high)
-        told |= _looking(tracks, cells, row, of, len(low))
+        told = _moving(tracks, row, of, low, high) | _looking(tracks, cells, row, of, len(low))
         told |= _around(tracks, neighbours, track_points, row, of, low)
-        none = np.setdiff1d(np.arange(len(tracks.first)), owner)
-        told["n_points"] = np.append(
-            told["n_points"], np.bincount(tracks.run[alive], minlength=len(tracks.first))[none]
-        )
         # a track without a window stands for itself, unmeasured
+        none = np.setdiff1d(np.arange(len(tracks.first)), owner)
+        parts = (
+            tracks.keys.iloc[owner].assign(window=number, n_points=high - low, **told),
+            tracks.keys.iloc[none].assign(window=0, n_points=n_alive[none]),
+        )
+        table = pd.concat(parts, ignore_index=True)
         begin, end = np.append(low, tracks.first[none]), np.append(high - 1, tracks.last[none])
-        made: Columns = {
-            **{str(name): column.to_numpy() for name, column in tracks.keys.items()},
-            "window": np.append(number, np.zeros(len(none), np.int64)),
-        }
-        for name in ("fov", *KEYS):
-            made[name] = made[name][np.append(owner, none)]
         for name, at in (("start", begin), ("end", end)):
-            made[f"{name}_frame"] = tracks.frame[at].astype(np.int64)
-            made[f"{name}_min"] = tracks.time_min[at]
-        for name in schemas.dtypes(schemas.TrackWindows):
-            if name not in made:
-                values = told.get(name, np.full(len(low), np.nan))
-                made[name] = np.append(values, np.full(len(begin) - len(values), np.nan))
-        table = schemas.from_columns(schemas.TrackWindows, made)
-        order = [*KEYS, "window"]
-        return {"track_windows": schemas.conform(schemas.TrackWindows, table.sort_values(order))}
-
-    def _clock(self, tracks: Trajectories) -> tuple[np.ndarray, float, float]:
-        """Time of each point, and duration and step of the windows, in minutes or frames."""
-        duration, timed = self.duration.timed("duration", tracks.timed)
-        step = duration if self.step is None else self.step.in_unit("step", _unit(timed))
-        return (tracks.time_min if timed else tracks.frame), duration, step
+            table[f"{name}_frame"], table[f"{name}_min"] = tracks.frame[at], tracks.time_min[at]
+        table = table.sort_values([*KEYS, "window"])
+        return {"track_windows": schemas.filled(schemas.TrackWindows, table)}
 
     def _cut(
-        self, tracks: Trajectories, clock: Clock, points: pd.DataFrame, alive: np.ndarray
+        self, tracks: Trajectories, clock: Clock, points: pd.DataFrame, n_alive: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         """Track, number, and first and one past the last point of each window that counts."""
-        time, duration, step = self._clock(tracks)
-        timed = time is tracks.time_min
+        duration, timed = self.duration.timed("duration", tracks.timed)
+        unit, time = ("min", tracks.time_min) if timed else ("frames", tracks.frame)
+        step = duration if self.step is None else self.step.in_unit("step", unit)
         frames = clock.frames if timed else np.unique(points["frame"].to_numpy(np.int64))
         filmed = clock.minutes if timed else frames.astype(float)
         jitter = np.nan_to_num(clock.jitter_min) if timed else 0.1
         # a track's points after its death come last, and it ends before them
-        n_alive = tracks.sums(alive.astype(np.int64))
         last = tracks.first + np.maximum(n_alive, 1) - 1
         lasting = time[last] - time[tracks.first]
         n = np.floor((lasting - duration + jitter) / step).astype(np.int64) + 1
@@ -159,19 +141,15 @@ class TrackWindows(Algorithm):
         return owner[good], number[good], low[good], high[good]
 
 
-def _unit(timed: bool) -> str:
-    return "min" if timed else "frames"
-
-
-def _alive(tracks: Trajectories, fates: pd.DataFrame | None) -> np.ndarray:
-    """(n,) bool: points before their cell's death."""
+def _n_alive(tracks: Trajectories, fates: pd.DataFrame | None) -> np.ndarray:
+    """(k,) points of each track before its cell's death."""
     if fates is None or fates.empty:
-        return np.ones(len(tracks.run), bool)
+        return tracks.last - tracks.first + 1
     frame = fates["death_frame"].astype("Float64").fillna(np.inf).to_numpy(float)
     frame = np.where(fates["dead_at_first_sight"].astype(bool), -1, frame)
     ends = fates[KEYS].assign(dies=frame)
     dies = tracks.keys[KEYS].merge(ends, on=KEYS, how="left")["dies"].fillna(np.inf)
-    return np.asarray(tracks.frame < dies.to_numpy()[tracks.run])
+    return tracks.sums((tracks.frame < dies.to_numpy()[tracks.run]).astype(np.int64))
 
 
 def _mean(values: np.ndarray, of: np.ndarray, n: int) -> np.ndarray:

@@ -111,7 +111,8 @@ def class_behaviours(
     """`schemas.Behaviours`, their profiles, shares by replicate, tests on these, and the figure."""
     data = _assay(fields, frames, manifest, comparison, track_windows=track_windows)
     made = comparison.behaviours.make()(data)
-    tests = comparison.tests.make()({**data, **made})["comparisons"]
+    # classes were found in these cells: no share of one was asked for beforehand
+    tests = comparison.tests.make()({**data, **made, "primary": ()})["comparisons"]
     drawn = BehaviourFigures(**reporting.drawing())(**made, sample_sheet=fields)["figures"]
     return (
         *(made["behaviours"], made["behaviour_profiles"], made["replicate_summaries"]),
