@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cyto_kedro import journals
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Entry, Ledger, changed, digest, hash_file, split_home
 from cyto_kedro.parameters import Assay, Segmentation
@@ -41,12 +42,25 @@ def test_an_entry_is_read_back_as_written(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.part")) == []
 
 
+def older(folder: Path, identity: str, written: Entry) -> Path:
+    """An entry as it was kept before there were journals."""
+    path = folder / ".ledger" / f"{identity}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(written.model_dump_json(indent=1))
+    return path
+
+
 def test_half_an_entry_counts_as_none(tmp_path: Path) -> None:
     ledger = Ledger(LOCAL, str(tmp_path))
-    ledger.write("f", entry())
-    path = tmp_path / ".ledger" / "f.json"
+    path = older(tmp_path, "f", entry())
+    assert ledger.read("f") == entry()
     path.write_bytes(path.read_bytes()[:20])
     assert ledger.read("f") is None
+    ledger.write("g", entry())
+    (path,) = (tmp_path / ".ledger").glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])
+    journals._KNOWN.clear()  # another process
+    assert ledger.read("g") is None
 
 
 def test_an_entry_whose_write_dies_leaves_the_one_before(
@@ -58,44 +72,116 @@ def test_an_entry_whose_write_dies_leaves_the_one_before(
     def die(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "replace", die)
-    with pytest.raises(PartitionError, match=r"f: it is saved, but .*f\.json cannot .*disk full"):
-        ledger.write("f", entry(run_id="second"))
+    with monkeypatch.context() as patch:
+        patch.setattr("os.write", die)
+        with pytest.raises(
+            PartitionError, match=r"f: it is saved, but .*ledger cannot .*disk full"
+        ):
+            ledger.write("f", entry(run_id="second"))
     assert ledger.read("f") == entry(run_id="first")
-    assert [each.name for each in (tmp_path / ".ledger").iterdir()] == ["f.json"]
+    journals._KNOWN.clear()  # another process
+    assert ledger.read("f") == entry(run_id="first")
 
 
-def test_two_writers_of_one_entry_do_not_tear_each_other_and_it_is_on_disk(
+def test_what_gives_or_takes_a_correction_is_forced_to_disk_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
     monkeypatch.setattr("os.fsync", synced.append)
-    replace, inside = Path.replace, []
-
-    def between(part: Path, target: Path) -> Path:
-        if not inside:  # the other one writes while this one is about to rename
-            inside.append(part)
-            Ledger(LOCAL, str(tmp_path)).write("f", entry(run_id="second"))
-        return replace(part, target)
-
-    monkeypatch.setattr(Path, "replace", between)
-    Ledger(LOCAL, str(tmp_path)).write("f", entry(run_id="first"))
-    assert Ledger(LOCAL, str(tmp_path)).read("f") == entry(run_id="first")
-    assert len(synced) == 2
+    ledger = Ledger(LOCAL, str(tmp_path))
+    ledger.write("f", entry())
+    assert synced == []
+    now = datetime.now(UTC)
+    given = entry(correction=Correction(who="Ana", why="merged", when=now, source="a.tif"))
+    steps = [lambda: ledger.write("f", given), lambda: ledger.write("f", entry())]
+    for number, step in enumerate([*steps, lambda: ledger.remove("f")], 1):
+        step()
+        assert len(synced) == number
+    assert ledger.read("f") is None
 
 
-def test_an_entry_that_cannot_be_read_is_an_error_that_names_it(
+def test_a_ledger_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+    ledger = Ledger(LOCAL, str(tmp_path))
+    (tmp_path / ".ledger" / "0f.jsonl").mkdir(parents=True)  # unreadable for root too
+    with pytest.raises(PartitionError, match=r"f/T: the ledger entry in .*ledger cannot be read"):
+        ledger.read("f/T")
+
+
+def test_older_entries_are_read_till_they_are_merged(tmp_path: Path) -> None:
+    """One file a partition, as it was: nothing is made again, and a correction stays one."""
+    now = datetime.now(UTC)
+    of_person = entry(correction=Correction(who="Ana", why="merged", when=now, source="a.tif"))
+    ledger = Ledger(LOCAL, str(tmp_path))
+    written = {"a/T": entry(run_id="r", saved_at=now), "a/C": of_person, "b": entry(stamp="7.0")}
+    paths = [older(tmp_path, *each) for each in {**written, "a/new": entry()}.items()]
+    ledger.write("a/new", entry(content="newer"))
+    written["a/new"] = entry(content="newer")
+    (tmp_path / ".ledger" / "a" / "torn.json").write_text("{")
+    (tmp_path / ".ledger" / "a" / "strange.json").write_text("[1]")
+    for _ in range(2):
+        assert {each: ledger.read(each) for each in written} == written
+        ledger.merge()
+    assert not any(path.exists() for path in paths)
+    assert sorted(path.name for path in (tmp_path / ".ledger" / "a").iterdir()) == [
+        *("strange.json", "torn.json")
+    ]
+    assert len(list((tmp_path / ".ledger").glob("*.jsonl"))) == 1
+    ledger.remove("b")
+    older(tmp_path, "b", entry())  # cannot come back
+    assert ledger.read("b") is None
+
+
+def test_a_merge_killed_among_older_entries_is_finished_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names = [f"f/{i}" for i in range(6)]
+    for name in names:
+        older(tmp_path, name, entry(run_id=name))
+    ledger, removed = Ledger(LOCAL, str(tmp_path)), []
+
+    def die(fs: object, path: str) -> None:
+        if len(removed) == 3:
+            raise KeyboardInterrupt
+        removed.append(path)
+        Path(path).unlink()
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(LOCAL), "rm_file", die)
+        ledger.merge()
+    assert [ledger.read(name) for name in names] == [entry(run_id=name) for name in names]
+    ledger.merge()
+    assert [ledger.read(name) for name in names] == [entry(run_id=name) for name in names]
+    assert [each.suffix for each in (tmp_path / ".ledger").iterdir()] == [".jsonl"]
+
+
+def test_a_merge_that_finds_no_room_leaves_all_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     ledger = Ledger(LOCAL, str(tmp_path))
-    ledger.write("f/T", entry())
+    path = older(tmp_path, "f", entry())
 
-    def deny(*_: object) -> bytes:
-        raise PermissionError(13, "Permission denied")
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(type(LOCAL), "cat_file", deny)
-    with pytest.raises(PartitionError, match=r"f/T: the ledger entry .*f/T\.json cannot be read"):
-        ledger.read("f/T")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.write", full)
+        ledger.merge()
+    assert "cannot be put into one file now" in caplog.text and path.exists()
+    assert ledger.read("f") == entry() and len(list(path.parent.iterdir())) == 1
+
+
+def test_what_was_killed_between_file_and_entry_is_not_current(tmp_path: Path) -> None:
+    """The entry of the file before describes another one, in memory and after a merge."""
+    path, ledger = tmp_path / "f.bin", Ledger(LOCAL, str(tmp_path))
+    path.write_bytes(b"abc")
+    first = ledger.record("f", str(path), {"a": "1"})
+    path.write_bytes(b"abd")  # killed before its entry
+    for _ in range(2):
+        assert ledger.content("f", str(path)) == hash_file(LOCAL, str(path)) != first.content
+        assert ledger.stranger("f", str(path)) is not None
+        ledger.merge()
+    path.unlink()
+    assert ledger.content("f", str(path)) is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import PartitionError
+from cyto_kedro.journals import looked_at_once
 from cyto_kedro.ledger import Entry, Ledger, changed, digest
 from cyto_kedro.lift import Lifted, by_field, is_lifted, narrow, spec_of
 from cyto_kedro.partitions import Partitions, Plan, parse_id
@@ -69,7 +70,11 @@ def input_digests(
         else:
             key = (name, *(f"{k}={v}" for k, v in seen.items() if k not in ("block", "tile")))
             if key not in known:
-                known[key] = digest(narrow(value, plan, seen) if plan else value)
+                part = narrow(value, plan, seen) if plan else value
+                if part is not value:
+                    known[key] = digest(part)
+                else:  # the same for all groups
+                    known[key] = known[name, ""] = known.get((name, "")) or digest(value)
             digests[name] = known[key]
     return digests
 
@@ -129,6 +134,7 @@ def record(
     return place.ledger.record(place.name, place.path, inputs, **more)
 
 
+@looked_at_once()
 def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[Stale]:
     """The groups of a node that are missing or made from something else than is there now.
 
@@ -163,7 +169,7 @@ def _group_reason(
             raise PartitionError(f"{type(output).__name__} cannot hold the partitions of a node")
         for identity in plan.ids(grain, group):
             try:
-                of_person = output.held(identity)
+                of_person = output.corrections.read(identity)
                 own = None if of_person else output.ledger.read(identity)
                 content = output.content(identity, own)
                 reason = _reason(of_person or own, content, digests, identity)

@@ -1,19 +1,22 @@
 """The ledger: what each saved partition was made from, so that a run knows what is current.
 
-An entry lies beside what it describes, ``<folder>/.ledger/<id>.json``, and is written when the
-partition is saved, under every runner. It keeps one hash per input of the group (parameters with
-the algorithms' versions, the content of input partitions, rows of input tables), and the hash of the
-file that was written. A partition is *current* when it exists, is the file that the entry describes,
-and its inputs' hashes are those that a run would find now. A *corrected* partition (put in place by
-a person) is current whatever its inputs are: that is what the person decided. Corrections have copies
-and entries of their own, ``<data>/corrections/<layer>/<dataset>/<id>…``, where no node writes.
+An entry is written when a partition is saved, under every runner, to the journals of its dataset's
+folder, ``<folder>/.ledger/*.jsonl`` (`journals.py` says which line holds, and what a kill or a power cut
+can do). It keeps one hash per input of the group (parameters with the algorithms' versions, the content
+of input partitions, rows of input tables), and the hash of the file that was written. A partition is
+*current* when it exists, is the file that the entry describes, and its inputs' hashes are those that a
+run would find now. A *corrected* partition (put in place by a person) is current whatever its inputs
+are: that is what the person decided. Corrections have copies and entries of their own,
+``<data>/corrections/<layer>/<dataset>/<id>…``, where no node writes.
 
 Because inputs are hashed by content, redoing a step that gives the same bytes leaves what depends
-on it current.
+on it current. Entries of before there were journals, ``.ledger/<id>.json``, are read where no journal
+says anything, till a run merges them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -21,7 +24,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import Any
 from uuid import uuid4
@@ -32,12 +35,13 @@ import pandas as pd
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
-from cyto_kedro.datasets.atomic import write_bytes
 from cyto_kedro.errors import PartitionError
+from cyto_kedro.journals import Journals, journals_of
 
 log = logging.getLogger(__name__)
 
 FOLDER = ".ledger"
+_REMOVED = b'"removed":true}'
 _LAYER = re.compile(
     r"0\d_(raw|intermediate|primary|feature|model_input|models|model_output|reporting)"
 )
@@ -88,48 +92,86 @@ class Ledger:
     """
 
     def __init__(self, fs: fsspec.AbstractFileSystem, folder: str, kept: str = FOLDER) -> None:
-        self._fs, self._folder = fs, f"{folder.rstrip('/')}/{kept}"
+        self._fs, self._folder = fs, f"{fs._strip_protocol(folder).rstrip('/')}/{kept}"
 
-    def _path(self, identity: str) -> str:
-        return f"{self._folder}/{identity}.json"
+    @property
+    def _journals(self) -> Journals:
+        return journals_of(self._fs, self._folder)
 
     def read(self, identity: str) -> Entry | None:
         """The entry of `identity`, or None; a torn entry counts as none.
 
         Raises PartitionError if it is there and cannot be read: it may be of a person's correction.
         """
-        path = self._path(identity)
+        path, journals = self._folder, self._journals
         try:
-            return Entry.model_validate_json(self._fs.cat_file(path))
-        except FileNotFoundError:
-            return None
+            line = journals.find(identity)
+            if line is None and journals.others:
+                path = f"{self._folder}/{identity}.json"
+                try:
+                    line = self._fs.cat_file(path)
+                except FileNotFoundError:  # merged since
+                    line = journals.find(identity)
+            if line is None or line.endswith(_REMOVED):
+                return None
+            return Entry.model_validate_json(line)
         except ValidationError:
-            log.warning("%s: the ledger entry %s is torn and counts as none", identity, path)
+            log.warning("%s: the ledger entry in %s is torn and counts as none", identity, path)
             return None
         except OSError as error:
             raise PartitionError(
-                f"{identity}: the ledger entry {path} cannot be read ({error}), so what it describes "
+                f"{identity}: the ledger entry in {path} cannot be read ({error}), so what it describes "
                 "may be somebody's correction and is not made again: make it readable, or remove it"
             ) from error
 
     def write(self, identity: str, entry: Entry) -> None:
-        """Write the entry of `identity`, whole or not at all, on disk when this returns.
+        """Write the entry of `identity`, whole or not at all.
 
-        Raises PartitionError if it cannot be written, such as on a full disk.
+        It is on disk when this returns if it gives a correction, or takes one. Raises PartitionError
+        if it cannot be written, such as on a full disk.
         """
-        path = self._path(identity)
+        before = self.read(identity)
+        sync = any(each is not None and each.correction is not None for each in (before, entry))
         try:
-            write_bytes(self._fs, path, entry.model_dump_json(indent=1).encode())
+            self._journals.put(identity, entry.model_dump_json()[1:-1], sync)
         except OSError as error:
             raise PartitionError(
-                f"{identity}: it is saved, but its ledger entry {path} cannot be written ({error}), so "
-                "it will be made again: make room, or make the folder writable, and resume"
+                f"{identity}: it is saved, but its ledger entry in {self._folder} cannot be written "
+                f"({error}), so it will be made again: make room, or make it writable, and resume"
             ) from error
 
     def remove(self, identity: str) -> None:
-        """Remove the entry of `identity`, if there is one."""
-        if self._fs.exists(path := self._path(identity)):
-            self._fs.rm_file(path)
+        """Remove the entry of `identity`, if there is one; it is gone from disk when this returns."""
+        if self.read(identity) is not None:
+            self._journals.put(identity, '"removed":true', sync=True)
+
+    def merge(self) -> None:
+        """Put all entries into one file; the caller holds the lease of what they describe."""
+        journals = self._journals
+        try:
+            journals.find("")
+            older = self._older() if journals.others else {}
+            if journals.merge(older) and older:
+                for identity in older:
+                    with contextlib.suppress(FileNotFoundError):
+                        self._fs.rm_file(f"{self._folder}/{identity}.json")
+                if isinstance(self._fs, LocalFileSystem):
+                    for folder, _, _ in os.walk(self._folder, topdown=False):
+                        with contextlib.suppress(OSError):  # not empty
+                            Path(folder).rmdir()
+        except OSError as error:
+            log.warning("%s cannot be put into one file now: %s", self._folder, error)
+
+    def _older(self) -> dict[str, str]:
+        """What entries of before there were journals say, each in a file of its own."""
+        found = {}
+        for path in map(str, self._fs.find(self._folder)):
+            if path.endswith(".json"):
+                identity = path.removeprefix(f"{self._folder}/").removesuffix(".json")
+                with contextlib.suppress(ValidationError, FileNotFoundError):  # torn, or merged
+                    entry = Entry.model_validate_json(self._fs.cat_file(path))
+                    found[identity] = entry.model_dump_json()[1:-1]
+        return found
 
     def stranger(self, identity: str, path: str) -> str | None:
         """Hash of the file at `path` if the entry describes another one, or there is no entry."""
@@ -229,8 +271,18 @@ def digest(value: Any) -> str:
 
 
 def _feed(hasher: Any, value: Any) -> None:
-    if value is None or isinstance(value, bool | int | float | str | bytes | datetime):
-        hasher.update(f"{type(value).__name__}:{value!r};".encode())
+    kind = type(value)
+    if kind is list or kind is tuple:
+        hasher.update(b"[")
+        for item in value:
+            _feed(hasher, item)
+        hasher.update(b"]")
+    elif (
+        kind is str
+        or value is None
+        or isinstance(value, bool | int | float | bytes | str | datetime)
+    ):
+        hasher.update(f"{kind.__name__}:{value!r};".encode())
     elif callable(fingerprint := getattr(value, "fingerprint", None)):
         _feed(hasher, fingerprint())
     elif isinstance(value, RootModel):
@@ -253,10 +305,7 @@ def _feed(hasher: Any, value: Any) -> None:
             _feed(hasher, value[key])
         hasher.update(b"}")
     elif isinstance(value, list | tuple | set | frozenset):
-        hasher.update(b"[")
-        for item in sorted(value, key=repr) if isinstance(value, set | frozenset) else value:
-            _feed(hasher, item)
-        hasher.update(b"]")
+        _feed(hasher, sorted(value, key=repr) if isinstance(value, set | frozenset) else [*value])
     else:
         raise PartitionError(
             f"the ledger cannot hash a {type(value).__module__}.{type(value).__name__}"

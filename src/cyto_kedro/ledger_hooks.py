@@ -26,13 +26,14 @@ from cyto_kedro.console import write_traceback
 from cyto_kedro.currency import Place, group_of, input_digests, place_of, record
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError, PartitionError
+from cyto_kedro.journals import end_all
 from cyto_kedro.ledger import as_json, move_aside, split_home
 from cyto_kedro.lift import by_field, is_lifted, spec_of
 from cyto_kedro.partitions import Partitions
+from cyto_kedro.process import whoami
 from cyto_kedro.runner import history
 from cyto_kedro.runner.graph import output_places
 from cyto_kedro.runner.holding import sign_of_life
-from cyto_kedro.runner.process import whoami
 from cyto_kedro.runner.records import write_json
 
 log = logging.getLogger(__name__)
@@ -236,6 +237,7 @@ class LedgerHooks:
     def _finish(self, state: str, error: str | None = None) -> None:
         finished = {"state": state, "finished": datetime.now(UTC).isoformat()}
         self._manifest |= finished | history.collect(self._folder)
+        end_all()
         if error is not None:
             self._manifest["error"] = error
         try:

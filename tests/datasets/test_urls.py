@@ -99,7 +99,8 @@ def test_a_partition_is_one_put_and_its_entry_another(store: type[Store]) -> Non
     labels.save({"a/T": mask})
     assert store.put == ["/lab/data/03_primary/labels/a/T.tif"]
     labels.record("a/T", {})
-    assert store.put[1:] == ["/lab/data/03_primary/labels/.ledger/a/T.json"]
+    (journal,) = store.put[1:]
+    assert journal.startswith("/lab/data/03_primary/labels/.ledger/")
     assert labels.list_ids() == ["a/T"]
     np.testing.assert_array_equal(labels.load()["a/T"](), mask)
 

@@ -17,7 +17,7 @@ import yaml
 from click.testing import CliRunner
 from kedro.framework.startup import bootstrap_project
 
-from cyto_kedro import ledger
+from cyto_kedro import journals
 from cyto_kedro.cli import cli
 from cyto_kedro.errors import ConfigError, RunFailedError
 from cyto_kedro.ledger_hooks import LedgerHooks
@@ -45,8 +45,8 @@ def cells(project: Project, identity: str) -> Path:
     return project.path / "data/04_feature/cells" / f"{identity}.parquet"
 
 
-def entry(project: Project, identity: str) -> Path:
-    return project.path / "data/04_feature/cells/.ledger" / f"{identity}.json"
+def ledger(project: Project) -> Path:
+    return project.path / "data/04_feature/cells/.ledger"
 
 
 def resume(project: Project, said: str) -> str:
@@ -55,14 +55,23 @@ def resume(project: Project, said: str) -> str:
     return str(caught.value)
 
 
-def test_an_unreadable_ledger_entry_stops_its_own_partition(project: Project) -> None:
-    cells(project, GOOD).unlink()
-    entry(project, BAD).unlink()
-    entry(project, BAD).mkdir()  # as unreadable for root as for anybody
+def test_an_unreadable_ledger_stops_its_own_dataset(project: Project) -> None:
+    (ledger(project) / "0f.jsonl").mkdir()  # as unreadable for root as for anybody
     before = cells(project, BAD).read_bytes()
-    text = resume(project, rf"{BAD}: the ledger entry .*cannot be read")
-    assert "1 nodes failed: measure_cells" in text and str(entry(project, BAD)) in text
+    text = resume(project, rf"{BAD}: the ledger entry in .*cannot be read")
+    assert "1 nodes failed: measure_cells" in text and str(ledger(project)) in text
     assert cells(project, BAD).read_bytes() == before  # it may be somebody's correction
+    (ledger(project) / "0f.jsonl").rmdir()
+    assert [each for each in project.resume("tabulation") if each[0] == "cells"] == []
+
+
+def test_an_older_entry_that_is_unreadable_stops_its_own_partition(project: Project) -> None:
+    cells(project, GOOD).unlink()
+    shutil.rmtree(ledger(project))
+    (ledger(project) / f"{BAD}.json").mkdir(parents=True)
+    before = cells(project, BAD).read_bytes()
+    text = resume(project, rf"{BAD}: the ledger entry in .*{BAD}\.json cannot be read")
+    assert "measure_cells" in text and cells(project, BAD).read_bytes() == before
     assert cells(project, GOOD).exists()
 
 
@@ -71,16 +80,16 @@ def test_a_full_disk_under_the_ledger_stops_its_own_partition(
 ) -> None:
     for identity in (BAD, GOOD):
         cells(project, identity).unlink()
-    entry(project, BAD).unlink()
-    write = ledger.write_bytes
+    project.catalog.get("cells").ledger.remove(BAD)
+    append = journals._append
 
-    def full(fs: Any, path: str, content: bytes) -> None:
-        if path == str(entry(project, BAD)):
+    def full(path: str, text: bytes, new: bool, sync: bool) -> None:
+        if BAD.encode() in text and "cells" in path:
             raise OSError(errno.ENOSPC, "No space left on device", path)
-        write(fs, path, content)
+        append(path, text, new, sync)
 
     with monkeypatch.context() as disk:
-        disk.setattr(ledger, "write_bytes", full)
+        disk.setattr(journals, "_append", full)
         text = resume(project, rf"{BAD}: it is saved, but its ledger entry .*No space left")
     assert "measure_cells  treated_1/TCell/t0007-0008" in text
     assert cells(project, GOOD).exists()
@@ -144,7 +153,7 @@ def test_a_real_full_disk_under_the_ledger(project: Project) -> None:
     shutil.rmtree(folder)
     with disk(folder / ".ledger", "size=1M,nr_inodes=1"):
         text = resume(project, r"its ledger entry .*No space left")
-    assert f"measure_cells  {GOOD}" in text and not entry(project, GOOD).exists()
+    assert f"measure_cells  {GOOD}" in text and list(ledger(project).iterdir()) == []
     saved = project.resume("tabulation")  # with room again, all of it is made
     assert ("cells", BAD) in saved and ("cells", GOOD) in saved
 

@@ -19,9 +19,11 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 from cluster import PARTITION, wait_for
+from fsspec.implementations.local import LocalFileSystem
 
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets import LabelDataset, PartitionedDataset
+from cyto_kedro.ledger import Ledger
 from tiny_project import Project
 
 # one of them has a name that a shell must never read
@@ -287,8 +289,8 @@ class Assay:
         block = next(each for each in self.blocks if each.start == int(start))
         folder = self.path / "data" / "03_primary" / "engine_labels"
         identity = f"{fov}/{name}/{block}"
-        entry = folder / ".ledger" / f"{identity}.json"
-        return (folder / f"{identity}.tif").exists() and entry.exists()
+        entry = Ledger(LocalFileSystem(), str(folder)).read(identity)
+        return (folder / f"{identity}.tif").exists() and entry is not None
 
     def digests(self) -> dict[str, str]:
         """Hash of every result, by its path (the ledger's stamps and run ids aside)."""
@@ -304,7 +306,7 @@ class Assay:
         """Files of results that are neither a planned partition nor its ledger entry."""
         folder = self.path / "data" / "03_primary"
         files = [each for each in folder.rglob("*") if each.is_file()]
-        return [str(each) for each in files if each.suffix not in (".tif", ".json")]
+        return [str(each) for each in files if each.suffix not in (".tif", ".jsonl")]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset, DatasetError
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
-from cyto_kedro.datasets.atomic import copy_whole, rename_whole
+from cyto_kedro.datasets.atomic import FileDataset, copy_whole, rename_whole
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import PartitionError
 from cyto_kedro.ledger import Correction, Entry, Ledger, hash_file, move_aside, split_home
@@ -120,7 +120,9 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def path_of(self, identity: str) -> str:
         """Where partition `identity` lies (without protocol)."""
-        return str(self._partition_to_path(identity))
+        if ".." in identity or "\\" in identity:  # Kedro refuses what leaves the folder
+            return str(self._partition_to_path(identity))
+        return f"{self._folder}/{identity.lstrip('/')}{self._filename_suffix}"
 
     def one(self, identity: str) -> AbstractDataset:
         """The dataset of one partition."""
@@ -239,9 +241,11 @@ class PartitionedDataset(KedroPartitionedDataset):
         part = f"{folder}/.part-{uuid.uuid4().hex}"
         self._filesystem.makedirs(part, exist_ok=True)
         try:
-            self._at(f"{part}/{filename}").save(value)
-            with Path(part, filename).open("rb+") as file:
-                os.fsync(file.fileno())
+            one = self._at(f"{part}/{filename}")
+            one.save(value)
+            if not isinstance(one, FileDataset):  # ours do so themselves
+                with Path(part, filename).open("rb+") as file:
+                    os.fsync(file.fileno())
             yield f"{part}/{filename}"
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -273,7 +277,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         for folder, _, names in os.walk(self._folder):
             for name in names:
                 path = Path(folder, name)
-                if ".part-" not in str(path) and not name.endswith(".json.part"):
+                if ".part-" not in str(path):
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     if now - path.stat().st_mtime > older_than_s:  # else its writer may live
@@ -327,8 +331,9 @@ class PartitionedDataset(KedroPartitionedDataset):
         entry = self.corrections.read(identity)
         if entry is None:  # one of before there were copies
             entry = self.ledger.read(identity)
-            there = entry is not None and self._filesystem.exists(self.path_of(identity))
-            return entry if entry is not None and entry.correction is not None and there else None
+            if entry is None or entry.correction is None:
+                return None
+            return entry if self._filesystem.exists(self.path_of(identity)) else None
         return entry
 
     def correction(self, identity: str) -> Correction | None:

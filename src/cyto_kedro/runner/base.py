@@ -150,7 +150,7 @@ class BatchRunner(AbstractRunner):
                 click.echo(f"{node.name}: current")
             for number, array in enumerate(arrays, 1):
                 tasks, hours = tasks + len(array.batches), hours + array.cpu_hours
-                files += 2 * array.n_groups * len(node.outputs) + 4 * len(array.batches) + 3
+                files += (array.n_groups + 1) * len(node.outputs) + 3 * len(array.batches) + 3
                 asked = array.resources
                 click.echo(
                     f"{node.name}: {array.n_groups} partitions in {len(array.batches)} tasks ({why}); "

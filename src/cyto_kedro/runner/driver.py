@@ -22,6 +22,7 @@ from cyto_kedro.runner.graph import (
     find_stale,
     groups_of,
     is_light,
+    merge_ledgers,
     output_places,
     pipelines_of,
     places_of,
@@ -37,6 +38,7 @@ from cyto_kedro.runner.worker import execute
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 10.0
+MERGE_EVERY = 100  # batches: each leaves a journal of what it saved
 TICK_S, TICK_MAX_S = 0.05, 1.0
 
 
@@ -52,7 +54,7 @@ class Driver:
     only_stale
         Run only what is not current.
     hold
-        The leases that the caller holds; a lost one stops the run.
+        The leases held; a lost one stops the run.
     again
         Nodes that run whole all the same.
     """
@@ -86,17 +88,11 @@ class Driver:
         self._progressed = 0.0
         self._left: list[Submission] = []
 
-    # -- the loop ---------------------------------------------------------------------------------
-
     def run(self) -> None:
         """Run all nodes.
 
-        Raises
-        ------
-        RunFailedError
-            At the end, if a group failed: with a table and the command that resumes.
-        RunStoppedError
-            If the run was interrupted, or lost its lease.
+        Raises RunFailedError at the end if a group failed, with a table and the command that resumes;
+        RunStoppedError if the run was interrupted, or lost its lease.
         """
         try:
             if self._backend is not None and self._context is not None:
@@ -107,6 +103,7 @@ class Driver:
                 )
             if self._hold is not None and not self._left:  # nobody else writes here
                 sweep(self._pipeline, self._catalog)
+            merge_ledgers(self._hold, self._pipeline.nodes, self._catalog)
             tick = TICK_S
             while self._todo or self._running:
                 if self._hold is not None and self._hold.lost.is_set():
@@ -128,6 +125,8 @@ class Driver:
             if isinstance(error, KeyboardInterrupt):
                 raise RunStoppedError(self._kept("stopped by Ctrl-C")) from error
             raise
+        finally:
+            merge_ledgers(self._hold, self._pipeline.nodes, self._catalog)
         if self._failures:
             blocked = [node.name for node, itself in self._flow.blocked.items() if not itself]
             raise RunFailedError(
@@ -225,8 +224,7 @@ class Driver:
             log.info("%s: current", node.name)
 
     def _unplanned(self, state: NodeRun, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {error}"
-        state.failures.append(Failure(state.node.name, {}, reason, 0))
+        state.failures.append(Failure(state.node.name, {}, f"{type(error).__name__}: {error}", 0))
         state.waiting, state.fresh = [], []
 
     def _hand_out(
@@ -329,6 +327,9 @@ class Driver:
         for group in found.done:
             self._flow.made(state.node, group)
         state.done += len(found.done)
+        state.ended += 1
+        if state.ended % MERGE_EVERY == 0:
+            merge_ledgers(self._hold, [state.node], self._catalog)
         state.failures += found.failures
         for cause, groups in found.retry.items():
             grown = again(
@@ -352,14 +353,14 @@ class Driver:
             if not state.over:
                 continue
             del self._running[name]
+            merge_ledgers(self._hold, [state.node], self._catalog)
             if state.failures:
                 log.error("%s: %d partitions failed", name, len(state.failures))
                 self._failures += state.failures
             if state.cut:
                 log.warning("%s: %d partitions not run, what they need failed", name, state.cut)
             elif state.total and not state.failures:
-                spent = time.monotonic() - state.began
-                log.info("%s: %d done, %.1f s", name, state.done, spent)
+                log.info("%s: %d done, %.1f s", name, state.done, time.monotonic() - state.began)
             self._flow.end(state.node, failed=bool(state.failures), cut=bool(state.cut))
 
     # -- what it says, and what it leaves ---------------------------------------------------------
@@ -391,8 +392,8 @@ class Driver:
             self._backend.cancel()
 
     def _kept(self, why: str) -> str:
-        done = sum(state.done for state in self._running.values())
-        done += self._feed.kept() if self._feed is not None else 0
+        done = self._feed.kept() if self._feed is not None else 0
+        done += sum(state.done for state in self._running.values())
         return (
             f"{why}: its jobs are cancelled. {len(self._flow.ended)} nodes are finished, and {done} "
             "partitions of those that were running; all of that stays, and nothing is half "

@@ -66,10 +66,10 @@ class Feed:
         """Partitions that batches saved before they were cancelled."""
         self._submitted = [each for each in self._submitted if each.open]
         return sum(
-            record.state == "done"
+            group.state == "done"
             for each in self._submitted
             for index in each.open
-            for record in each.folder.read_progress(index)
+            for group in each.folder.groups(index)
         )
 
     def submit(self) -> bool:

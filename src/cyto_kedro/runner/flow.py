@@ -65,6 +65,7 @@ class NodeRun:
     node: Node
     total: int = 0
     done: int = 0
+    ended: int = 0  # tasks
     open: int = 0  # tasks submitted, and batches that wait to be
     #: groups that cannot run since what they need failed
     cut: int = 0

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
-from cyto_kedro.currency import plan_of, stale_groups
+from cyto_kedro.currency import place_of, plan_of, stale_groups
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.lift import is_lifted, spec_of
@@ -99,3 +99,16 @@ def sweep(pipeline: Pipeline, catalog: Any) -> None:
         dataset = catalog.get(name)
         if isinstance(dataset, PartitionedDataset) and (count := dataset.sweep()):
             log.info("%s: removed %d half-written files of killed writers", name, count)
+
+
+def merge_ledgers(hold: Any, nodes: Iterable[Node], catalog: Any) -> None:
+    """Put the ledger of each output of `nodes` into one file, while their lease (`Hold`) is held."""
+    if hold is None or hold.lost.is_set():
+        return
+    for name in {name for node in nodes for name in node.outputs}:
+        dataset = catalog.get(name)
+        if isinstance(dataset, PartitionedDataset):
+            dataset.ledger.merge()
+            dataset.corrections.merge()
+        elif (place := place_of(dataset)) is not None:
+            place.ledger.merge()

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cyto_kedro.errors import InputError, unknown
+from cyto_kedro.process import alive, is_here
 from cyto_kedro.runner.lease import is_over
-from cyto_kedro.runner.process import alive, is_here
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from cyto_kedro.errors import RunStoppedError
-from cyto_kedro.runner.process import alive, is_here, whoami
+from cyto_kedro.process import alive, is_here, whoami
 
 log = logging.getLogger(__name__)
 

@@ -38,7 +38,7 @@ def outcome(ended: Ended, limits: tuple[float | None, float | None]) -> Outcome:
     """
     sub, index = ended.submission, ended.index
     array, found = sub.array, Outcome(ended)
-    ends = ended.record.groups if ended.record else sub.folder.read_progress(index)
+    ends = ended.record.groups if ended.record else sub.folder.groups(index)
     by_key = {key_of(each.group): each for each in ends}
     for group in array.batches[index]:
         record = by_key.get(key_of(group))

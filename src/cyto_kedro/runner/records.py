@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -151,6 +152,12 @@ class TaskFolder:
             except ValidationError:
                 continue
         return found
+
+    def groups(self, index: int) -> Sequence[GroupRecord]:
+        """The groups that batch `index` ended, by its record, or by its progress where it has none."""
+        progress = self.read_progress(index)  # first: it is removed once the record is there
+        record = self.read(index)
+        return progress if record is None else record.groups
 
     def tail(self, index: int, lines: int = 8) -> str:
         """The last lines of a batch's log."""

@@ -33,6 +33,7 @@ from kedro.runner.task import Task
 
 from cyto_kedro.currency import group_of
 from cyto_kedro.errors import ConfigError, CytoError, GroupsFailedError
+from cyto_kedro.journals import end_all
 from cyto_kedro.kedro_private import catalog_for, open_context, with_func
 from cyto_kedro.lift import is_lifted, restrict, spec_of
 from cyto_kedro.runner.graph import groups_of
@@ -202,7 +203,9 @@ class Worker:
             groups=tuple(records),
             **where,
         )
+        end_all()  # a batch with a record writes no more to ledgers
         write_json(folder.record(index), record.model_dump_json())
+        folder.progress(index).unlink(missing_ok=True)  # the record says it all
         return all(each.state == "done" for each in records)
 
 
@@ -288,8 +291,6 @@ def _join(
 def _note(folder: TaskFolder, index: int, record: GroupRecord) -> None:
     with folder.progress(index).open("a", encoding="utf-8") as file:
         file.write(record.model_dump_json() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _job() -> str | None:
