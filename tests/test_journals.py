@@ -46,7 +46,7 @@ def writer(folder: Path, name: str, count: int, how: str = "") -> subprocess.Pop
 
 
 def files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.jsonl"))
+    return sorted(folder.glob("*.journal"))
 
 
 def values(folder: Path) -> dict[str, int]:
@@ -226,7 +226,7 @@ def test_journals_of_another_machine_stay_till_they_end_or_are_silent_for_a_day(
 ) -> None:
     elsewhere = {"host": "node7", "machine": "m", "pid": 1, "born": "1"}
     line = b'{"id":"a","n":5,"value":1}'
-    path = tmp_path / "0f.jsonl"
+    path = tmp_path / "0f.journal"
     path.write_bytes(json.dumps(elsewhere).encode() + b"\n" + line + b"\n")
     for i in range(2):
         made = Journals(LOCAL, str(tmp_path))

@@ -57,7 +57,7 @@ def test_half_an_entry_counts_as_none(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:20])
     assert ledger.read("f") is None
     ledger.write("g", entry())
-    (path,) = (tmp_path / ".ledger").glob("*.jsonl")
+    (path,) = (tmp_path / ".ledger").glob("*.journal")
     path.write_bytes(path.read_bytes()[:-9])
     journals._KNOWN.clear()  # another process
     assert ledger.read("g") is None
@@ -102,7 +102,7 @@ def test_what_gives_or_takes_a_correction_is_forced_to_disk_and_nothing_else(
 
 def test_a_ledger_that_cannot_be_read_is_an_error_that_names_it(tmp_path: Path) -> None:
     ledger = Ledger(LOCAL, str(tmp_path))
-    (tmp_path / ".ledger" / "0f.jsonl").mkdir(parents=True)  # unreadable for root too
+    (tmp_path / ".ledger" / "0f.journal").mkdir(parents=True)  # unreadable for root too
     with pytest.raises(PartitionError, match=r"f/T: the ledger entry in .*ledger cannot be read"):
         ledger.read("f/T")
 
@@ -125,7 +125,7 @@ def test_older_entries_are_read_till_they_are_merged(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / ".ledger" / "a").iterdir()) == [
         *("strange.json", "torn.json")
     ]
-    assert len(list((tmp_path / ".ledger").glob("*.jsonl"))) == 1
+    assert len(list((tmp_path / ".ledger").glob("*.journal"))) == 1
     ledger.remove("b")
     older(tmp_path, "b", entry())  # cannot come back
     assert ledger.read("b") is None
@@ -151,7 +151,7 @@ def test_a_merge_killed_among_older_entries_is_finished_by_the_next(
     assert [ledger.read(name) for name in names] == [entry(run_id=name) for name in names]
     ledger.merge()
     assert [ledger.read(name) for name in names] == [entry(run_id=name) for name in names]
-    assert [each.suffix for each in (tmp_path / ".ledger").iterdir()] == [".jsonl"]
+    assert [each.suffix for each in (tmp_path / ".ledger").iterdir()] == [".journal"]
 
 
 def test_a_merge_that_finds_no_room_leaves_all_as_it_is(

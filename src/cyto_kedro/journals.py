@@ -1,8 +1,8 @@
 """Journals: the files of a ledger, which many processes write at once, on disks, shares and stores.
 
-**A journal** is a file ``<uuid>.jsonl`` that one process appends to, and no other. Its first line names
-the process, each other says something of one identity, and ``{"end":true}`` that no more will come. A
-ledger is what all journals of its folder say together. Nothing is locked.
+**A journal** is a file ``<uuid>.journal`` that one process appends to, and no other. Its first line
+names the process, each other says something of one identity, and ``{"end":true}`` that no more will
+come. A ledger is what all journals of its folder say together. Nothing is locked.
 
 **Which line holds**: of an identity that with the largest ``n``. A writer gives its clock in
 nanoseconds, or one more than the largest ``n`` that it sees of the identity: what is written knowing
@@ -59,7 +59,7 @@ from cyto_kedro.process import alive, is_here, whoami
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".jsonl"
+SUFFIX = ".journal"
 SILENT_S = 86400.0
 MOST = 1 << 16
 _END = b'{"end":true}'

@@ -1,17 +1,17 @@
 """The ledger: what each saved partition was made from, so that a run knows what is current.
 
 An entry is written when a partition is saved, under every runner, to the journals of its dataset's
-folder, ``<folder>/.ledger/*.jsonl`` (`journals.py` says which line holds, and what a kill or a power cut
-can do). It keeps one hash per input of the group (parameters with the algorithms' versions, the content
-of input partitions, rows of input tables), and the hash of the file that was written. A partition is
-*current* when it exists, is the file that the entry describes, and its inputs' hashes are those that a
-run would find now. A *corrected* partition (put in place by a person) is current whatever its inputs
-are: that is what the person decided. Corrections have copies and entries of their own,
+folder, ``<folder>/.ledger/*.journal`` (`journals.py` says which line holds, and what a kill or a power
+cut can do). It keeps one hash per input of the group (parameters with the algorithms' versions, the
+content of input partitions, rows of input tables), and the hash of the file that was written. A
+partition is *current* when it exists, is the file that the entry describes, and its inputs' hashes are
+those that a run would find now. A *corrected* partition (put in place by a person) is current whatever
+its inputs are: that is what the person decided. Corrections have copies and entries of their own,
 ``<data>/corrections/<layer>/<dataset>/<id>…``, where no node writes.
 
-Because inputs are hashed by content, redoing a step that gives the same bytes leaves what depends
-on it current. Entries of before there were journals, ``.ledger/<id>.json``, are read where no journal
-says anything, till a run merges them.
+Because inputs are hashed by content, redoing a step that gives the same bytes leaves what depends on it
+current. Entries of before there were journals, ``.ledger/<id>.json``, are read where no journal says
+anything, till a run merges them.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def test_ledgers_of_one_file_a_partition_are_taken_over_and_nothing_is_made_agai
     mask = project.path / "data/03_primary/labels" / f"{ONE}.tif"
     with writing(project.catalog, "labels"):
         put_in_place(project.catalog, "labels", ONE, mask, "Ana", "looked at it")
-    kept = list((project.path / "data").rglob("*.jsonl"))
+    kept = list((project.path / "data").rglob("*.journal"))
     count = 0
     for folder in {path.parent for path in kept}:
         made = Journals(LOCAL, str(folder))
@@ -77,4 +77,4 @@ def test_ledgers_of_one_file_a_partition_are_taken_over_and_nothing_is_made_agai
     labels = project.catalog.get("labels")
     assert labels.correction(ONE).who == "Ana" and labels.ledger.read(ONE).correction is not None
     home = project.path / "data/corrections/03_primary/labels"
-    assert sorted(path.suffix for path in home.rglob("*") if path.is_file()) == [".jsonl", ".tif"]
+    assert sorted(path.suffix for path in home.rglob("*") if path.is_file()) == [".journal", ".tif"]

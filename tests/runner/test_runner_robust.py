@@ -56,12 +56,12 @@ def resume(project: Project, said: str) -> str:
 
 
 def test_an_unreadable_ledger_stops_its_own_dataset(project: Project) -> None:
-    (ledger(project) / "0f.jsonl").mkdir()  # as unreadable for root as for anybody
+    (ledger(project) / "0f.journal").mkdir()  # as unreadable for root as for anybody
     before = cells(project, BAD).read_bytes()
     text = resume(project, rf"{BAD}: the ledger entry in .*cannot be read")
     assert "1 nodes failed: measure_cells" in text and str(ledger(project)) in text
     assert cells(project, BAD).read_bytes() == before  # it may be somebody's correction
-    (ledger(project) / "0f.jsonl").rmdir()
+    (ledger(project) / "0f.journal").rmdir()
     assert [each for each in project.resume("tabulation") if each[0] == "cells"] == []
 
 

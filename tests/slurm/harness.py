@@ -306,7 +306,7 @@ class Assay:
         """Files of results that are neither a planned partition nor its ledger entry."""
         folder = self.path / "data" / "03_primary"
         files = [each for each in folder.rglob("*") if each.is_file()]
-        return [str(each) for each in files if each.suffix not in (".tif", ".jsonl")]
+        return [str(each) for each in files if each.suffix not in (".tif", ".journal")]
 
 
 @dataclass(frozen=True)
