@@ -69,6 +69,8 @@ ENGINES: dict[str, dict[str, Algorithm]] = {
         each.__name__: dict.fromkeys(ROLES, each())
         for each in (Otsu, Li, LocalThreshold, Nuclei, OverTime)
     },
+    # as docs/engines.md advises for crowds
+    "advised": {"TCell": OverTime(), "CancerCell": OverTime(same_outline=0.75)},
 }
 # What was measured on the film of a T cell / tumour assay that the preset stands for.
 AIMS = {

@@ -140,6 +140,13 @@ def test_the_first_engine_draws_the_outline() -> None:
     assert (found > 0).sum() == 2 * (narrow > 0).sum()
 
 
+def test_a_clump_and_the_nucleus_around_it_are_both_choices_where_asked_for() -> None:
+    clump, nucleus = discs((40, 60, 8)), discs((40, 60, 12))  # IoU 0.44
+    assert of_labels([clump, nucleus], DIAMETER).area.tolist() == [(clump > 0).sum()]
+    whole = decide([Seen([clump, nucleus])] * 2, DIAMETER, same_outline=0.75)
+    assert (whole > 0).sum() == 2 * (nucleus > 0).sum()
+
+
 def test_a_cut_that_a_neighbouring_frame_brings_is_no_vote() -> None:
     halves = discs((40, 40, 10), (40, 58, 10))
     seen = of_labels([merged(halves)] * 2, DIAMETER)

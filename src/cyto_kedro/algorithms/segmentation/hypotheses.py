@@ -18,9 +18,8 @@ from cyto_kedro.core import ndi
 
 SAME = 0.85  # IoU over which two regions are one
 ENGINE, OTHER, CUT, UNION, CARRIED = range(5)
-_SAME_CELL = (
-    0.4  # IoU over which masks of two engines are of one cell, where neither touches another
-)
+# IoU over which masks of two engines are one choice, the first one's, where neither touches another
+SAME_CELL = 0.4
 _SHARED = 0.3  # of the smaller, over which two masks touch
 _DEPTH = 0.03
 _ROUND = 0.97  # fill of an ellipse: what fills more is not cut
@@ -225,10 +224,12 @@ def fill_of(regions: Regions) -> np.ndarray:
     return ellipse_fill(regions.area, *regions.sums())
 
 
-def of_labels(sources: Sequence[np.ndarray], diameter: float) -> Regions:
+def of_labels(
+    sources: Sequence[np.ndarray], diameter: float, same_cell: float = SAME_CELL
+) -> Regions:
     """Regions of the labels (Y, X) of each engine, of their cuts and of the unions of two."""
     whole = [Regions.of(label, 0) for label in sources]
-    found = _of_engines(whole)
+    found = _of_engines(whole, same_cell)
     for label, regions in zip(sources, whole, strict=True):
         if len(regions):
             found.append(_cuts(regions, diameter, _DEPTH))
@@ -236,7 +237,7 @@ def of_labels(sources: Sequence[np.ndarray], diameter: float) -> Regions:
     return joined(found)
 
 
-def _of_engines(whole: Sequence[Regions]) -> list[Regions]:
+def _of_engines(whole: Sequence[Regions], same_cell: float) -> list[Regions]:
     """Labels of each engine; where a later one has the same single cell, a vote for the first one's."""
     found = [each.come_from(min(k, 1)) for k, each in enumerate(whole)]
     first = found[0]
@@ -246,7 +247,7 @@ def _of_engines(whole: Sequence[Regions]) -> list[Regions]:
         alone = (np.bincount(i[real], minlength=len(first))[i] == 1) & (
             np.bincount(j[real], minlength=len(other))[j] == 1
         )
-        same = real & alone & (iou > _SAME_CELL)
+        same = real & alone & (iou > same_cell)
         votes = first.votes.copy()
         votes[i[same]] += 1
         first = replace(first, votes=votes)

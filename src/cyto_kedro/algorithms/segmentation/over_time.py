@@ -17,6 +17,7 @@ from cyto_kedro.algorithms.segmentation.classical import Classical, FlatFrame, S
 from cyto_kedro.algorithms.segmentation.cleanup import Labelled, renumber
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame, Frames
 from cyto_kedro.algorithms.segmentation.hypotheses import (
+    SAME_CELL,
     Regions,
     carried,
     divisions_of,
@@ -74,7 +75,8 @@ class OverTime(Algorithm):
 
     So two cells that touch for a while stay two, halves of a cell that is one before and after are one,
     and what one engine misses another may find. Regions with edges far less sharp than others (cells
-    out of focus, haze) are left out. Outlines are those of the first engine that has the cell. Identity
+    out of focus, haze) are left out. Outlines are those of the first engine that has
+    the cell, unless another's is far from it (`same_outline`). Identity
     is left to the linker: what divides or dies is not forced to go on.
 
     Windows of `window_frames`, at fixed places of the film, are decided each by itself with
@@ -108,6 +110,13 @@ class OverTime(Algorithm):
     )
     window_frames: int = Field(default=20, ge=1, description="frames decided together")
     context_frames: int = Field(default=5, ge=0, description="frames looked at on either side")
+    same_outline: float = Field(
+        default=SAME_CELL,
+        gt=0,
+        le=1,
+        description="IoU from which masks of two engines are one, the first one's; below, both outlines "
+        "may be chosen: 0.75 for targets of crowds, and for textured nuclei",
+    )
     least_edge: float = Field(
         default=0.3,
         ge=0,
@@ -200,7 +209,8 @@ class OverTime(Algorithm):
                 return Seen(found)
             diameter = diameter_of(found)
             slope = _slope(frame, diameter, flat.get(diameter)) if self.least_edge else None
-            return Seen(found, slope, of_labels(found, diameter) if usual else None)
+            regions = of_labels(found, diameter, self.same_outline) if usual else None
+            return Seen(found, slope, regions)
 
         given = [getattr(each, "diameter", None) for each in engines]
         given = [each and each.in_px("diameter", pixel_size_um) for each in given]
@@ -223,7 +233,9 @@ class OverTime(Algorithm):
             labels = [each for held in seen.values() for each in held.labels if each.any()]
             if not labels:
                 continue
-            decided = decide(list(seen.values()), diameter_of(labels), self.least_edge)
+            decided = decide(
+                list(seen.values()), diameter_of(labels), self.least_edge, self.same_outline
+            )
             core = slice(max(first - frame_start, 0), min(first + window, end) - frame_start)
             label[core] = decided[core.start - a : core.stop - a]
         return {"label": label}
@@ -239,14 +251,19 @@ def _slope(frame: FieldFrame, diameter: float, flat: FlatFrame | None = None) ->
     return slope_of(np.sqrt(np.maximum(found.smooth - found.level, 0))).astype(np.float32)
 
 
-def decide(window: Sequence[Seen], diameter: float, least_edge: float = 0.0) -> np.ndarray:
+def decide(
+    window: Sequence[Seen],
+    diameter: float,
+    least_edge: float = 0.0,
+    same_outline: float = SAME_CELL,
+) -> np.ndarray:
     """Labels (T, Y, X) uint32 of the frames of a window; cells are typically `diameter` pixels wide."""
     label = np.zeros((len(window), *window[0].labels[0].shape), np.uint32)
     # a frame without any cell was lost: its neighbours are linked across
     used = [t for t, each in enumerate(window) if any(one.any() for one in each.labels)]
     centre = {t: np.concatenate(_centres(window[t].labels)) for t in used}
     moved = {b: shift_of(centre[a], centre[b], diameter) for a, b in pairwise(used)}
-    regions = _regions(window, used, moved, diameter)
+    regions = _regions(window, used, moved, diameter, same_outline)
     edges = _edges(window, regions)
     sharp = {t: edges[t] >= least_edge for t in used}
     regions = {t: regions[t].take(sharp[t]) for t in used}
@@ -291,11 +308,17 @@ def decide(window: Sequence[Seen], diameter: float, least_edge: float = 0.0) -> 
 
 
 def _regions(
-    window: Sequence[Seen], used: list[int], moved: Mapping[int, tuple[int, int]], diameter: float
+    window: Sequence[Seen],
+    used: list[int],
+    moved: Mapping[int, tuple[int, int]],
+    diameter: float,
+    same_outline: float,
 ) -> dict[int, Regions]:
     """What the cells of each frame may be."""
     found = {
-        t: [of_labels(each.labels, diameter) if each.regions is None else each.regions]
+        t: [
+            of_labels(each.labels, diameter, same_outline) if each.regions is None else each.regions
+        ]
         for t, each in ((t, window[t]) for t in used)
     }
     for forward in (True, False):
