@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 TINY = {
     "contacts_truth": "--seeds 1",
-    "coverage": "--assays 2 --cells 20",
+    "interval_coverage": "--assays 2 --cells 20",
     "crowded": "--seeds 1 --frames 2 --engine Otsu --bare --masks",
     "density_speed": "--cells 100 --repeats 1",
     "features": "--frames 1 --repeats 1",

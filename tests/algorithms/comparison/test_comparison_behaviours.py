@@ -146,12 +146,8 @@ def test_unknown_measures_and_lacking_umap_are_named(monkeypatch: pytest.MonkeyP
         run(speeds(1.0), embedding="umap")
 
 
-@pytest.mark.engine
-def test_umap_gives_the_same_places_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    # benchmarks/coverage.py is not the library of that name, which numba looks at
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if Path(p).name != "benchmarks"])
-    monkeypatch.delitem(sys.modules, "coverage", raising=False)
-    pytest.importorskip("umap")
+@pytest.mark.companion("umap")
+def test_umap_gives_the_same_places_again() -> None:
     found = [run(speeds(1.0, 9.0), embedding="umap")["behaviours"] for _ in range(2)]
     assert_frame_equal(*found)
     plain = run(speeds(1.0, 9.0))["behaviours"]

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth with few replicates: the table in docs/comparison.md.
 
-    python benchmarks/coverage.py [--assays 400] [--cells 20]
+    python benchmarks/interval_coverage.py [--assays 400] [--cells 20]
 
 Cells of a replicate share its rate of dying, which varies between replicates (log normal, sd 0.4);
 paired: half of that variance is the donor's. Conditions differ by a hazard ratio of 2. Standard error of
