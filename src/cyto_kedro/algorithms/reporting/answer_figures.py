@@ -19,7 +19,7 @@ from cyto_kedro.algorithms.reporting.effect_figures import draw_effects, effect_
 from cyto_kedro.algorithms.reporting.findings import number, plain
 from cyto_kedro.algorithms.reporting.plots import FEW, Drawing, Drawn, Sheet, count, in_words, short
 from cyto_kedro.core.groups import condition_order
-from cyto_kedro.core.style import FAINT, INK, PALETTE, colours, figure, say, strokes, styled
+from cyto_kedro.core.style import FAINT, INK, STROKES, colours, figure, say, strokes, styled
 from cyto_kedro.core.units import three_digits
 from cyto_kedro.schemas import TableOf, or_empty
 
@@ -43,7 +43,7 @@ class AnswerFigures(Drawing):
     ['live_targets']
     """
 
-    version: ClassVar[int] = 3  # arrows where intervals leave the axis
+    version: ClassVar[int] = 4  # doses in grey
 
     def run(
         self,
@@ -244,16 +244,18 @@ def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> Figure:
             ax.set_xscale("log")
             series = list(mine.groupby(["population", "treatment", "at"], dropna=False, sort=True))
             for k, (key, one) in enumerate(series[:8]):
-                hue, name = PALETTE[k % len(PALETTE)], _series(key, against)
+                # hues are of conditions, and a series is of several
+                hue, name = (INK, FAINT)[k // 4 % 2], _series(key, against)
+                line: dict[str, Any] = {"color": hue, "ls": STROKES[k % 4], "lw": 1.6}
                 for row in one.to_dict("records"):
                     said = f"{name}, {row['replicate']}: {number(float(row['value']))} % at "
                     said += f"{row['x']:g} {unit} ({count(row['n_fovs'], 'field')})"
                     look: dict[str, Any] = {"color": hue, "alpha": 0.7, "gid": say(said)}
-                    ax.plot(max(row["x"], zero), row["value"], "o", ms=5, **look)
+                    ax.plot(max(row["x"], zero), row["value"], "os^D"[k % 4], ms=5, **look)
                 mean = one.groupby("x")["value"].mean()
                 fit = _fit_of(fits, against, key)
                 if fit is None:
-                    ax.plot(np.maximum(mean.index, zero), mean, color=hue, lw=1.6, label=name)
+                    ax.plot(np.maximum(mean.index, zero), mean, label=name, **line)
                     continue
                 grid = np.geomspace(zero, float(positive.max()), 200)
                 raw = (fit["at_zero"], fit["at_infinity"], np.log(fit["ec50"]), np.log(fit["hill"]))
@@ -262,7 +264,7 @@ def draw_responses(points: pd.DataFrame, fits: pd.DataFrame) -> Figure:
                     said += (
                         f" ({number(float(fit['ec50_low']))} to {number(float(fit['ec50_high']))})"
                     )
-                ax.plot(grid, logistic(grid, *raw), color=hue, label=said, gid=say(said))
+                ax.plot(grid, logistic(grid, *raw), label=said, gid=say(said), **line)
             if (mine["x"] == 0).any():
                 ax.axvline(zero, color=FAINT, lw=0.6, ls=":")
             given = np.unique(np.maximum(mine["x"], zero))
