@@ -19,6 +19,7 @@ TINY = {
     "features": "--frames 1 --repeats 1",
     "frontend": "--only Otsu LAP --no-growth --side 192 --frames 2 --linked 4 --repeats 1",
     "killing": "--quick",
+    "layouts": "MetaMorph --new-only --fields control_1",
     "long_film": "--frames 3 --side 96 --cells 6",
     "motion_speed": "--cells 15 --frames 12 --repeats 1",
     "network_speed": "--sizes 60 --frames 2 --repeats 1",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from cyto_kedro.datasets.layouts import by_what_varies
 from cyto_kedro.datasets.raw import open_raw, scan
 from cyto_kedro.errors import InputError
 from cyto_kedro.new_assay.looking import look
@@ -196,6 +197,34 @@ def test_files_with_all_channels(tmp_path, kind):
     assert list(named.channels) == ["T", "D"] and {raw.channel for raw in named.raw} == {"T", "D"}
     with pytest.raises(InputError, match="3 names of channels are given, but 2 are found"):
         look(str(tmp_path), channels=["T", "D", "E"])
+
+
+@pytest.mark.parametrize(
+    "names", [("field1", "field2", "field3"), ("1", "2", "3"), ("A_1", "A_2", "A_3")]
+)
+@pytest.mark.parametrize("kind", ["imagej", "ome"])
+def test_numbered_films_are_fields_and_no_frames(tmp_path, names, kind):
+    ending = ".ome.tif" if kind == "ome" else ".tif"
+    for name in names:
+        stack(tmp_path / f"{name}{ending}", **{kind: True})
+    found = look(str(tmp_path))
+    assert (found.layout, found.pattern) == ("one file per field", f"{{fov}}{ending}")
+    assert tuple(found.fields) == names and not found.problems
+    assert all(raw.n_frames == N_FRAMES for raw in found.raw)
+
+
+@pytest.mark.parametrize("ending", [".czi", ".nd2", ".lif", ".zarr"])
+def test_numbered_files_of_formats_that_hold_films_are_fields(ending):
+    assert by_what_varies([f"exp{number}{ending}" for number in (1, 2, 3)]) == f"{{fov}}{ending}"
+
+
+def test_numbered_films_by_channel(tmp_path):
+    for fov in ("1", "2", "3"):
+        for channel in ("TCell", "PI"):
+            film = RNG.integers(0, 4000, (N_FRAMES, 16, 20)).astype(np.uint16)
+            path = tmp_path / f"{channel}_{fov}.tif"
+            tifffile.imwrite(path, film, photometric="minisblack", metadata={"axes": "TYX"})
+    assert "frame" not in look(str(tmp_path)).pattern
 
 
 def test_what_is_wrong_is_told_at_once(tmp_path):

@@ -123,15 +123,18 @@ class Recognised:
     name: str
     pattern: str
     channels: tuple[str, ...]
+    #: by what varies in the names; no layout that has a name
+    guessed: bool = False
 
 
-def recognise(paths: Sequence[str]) -> Recognised | None:
+def recognise(paths: Sequence[str], films: bool = False) -> Recognised | None:
     """The layout that most of the images fit; None where there is no image.
 
     A named layout is taken where at least half of the images fit it; else what varies in the names
     tells field, channel and frame.
 
-    `paths`: of the files in the folder, relative to it.
+    `paths`: of the files in the folder, relative to it. `films`: a file is known to hold several frames,
+    so that no number in its name is a frame.
     """
     images = sorted(filter(is_image, paths))
     if not images:
@@ -143,13 +146,13 @@ def recognise(paths: Sequence[str]) -> Recognised | None:
             fits = len(_matched(pattern, some))
             if 2 * fits >= len(some) and (best is None or fits > best[0]):
                 best = fits, layout.name, pattern
-    if best is None:
-        text = by_what_varies(images)
+    if guessed := best is None:
+        text = by_what_varies(images, films)
         name = "one file per field" if text == f"{{fov}}{_ending(text)}" else "folders and names"
         best = 0, name, Pattern(text, channel_shape=r"[^/_]+")
     _, name, pattern = best
     channels = {file.channel for file in _matched(pattern, images) if file.channel is not None}
-    return Recognised(name, pattern.text, tuple(sorted(channels)))
+    return Recognised(name, pattern.text, tuple(sorted(channels)), guessed)
 
 
 def _matched(pattern: Pattern, paths: Iterable[str]) -> list[RawFile]:
@@ -164,8 +167,11 @@ def _matched(pattern: Pattern, paths: Iterable[str]) -> list[RawFile]:
     return found
 
 
-def by_what_varies(paths: Sequence[str]) -> str:
-    """A pattern from the names alone: numbers that run are frames, names that recur are channels."""
+def by_what_varies(paths: Sequence[str], films: bool = False) -> str:
+    """A pattern from the names alone: numbers that run are frames, names that recur are channels.
+
+    Where files are `films`, and of formats that hold films, numbers are of fields.
+    """
     ending = _ending(paths[0])
     alike = [path for path in paths if _ending(path) == ending]
     depth = max(path.count("/") for path in alike)
@@ -180,6 +186,8 @@ def by_what_varies(paths: Sequence[str]) -> str:
             runs[found[1]].add(int(found[2]))
     framed = (
         bool(runs)
+        and not films
+        and re.search(r"\.tiff?$", ending, re.IGNORECASE) is not None
         and sum(map(len, runs.values())) == len(stems)
         and min(map(len, runs.values())) >= 3
     )

@@ -10,9 +10,10 @@ from fsspec import AbstractFileSystem
 
 from cyto_kedro.datasets.companions import Beside, read_beside
 from cyto_kedro.datasets.foreign import foreign
-from cyto_kedro.datasets.layouts import IMAGES, THUMBNAILS, recognise
+from cyto_kedro.datasets.layouts import IMAGES, THUMBNAILS, is_image, recognise
 from cyto_kedro.datasets.patterns import Pattern, walk
 from cyto_kedro.datasets.raw_scan import RawChannel, Search, survey
+from cyto_kedro.datasets.tiff_header import read_header
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import CytoError, InputError
 from cyto_kedro.view import Projection
@@ -118,6 +119,8 @@ def look(
         recognised = recognise(kept)
         if recognised is None:
             raise InputError(_nothing(fs, root, folder, kept))
+        if recognised.guessed and "{frame}" in recognised.pattern and _is_film(fs, root, kept):
+            recognised = recognise(kept, films=True) or recognised
         layout, pattern, inside = recognised.name, recognised.pattern, recognised.channels
     else:
         compiled = Pattern(pattern)
@@ -182,6 +185,16 @@ def natural(text: str) -> list[tuple[int, int, str]]:
         (0, int(part), "") if part.isdigit() else (1, 0, part.lower())
         for part in re.split(r"(\d+)", text)
     ]
+
+
+def _is_film(fs: AbstractFileSystem, root: str, paths: Sequence[str]) -> bool:
+    """Whether the first TIFF holds several frames: ``field1.tif`` is then no frame 1."""
+    path = next((path for path in paths if is_image(path)), "")
+    try:
+        header = read_header(fs, f"{root}/{path}", path, any_axis_is_time=True, z_is_time=True)
+    except InputError:  # told of later, with all that is wrong
+        return False
+    return header.shape[0] > 1
 
 
 def _fits(path: str, glob: str) -> bool:
