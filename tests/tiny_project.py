@@ -156,8 +156,9 @@ class Project:
         return whole_table(self.catalog, name)
 
     def files(self) -> dict[str, tuple[int, int]]:
-        """Every file of the results: its size and time of change."""
-        found = sorted(each for each in (self.path / "data").rglob("*") if each.is_file())
+        """Every file of the results (not of the ledger): its size and time of change."""
+        every = sorted(each for each in (self.path / "data").rglob("*") if each.is_file())
+        found = [each for each in every if ".ledger" not in each.parts]
         return {
             str(each.relative_to(self.path)): (each.stat().st_size, each.stat().st_mtime_ns)
             for each in found
