@@ -94,6 +94,8 @@ def test_pages_that_differ_are_each_read_by_their_own_directory(
     directories.clear()
     assert np.array_equal(frames.read(0, 5), film())
     assert set(directories) >= {1, 2, 3, 4}
+    for frame in (1, 2):  # as it is, and deflated
+        assert np.array_equal(frames.read_rows(frame, 8, 30), film()[frame, 8:30])
 
 
 def test_a_file_written_anew_is_read_by_its_own_directory(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import IO, Any
@@ -71,26 +71,16 @@ class TiffFrames:
         offsets = self._offsets[frame]
         if len(offsets) > 1 or (top, bottom) == (0, self.shape[1]):
             return self.read(frame, frame + 1)[0, top:bottom]
-        if self._bare:
-            with open_parts(self._fs, self._path) as file:
+        with open_parts(self._fs, self._path) as file:
+            if self._bare:
                 return self._read_bare(file, frame, 0, top, bottom).astype(self.dtype)
-        out = np.empty((bottom - top, self.shape[2]), self.dtype)
-        with (
-            open_parts(self._fs, self._path) as file,
-            tifffile.TiffFile(file, _multifile=False) as tif,
-            self._decoding(frame),
-        ):
-            tif.filehandle.seek(offsets[0])
-            page = tifffile.TiffPage(tif, index=frame)
-            across = -(-self.shape[2] // page.chunks[1])
-            chosen = slice(top // page.chunks[0] * across, -(-bottom // page.chunks[0]) * across)
-            for data, index in tif.filehandle.read_segments(
-                page.dataoffsets[chosen],
-                page.databytecounts[chosen],
-                range(len(page.dataoffsets))[chosen],
-            ):
-                _put(out, page.decode(data, index), top)
-        return out
+            if self._segments is not None:
+                return self._read_alike(file, frame, 0, top, bottom)
+            with tifffile.TiffFile(file, _multifile=False) as tif, self._decoding(frame):
+                tif.filehandle.seek(offsets[0])
+                page = tifffile.TiffPage(tif, index=frame)
+                where = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+                return self._decoded(file, page, where, top, bottom)
 
     def _read_bare(
         self, file: IO[bytes], frame: int, z: int, top: int = 0, bottom: int | None = None
@@ -104,16 +94,36 @@ class TiffFrames:
                 rows, width
             )
 
-    def _read_alike(self, file: IO[bytes], frame: int, z: int) -> np.ndarray:
+    def _read_alike(
+        self, file: IO[bytes], frame: int, z: int, top: int = 0, bottom: int | None = None
+    ) -> np.ndarray:
         assert self._segments is not None
-        out = np.empty(self.shape[1:], self._file_dtype)
         with self._decoding(frame):
-            keyframe = _keyframe(*self._keyframe)
-            for index, (offset, n_bytes) in enumerate(self._segments[frame, z].tolist()):
-                file.seek(offset)
-                _put(
-                    out, keyframe.decode(file.read(n_bytes), index, jpegtables=keyframe.jpegtables)
-                )
+            where = self._segments[frame, z].tolist()
+            return self._decoded(file, _keyframe(*self._keyframe), where, top, bottom)
+
+    def _decoded(
+        self,
+        file: IO[bytes],
+        page: tifffile.TiffPage,
+        where: Sequence[Sequence[int]],
+        top: int,
+        bottom: int | None,
+    ) -> np.ndarray:
+        """Rows of a plane, of those of its strips or tiles that hold them; `page` decodes these.
+
+        `where`: offset and bytes of each strip or tile; one without bytes is empty.
+        """
+        height, width = self.shape[1:]
+        bottom = height if bottom is None else bottom
+        out = np.empty((bottom - top, width), self._file_dtype)
+        rows, columns = page.chunks[:2]
+        across = -(-width // columns)
+        for index in range(top // rows * across, -(-bottom // rows) * across):
+            offset, n_bytes = where[index]
+            file.seek(offset)
+            data = file.read(n_bytes) if n_bytes else None
+            _put(out, page.decode(data, index, jpegtables=page.jpegtables), top)
         return out
 
     def _read_page(self, tif: tifffile.TiffFile, frame: int, z: int) -> np.ndarray:
@@ -144,7 +154,7 @@ def _keyframe(fs: AbstractFileSystem, path: str, version: str, offset: int) -> t
         return tifffile.TiffPage(tif, index=0)
 
 
-def _put(out: np.ndarray, decoded: Any, top: int = 0) -> None:
+def _put(out: np.ndarray, decoded: Any, top: int) -> None:
     """Put a decoded strip or tile in its place of `out` (Y, X), which begins at row `top`."""
     pixels, (_, _, y, x, _), (_, height, width, _) = decoded
     above, below = max(top - y, 0), min(top + len(out) - y, height)
