@@ -7,9 +7,18 @@ where a filter's library is chosen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+_STRIP_ROWS = 64
+_PADDING = {
+    "nearest": "edge",
+    "reflect": "symmetric",
+    "mirror": "reflect",
+}  # SciPy's modes, NumPy's
+_Filter = Callable[[np.ndarray, np.ndarray], Any]  # of an image, into an array
 
 
 def __getattr__(name: str) -> Any:
@@ -46,3 +55,85 @@ def _running(extreme: np.ufunc, image: np.ndarray, size: int, mode: str) -> np.n
             ends = extreme(ends[:length], ends[size - width :][:length])
         image = np.moveaxis(ends, 0, axis)
     return np.ascontiguousarray(image)
+
+
+def gaussian_filter(
+    image: np.ndarray,
+    sigma: Any,
+    order: int | tuple[int, int] = 0,
+    output: Any = None,
+    mode: str = "reflect",
+) -> np.ndarray:
+    """SciPy's; `output` is a dtype. An image (Y, X) is filtered in strips."""
+    import scipy
+
+    if image.ndim != 2 or np.ndim(sigma) or sigma <= 1e-15:
+        return np.asarray(scipy.ndimage.gaussian_filter(image, sigma, order, output, mode))
+
+    def along(axis: int, order: int) -> _Filter:
+        return lambda part, into: scipy.ndimage.gaussian_filter1d(
+            part, sigma, axis, order, into, mode
+        )
+
+    down, across = np.broadcast_to(order, 2).tolist()
+    reach = int(4 * sigma + 0.5)
+    return _in_strips(image, along(0, down), along(1, across), reach, mode, output)
+
+
+def gaussian_laplace(image: np.ndarray, sigma: float, mode: str = "reflect") -> np.ndarray:
+    """SciPy's, of (Y, X)."""
+    found = gaussian_filter(image, sigma, (2, 0), mode=mode)
+    found += gaussian_filter(image, sigma, (0, 2), mode=mode)
+    return found
+
+
+def sobel(image: np.ndarray, axis: int) -> np.ndarray:
+    """SciPy's, of (Y, X)."""
+    slope, mean = _correlation(axis, -1, 0, 1), _correlation(1 - axis, 1, 2, 1)
+    if axis == 0:
+        return _in_strips(image, slope, mean, 1)
+
+    def both(part: np.ndarray, into: np.ndarray) -> None:
+        slope(part, into)
+        mean(into, into)
+
+    return _in_strips(image, both, lambda part, into: np.copyto(into, part), 1)
+
+
+def second_differences(image: np.ndarray) -> np.ndarray:
+    """Of (Y, X): 1, -2, 1 down, then across; edges are mirrored."""
+    return _in_strips(image, _correlation(0, 1, -2, 1), _correlation(1, 1, -2, 1), 1)
+
+
+def _correlation(axis: int, *weights: float) -> _Filter:
+    import scipy
+
+    return lambda part, into: scipy.ndimage.correlate1d(part, weights, axis, into)
+
+
+def _in_strips(
+    image: np.ndarray,
+    down: _Filter,
+    across: _Filter,
+    reach: int,
+    mode: str = "reflect",
+    output: Any = None,
+) -> np.ndarray:
+    """`image` (Y, X) filtered `down` its columns, `reach` pixels far, then `across`, strip by strip.
+
+    A strip fits into the processor's cache, and its rows do not begin a power of two apart: SciPy takes
+    three times as long to go down the columns of 1024 x 1024 pixels as of 1000 x 1030.
+    """
+    height, width = image.shape
+    found = np.empty(image.shape, image.dtype if output is None else output)
+    rows = max(_STRIP_ROWS, 8 * reach)
+    beyond = np.pad(np.arange(height), reach, mode=_PADDING[mode])  # type: ignore[call-overload]
+    shape = min(rows, height) + 2 * reach, width + 16
+    strip, into = (np.empty(shape, dtype)[:, :width] for dtype in (image.dtype, found.dtype))
+    for top in range(0, height, rows):
+        part = found[top : top + rows]
+        end = len(part) + 2 * reach
+        np.take(image, beyond[top : top + end], 0, strip[:end])
+        down(strip[:end], into[:end])
+        across(into[reach : end - reach], part)
+    return found

@@ -13,6 +13,7 @@ from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.size import (
     AssumedSize,
     CellSize,
+    _opened,
     assumed,
     cell_size,
     film_size,
@@ -165,3 +166,13 @@ def test_what_is_many_times_as_large_as_a_cell_is_none() -> None:
     for name in ("Otsu", "LocalThreshold", "Nuclei", "Li"):
         label = build("segmentation", name, {"diameter_px": 20})({"image": image[None]})["label"]
         assert np.bincount(label.ravel())[1:].max() <= 10 * np.pi / 4 * 20**2
+
+
+@pytest.mark.parametrize("radius", [0.0, 1.0, 2.3, 5**0.5, 7.1, 19.4])
+def test_foreground_under_discs_is_an_opening(radius: float) -> None:
+    mask = np.pad(ndi.gaussian_filter(np.random.default_rng(5).normal(size=(120, 150)), 6) > 0, 25)
+    at = np.arange(-20, 21)
+    disc = np.hypot(at[:, None], at) <= radius
+    expected = int(ndi.binary_opening(mask, disc).sum())
+    assert _opened(ndi.distance_transform_edt(mask), radius) == expected
+    assert expected or radius > 15

@@ -254,8 +254,7 @@ def smoothed_noise(part: Part, sigma: float, threshold: float, spread: int = 1) 
     """
     factor = max(1, int(sigma)) * spread
     fine = block_mean(part.image, factor)
-    second = np.array([1.0, -2.0, 1.0])
-    rough = ndi.convolve1d(ndi.convolve1d(fine, second, 0), second, 1)[1:-1, 1:-1] / 6
+    rough = ndi.second_differences(fine)[1:-1, 1:-1] / 6
     chosen = fine[1:-1, 1:-1] <= threshold
     if part.filmed is not None:
         shown = block_mean(part.filmed.astype(np.float32), factor) == 1
