@@ -6,19 +6,22 @@ import inspect
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from kedro.framework.context import KedroContext
 from kedro.framework.session import KedroSession
 from kedro.pipeline import node
 from laptrack import LapTrack
+from omegaconf import _utils
 
-from cyto_kedro import kedro_private
+from cyto_kedro import kedro_private, settings  # noqa: F401 - settings let libyaml read
 
 SOURCE = Path(kedro_private.__file__).parent
 # private names of others that are used, and the one module of ours that may
 ADAPTERS = {
-    "kedro_private.py": r"kedro_datasets\._|session\._|context\._|node\._|_start_browser",
+    "kedro_private.py": r"kedro_datasets\._|session\._|context\._|node\._|_start_browser|\b_utils",
     "lap.py": r"\._predict_gap",
 }
 
@@ -56,6 +59,31 @@ def test_a_node_with_another_function() -> None:
     )
     inputs, outputs = kedro_private.given_names(before)
     assert list(outputs) == ["y"] and dict(inputs) == {"a": "x"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(path.read_text(encoding="utf-8") for path in sorted(Path("conf").rglob("*.yml"))),
+        "a: [~, null, yes, 0x1f, 012, 1_000, .5, 1e3, 1:30, .inf, 2026-11-29, é, '\u00b5']",
+        "a: &x {b: 1}\nc:\n  <<: *x\n  d: 2",
+        "p: !!python/object/apply:pathlib.Path [a, b]",
+        "a: >-\n  one\n  two\nb: |\n  x\n\nc: ${globals:raw}/x",
+        *("", "# nothing", "a: 1\na: 2", "a: [1,\nb: 2", "\tx: 1", "a: b: c", "p: !!python/none x"),
+    ],
+)
+def test_libyaml_reads_what_omegaconf_reads_and_refuses_the_same(text: str) -> None:
+    def read(loader: Any) -> Any:
+        try:
+            return repr(yaml.load(text, loader))
+        except yaml.MarkedYAMLError as error:
+            assert error.problem_mark is not None
+
+    made = _utils.get_yaml_loader()
+    assert issubclass(made, yaml.cyaml.CParser)  # as the project's settings have it
+    plain = made.__mro__[made.__mro__.index(yaml.cyaml.CParser) + 1]
+    assert not issubclass(plain, yaml.cyaml.CParser)
+    assert read(made) == read(plain)
 
 
 def test_laptracks_second_problem_takes_what_we_give() -> None:

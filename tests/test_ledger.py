@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import fsspec
 import numpy as np
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 
 from cyto_kedro import journals
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.ledger import Correction, Entry, Ledger, changed, digest, hash_file, split_home
+from cyto_kedro.ledger import (
+    Correction,
+    Entry,
+    Ledger,
+    _feed_rows,
+    changed,
+    digest,
+    hash_file,
+    split_home,
+)
 from cyto_kedro.parameters import Assay, Segmentation
 
 LOCAL = fsspec.filesystem("file")
@@ -280,6 +290,28 @@ def test_tables_differ_by_value_column_and_order_of_rows() -> None:
         table.assign(s=["a", "b"]),
     ]
     assert len({digest(each) for each in [table, *others]}) == 6
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1 << 18])
+def test_rows_are_hashed_as_pandas_hashes_their_texts(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cyto_kedro.ledger.ROWS_AT_ONCE", at_once)
+    table = pd.DataFrame(
+        {
+            "n": pd.array([1, None, 3], "Int64"),
+            "x": [0.1, np.nan, 1e300],
+            "s": ["é", None, ""],
+            "t": pd.to_datetime(["2026-11-29", None, "2026-11-30"]),
+            "k": pd.Categorical(["a", "b", "a"]),
+            "b": [True, False, True],
+        }
+    )
+    for each in (table, table.iloc[:0], pd.DataFrame()):
+        hashed = pd.util.hash_pandas_object(each.astype(object).map(repr), index=False)
+        fed: list[bytes] = []
+        _feed_rows(SimpleNamespace(update=fed.append), each)
+        assert b"".join(fed) == hashed.to_numpy().tobytes()
 
 
 def test_models_are_hashed_by_what_they_say() -> None:

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 import pytest
 from pandera.errors import SchemaError
+from pandera.typing import Index, Series
 
 from cyto_kedro import schemas
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.partitions import Partitions
 from cyto_kedro.schemas import TABLES, EachPartition, check, check_form, conform, empty
-from cyto_kedro.schemas.base import Table, _columns, _plainly_right
+from cyto_kedro.schemas.base import Table, _columns, _is_of_columns, _plainly_right
 from test_partitions import Store
 
 
@@ -58,11 +60,50 @@ def test_a_micrometre_or_minute_column_may_be_null_but_a_pixel_column_must_not(n
 
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_columns_read_off_annotations_are_panderas(name: str) -> None:
-    panderas = TABLES[name].to_schema().columns
-    assert _columns(TABLES[name]) == {
-        column: (each.dtype.type, each.required) for column, each in panderas.items()
-    }
-    assert list(_columns(TABLES[name])) == list(panderas)
+    def said(checks: Any) -> list[Any]:
+        return [(each.name, each.statistics) for each in checks]
+
+    panderas = [
+        (column, each.dtype.type, each.required, each.nullable, said(each.checks))
+        for column, each in TABLES[name].to_schema().columns.items()
+    ]
+    read = _columns(TABLES[name])
+    assert panderas == [(column, *each[:-1], said(each.checks)) for column, each in read.items()]
+    assert _is_of_columns(TABLES[name])
+
+
+def test_what_a_table_asks_beyond_its_columns_is_asked_of_pandera() -> None:
+    class Numbers(Table):
+        number: Series[int]
+
+    class Small(Numbers):
+        @pa.check("number")
+        @classmethod
+        def small(cls, number: Series[int]) -> Series[bool]:
+            return number < 3
+
+    class Strict(Numbers):
+        class Config:
+            strict = True
+
+    class Unique(Table):
+        number: Series[int] = pa.Field(unique=True)
+
+    class Indexed(Numbers):
+        place: Index[int] = pa.Field(ge=7)
+
+    good = pd.DataFrame({"number": [1, 2]})
+    assert _is_of_columns(Numbers) and check(Numbers, good) is good
+    for table, bad in (
+        (Small, pd.DataFrame({"number": [1, 3]})),
+        (Strict, good.assign(more=1)),
+        (Unique, pd.DataFrame({"number": [1, 1]})),
+        (Indexed, good),
+    ):
+        assert not _is_of_columns(table)
+        with pytest.raises(InputError, match=f"table {table.__name__}"):
+            check(table, bad)
+    assert check(Small, good) is good
 
 
 def test_conform_orders_and_types_columns_and_keeps_others() -> None:

@@ -21,6 +21,7 @@ from cyto_kedro.parameters import MODELS
 # what Kedro reads in a folder of configuration, and what of ours others read
 KINDS = ("catalog", "parameters", "globals", "credentials", "logging", "engines")
 SUFFIXES = (".yml", ".yaml", ".json")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ASKED = re.compile(r"\$\{\s*(?:globals|runtime_params)\s*:\s*(\w+)")
 
 
@@ -74,7 +75,7 @@ class Conf:
         found: dict[str, Path] = {}
         for path in self._files(env):
             if path.name.startswith(kind):
-                content = yaml.safe_load(path.read_text(encoding="utf-8"))
+                content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
                 found |= dict.fromkeys(map(str, content or ()), path)
         return found
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ from cyto_kedro.runner.holding import sign_of_life
 from cyto_kedro.runner.records import write_json
 
 log = logging.getLogger(__name__)
+
+_SAID = re.compile(r"^(Name|Version): *(.*?) *$", re.MULTILINE)
 
 
 class LedgerHooks:
@@ -264,8 +267,12 @@ def _ordered(parameters: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _packages(path: tuple[str, ...]) -> dict[str, str]:
     """Name -> version of all installed on `path` (``sys.path``): hundreds of files, read once."""
-    described = (each.metadata for each in distributions())
-    return dict(sorted((each["Name"], each["Version"]) for each in described))
+    found = []
+    for each in distributions():  # its own parser of these files takes four times as long
+        text = each.read_text("METADATA") or each.read_text("PKG-INFO") or ""
+        said = dict(_SAID.findall(text.partition("\n\n")[0]))
+        found.append((said.get("Name", ""), said.get("Version", "")))
+    return dict(sorted(found))
 
 
 def _git(root: Path) -> dict[str, Any]:

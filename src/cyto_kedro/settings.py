@@ -3,6 +3,7 @@
 import os
 
 from cyto_kedro.hooks import CheckHooks, FurtherHooks
+from cyto_kedro.kedro_private import parse_quickly
 from cyto_kedro.ledger_hooks import LedgerHooks
 from cyto_kedro.runner.context import ContextHooks
 from cyto_kedro.runner.holding import LeaseHooks
@@ -21,4 +22,5 @@ HOOKS = (
     RunStatusHooks(),
 )
 
+parse_quickly()
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import networkx as nx
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from cyto_kedro.datasets import safe_pickle
 from cyto_kedro.datasets.atomic import FileDataset, write_bytes
 from cyto_kedro.datasets.table import to_arrow
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.graphs import KIND, FrameGraphs
 from cyto_kedro.kedro_private import ImagePreview
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 EXPORTS = ("graphml", "tables")
 DRAWN = 400
@@ -51,6 +52,8 @@ class GraphDataset(FileDataset[Any, Any]):
         Raises UnsafePickleError if the pickle asks for anything but graphs, arrays and containers;
         it is not run. Raises InputError if the file is not a whole pickle of graphs.
         """
+        from cyto_kedro.datasets import safe_pickle
+
         with self._read() as file:
             content = file.read()
         data = safe_pickle.loads(content, self.location)
@@ -67,6 +70,8 @@ class GraphDataset(FileDataset[Any, Any]):
 
     def save(self, data: Any) -> None:
         """Write the graph or graphs; the pickle last, so that it stands for all files."""
+        from cyto_kedro.datasets import safe_pickle
+
         graphs = _graphs(data, self.location)
         content = safe_pickle.dumps(data.state() if isinstance(data, FrameGraphs) else data)
         stem = str(self._filepath.with_suffix(""))
@@ -87,12 +92,16 @@ class GraphDataset(FileDataset[Any, Any]):
 
     def preview(self) -> ImagePreview:
         """The first graph with an edge, drawn at its cells' positions."""
+        import networkx as nx
+
         graphs = _graphs(self.load(), self.location).values()
         return picture(next((g for g in graphs if g.number_of_edges()), nx.Graph()))
 
 
 def _graphs(data: Any, location: str) -> Mapping[Any, nx.Graph]:
     """Key -> graph, "" for a single one; raise unless `data` is graphs."""
+    import networkx as nx
+
     if isinstance(data, FrameGraphs):
         return data
     if isinstance(data, nx.Graph):
@@ -136,6 +145,8 @@ def graphml(graph: nx.Graph) -> bytes:
     Edges of a multigraph are numbered: an edge's id may stand only once in GraphML, and NetworkX
     would write its key there.
     """
+    import networkx as nx
+
     plain = graph.__class__(**_attributes(graph.graph))
     plain.add_nodes_from((node_name(n), _attributes(a)) for n, a in graph.nodes(data=True))
     ends = (
@@ -191,6 +202,7 @@ def picture(graph: nx.Graph) -> ImagePreview:
     """A drawing of `graph`: nodes at (x_px, y_px) if all have them, coloured by population."""
     from base64 import b64encode
 
+    import networkx as nx
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints
+from inspect import getattr_static
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,7 @@ class Table(pa.DataFrameModel):
         """
         if given is None:
             return list(cls._key)
-        return [name for name in cls._key if name in given or _columns(cls)[name][1]]
+        return [name for name in cls._key if name in given or _columns(cls)[name].required]
 
     @classmethod
     def called(cls) -> str:
@@ -82,15 +83,27 @@ class PerTrack(PerPopulation):
     track_id: Series[int] = known(ge=1)
 
 
-@cache
-def _schema(table: type[Table]) -> Any:
-    """pandera's schema of `table`, made once."""
-    return table.to_schema()
+class Column(NamedTuple):
+    """A column of a table: its pandas dtype, and what pandera asks of it."""
+
+    dtype: Any
+    required: bool
+    nullable: bool
+    checks: tuple[Any, ...]
+
+
+_FIELD = type(pa.Field())
 
 
 @cache
-def _columns(table: type[Table]) -> dict[str, tuple[Any, bool]]:
-    """Column name -> pandas dtype of `table`, and whether it must be there.
+def _dtype(annotation: Any) -> Any:
+    """pandas' dtype of an annotation; pandera, asked for each column, looks for ibis each time."""
+    return pandas_engine.Engine.dtype(annotation).type
+
+
+@cache
+def _columns(table: type[Table]) -> dict[str, Column]:
+    """The columns of `table` by name.
 
     Read off the annotations, as pandera does, which imports dask.dataframe to make a schema.
     """
@@ -101,14 +114,30 @@ def _columns(table: type[Table]) -> dict[str, tuple[Any, bool]]:
             (hint,) if required else get_args(hint)
         ):  # Series[float] | None: may be lacking
             if get_origin(column) is Series:
-                dtype = pandas_engine.Engine.dtype(get_args(column)[0]).type
-                found[getattr(table, attribute)] = (dtype, required)
+                field = getattr_static(table, attribute)
+                found[field.name] = Column(
+                    _dtype(get_args(column)[0]), required, field.nullable, tuple(field.checks)
+                )
     return found
+
+
+@cache
+def _is_of_columns(table: type[Table]) -> bool:
+    """Whether `_columns` says all that `table` asks: no method, index or Config of its own."""
+    own = [each for each in table.__mro__ if issubclass(each, Table) and each is not Table]
+    given = [item for each in own for item in vars(each).items() if item[0][0] != "_"]
+    fields = [value for name, value in given if name != "Config"]
+    config = {name for each in own for name in vars(each.Config) if name[0] != "_"}
+    return (
+        all(isinstance(each, _FIELD) and not (each.unique or each.regex) for each in fields)
+        and {each.name for each in fields} == {*_columns(table)}
+        and config <= {"name"}
+    )
 
 
 def dtypes(table: type[Table]) -> dict[str, Any]:
     """Column name -> pandas dtype of `table`, in its order."""
-    return {name: dtype for name, (dtype, _) in _columns(table).items()}
+    return {name: column.dtype for name, column in _columns(table).items()}
 
 
 def empty(table: type[T]) -> TableOf[T]:
@@ -129,8 +158,8 @@ def _present(
 
     Raises InputError if one that must be there is missing (`of`: one of these).
     """
-    for name, (_, required) in _columns(table).items():
-        if required and name not in given and (of is None or name in of):
+    for name, column in _columns(table).items():
+        if column.required and name not in given and (of is None or name in of):
             raise InputError(f"table {table.__name__}: {missing('column', name, given)}")
     return {name: dtype for name, dtype in dtypes(table).items() if name in given}
 
@@ -159,11 +188,11 @@ def filled(table: type[T], rows: Mapping[str, Any] | pd.DataFrame) -> TableOf[T]
     [[1, 0, nan, False], [1, 1, nan, False]]
     """
     frame = pd.DataFrame(rows)
-    for name, (dtype, required) in _columns(table).items():
-        if required and name not in frame:
-            kind = pd.Series(dtype=dtype).dtype.kind
-            none: Any = {"i": 0, "u": 0, "b": False, "f": np.nan}.get(kind, "")
-            frame[name] = pd.NA if str(pd.Series(dtype=dtype).dtype) == "Int64" else none
+    for name, column in _columns(table).items():
+        if column.required and name not in frame:
+            dtype = pd.Series(dtype=column.dtype).dtype
+            none: Any = {"i": 0, "u": 0, "b": False, "f": np.nan}.get(dtype.kind, "")
+            frame[name] = pd.NA if str(dtype) == "Int64" else none
     return conform(table, frame)
 
 
@@ -226,23 +255,22 @@ def _plainly_right(table: type[Table], frame: pd.DataFrame) -> bool:
 
     False where pandera is to be asked.
     """
-    schema = _schema(table)
-    if schema.checks or schema.unique or schema.index is not None or not frame.columns.is_unique:
+    if not (_is_of_columns(table) and frame.columns.is_unique):
         return False
     given = dict(frame.items())
-    for name, column in schema.columns.items():
+    for name, column in _columns(table).items():
         if name not in given:
             if column.required:
                 return False
             continue
-        dtype, series = column.dtype.type, given[name]
+        dtype, series = column.dtype, given[name]
         values = series.array if isinstance(series.dtype, pd.Int64Dtype) else series.to_numpy()
         if dtype.kind == "U":
             kind = pd.api.types.infer_dtype(values, skipna=column.nullable)
             right = kind in ("string", "empty")
         else:
             right = series.dtype == dtype and (column.nullable or not pd.isna(values).any())
-        if column.unique or not right:
+        if not right:
             return False
         for rule in column.checks:
             broken, limits = _BROKEN.get(rule.name), tuple((rule.statistics or {}).values())
@@ -261,7 +289,7 @@ def check(table: type[Table], frame: pd.DataFrame, where: str = "") -> pd.DataFr
     if not _plainly_right(table, frame):
         try:
             table.validate(frame, lazy=False)
-        except pa.errors.SchemaError as error:
+        except (pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
             raise InputError(f"{place}: {error}") from error
     key = table.key(frame.columns)
     twice = frame.duplicated(key) if key else pd.Series(False, index=frame.index)
