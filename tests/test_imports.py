@@ -13,6 +13,10 @@ PIPELINES = (
     "from kedro.framework.project import configure_project, pipelines; "
     "configure_project('cyto_kedro'); list(pipelines)"
 )
+CHECKED = (
+    "from cyto_kedro.datasets import GraphDataset; from cyto_kedro.schemas import Cells, check, empty; "
+    "check(Cells, empty(Cells))"
+)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,8 @@ PIPELINES = (
         ("import cyto_kedro.hooks", (*HEAVY, *SCIPY, "pandera", "pandas", "cyto_kedro.algorithms")),
         ("import cyto_kedro.settings, cyto_kedro.cli", (*HEAVY, *SCIPY, "pandera")),
         (PIPELINES, (*HEAVY, *SCIPY)),  # every algorithm, and no library of theirs
+        # what a run with nothing to make does
+        (CHECKED, (*HEAVY, *SCIPY, "ibis")),
     ],
 )
 def test_what_is_not_used_is_not_imported(code: str, without: tuple[str, ...]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import ProjectMetadata
+from kedro.io import MemoryDataset
 
 from cyto_kedro.console import PlainCommand, plain_errors
 from cyto_kedro.corrections import keep, put_in_place, writing
@@ -69,12 +70,17 @@ class Opened:
     params: dict[str, Any] | None = None
 
     @property
-    def catalog(self) -> Any:
-        """Its catalog."""
+    def context(self) -> Any:
+        """Its context."""
         session: Any = KedroSession.create(
             self.path, env=self.env, conf_source=self.conf_source, runtime_params=self.params
         )
-        return session.load_context().catalog
+        return session.load_context()
+
+    @property
+    def catalog(self) -> Any:
+        """Its catalog."""
+        return self.context.catalog
 
 
 class ProjectCommand(PlainCommand):
@@ -149,16 +155,17 @@ def status(project: Opened, pipeline: str) -> None:
     """List what of PIPELINE is current, what a resuming run would redo and why."""
     from kedro.framework.project import pipelines
 
-    catalog = project.catalog
+    from cyto_kedro.ledger_hooks import run_info
+
+    context = project.context
+    catalog = context.catalog
+    catalog["run_info"] = MemoryDataset(run_info(context, project.env))
     try:
         nodes = pipelines[pipeline].nodes
     except KeyError as error:
         raise ConfigError(unknown("pipeline", pipeline, pipelines.keys())) from error
     remade: dict[str, str] = {}  # dataset -> the step for which it will be made anew
     for node in nodes:
-        if "run_info" in node.inputs:
-            click.echo(f"{node.name:26} made by every run")
-            continue
         first = next((remade[name] for name in node.inputs if name in remade), None)
         try:
             inputs = {name: catalog.load(name) for name in node.inputs}
@@ -167,10 +174,11 @@ def status(project: Opened, pipeline: str) -> None:
             click.echo(f"{node.name:26} to run ({error})".splitlines()[0])
             remade |= dict.fromkeys(node.outputs, node.name)
             continue
-        if stale:
+        if stale and stale[0].reason == EVERY_RUN:
+            click.echo(f"{node.name:26} {EVERY_RUN}")
+        elif stale:
             click.echo(f"{node.name:26} {len(stale)} to run: {stale[0].reason}")
-            if stale[0].reason != EVERY_RUN:
-                remade |= dict.fromkeys(node.outputs, node.name)
+            remade |= dict.fromkeys(node.outputs, node.name)
         elif first is not None:
             click.echo(f"{node.name:26} current, unless {first} gives something else")
             remade |= dict.fromkeys(node.outputs, first)

@@ -143,6 +143,9 @@ def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[St
     plan = plan_of(inputs)
     outputs = [catalog.get(name) for name in node.outputs]
     if not is_lifted(node.func) or plan is None:
+        given = [name for name, value in inputs.items() if is_there(value)]
+        if any(getattr(catalog.get(name), "optional", False) for name in given):
+            return [Stale({}, EVERY_RUN)]  # it may not fit the other inputs any more
         reason = _whole_reason(node, inputs, outputs)
         return [Stale({}, reason)] if reason else []
     spec = spec_of(node.func)
@@ -155,6 +158,11 @@ def stale_groups(node: Node, inputs: Mapping[str, Any], catalog: Any) -> list[St
         if reason:
             found.append(Stale(group, reason))
     return found
+
+
+def is_there(value: Any) -> bool:
+    """Whether an optional input was made."""
+    return value is not None and not (isinstance(value, Partitions) and not len(value))
 
 
 def _group_reason(

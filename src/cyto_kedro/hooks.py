@@ -18,7 +18,6 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.console import plain_errors, quiet_loading
 from cyto_kedro.errors import ConfigError
-from cyto_kedro.partitions import Partitions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -248,12 +247,11 @@ class FurtherHooks:
         self, node: Node, catalog: Any, inputs: dict[str, Any]
     ) -> dict[str, Any] | None:
         """Replace optional inputs that are not current by None, and say so."""
+        from cyto_kedro.currency import is_there
+
         left_out: dict[str, Any] = {}
         for name, value in inputs.items():
-            dataset = catalog.get(name)
-            if value is not None and getattr(dataset, "optional", False):
-                if isinstance(value, Partitions) and not len(value):  # none was made
-                    continue
+            if getattr(catalog.get(name), "optional", False) and is_there(value):
                 if (made := _outdated(name, catalog)) is None:
                     continue
                 maker, why = made

@@ -59,6 +59,10 @@ class Picture:
     #: what the picture is a few frames of: an MP4 or animated WebP file; blank: none
     movie: bytes = b""
 
+    def fingerprint(self) -> dict[str, Any]:
+        """What the ledger hashes."""
+        return vars(self)
+
 
 @dataclass(frozen=True)
 class Clip:

@@ -60,10 +60,9 @@ def parse_quickly() -> None:
     import yaml
     from omegaconf import _utils
 
-    plain = _utils.get_yaml_loader()
-    if yaml.__with_libyaml__ and not issubclass(plain, yaml.cyaml.CParser):
-        of_c = yaml.CSafeLoader
-        made = type("OmegaConfLoader", (yaml.cyaml.CParser, plain), {"__init__": of_c.__init__})
+    plain, of_c = _utils.get_yaml_loader(), getattr(yaml, "CSafeLoader", None)
+    if of_c is not None and not issubclass(plain, of_c.__base__):
+        made = type("OmegaConfLoader", (of_c.__base__, plain), {"__init__": of_c.__init__})
         _utils.get_yaml_loader = lambda: made
 
 

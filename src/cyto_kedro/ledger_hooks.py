@@ -42,6 +42,25 @@ log = logging.getLogger(__name__)
 _SAID = re.compile(r"^(Name|Version): *(.*?) *$", re.MULTILINE)
 
 
+class RunInfo(dict[str, Any]):
+    """What the report cites of a run."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What the ledger hashes: what would be another page, had it been another."""
+        return {name: self.get(name) for name in ("env", "parameters", "git", "python", "packages")}
+
+
+def run_info(context: KedroContext, env: str | None) -> RunInfo:
+    """What a run begun now would cite, but for what is that run's alone."""
+    return RunInfo(
+        env=env,
+        parameters=as_json(_ordered(context.config_loader["parameters"])),
+        git=_git(Path(context.project_path)),
+        python=sys.version,
+        packages=_packages(tuple(sys.path)),
+    )
+
+
 class LedgerHooks:
     """Write a ledger entry for everything that is saved, and the run's manifest.
 
@@ -79,17 +98,13 @@ class LedgerHooks:
             "started": datetime.now(UTC).isoformat(),
             "command": sys.argv,
             "runner": str(run_params.get("runner")),
-            "env": run_params.get("env"),
             "run_params": {
                 key: as_json(value) for key, value in run_params.items() if value is not None
             },
-            "parameters": as_json(_ordered(self._context.config_loader["parameters"])),
             "nodes": [node.name for node in pipeline.nodes],
-            "git": _git(self._root),
-            "python": sys.version,
             "platform": platform.platform(),
             "cpus": os.cpu_count(),
-            "packages": _packages(tuple(sys.path)),
+            **run_info(self._context, run_params.get("env")),
         }
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -99,8 +114,7 @@ class LedgerHooks:
                 f"{self._folder} cannot be written ({error}): a run keeps there what it ran with, and "
                 "what it saved. Make the folder writable, or make room, and start again"
             ) from error
-        cited = {**self._manifest, "manifest": f"runs/{self._run_id}/manifest.json"}
-        catalog["run_info"] = MemoryDataset(cited)  # the report cites it
+        self._cite(self._manifest)
 
     def join_run(
         self, run_id: str, catalog: Any, partitions: Path, where: Mapping[str, Any]
@@ -119,7 +133,12 @@ class LedgerHooks:
             cited = json.loads(manifest.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             cited = {"run_id": run_id}
-        catalog["run_info"] = MemoryDataset(cited | {"manifest": f"runs/{run_id}/manifest.json"})
+        self._cite(cited)
+
+    def _cite(self, run: Mapping[str, Any]) -> None:
+        """Hand the report what it says of the run."""
+        cited = RunInfo(run, manifest=f"runs/{self._run_id}/manifest.json")
+        self._catalog["run_info"] = MemoryDataset(cited)
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: Any, inputs: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner, ThreadRunner
 
 from cyto_kedro.cli import cli
+from cyto_kedro.currency import EVERY_RUN
 from cyto_kedro.datasets import LabelDataset
 from cyto_kedro.errors import ConfigError, RunFailedError, RunStoppedError
 from cyto_kedro.lift import is_lifted, spec_of
@@ -25,6 +27,7 @@ from cyto_kedro.runner import PartitionRunner, history
 from cyto_kedro.runner.holding import Hold
 from tiny_project import STAGES, Project
 
+OPTIONAL = {"msd", "further", "events", "event_curves", "behaviours"}  # figures
 # plan_assay reads the raw folder's listing, which has no hash: it is asked every time
 ALWAYS = {("manifest", ""), ("fields", ""), ("frames", "")}
 
@@ -68,7 +71,22 @@ def test_nothing_is_redone_when_all_is_current(project: Project) -> None:
     assert content(project) == before
 
 
-def test_the_report_is_made_by_every_run(project: Project) -> None:
+def test_the_report_is_made_where_it_would_say_something_else(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # figures of further analyses are there, and may not fit any more
+    assert set(project.resume()) == ALWAYS | {("report", "")}
+    for each in (project.path / "data/08_reporting/figures").glob("*.*"):
+        if each.stem in OPTIONAL:
+            each.unlink()
+    shutil.rmtree(project.path / "data/08_reporting/clips")
+    assert set(project.resume()) == ALWAYS | {("report", "")}
+    cited = project.manifest()["run_id"]
+    assert set(project.resume()) == ALWAYS
+    assert cited in project.catalog.load("report")
+    told = cyto(project, "status", monkeypatch=monkeypatch).output
+    assert re.search("write_report +current\n", told)
+    monkeypatch.setattr("cyto_kedro.ledger_hooks._packages", lambda path: {"numpy": "99"})
     assert set(project.resume()) == ALWAYS | {("report", "")}
     assert project.manifest()["run_id"] in project.catalog.load("report")
 
@@ -232,7 +250,7 @@ def test_status_says_what_a_resuming_run_would_do(
     whole = cyto(project, "status", "--pipeline", "__default__", monkeypatch=monkeypatch).output
     told = dict(line.split(maxsplit=1) for line in whole.splitlines() if len(line.split()) > 1)
     assert told["call_deaths"] == "current, unless assess_viability gives something else"
-    assert told["write_report"] == "made by every run"
+    assert told["write_report"] == EVERY_RUN
     assert told["segment"] == "current"  # made before it
     listed = cyto(project, "runs", monkeypatch=monkeypatch)
     run_id = project.manifest()["run_id"]
