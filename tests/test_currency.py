@@ -197,10 +197,10 @@ def test_a_corrected_partition_that_was_changed_afterwards_is_noticed(bench: Ben
 def test_a_torn_entry_stops_no_other_group(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     read = Ledger.read
 
-    def deny(ledger: Ledger, identity: str) -> Any:
+    def deny(ledger: Ledger, identity: str, look: bool = True) -> Any:
         if identity == "a/T":
             raise PartitionError("a/T: the ledger entry cannot be read")
-        return read(ledger, identity)
+        return read(ledger, identity, look)
 
     monkeypatch.setattr(Ledger, "read", deny)
     assert bench.stale() == {"a/T": "product: a/T: the ledger entry cannot be read"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -183,10 +183,15 @@ def whole_table(catalog: Any, name: str) -> pd.DataFrame:
     return whole.sort_values(schemas.TABLES[TABLES[name]].key(), ignore_index=True)
 
 
-def simulate_raw(path: Path) -> Path:
-    """Two small fields of a killing assay, with sample sheet, as a microscope would leave them."""
+def simulate_raw(path: Path, conditions: Mapping[str, str] | None = None, **changes: Any) -> Path:
+    """Two small fields of a killing assay, with sample sheet, as a microscope would leave them.
+
+    `conditions`: ``control`` or ``treated`` by field, of a larger plate; `changes`: of the assay.
+    """
     project = Project.make(path / "maker", path / "raw")
     args = {"seed": 3, "n_frames": N_FRAMES, "size_px": 96, "n_effectors": 5, "n_targets": 5}
+    args |= changes
+    conditions = conditions or {fov: fov.split("_")[0] for fov in FOVS}
     quick = {"rule": "single_hit", "hit_rate_per_min": 1.0, "delay_min": 2.0}
     slow = {"rule": "spontaneous_only"}
     project.write(
@@ -195,14 +200,14 @@ def simulate_raw(path: Path) -> Path:
             "simulation": {
                 "fovs": {
                     fov: {
-                        "condition": fov.split("_")[0],
-                        "control": fov == "control_1",
+                        "condition": condition,
+                        "control": condition == "control",
                         "assay": {
                             "name": "SimulatedAssay",
-                            "args": {**args, "killing": slow if fov == "control_1" else quick},
+                            "args": {**args, "killing": slow if condition == "control" else quick},
                         },
                     }
-                    for fov in FOVS
+                    for fov, condition in conditions.items()
                 }
             }
         },

@@ -36,7 +36,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
 
 from cyto_kedro.errors import PartitionError
-from cyto_kedro.journals import Journals, journals_of
+from cyto_kedro.journals import Journals, journals_of, looked_at_once
 
 log = logging.getLogger(__name__)
 
@@ -99,14 +99,16 @@ class Ledger:
     def _journals(self) -> Journals:
         return journals_of(self._fs, self._folder)
 
-    def read(self, identity: str) -> Entry | None:
+    def read(self, identity: str, look: bool = True) -> Entry | None:
         """The entry of `identity`, or None; a torn entry counts as none.
+
+        Without a `look` it is the one of the last look.
 
         Raises PartitionError if it is there and cannot be read: it may be of a person's correction.
         """
         path, journals = self._folder, self._journals
         try:
-            line = journals.find(identity)
+            line = journals.find(identity, look)
             if line is None and journals.others:
                 path = f"{self._folder}/{identity}.json"
                 try:
@@ -131,10 +133,13 @@ class Ledger:
         It is on disk when this returns if it gives a correction, or takes one. Raises PartitionError
         if it cannot be written, such as on a full disk.
         """
-        before = self.read(identity)
-        sync = any(each is not None and each.correction is not None for each in (before, entry))
         try:
-            self._journals.put(identity, entry.model_dump_json()[1:-1], sync)
+            with looked_at_once():
+                before = self.read(identity)
+                sync = any(
+                    each is not None and each.correction is not None for each in (before, entry)
+                )
+                self._journals.put(identity, entry.model_dump_json()[1:-1], sync)
         except OSError as error:
             raise PartitionError(
                 f"{identity}: it is saved, but its ledger entry in {self._folder} cannot be written "
@@ -189,12 +194,15 @@ class Ledger:
             size, stamp = stat(self._fs, path)
         except FileNotFoundError:
             return None
-        try:
-            entry = entry or self.read(identity)
-        except PartitionError:  # the file itself can be read, and says what it holds
-            entry = None
-        if entry is not None and (entry.size, entry.stamp) == (size, stamp):
-            return entry.content
+        # a look at a store is a request; of the same ETag every entry, an older one too, says the same
+        looks = (True,) if isinstance(self._fs, LocalFileSystem) else (False, True)
+        for look in looks if entry is None else (False,):
+            try:
+                found = entry or self.read(identity, look)
+            except PartitionError:  # the file itself can be read, and says what it holds
+                break
+            if found is not None and (found.size, found.stamp) == (size, stamp):
+                return found.content
         return hash_file(self._fs, path)
 
     def record(self, identity: str, path: str, inputs: dict[str, str], **more: Any) -> Entry:
@@ -240,13 +248,13 @@ def move_aside(fs: fsspec.AbstractFileSystem, path: str, home: str, replaced: bo
 
 
 def stat(fs: fsspec.AbstractFileSystem, path: str) -> tuple[int, str]:
-    """Size of a file, and what its file system says of when it was written."""
+    """Size of a file, and what its file system says of its content, or of when it was written."""
     if isinstance(fs, LocalFileSystem):
         found = os.lstat(path)
         if S_ISREG(found.st_mode):  # what `info` says below, at a quarter of its time
             return found.st_size, str(found.st_mtime or None)
     info = fs.info(path)
-    when = (info.get(key) for key in ("mtime", "LastModified", "ETag", "created"))
+    when = (info.get(key) for key in ("ETag", "mtime", "LastModified", "created"))
     return int(info.get("size") or 0), str(next(filter(None, when), None))
 
 

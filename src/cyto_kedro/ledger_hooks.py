@@ -182,7 +182,7 @@ class LedgerHooks:
         inputs = getattr(self, "_inputs", {}).get(node.name)
         if inputs is None:
             return
-        for name, value in inputs.items():
+        for name, value in inputs.items() if dataset_name == node.outputs[-1] else ():
             if isinstance(value, Partitions) and (late := value.changed()):
                 log.warning(
                     "%s: %s %s changed while %s was made from it: what is saved counts as stale, and "

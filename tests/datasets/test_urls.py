@@ -105,6 +105,29 @@ def test_a_partition_is_one_put_and_its_entry_another(store: type[Store]) -> Non
     np.testing.assert_array_equal(labels.load()["a/T"](), mask)
 
 
+def test_a_killed_runs_partition_is_replaced_and_a_strangers_moved_aside(
+    store: type[Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its bytes tell them apart: neither has an entry."""
+    labels = PartitionedDataset(
+        path="store://lab/data/03_primary/labels",
+        dataset=LabelDataset,
+        grain="fov/population",
+        filename_suffix=".tif",
+    )
+    mask = np.ones((2, 8, 8), np.uint32)
+    labels.save({"a/T": mask})
+    labels.save({"a/T": mask})
+    fs = labels._filesystem
+    assert fs.find("/lab/data/aside") == [] and not caplog.records
+    by_hand = fs.cat_file("/lab/data/03_primary/labels/a/T.tif")
+    labels.save({"a/T": mask + 1})
+    (aside,) = fs.find("/lab/data/aside")
+    assert fs.cat_file(aside) == by_hand
+    assert "may be somebody's work" in caplog.text
+    np.testing.assert_array_equal(labels.load()["a/T"](), mask + 1)
+
+
 def test_what_another_process_wrote_is_seen_at_once() -> None:
     """With a cache of listings, a driver that once looked would not find what workers made."""
     fs, path = find_place("store://lab/data")

@@ -153,6 +153,8 @@ class FileDataset(AbstractDataset[In, Out]):
         write_bytes(self._fs, self._path, content)
 
     def _read(self) -> IO[bytes]:
-        self._require()
-        file: IO[bytes] = open_parts(self._fs, self._path)
-        return file
+        try:
+            return open_parts(self._fs, self._path)
+        except FileNotFoundError:
+            self._require()
+            raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 import numpy as np
+from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset
 from kedro.utils import load_obj
 
@@ -90,7 +91,12 @@ class ImagePartitions(PartitionedDataset):
         """Where partition `identity` lies: as pixels, unless there is a recipe alone."""
         pixels, recipe = super().path_of(identity), self._recipe_path(identity)
         fs = self._filesystem
-        return recipe if fs.exists(recipe) and not fs.exists(pixels) else pixels
+        if isinstance(fs, LocalFileSystem):
+            there = {each for each in (recipe, pixels) if fs.exists(each)}
+        else:  # one request for both; to ask a store for what is not there costs two by itself
+            folder, _, name = recipe.removesuffix(RECIPE).rpartition("/")
+            there = set(fs.find(folder, prefix=name))
+        return recipe if recipe in there and pixels not in there else pixels
 
     def _recipe_path(self, identity: str) -> str:
         return super().path_of(identity).removesuffix(self._filename_suffix) + RECIPE

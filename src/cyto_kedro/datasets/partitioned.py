@@ -23,6 +23,7 @@ from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedData
 from cyto_kedro.datasets.atomic import FileDataset, copy_whole, rename_whole
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import PartitionError
+from cyto_kedro.journals import looked_at_once
 from cyto_kedro.ledger import Correction, Entry, Ledger, hash_file, move_aside, split_home
 from cyto_kedro.partitions import Partitions, Plan, parse_grain, parse_id
 
@@ -215,13 +216,20 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _make(self, identity: str, value: Any) -> None:
         """Put what a node made in its place, unless a correction lands meanwhile."""
-        path, entry = self._place_for(identity, value), self.ledger.read(identity)
-        if entry is not None and entry.correction is not None:  # its file and its copy are gone
-            self.ledger.write(identity, entry.model_copy(update={"correction": None}))
-        if not isinstance(self._filesystem, LocalFileSystem):
-            if self.ledger.stranger(identity, path) is not None:
-                self._set_aside(identity)
+        local = isinstance(self._filesystem, LocalFileSystem)
+        with looked_at_once():
+            path, entry = self._place_for(identity, value), self.ledger.read(identity)
+            if entry is not None and entry.correction is not None:  # its file and its copy are gone
+                self.ledger.write(identity, entry.model_copy(update={"correction": None}))
+            found = None if local else self.ledger.stranger(identity, path)
+        if not local:
+            aside = None if found is None else move_aside(self._filesystem, path, self._home[0])
             self._at(path).save(value)
+            if aside is not None:
+                if found == hash_file(self._filesystem, path):  # a killed run's, without its entry
+                    self._filesystem.rm_file(aside)
+                else:
+                    self._tell_aside(path, aside)
         else:
             with self._written(path, value) as part:
                 found = self.ledger.stranger(identity, path)
@@ -252,7 +260,9 @@ class PartitionedDataset(KedroPartitionedDataset):
 
     def _set_aside(self, identity: str) -> None:
         path = self.path_of(identity)
-        aside = move_aside(self._filesystem, path, self._home[0], replaced=True)
+        self._tell_aside(path, move_aside(self._filesystem, path, self._home[0], replaced=True))
+
+    def _tell_aside(self, path: str, aside: str) -> None:
         told = log.info if self._aside else log.warning
         told(
             "%s: %s was not made by a run that the ledger knows, so it may be somebody's work (or "
@@ -365,6 +375,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         self.corrections.record(identity, copy, {}, correction=correction, saved_at=correction.when)
         self.restore(identity)
 
+    @looked_at_once()
     def restore(self, identity: str) -> None:
         """Put the correction of a partition in its place, if one is held and it is not there.
 
