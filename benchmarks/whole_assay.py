@@ -4,12 +4,12 @@
     python benchmarks/whole_assay.py --rows 100000 --nodes summarise --results FOLDER
 
 Tables are made at random in a temporary folder: fields of 60 targets and 40 effectors in 100 frames,
-10,000 rows of track points each, so 1,000 fields at 10^7, in six conditions of three replicates; times
-are those of a stage that goes from field to field. A third of the targets die, every tenth track is the
-rest of another, each cell has a touch in every fourth frame and one bout. Each node runs in a process of
-its own, whose CPU seconds (user + sys) and peak memory are all of it, Python and imports included: the
-node `nothing` says how much those are. `--results`: what the nodes made, as Parquet, for
-`equal_results.py`.
+10,000 rows of track points and of cells each, so 1,000 fields at 10^7, in six conditions of three
+replicates; times are those of a stage that goes from field to field. A third of the targets die, every
+tenth track is the rest of another, each cell has a touch in every fourth frame and one bout. Each node
+runs in a process of its own, whose CPU seconds (user + sys) and peak memory are all of it, Python and
+imports included: the node `nothing` says how much those are. `--results`: what the nodes made, as
+Parquet, for `equal_results.py`.
 """
 
 from __future__ import annotations
@@ -32,20 +32,35 @@ from cyto_kedro import schemas
 from cyto_kedro.datasets import ObjectDataset, PartitionedDataset, TableDataset
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.table import to_arrow
-from cyto_kedro.parameters import Comparison
-from cyto_kedro.partitions import Partitions
+from cyto_kedro.parameters import Comparison, ContactsSpec
+from cyto_kedro.partitions import Partitions, select
 
 CONF = Path(__file__).resolve().parents[1] / "conf" / "base"
 FRAMES, CELLS = 100, {"TCell": 40, "CancerCell": 60}
+BLOCK = f"t0000-{FRAMES - 1:04d}"
 ROLES = {"TCell": "effector", "CancerCell": "target"}
 GRAINS = {
     **dict.fromkeys(("track_points", "motility", "fates", "mask_quality"), "fov/population"),
-    **dict.fromkeys(("bouts", "kills", "quality"), "fov"),
+    **dict.fromkeys(("observed_deaths",), "fov/population"),
+    **dict.fromkeys(("bouts", "kills", "quality", "contacts"), "fov"),
+    "cells": "fov/population/block",
     "cell_sizes": "fov/population",
     "touches": "fov/block",
     "viability_state": "population",
 }
-NODES = ("nothing", "summarise", "compare_conditions")
+#: nodes and the tables that each reads
+NODES = {
+    "nothing": (),
+    "summarise": (
+        *("quality", "track_points", "motility", "bouts", "fates", "kills", "touches"),
+        *("mask_quality", "cell_sizes", "viability_state"),
+    ),
+    "compare_conditions": ("track_points", "motility", "bouts", "fates", "kills"),
+    "estimate_survival": ("fates",),
+    "relate_contact": ("fates", "bouts"),
+    "learn_killing": ("observed_deaths", "fates", "contacts"),
+    "estimate_viability": ("cells",),
+}
 
 
 def manifest(n_fovs: int) -> Manifest:
@@ -107,6 +122,14 @@ def field(fov: str, number: int) -> dict[str, pd.DataFrame]:
         fates |= {"start_reason": "film_start"}
         fates["end_reason"] = np.where(last < FRAMES - 1, "lost", "film_end").astype(object)
         made[f"fates/{fov}/{population}"] = (schemas.Fates, {**where, **fates})
+        seen_dead = {"track_id": ids[died], "frame": death[died].astype(int)}
+        seen_dead |= {"last_alive_frame": seen_dead["frame"] - 1}
+        seen_dead |= {"time_min": 5.0 * seen_dead["frame"]}
+        made[f"observed_deaths/{fov}/{population}"] = (schemas.Deaths, {**where, **seen_dead})
+        late = frame >= death.fillna(FRAMES).astype(int)[track - 1]
+        dye = np.where(late, 2000.0, 100.0) + rng.normal(0, 5, len(late))
+        cells = {**points, "area_px": 300.0} | {f"c_{stat}": dye for stat in schemas.STATS}
+        made[f"cells/{fov}/{population}/{BLOCK}"] = (schemas.Cells, cells)
         speed = rng.gamma(2, 1, n)
         motility = {"track_id": ids, "n_points": FRAMES, "duration_frames": FRAMES - 1}
         motility |= {"straightness": rng.random(n), "mean_speed_um_per_min": speed}
@@ -135,7 +158,13 @@ def field(fov: str, number: int) -> dict[str, pd.DataFrame]:
             touch = {"fov": fov, "frame": side.ravel(), **pair, "label_b": meet.ravel()}
             touch["label_a"] = 1 + meet.ravel() % (CELLS["TCell"] + 5)
             touch |= {"distance_px": 0.0, "contact_length_px": 1.0, "overlap_px": 0.0}
-            made[f"touches/{fov}/t0000-{FRAMES - 1:04d}"] = (schemas.Touches, touch)
+            made[f"touches/{fov}/{BLOCK}"] = (schemas.Touches, touch)
+            pairs = {"fov": fov, "frame": touch["frame"], **pair, "repaired": False}
+            pairs |= {f"track_id{side}": touch[f"label{side}"] for side in ("_a", "_b")}
+            pairs |= {"time_min": 5.0 * touch["frame"], "definition": "outlines"}
+            known = pairs["track_id_a"] <= CELLS["TCell"]
+            pairs = pd.DataFrame(pairs)[known]
+            made[f"contacts/{fov}"] = (schemas.Contacts, pairs)
     seen = {"fov": fov, "channel": "c", "frame": of_frame, "mean": 100.0, "sd": 9.0, "max": 900.0}
     made[f"quality/{fov}"] = (schemas.Quality, seen | {"focus": 1.0})
     return {name: schemas.filled(table, pd.DataFrame(rows)) for name, (table, rows) in made.items()}
@@ -161,29 +190,51 @@ def opened(folder: Path, name: str) -> Partitions:
     parts = PartitionedDataset(
         path=str(folder / name), dataset=dataset, grain=GRAINS[name], filename_suffix=suffix
     ).load()
-    return parts if name == "viability_state" else schemas.EachPartition(name).validate(parts)
+    if name == "viability_state":
+        return parts
+    return schemas.EachPartition(name.removeprefix("observed_")).validate(parts)
 
 
-def run(name: str, folder: Path, n_fovs: int) -> dict[str, pd.DataFrame]:
+def given(part: str, key: str, kind: Any) -> Any:
+    """Parameters of ``conf/base``, as a run validates them."""
+    every = yaml.safe_load((CONF / f"parameters_{part}.yml").read_text("utf-8"))[part]
+    return kind.model_validate(every[key] if key else every)
+
+
+def run(name: str, folder: Path, n_fovs: int) -> dict[str, Any]:
     """What a node makes, by name."""
+    plan = manifest(n_fovs)
+    common = {"fields": sheet(n_fovs), "manifest": plan}
+    tables = {each: opened(folder, each) for each in NODES[name]}
     if name == "nothing":
         return {}
-    common = {"fields": sheet(n_fovs), "frames": clock(n_fovs), "manifest": manifest(n_fovs)}
+    if name == "estimate_viability":
+        from cyto_kedro.pipelines.contacts.nodes import estimate_viability
+
+        rule = given("contacts", "viability", ContactsSpec)
+        made = {}
+        for population in CELLS:
+            group = {"population": population}
+            cells = select(tables["cells"], plan, group)
+            made[population] = estimate_viability(group, cells, **common, viability=rule)
+        return {"viability_state": pd.DataFrame(made)}
+    common["frames"] = clock(n_fovs)
+    if name == "learn_killing":
+        from cyto_kedro.pipelines.contacts.death_nodes import learn_killing
+
+        rule = given("contacts", "kills", ContactsSpec)
+        return {"attack_models": learn_killing(**common, **tables, kills=rule)}
     if name == "summarise":
         from cyto_kedro.pipelines.reporting.nodes import summarise
 
-        wanted = ("quality", "track_points", "motility", "bouts", "fates", "kills", "touches")
-        wanted += ("mask_quality", "cell_sizes", "viability_state")
-        found = summarise(**common, **{each: opened(folder, each) for each in wanted})
+        found = summarise(**common, **tables)
         return dict(zip(("by_fov", "by_condition", "warnings"), found, strict=True))
-    from cyto_kedro.pipelines.comparison.nodes import COMPARED, compare_conditions
+    from cyto_kedro.pipelines.comparison import nodes
 
-    wanted = ("track_points", "motility", "bouts", "fates", "kills")
-    tables = {each: opened(folder, each) for each in wanted}
-    given = yaml.safe_load((CONF / "parameters_comparison.yml").read_text("utf-8"))
-    comparison = Comparison.model_validate(given["comparison"])
-    found = compare_conditions(**common, **tables, comparison=comparison)
-    return dict(zip(COMPARED, found, strict=True))
+    comparison = given("comparison", "", Comparison)
+    found = getattr(nodes, name)(**common, **tables, comparison=comparison)
+    named = {"compare_conditions": nodes.COMPARED}.get(name, range(len(found)))
+    return {str(key): table for key, table in zip(named, found, strict=True)}
 
 
 def measured(name: str, folder: Path, n_fovs: int, results: Path | None) -> tuple[float, float]:
@@ -201,7 +252,7 @@ def main() -> None:
     """Measure the nodes of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10**5, 10**6, 10**7])
-    parser.add_argument("--nodes", nargs="+", choices=NODES, default=NODES)
+    parser.add_argument("--nodes", nargs="+", choices=NODES, default=[*NODES])
     parser.add_argument("--results", type=Path)
     parser.add_argument("--folder", type=Path, help="keep the tables here, and use those there")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cyto_kedro.core.groups import design
-from cyto_kedro.pipelines.common import condition_of
+from cyto_kedro.pipelines.common import conditions_of
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,10 @@ from cyto_kedro.pipelines.common import condition_of
 def test_the_condition_of_a_field_is_that_of_the_design(conditions: list) -> None:
     fields = pd.DataFrame({"fov": ["A", "B"], "condition": conditions})
     named = design(fields).set_index("fov")["condition"]
-    assert {fov: condition_of(fields, fov) for fov in named.index} == named.to_dict()
+    assert conditions_of(fields) == named.to_dict()
 
 
 @pytest.mark.parametrize("fields", [{}, {"condition": ""}, {"condition": None}])
 def test_without_any_condition_the_whole_assay_is_meant(fields: dict) -> None:
-    assert condition_of(pd.DataFrame({"fov": ["A", "B"], **fields}), "A") == ""
+    sheet = pd.DataFrame({"fov": ["A", "B"], **fields})
+    assert conditions_of(sheet) == {"A": "", "B": ""}

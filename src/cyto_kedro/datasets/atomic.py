@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from copy import copy
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Self, TypeVar
 from uuid import uuid4
 
 from fsspec import AbstractFileSystem
@@ -129,6 +130,12 @@ class FileDataset(AbstractDataset[In, Out]):
         """The file as the user would name it: a plain path locally, else a URL."""
         local = isinstance(self._fs, LocalFileSystem)
         return self._path if local else str(self._fs.unstrip_protocol(self._path))
+
+    def beside(self, path: str) -> Self:
+        """The same dataset of another file of its file system, without what making one costs."""
+        other = copy(self)
+        other._path, other._filepath = path, PurePosixPath(path)
+        return other
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self.location}

@@ -73,15 +73,23 @@ class TableDataset(FileDataset[pd.DataFrame, pd.DataFrame]):
 
     def columns(self, names: Collection[str]) -> pd.DataFrame:
         """Those of some columns that the table has; of a Parquet file no other is read."""
+        if (found := self.arrow(names)) is not None:
+            return found.to_pandas(use_threads=False)
+        table = self.load()
+        return table[[name for name in names if name in table]]
+
+    def arrow(self, names: Collection[str] | None = None) -> pa.Table | None:
+        """The table, or those of some columns that it has, as Arrow; None: not stored as such."""
         if self._csv or self._load_args:
-            table = self.load()
-            return table[[name for name in names if name in table]]
+            return None
         with self._read() as file:
             try:
+                if names is None:  # at once: many such tables are small
+                    whole = pa.BufferReader(file.read())
+                    return pq.ParquetFile(whole, pre_buffer=False).read(use_threads=False)
                 found = pq.ParquetFile(file)
                 have = set(found.schema_arrow.names)
-                part = found.read([name for name in names if name in have], use_threads=False)
-                return part.to_pandas(use_threads=False)
+                return found.read([name for name in names if name in have], use_threads=False)
             except pa.ArrowInvalid as error:
                 raise self._unreadable(error) from error
 

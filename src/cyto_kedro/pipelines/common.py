@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,7 @@ from cyto_kedro.core.contract import Parts
 from cyto_kedro.core.groups import NO_CONDITION, design
 from cyto_kedro.core.stack import Blocks
 from cyto_kedro.datasets.manifest import Manifest
-from cyto_kedro.partitions import Partitions, PlannedFov
+from cyto_kedro.partitions import Partitions, PlannedFov, Selection
 from cyto_kedro.schemas import TABLES, Cells, Table, TableOf, empty
 
 Group = Mapping[str, str]
@@ -111,26 +111,40 @@ def one_by_one(table: Partitions, manifest: Manifest) -> Iterator[pd.DataFrame]:
 
 
 def streamed(table: Partitions, manifest: Manifest) -> Parts:
-    """The planned partitions of a table too large to be held, read each time it is gone through."""
+    """The planned partitions of a table too large to be held, read each time it is gone through.
 
-    def opened(columns: tuple[str, ...] | None) -> Iterator[pd.DataFrame]:
-        for identity in manifest.ids(table.grain):
-            yield table[identity]() if columns is None else table.columns(identity, columns)
+    Those of several fields may be one part.
+    """
+    return Parts(partial(table.stacked, manifest.ids(table.grain)))
 
-    return Parts(opened)
+
+def whole(parts: Partitions, manifest: Manifest, table: type[T]) -> TableOf[T]:
+    """A table of all fields together."""
+    return join(parts.stacked(manifest.ids(parts.grain)), table)
+
+
+def stacked(
+    parts: Mapping[Any, pd.DataFrame], keys: Collection[Any], columns: Collection[str]
+) -> Iterator[pd.DataFrame]:
+    """Some columns, those that are there, of the tables at `keys`; those of several may be one."""
+    if isinstance(parts, Selection):
+        yield from parts.partitions.stacked([parts.ids[key] for key in keys], columns)
+    else:
+        for key in keys:
+            yield parts[key][[name for name in columns if name in parts[key]]]
 
 
 def of_assay(parts: Mapping[str, Partitions], manifest: Manifest) -> dict[str, pd.DataFrame]:
     """Each table of `schemas.TABLES` that `parts` names, of all fields together."""
-    return {name: join(one_by_one(part, manifest), TABLES[name]) for name, part in parts.items()}
+    return {name: whole(part, manifest, TABLES[name]) for name, part in parts.items()}
 
 
-def condition_of(fields: pd.DataFrame, fov: str) -> str:
-    """The field's condition, as `core.groups.design` calls it; empty where no field has any.
+def conditions_of(fields: pd.DataFrame) -> dict[str, str]:
+    """The condition of each field, as `core.groups.design` calls it; empty where none has any.
 
     Empty stands for the whole assay in `schemas.AttackModels`.
     """
     groups = design(fields)
     if (groups["condition"] == NO_CONDITION).all():
-        return ""
-    return str(groups.loc[groups["fov"] == fov, "condition"].iloc[0])
+        return dict.fromkeys(groups["fov"], "")
+    return dict(zip(groups["fov"], groups["condition"].astype(str), strict=True))

@@ -20,7 +20,7 @@ from cyto_kedro.algorithms.base import Algorithm
 from cyto_kedro.core.contract import Port
 from cyto_kedro.errors import ConfigError
 from cyto_kedro.lift import Used, lift
-from cyto_kedro.pipelines.common import condition_of, context, films_of, join
+from cyto_kedro.pipelines.common import conditions_of, context, films_of, join
 from cyto_kedro.registry import AlgorithmSpec, algorithms
 from cyto_kedro.schemas import TABLES, Table
 
@@ -165,7 +165,7 @@ def _worker(
         data["channel_roles"] = manifest.channel_roles
         ports = algorithm.contract().inputs
         if "condition" in algorithm.needs():
-            data["condition"] = condition_of(inputs["fields"], group["fov"])
+            data["condition"] = conditions_of(inputs["fields"])[group["fov"]]
         for port in (ports[each] for each in algorithm.needs()):
             source = _source(port, named)
             if source is not None and port.name not in VALUES:

@@ -14,7 +14,7 @@ from cyto_kedro.algorithms.reporting.findings import (
     headline,
     numbered,
 )
-from cyto_kedro.algorithms.reporting.summary import Summary, count_touches
+from cyto_kedro.algorithms.reporting.summary import Summary, count_touches, count_touches_of
 from cyto_kedro.core.groups import condition_order, of_role, with_condition
 from cyto_kedro.core.watched import effector_hours
 from cyto_kedro.errors import ConfigError, InputError
@@ -185,6 +185,27 @@ def test_touches_of_cells_without_a_track_are_counted() -> None:
     touches = schemas.filled(schemas.Touches, touches | {"frame": [0, 1, 2]})
     points = schemas.filled(schemas.TrackPoints, points)
     assert count_touches(touches, points) == (3, 1)
+
+
+def test_touches_of_several_fields_are_counted_as_those_of_each() -> None:
+    rng, fields = np.random.default_rng(4), {}
+    for fov, n_cells, n_touches in (("B", 30, 40), ("A", 9, 25), ("none", 5, 0), ("bare", 0, 3)):
+        cells = {"fov": fov, "population": rng.choice(["T", "C"], n_cells)}
+        cells |= {"frame": rng.integers(0, 3, n_cells), "label": rng.integers(1, 9, n_cells)}
+        points = pd.DataFrame(cells | {"track_id": 1}, index=range(n_cells))
+        points = points.drop_duplicates(["population", "frame", "label"])
+        pairs = {f"population{side}": rng.choice(["T", "C"], n_touches) for side in ("_a", "_b")}
+        pairs |= {f"label{side}": rng.integers(1, 9, n_touches) for side in ("_a", "_b")}
+        pairs |= {"fov": fov, "frame": rng.integers(0, 4, n_touches)}
+        touches = pd.DataFrame(pairs, index=range(n_touches))
+        fields[fov] = (
+            schemas.filled(schemas.Touches, touches),
+            schemas.filled(schemas.TrackPoints, points),
+        )
+    together = (pd.concat(each, ignore_index=True) for each in zip(*fields.values(), strict=True))
+    each = {fov: count_touches(*tables) for fov, tables in fields.items() if len(tables[0])}
+    assert count_touches_of(*together) == each
+    assert each["bare"] == (3, 0) and 0 < each["B"][1] < 40
 
 
 def test_units_are_those_that_a_track_has(assay: dict) -> None:

@@ -103,8 +103,7 @@ class Cytotoxicity(Algorithm):
                 curves.append(table.assign(**names, control=basis if key not in free else ""))
                 values += _values(names, one, table, stop, unit)
                 for row in one.to_dict("records"):
-                    alone = summed(fields[row["fov"]].to_frame())
-                    own = _against(alone, None if key in free else control)
+                    own = _against(fields[row["fov"]], None if key in free else control)
                     said = {name: row[name] for name in ("fov", *GROUP, *ABOUT)}
                     ends.append({**said, **_end(own, stop, unit), "end": stop})
         return {
@@ -216,7 +215,7 @@ def _end(table: pd.DataFrame, stop: float, unit: str) -> dict[str, float]:
     if not len(until) or table["time"].max() < stop:
         return null
     last, hour = until.iloc[-1], 60.0 if unit == "min" else 1.0
-    known = until.dropna(subset="specific_killing")
+    known = until[until["specific_killing"].notna()]
     area = np.trapezoid(known["specific_killing"], known["time"]) / hour if len(known) else np.nan
     return {
         "n_start": until["n_live"].iloc[0],

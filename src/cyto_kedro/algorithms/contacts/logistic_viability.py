@@ -117,6 +117,10 @@ class LogisticViability(ViabilityCaller):
         """All markers, in the order of weights."""
         return (*self.death_markers, *self.live_markers)
 
+    def reads(self, dyes: Dyes) -> tuple[str, ...]:
+        """The markers' columns."""
+        return tuple(f"{dyes.markers[each]}_{self.stat}" for each in self.markers)
+
     def _sign(self, marker: str) -> int:
         return -1 if marker in self.death_markers else 1
 

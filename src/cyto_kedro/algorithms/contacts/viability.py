@@ -90,6 +90,10 @@ class ViabilityCaller(Algorithm):
         """Fields that can share an estimate, group by group, the largest first."""
         return [list(by_field)]
 
+    def reads(self, dyes: Dyes) -> tuple[str, ...] | None:
+        """Columns of cells that `estimate` reads besides their keys; None: any."""
+        return None
+
     def run(
         self,
         cells: TableOf[schemas.Cells],
@@ -187,6 +191,9 @@ class MarkerThreshold(ViabilityCaller):
     @property
     def markers(self) -> tuple[str, ...]:
         return ("death",)
+
+    def reads(self, dyes: Dyes) -> tuple[str, ...]:
+        return (f"{dyes.marker}_{self.stat}",)
 
     def learn(
         self, cells: pd.DataFrame, dyes: Dyes, controls: Mapping[str, pd.DataFrame]

@@ -41,7 +41,9 @@ def _of_tracks(fates: pd.DataFrame) -> Iterator[dict[str, Any]]:
     recovered = fates["recovered"].astype(bool) if "recovered" in fates else no
     first_sight = fates["dead_at_first_sight"].astype(bool)
     orphan = first_sight & ~is_piece(fates) & (_start(fates) == "entered")
-    for (fov, population), mine in fates.groupby(["fov", "population"], sort=False):
+    by = [fates["fov"], fates["population"]]
+    doubtful = fates[(recovered | orphan | first_sight).groupby(by).transform("any")]
+    for (fov, population), mine in doubtful.groupby(["fov", "population"], sort=False):
         back, late, dead = (mine[flag[mine.index]] for flag in (recovered, orphan, first_sight))
         if len(back):
             what = (

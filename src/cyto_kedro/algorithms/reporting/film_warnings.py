@@ -43,7 +43,8 @@ def quality_warnings(data: Mapping[str, object]) -> pd.DataFrame:
     by = quality.groupby(FILM, sort=False)
 
     def jumps(name: str, ratio: float) -> pd.Series:
-        usual = by[name].transform(lambda x: x.rolling(WINDOW, center=True, min_periods=1).median())
+        middle = by[name].rolling(WINDOW, center=True, min_periods=1).median()
+        usual = pd.Series(middle.to_numpy(), quality.index)  # rows are in the order of `FILM`
         usable = (usual > 0) & (quality[name] > 0)
         share = quality[name].where(usable, 1.0) / usual.where(usable, 1.0)
         return (share > ratio) | (share < 1 / ratio) | ((usual > 0) & (quality[name] <= 0))
@@ -131,8 +132,8 @@ def _table(data: Mapping[str, object], name: str) -> pd.DataFrame:
 
 def _dark(quality: pd.DataFrame) -> pd.Series:
     """Frames without light, beside the film's bright ones: bleaching is slower, or leaves structure."""
-    by = quality.groupby(FILM, sort=False)
-    top = {name: by[name].transform(lambda x: x.quantile(0.9)) for name in ("mean", "sd")}
+    bright = quality.groupby(FILM)[["mean", "sd"]].quantile(0.9)
+    top = bright.reindex(pd.MultiIndex.from_frame(quality[FILM])).set_axis(quality.index)
     flat = (quality["sd"] < 0.1 * top["sd"]) & (quality["mean"] < top["mean"])
     return (quality["max"] == quality["min"]) | (quality["mean"] <= 0.1 * top["mean"]) | flat
 

@@ -21,7 +21,7 @@ from cyto_kedro.core.groups import (
     of_role,
     with_condition,
 )
-from cyto_kedro.core.keys import MISSING, rows_in_frame
+from cyto_kedro.core.keys import MISSING, Keys, find, size
 from cyto_kedro.core.survival import kaplan_meier, median
 from cyto_kedro.core.watched import (
     LivingPoints,
@@ -40,9 +40,9 @@ MARKED = ("dead_at_first_sight", *COUNTS[3:])  # known where a marker tells who 
 WATCHED = ("effector_deaths", "effector_watched", "target_watched", "targets_at_once")
 DOUBTS = ("targets_watched", "lost", "contacts_unknown", "contacts_cut", "touches")
 
-# what `count_touches` reads of track points and touches
-CELL = ("population", "frame", "label")
-TOUCHES = ("frame", "population_a", "label_a", "population_b", "label_b")
+# what `count_touches_of` reads of track points and touches
+CELL = ("fov", "population", "frame", "label")
+TOUCHES = ("fov", "frame", "population_a", "label_a", "population_b", "label_b")
 
 
 class Summed(TypedDict):
@@ -242,9 +242,39 @@ def summarise(
 
 def count_touches(touches: pd.DataFrame, track_points: pd.DataFrame) -> tuple[int, int]:
     """Touches of a field, and how many of them are between two cells that have a track."""
+    return len(touches), int(_tracked(touches, track_points).sum())
+
+
+def count_touches_of(
+    touches: pd.DataFrame, track_points: pd.DataFrame
+) -> dict[str, tuple[int, int]]:
+    """The same of several fields at once, by fov; fields without a touch are left out."""
+    fov, names = pd.factorize(pd.concat([touches["fov"], track_points["fov"]]))
+    n_frames = size(touches["frame"], track_points["frame"])
+    # frames of different fields get different numbers
+    apart = [
+        table.assign(frame=table["frame"].to_numpy(np.int64) + n_frames * code)
+        for table, code in zip((touches, track_points), np.split(fov, [len(touches)]), strict=True)
+    ]
+    own, n = fov[: len(touches)], len(names)
+    every = np.bincount(own, minlength=n)
+    tracked = np.bincount(own, _tracked(*apart), minlength=n)
+    return {name: (int(every[i]), int(tracked[i])) for i, name in enumerate(names) if every[i]}
+
+
+def _tracked(touches: pd.DataFrame, track_points: pd.DataFrame) -> np.ndarray:
+    """Which touches are between two cells that have a track."""
     seen = track_points[track_points["label"].notna()]
-    sides = np.stack([rows_in_frame(seen, touches, "label", side) for side in ("_a", "_b")])
-    return len(touches), int((sides != MISSING).all(axis=0).sum())
+    cells = [(touches[f"population{side}"], touches[f"label{side}"]) for side in ("_a", "_b")]
+    cells.append((seen["population"], seen["label"]))
+    frames = [touches["frame"], touches["frame"], seen["frame"]]
+    keys = Keys((of for of, _ in cells), size(*frames), size(*(label for _, label in cells)))
+    a, b, own = (
+        keys.pack(keys.code(of), frame.to_numpy(), label.to_numpy(np.int64))
+        for (of, label), frame in zip(cells, frames, strict=True)
+    )
+    own.sort()
+    return (find(own, a) != MISSING) & (find(own, b) != MISSING)
 
 
 def _flagged(mask_quality: pd.DataFrame, by_fov: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ from cyto_kedro.algorithms.contacts.kills import LearntRule, Watched
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import condition_of, context, join
+from cyto_kedro.pipelines.common import conditions_of, context, join
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +29,11 @@ def learn_killing(
     algorithm = kills.make()
     if not isinstance(algorithm, LearntRule):
         return schemas.empty(schemas.AttackModels)
-    sheet = fields.set_index("fov")
+    sheet, condition = fields.set_index("fov"), conditions_of(fields)
+    clocks = dict(iter(frames.groupby("fov")))
     watched = []
     for fov in manifest.fovs:
-        where = context({"fov": fov}, manifest, frames[frames["fov"] == fov])
+        where = context({"fov": fov}, manifest, clocks[fov])
         populations = [f"{fov}/{name}" for name in manifest.populations]
         row = sheet.loc[fov]
         exposure = algorithm.exposure(
@@ -42,9 +43,7 @@ def learn_killing(
             join((fates[each]() for each in populations), schemas.Fates),
             where["time_min"],
         )
-        watched.append(
-            Watched(exposure, condition_of(fields, fov), bool(row.get("control", False)))
-        )
+        watched.append(Watched(exposure, condition[fov], bool(row.get("control", False))))
     models = algorithm.estimate(watched)
     _warn(models)
     return models

@@ -14,12 +14,10 @@ from cyto_kedro.algorithms.contacts.viability import Dyes, ViabilityCaller
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, InputError, unknown
 from cyto_kedro.parameters import ContactsSpec
-from cyto_kedro.pipelines.common import Group, join
+from cyto_kedro.pipelines.common import CELL, Group, join, stacked
 
 ByPopulation = Mapping[str, pd.DataFrame]
 log = logging.getLogger(__name__)
-
-_SHAPE = ("fov", "population", "frame", "label", "area_px", "perimeter_px")
 
 
 def estimate_viability(
@@ -44,17 +42,21 @@ def estimate_viability(
             group["population"],
         )
         return {}
-    columns = [*_SHAPE, *_measured(manifest, group["population"])]
+    dyes = _dyes(manifest)
+    read = algorithm.reads(Dyes(**dyes))
+    columns = [*CELL, *(_measured(manifest, group["population"]) if read is None else read)]
     states: dict[str, Any] = {}
     for plate, fovs in plates(fields).groupby("plate")["fov"]:
-        tables = (cells[key] for key in cells if key[0] in set(fovs))
-        narrow = [table[[name for name in columns if name in table]] for table in tables]
-        pooled = join(narrow, schemas.Cells)
-        dyes = _dyes(manifest)
-        by_field = {fov: pooled[pooled["fov"] == fov] for fov in fovs}
+        of_plate = set(fovs)
+        keys = [key for key in cells if key[0] in of_plate]
+        pooled = join(stacked(cells, keys, columns), schemas.Cells)
+        rows = pooled.groupby("fov").indices
+        by_field = {fov: pooled.iloc[rows.get(fov, [])] for fov in fovs}
         groups = algorithm.apart(by_field, Dyes(**dyes))
+        del by_field
         for names in groups:
-            own = join([pooled[pooled["fov"].isin(names)]], schemas.Cells)
+            apart = len(groups) > 1
+            own = join([pooled[pooled["fov"].isin(names)]], schemas.Cells) if apart else pooled
             state = algorithm.estimate(own, controls=_controls(own, fields), **dyes)
             states |= {fov: state | {"estimated_apart": names != groups[0]} for fov in names}
         if len(groups) > 1:
@@ -86,9 +88,10 @@ def _dyes(manifest: Manifest) -> dict[str, Any]:
 
 
 def _measured(manifest: Manifest, population: str) -> list[str]:
-    """Columns of intensities that viability may need: of the markers and the population's own."""
+    """Columns that viability may need: of shape; intensities of markers and the population's own."""
     channels = {*manifest.sources[population], *manifest.markers.values()}
-    return [f"{channel}_{stat}" for channel in sorted(channels) for stat in schemas.STATS]
+    grey = [f"{channel}_{stat}" for channel in sorted(channels) for stat in schemas.STATS]
+    return ["area_px", "perimeter_px", *grey]
 
 
 def _controls(cells: pd.DataFrame, fields: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -12,8 +12,9 @@ from cyto_kedro import schemas
 from cyto_kedro.algorithms.reporting.network_figures import chosen_fields
 from cyto_kedro.algorithms.reporting.report import HtmlReport
 from cyto_kedro.algorithms.reporting.results import PyCytoResults, for_csv
-from cyto_kedro.algorithms.reporting.summary import CELL, TOUCHES, Summary, count_touches
+from cyto_kedro.algorithms.reporting.summary import CELL, TOUCHES, Summary, count_touches_of
 from cyto_kedro.datasets.manifest import Manifest
+from cyto_kedro.datasets.stacking import STACK_ROWS
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
@@ -76,15 +77,22 @@ def summarise(
     }
     data = assay(fields, frames, parts, manifest)
     data["track_points"] = streamed(track_points, manifest)
-    data["touch_counts"] = {}
-    for fov in manifest.fovs:
-        sides, points = (
-            pd.concat(
-                [part.columns(each, names) for each in manifest.ids(part.grain, {"fov": fov})]
+    counts: dict[str, tuple[int, int]] = {}
+    points = data["motility"].groupby("fov")["n_points"].sum()
+    rows_so_far = points.reindex(list(manifest.fovs), fill_value=0).cumsum()
+    for _, some in rows_so_far.groupby(rows_so_far // STACK_ROWS):
+        counts |= count_touches_of(
+            *(
+                pd.concat(
+                    part.stacked(
+                        (i for fov in some.index for i in manifest.ids(part.grain, {"fov": fov})),
+                        names,
+                    )
+                )
+                for part, names in ((touches, TOUCHES), (track_points, CELL))
             )
-            for part, names in ((touches, TOUCHES), (track_points, CELL))
         )
-        data["touch_counts"][fov] = count_touches(sides, points)
+    data["touch_counts"] = counts
     data["viability_state"] = {name: viability_state[name]() for name in manifest.populations}
     found = Summary()(data)
     return found["by_fov"], found["by_condition"], found["warnings"]

@@ -13,12 +13,12 @@ from kedro.io import DatasetError
 
 from cyto_kedro import schemas
 from cyto_kedro.algorithms.segmentation.size import AssumedSize, CellSize, assumed
+from cyto_kedro.blocks import Block
 from cyto_kedro.core.stack import Blocks, ChosenFrames
 from cyto_kedro.core.units import in_px
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.errors import ConfigError, PartitionError
 from cyto_kedro.parameters import Segmentation, SegmentationSpec
-from cyto_kedro.partitions import Block
 from cyto_kedro.pipelines.common import Group
 
 log = logging.getLogger(__name__)
