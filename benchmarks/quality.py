@@ -30,7 +30,8 @@ import metrics as m
 import quality_masks
 from cyto_kedro.algorithms.preprocessing.parts import shown_in
 from cyto_kedro.algorithms.tabulation.expected_f1 import DARK, DARK_F1, chance
-from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
+from cyto_kedro.algorithms.tabulation.frame_evidence import frame_evidence
+from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence
 from cyto_kedro.algorithms.tabulation.mask_quality import MaskQuality
 from run_folder import ROOT
 
@@ -88,7 +89,8 @@ def make(part: int, parts: int) -> None:
 @cache
 def measured() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Evidence and truth of all cached masks, cells and frames; kept as long as its code stays."""
-    code = hashlib.sha256(EVIDENCE.read_bytes()).hexdigest()[:12]
+    parts = (EVIDENCE, EVIDENCE.with_name("frame_evidence.py"))
+    code = hashlib.sha256(b"".join(each.read_bytes() for each in parts)).hexdigest()[:12]
     stored = CACHE / f"measured_{code}.pkl"
     known = pd.read_pickle(stored) if stored.exists() else {}
     for path in sorted(CACHE.glob("*.npz")):

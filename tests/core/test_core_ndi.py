@@ -67,5 +67,21 @@ def test_stacks_are_filtered_by_scipy() -> None:
     )
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (70, 3), (150, 90)])
+@pytest.mark.parametrize("share", [0.002, 0.05, 0.5])
+def test_nearest_pixels(shape: tuple[int, int], share: float) -> None:
+    rng = np.random.default_rng(5)
+    for mask in (rng.random(shape) < share, scipy_ndi.gaussian_filter(rng.random(shape), 2) > 0.51):
+        mask[0, 0] = True
+        away, place = scipy_ndi.distance_transform_edt(~mask, return_indices=True)
+        index = place[0] * shape[1] + place[1]
+        for reach in (0.0, 1.0, 2.9, 7.3, 30.5, 31.0, 500.0):
+            pixel, distance, of = ndi.nearest(mask, reach)
+            np.testing.assert_array_equal(pixel, np.flatnonzero(away <= reach))
+            np.testing.assert_array_equal(distance, away[away <= reach])
+            np.testing.assert_array_equal(of, index[away <= reach])
+    assert not ndi.nearest(np.zeros(shape, bool), 4.0)[0].size
+
+
 def test_all_else_is_scipys() -> None:
     assert ndi.median_filter is scipy_ndi.median_filter

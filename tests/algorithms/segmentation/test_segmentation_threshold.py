@@ -21,6 +21,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
     flatten,
 )
 from cyto_kedro.algorithms.segmentation.threshold import Li, LocalThreshold, Otsu
+from cyto_kedro.core.ranks import Ranks
 from cyto_kedro.errors import ConfigError, InputError
 from cyto_kedro.registry import build
 
@@ -157,7 +158,7 @@ def test_background_of_noise_and_of_cells() -> None:
     noise = rng.normal(50, 4, (300, 300))
     cells = noise + 100 * (rng.random(noise.shape) < 0.3)
     for image, threshold in ((noise, 50), (cells, 100)):
-        level, sd = background_level(image, threshold)
+        level, sd = background_level(Ranks(image), threshold)
         assert level == pytest.approx(50, abs=2)
         assert sd == pytest.approx(4, rel=0.3)
 

@@ -8,7 +8,8 @@ import pytest
 from scipy import ndimage as ndi
 
 from cyto_kedro import schemas
-from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence, frame_evidence
+from cyto_kedro.algorithms.tabulation.frame_evidence import frame_evidence
+from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, _gradient, _tops, cell_evidence
 from cyto_kedro.algorithms.tabulation.mask_quality import MaskEvidence, MaskQuality
 from cyto_kedro.errors import InputError
 
@@ -242,3 +243,21 @@ def test_a_frame_with_other_numbers_jumps():
     assert np.flatnonzero(made["jumps"]).tolist() == [7]
     steady = seen([0.9] * 15, 40).assign(n_cells=[40, 43, 38, 47, 35] * 3)
     assert not MaskQuality()(mask_evidence=steady)["mask_quality"]["jumps"].any()
+
+
+def test_slopes_and_tops_are_those_of_whole_images():
+    rng = np.random.default_rng(7)
+    image = np.round(rng.normal(0, 3, (40, 61)), 1).astype(np.float32)
+    pixels = np.flatnonzero(rng.random(image.size) < 0.4)
+    for found, whole in zip(_gradient(image, pixels), np.gradient(image), strict=True):
+        np.testing.assert_array_equal(found, whole.ravel()[pixels])
+    for reach in (1, 2, 4):
+        highest = (image == ndi.maximum_filter(image, 2 * reach + 1)).ravel()
+        np.testing.assert_array_equal(_tops(image, pixels, reach), pixels[highest[pixels]])
+
+
+def test_labels_may_be_of_any_size():
+    image, label = drawn()
+    sparse = np.where(label > 0, label.astype(np.uint32) * 150_000_000, 0).astype(np.uint32)
+    one, other = (MaskEvidence()(image=image[None], label=each[None]) for each in (label, sparse))
+    pd.testing.assert_frame_equal(one["mask_evidence"], other["mask_evidence"])

@@ -27,6 +27,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
 from cyto_kedro.algorithms.segmentation.size import CellSize, film_size, largest_area, spread
 from cyto_kedro.core import ndi
 from cyto_kedro.core.contract import Image
+from cyto_kedro.core.ranks import Ranks
 from cyto_kedro.core.units import Area, PositiveArea, PositiveLength, in_px
 
 log = logging.getLogger(__name__)
@@ -241,7 +242,7 @@ class Levels:
     """A smoothed frame, and what of its field thresholds are made of."""
 
     smooth: np.ndarray  # (Y, X)
-    pixels: np.ndarray  # of the smoothed field, or of parts of it
+    light: Ranks  # pixels of the smoothed field, or of parts of it
     threshold: float  # Otsu's
     level: float  # of the background
     noise: float  # its sd
@@ -249,9 +250,7 @@ class Levels:
 
 def levels_of(scene: Scene, sigma: float) -> Levels:
     """Smooth a frame and the parts of its field by a Gaussian of `sigma` pixels; find the levels."""
-    from skimage.filters import threshold_otsu
-
     smooth = scene.changed(lambda each: ndi.gaussian_filter(each, sigma))
-    pixels = pool([part.pixels for part in smooth.parts])
-    threshold = float(threshold_otsu(pixels))
-    return Levels(smooth.image, pixels, threshold, *background_level(pixels, threshold))
+    light = Ranks(pool([part.pixels for part in smooth.parts]))
+    threshold = light.otsu()
+    return Levels(smooth.image, light, threshold, *background_level(light, threshold))

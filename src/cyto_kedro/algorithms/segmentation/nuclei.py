@@ -140,13 +140,17 @@ class Nuclei(Classical):
         found = levels_of(scene, sigma)
         smooth, level, threshold = found.smooth, found.level, found.threshold
         noise = self._noise(scene, sigma, found)
-        root = np.sqrt(np.maximum(smooth - level, 0))
+
+        def root_of(light: np.ndarray) -> np.ndarray:
+            return np.sqrt(np.maximum(light - level, 0))
+
+        root = root_of(smooth)
         return SeenFrame(
             smooth=smooth - level,
             root=root,
             slope=slope_of(root),
             threshold=threshold - level,
-            high=float(np.percentile(np.sqrt(np.maximum(found.pixels - level, 0)), 99.9)),
+            high=float(found.light.percentile(99.9, change=root_of)),
             floor=_RIM * self.min_contrast * noise,
             least_mean=self.min_contrast * noise,
             least_height=max(
@@ -241,8 +245,8 @@ def haze_of(found: Levels) -> float:
 
     A clear field has next to none, whatever its dim cells are: they cover little of it.
     """
-    low = found.pixels[found.pixels <= found.threshold]
-    return max(float(np.percentile(low, _HAZE)) - found.level, 0.0)
+    haze = found.light.percentile(_HAZE, found.light.at_most(found.threshold))
+    return max(float(haze) - found.level, 0.0)
 
 
 def slope_of(image: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.scale import background_level
 from cyto_kedro.core import ndi
+from cyto_kedro.core.ranks import Ranks
 
 #: Raised when features change: a model of other features is refused.
 VERSION = 1
@@ -29,13 +30,12 @@ def levels(frame: FieldFrame) -> tuple[float, float]:
     In units of these, fields of other brightness look alike. In a field of noise the height is three
     sd of it.
     """
-    from skimage.filters import threshold_otsu
-
     pixels = frame.sample()
     if pixels.size == 0 or np.ptp(pixels) == 0:
         return 0.0, 1.0
-    threshold = float(threshold_otsu(pixels))
-    level, noise = background_level(pixels, threshold)
+    light = Ranks(pixels)
+    threshold = light.otsu()
+    level, noise = background_level(light, threshold)
     return level, max(threshold - level, 3 * noise, 1e-9)
 
 

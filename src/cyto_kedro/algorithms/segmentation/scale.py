@@ -9,6 +9,7 @@ import numpy as np
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.core import ndi
+from cyto_kedro.core.ranks import Ranks
 
 SMALLEST_DIAMETER_PX = 6.0
 _NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
@@ -224,23 +225,22 @@ def _sides(
     return rows, columns
 
 
-def background_level(image: np.ndarray, threshold: float) -> tuple[float, float]:
-    """Background level and the sd of its noise, from the pixels at or below `threshold`.
+def background_level(light: Ranks, threshold: float) -> tuple[float, float]:
+    """Background level and the sd of its noise, from the pixels of `light` at or below `threshold`.
 
     The level is the mode of those pixels. The sd is 1.4826 times the median distance of the pixels
     below the mode: cells and blur only add light, so the lower side is noise alone. In a frame of
     pure noise the mode lies at the threshold and the sd comes out right all the same.
     """
-    low = image[image <= threshold]
-    start, stop = np.percentile(low, (0.5, 100))
+    start, stop = light.percentile((0.5, 100), light.at_most(threshold))
     if stop <= start:
         return float(start), 0.0
-    counts, edges = np.histogram(low, 64, (start, stop))
+    counts, edges = light.histogram(64, (start, stop))
     smooth = ndi.gaussian_filter1d(counts.astype(float), 2, mode="nearest")
     i = int(smooth.argmax())
     level = float(edges[i] + edges[i + 1]) / 2
-    below = level - low[low <= level]
-    return level, 1.4826 * float(np.median(below)) if below.size else 0.0
+    below = light.at_most(level)
+    return level, 1.4826 * light.median(below, lambda low: level - low) if below else 0.0
 
 
 def smoothed_noise(part: Part, sigma: float, threshold: float, spread: int = 1) -> float:

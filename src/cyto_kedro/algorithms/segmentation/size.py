@@ -32,6 +32,7 @@ from cyto_kedro.algorithms.segmentation.scale import (
     stand_out,
 )
 from cyto_kedro.core import ndi
+from cyto_kedro.core.ranks import Ranks
 from cyto_kedro.core.units import Length
 
 _BLOB = 0.87  # diameter of a blob in a cell's: engines' defaults are made for that of blobs
@@ -144,16 +145,14 @@ def cell_size(parts: Sequence[Part]) -> CellSize | None:
 
 def _above_spread(parts: Sequence[Part], diameter: float) -> bool:
     """Whether anything is above the spread of the background: noise of neighbours alike is not."""
-    from skimage.filters import threshold_otsu
-
     sigma = max(0.05 * diameter, 0.5)
     smooth = [
         Part(ndi.gaussian_filter(flatten(each.image, diameter), sigma), each.filmed)
         for each in parts
     ]
-    pixels = pool([each.pixels for each in smooth])
-    level, noise = background_level(pixels, float(threshold_otsu(pixels)))
-    return bool(pixels.max() > level + _LEAST_CONTRAST * noise)
+    light = Ranks(pool([each.pixels for each in smooth]))
+    level, noise = background_level(light, light.otsu())
+    return bool(light.ends[1] > level + _LEAST_CONTRAST * noise)
 
 
 def film_size(frames: Iterable[FieldFrame]) -> CellSize | None:
@@ -275,8 +274,6 @@ def _region(parts: Sequence[Part], diameter: float) -> float | None:
 
 
 def _width(parts: Sequence[Part], diameter: float) -> float | None:
-    from skimage.filters import threshold_otsu
-
     factor = max(1, int(diameter / _FINE_PX))
     blocks = diameter / factor
     smooth, shown = [], []
@@ -286,8 +283,9 @@ def _width(parts: Sequence[Part], diameter: float) -> float | None:
     pixels = pool([image[mask] for image, mask in zip(smooth, shown, strict=True)])
     if not pixels.size or pixels.min() == pixels.max():
         return None
-    level, noise = background_level(pixels, float(threshold_otsu(pixels)))
-    threshold = float(threshold_otsu(np.sqrt(np.maximum(pixels - level, 0)))) ** 2
+    light = Ranks(pixels)
+    level, noise = background_level(light, light.otsu())
+    threshold = Ranks(np.sqrt(np.maximum(pixels - level, 0))).otsu() ** 2
     least = level + max(threshold, 3 * noise)
     depths = []
     for image, mask in zip(smooth, shown, strict=True):

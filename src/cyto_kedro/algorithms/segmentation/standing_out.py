@@ -12,6 +12,7 @@ from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
 from cyto_kedro.algorithms.segmentation.scale import background_level, flatten, pool
 from cyto_kedro.core import ndi
+from cyto_kedro.core.ranks import Ranks
 
 _LEAST = 0.1  # of the noise of a pixel
 _SMOOTHING = 0.2  # of a diameter: sd of the Gaussian after which noise is as broad as cells
@@ -39,7 +40,6 @@ def standing_out(label: np.ndarray, frames: Sequence[FieldFrame], contrast: floa
 
 def _heights(label: np.ndarray, frame: FieldFrame, diameter: float) -> np.ndarray:
     """Height of each label over background, in sd of its noise; no noise is the least there is."""
-    from skimage.filters import threshold_otsu
 
     def seen(part: Part) -> Part:
         smooth = ndi.gaussian_filter(flatten(part.image, diameter), max(_SMOOTHING * diameter, 1))
@@ -47,10 +47,10 @@ def _heights(label: np.ndarray, frame: FieldFrame, diameter: float) -> np.ndarra
 
     own = seen(frame.part)
     parts = [own if part is frame.part else seen(part) for part in frame.windows()]
-    pixels = pool([part.pixels for part in parts])
-    if pixels.min() == pixels.max():
+    light = Ranks(pool([part.pixels for part in parts]))
+    if light.ends[0] == light.ends[1]:
         return np.zeros(int(label.max()))
-    level, noise = background_level(pixels, float(threshold_otsu(pixels)))
+    level, noise = background_level(light, light.otsu())
     height = ndi.mean(own.image, label, np.arange(1, int(label.max()) + 1)) - level
     # what is left of a slope, or of rounding, is no cell, however wide it is
     least = max(_LEAST * noise_sd(frame.part.image), 1e-5 * float(np.abs(frame.part.image).max()))

@@ -19,6 +19,7 @@ from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.scale import wide_gaussian
 from cyto_kedro.algorithms.segmentation.split import split_touching, trim_to_height
 from cyto_kedro.core import ndi
+from cyto_kedro.core.ranks import Ranks
 
 
 class ThresholdSegmentation(Classical):
@@ -79,11 +80,9 @@ class Otsu(ThresholdSegmentation):
 
     def foreground(self, found: Levels, floor: float, diameter: float) -> np.ndarray:
         """Pixels above Otsu's threshold and the noise floor."""
-        from skimage.filters import threshold_otsu
-
-        dark = float(np.percentile(found.pixels, 1))
-        roots = np.sqrt(np.maximum(found.pixels - dark, 0))
-        threshold = float(threshold_otsu(roots)) ** 2 + dark
+        dark = float(found.light.percentile(1))
+        roots = np.sqrt(np.maximum(found.light.pixels - dark, 0))
+        threshold = Ranks(roots).otsu() ** 2 + dark
         return found.smooth > max(threshold, floor)
 
 
@@ -105,7 +104,7 @@ class Li(ThresholdSegmentation):
         """Pixels above Li's threshold and the noise floor."""
         from skimage.filters import threshold_li
 
-        return found.smooth > max(float(threshold_li(found.pixels)), floor)
+        return found.smooth > max(float(threshold_li(found.light.pixels)), floor)
 
 
 class LocalThreshold(ThresholdSegmentation):

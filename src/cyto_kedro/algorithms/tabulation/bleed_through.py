@@ -70,6 +70,8 @@ def doubled_share(own: Masked, scene: Scene, others: Sequence[Masked]) -> float:
 
     `scene`: of `own`. Brightness is over the background, in noise.
     """
+    if not others:
+        return 0.0
     labels, size, mine = _cells(own.label)
     doubled = np.zeros(len(labels), bool)
     for other in others:

@@ -19,12 +19,8 @@ from cyto_kedro.algorithms.tabulation.bleed_through import (
     leaked,
     shines_through,
 )
-from cyto_kedro.algorithms.tabulation.mask_evidence import (
-    Scene,
-    cell_evidence,
-    frame_evidence,
-)
-from cyto_kedro.algorithms.tabulation.masks import compact
+from cyto_kedro.algorithms.tabulation.frame_evidence import frame_evidence
+from cyto_kedro.algorithms.tabulation.mask_evidence import Scene, cell_evidence
 
 #: `dark_ratio` from which it is no image of fluorescence, and the most that is expected of one
 DARK, DARK_F1 = 0.25, 0.5
@@ -89,7 +85,7 @@ def expected(
     as well as brighter no more than `DARK_F1` is expected.
     """
     theirs = [each.image for each in others]
-    if label.any() and others:
+    if others and label.any():
         filmed = np.ones(label.shape, bool) if shown is None else shown
         leak = leaked(image, filmed, label == 0, theirs)
         # a cell that leaks less than others leaves no hole
@@ -100,8 +96,8 @@ def expected(
     measures = frame_evidence(scene, cells)
     measures["mean_chance"] = float(chances.mean()) if cells else 0.0
     measures["doubtful_share"] = float((chances < 0.5).mean()) if cells else 1.0
-    number = len(compact(label[label > 0])[0])
-    row: dict[str, float | int | str] = {"n_cells": number, "doubled_share": np.nan, **measures}
+    row: dict[str, float | int | str] = {"n_cells": scene.n_labels, "doubled_share": np.nan}
+    row |= measures
     if not cells:
         seen = measures["missed_faint"] > 0
         through = seen and shines_through(scene, theirs)

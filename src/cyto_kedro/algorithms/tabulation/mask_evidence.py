@@ -1,4 +1,4 @@
-"""What an image says of the masks that were made from it: measures of cells and frames, without truth.
+"""What an image says of the masks that were made from it: measures of cells, without truth.
 
 Lengths are in diameters of the cell, brightness in heights of the cell over its surroundings or in
 noise: so one table of curves (`mask_curves`) serves all magnifications and cameras.
@@ -11,21 +11,19 @@ how bright its surroundings are (``raised``); slopes inside against the outline 
 seams to neighbours without a valley (``seam``), and whether both together are more of an ellipse
 (``joint``); its area over that of the ellipse with its second moments (``fill``), its size among the
 others (``small``, ``large``), and peaks of light and lobes of its shape (``peaks``, ``lobes``).
-
-Of each frame: the mean chance of its cells; light outside of all masks (``missed…``); the agreement of
-masks with the plainest threshold (``agreement``), and how much of the image's variance they explain
-(``separation``); how sizes spread. `dark_ratio` tells whether it is an image of fluorescence at all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from cyto_kedro.algorithms.preprocessing.parts import Part, repeated
-from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments
+from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill, moments, numbered
+from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.scale import (
     background_level,
     block_mean,
@@ -34,14 +32,15 @@ from cyto_kedro.algorithms.segmentation.scale import (
 )
 from cyto_kedro.algorithms.tabulation.masks import compact
 from cyto_kedro.core import ndi
+from cyto_kedro.core.ranks import Ranks
 
 _FINE_PX = 20  # diameter of cells in the image that is measured in, up to twice that
 _GUESS_PX = 20.0  # where there is no mask
 _SMOOTH = 0.05  # sigma of the Gaussian, in diameters
 _BINS = np.arange(-0.5, 0.55, 0.05)  # distance from the outline, in diameters
 _LEAST_NOISE = 0.003  # of the range of the image: 8 bits, or a background cut to one value
-_SEEN = 5.0  # sd of the noise
-_DARK_SD = 2.05  # of the 2nd percentile of noise
+SEEN = 5.0  # sd of the noise
+_TABLE_SIZE = 1 << 20  # labels up to here are numbered by a table of all
 _PIECE = 0.15  # of a typical cell's area: less is no missed cell
 
 Columns = dict[str, np.ndarray]
@@ -54,28 +53,24 @@ class Scene:
     smooth: np.ndarray  # (Y, X)
     number: np.ndarray  # (Y, X) int32: 0 for background, cells from 1
     shown: np.ndarray  # (Y, X) bool: was filmed
+    light: Ranks  # of what was filmed of `smooth`; 0 where nothing was
     noise: float  # its sd in `smooth`
     level: float  # of the background
     threshold: float  # Otsu's
     diameter: float  # of the cells, half of their area in larger ones
     area: np.ndarray  # (n + 1,) of the numbers
     sigma: float  # of the Gaussian that `smooth` is by
+    n_labels: int  # of the whole image: of them small ones are missing in block means
 
     @property
     def count(self) -> int:
         """Cells."""
         return len(self.area) - 1
 
-    @cached_property
-    def outside(self) -> tuple[np.ndarray, np.ndarray]:
-        """Distance of each pixel from the masks, (Y, X), and the nearest place in one, (2, Y, X)."""
-        distance, place = ndi.distance_transform_edt(self.number == 0, return_indices=True)
-        return distance, place
-
     @property
     def floor(self) -> float:
         """Least light that stands out of the noise."""
-        return self.level + _SEEN * self.noise
+        return self.level + SEEN * self.noise
 
     @property
     def least_piece(self) -> float:
@@ -86,68 +81,78 @@ class Scene:
     @classmethod
     def of(cls, image: np.ndarray, label: np.ndarray, shown: np.ndarray | None = None) -> Scene:
         """Of an image and its labels (Y, X); `shown` says which pixels were filmed (None: all)."""
-        from skimage.filters import threshold_otsu
-
-        diameter = _typical(label)
+        number = _numbered(label)
+        diameter = _typical(np.bincount(number.ravel())[1:])
+        n_labels = int(number.max(initial=0))
         factor = max(1, int(diameter / _FINE_PX))
         if min(label.shape) < 4 * factor:
             factor = 1
         diameter /= factor
         height, width = (n // factor * factor for n in image.shape)
         fine = block_mean(repeated(image, shown)[:height, :width], factor)
-        if not label.any():
+        if not n_labels:
             fine = without_slope(fine)
-        inner = label[factor // 2 : height : factor, factor // 2 : width : factor]
+        number = number[factor // 2 : height : factor, factor // 2 : width : factor]
         if shown is None:
             seen = np.ones(fine.shape, bool)
         else:
             seen = block_mean(shown[:height, :width].astype(np.float32), factor) == 1
-        labels, index = compact(np.where(seen, inner, 0).ravel())
-        number = np.asarray(index.reshape(fine.shape) + int(labels[0] > 0), np.int32)
+            number = np.where(seen, number, 0)
+        if shown is not None or factor > 1:
+            number = numbered(number)
         sigma = max(_SMOOTH * diameter, 0.7)
         smooth = ndi.gaussian_filter(fine, sigma)
-        pixels = smooth[seen] if seen.any() else np.zeros(1, np.float32)
-        low, high = np.percentile(pixels, (1, 99.8))
-        flat = pixels.min() == pixels.max()
-        threshold = float(pixels[0]) if flat else float(threshold_otsu(pixels))
-        level, _ = background_level(pixels, threshold)
+        light = Ranks(smooth[seen] if seen.any() else np.zeros(1, np.float32))
+        low, high = light.percentile((1, 99.8))
+        threshold = light.otsu()
+        level, _ = background_level(light, threshold)
         noise = smoothed_noise(Part(fine, seen), sigma, threshold)
         noise = max(noise, _LEAST_NOISE * float(high - low), 1e-9)
         area = np.bincount(number.ravel(), minlength=1).astype(float)
-        return cls(smooth, number, seen, noise, level, threshold, diameter, area, sigma)
+        return cls(
+            *(smooth, number, seen, light, noise, level, threshold, diameter, area, sigma, n_labels)
+        )
 
 
-def _typical(label: np.ndarray) -> float:
+def _numbered(label: np.ndarray) -> np.ndarray:
+    """Cells (Y, X) int32 numbered from 1 in the order of their labels, which may be of any size."""
+    if label.max(initial=0) >= _TABLE_SIZE:
+        label = compact(np.concatenate([[0], label.ravel()]))[1][1:].reshape(label.shape)
+    return numbered(label)
+
+
+def _typical(sizes: np.ndarray) -> float:
     """Diameter such that half of the masks' area is in larger ones."""
-    sizes = np.bincount(compact(label[label > 0])[1])
     if not sizes.size:
         return _GUESS_PX
-    sizes.sort()
+    sizes = np.sort(sizes)
     middle = sizes[np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)]
     return float(2 * np.sqrt(middle / np.pi))
 
 
 def cell_evidence(scene: Scene) -> Columns:
     """Measures of each cell, (n,) float64; see the module."""
-    number, smooth, n = scene.number, scene.smooth, scene.count + 1
+    smooth, n = scene.smooth.ravel(), scene.count + 1
     own = 2 * np.sqrt(np.maximum(scene.area, 1) / np.pi)
-    within = number > 0
-    outline = _Outline.of(number)
-    line = outline.free | outline.seam
-    depth = ndi.distance_transform_edt(within & ~line) + 0.5
-    outside, place = scene.outside
-    nearest = number[tuple(place)]
-    away = np.where(within, -depth, outside - 0.5) / own[nearest]
-    near = scene.shown & (np.abs(away) < 0.5)
-    cell, at, light = nearest[near], away[near], smooth[near]
+    outline = _Outline.of(scene.number)
+    within = scene.number > 0
+    depth = depth_of(within & ~(outline.free | outline.seam)) + 0.5
+    number, inside = scene.number.ravel(), np.flatnonzero(within)
+    cells, sunk = number[inside], -depth.ravel()[inside] / own[number[inside]]
+    deep = sunk < -0.15
+    # signed distance from the outline, in diameters, of what is near it
+    near, at, place = ndi.nearest(within, 0.5 * float(own[1:].max()) + 0.5)
+    cell = number[place]
+    at = np.where(number[near] > 0, -depth.ravel()[near], at - 0.5) / own[cell]
+    chosen = scene.shown.ravel()[near] & (np.abs(at) < 0.5)
+    cell, at, light = cell[chosen], at[chosen], smooth[near[chosen]]
 
     def zone(low: float, high: float) -> np.ndarray:
         chosen = (at > low) & (at <= high)
         return _mean(cell[chosen], light[chosen], n)
 
-    mean = _mean(number[within], smooth[within], n)
-    deep = within & (away < -0.15)
-    core = _mean(number[deep], smooth[deep], n)
+    mean = _mean(cells, smooth[inside], n)
+    core = _mean(cells[deep], smooth[inside[deep]], n)
     far = zone(0.15, 0.4)
     far = np.where(np.isnan(far), scene.level, far)
     top = np.fmax(core, mean)
@@ -155,23 +160,23 @@ def cell_evidence(scene: Scene) -> Columns:
     inner, outer = zone(-0.12, 0), zone(0, 0.12)
     outer = np.where(np.isnan(outer), mean, outer)
     offset, spread, steepest = _fall(cell, at, light, n)
-    gy, gx = np.gradient(smooth)
-    slope = np.hypot(gy, gx)
-    edge = outline.free & scene.shown
-    steep = _mean(number[edge], slope[edge], n)
-    inner_slope = _mean(number[deep], slope[deep], n) / np.maximum(steep, scene.noise / 2)
+    edge = np.flatnonzero(outline.free & scene.shown)
+    steep = _mean(number[edge], np.hypot(*_gradient(scene.smooth, edge)), n)
+    slope = np.hypot(*_gradient(scene.smooth, inside[deep]))
+    inner_slope = _mean(cells[deep], slope, n) / np.maximum(steep, scene.noise / 2)
+    sums = _sums(scene.number, n)
     found = {
         "contrast": np.log1p(np.maximum(mean - far, 0) / scene.noise),
         "edge": np.clip((inner - outer) / rise, -1, 1),
-        "aligned": _aligned(within, number, edge, gy, gx, n),
-        "half_height": _half_height(cell, at, light, far, top, within & ~near, number, n),
+        "aligned": _aligned(scene, edge),
+        "half_height": _half_height(cell, at, light, far, top, cells[sunk <= -0.5], n),
         "offset": np.abs(offset),
         "spread": spread,
         "steepest": np.clip(steepest / rise, 0, 1),
         "raised": np.clip((far - scene.level) / np.maximum(top - scene.level, scene.noise), 0, 1),
         "inner_slope": np.where(np.isnan(inner_slope), 0.5, np.clip(inner_slope, 0, 3)),
-        **_seams(scene, outline, mean, rise),
-        **_shapes(scene, deep, depth),
+        **_seams(scene, outline, sums, mean, rise),
+        **_shapes(scene, sums, inside[deep], depth),
         "height": top - far,
     }
     return {name: np.nan_to_num(each[1:]) for name, each in found.items()}
@@ -240,30 +245,51 @@ def _half_height(
     far: np.ndarray,
     top: np.ndarray,
     deepest: np.ndarray,
-    number: np.ndarray,
     n: int,
 ) -> np.ndarray:
-    """IoU of each mask and what is above half of its height within half a diameter of it."""
+    """IoU of each mask and what is above half of its height within half a diameter of it.
+
+    `deepest`: number of each pixel that is further inside.
+    """
     above = light > ((far + top) / 2)[cell]
     mine = at <= 0
-    sure = np.bincount(number[deepest], minlength=n)
+    sure = np.bincount(deepest, minlength=n)
     both = np.bincount(cell[mine & above], minlength=n) + sure
     either = np.bincount(cell[mine | above], minlength=n) + sure
     return both / np.maximum(either, 1)
 
 
-def _aligned(
-    within: np.ndarray, number: np.ndarray, edge: np.ndarray, gy: np.ndarray, gx: np.ndarray, n: int
-) -> np.ndarray:
-    """Share of the slope on the free outline that points inwards, -1 to 1."""
-    ny, nx = np.gradient(ndi.gaussian_filter(within.astype(np.float32), 1.5))
+def _gradient(image: np.ndarray, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`np.gradient` of `image` (Y, X) along y and x, at the flat index of some `pixels`."""
+    values, found = image.ravel(), []
+    for at, size, step in zip(
+        np.divmod(pixels, image.shape[1]), image.shape, (image.shape[1], 1), strict=True
+    ):
+        before, after = (at > 0).astype(np.int64), (at < size - 1).astype(np.int64)
+        rise = values[pixels + after * step] - values[pixels - before * step]
+        found.append(rise / (before + after).astype(image.dtype))
+    return found[0], found[1]
+
+
+def _aligned(scene: Scene, edge: np.ndarray) -> np.ndarray:
+    """Share of the slope on the free outline, pixels `edge`, that points inwards, -1 to 1."""
+    mask, n = (scene.number > 0).astype(np.float32), scene.count + 1
+    gy, gx = _gradient(scene.smooth, edge)
+    ny, nx = _gradient(ndi.gaussian_filter(mask, 1.5), edge)
     along = (gy * ny + gx * nx) / np.maximum(np.hypot(ny, nx), 1e-6)
-    inwards = np.bincount(number[edge], along[edge], n)
-    slope = np.bincount(number[edge], np.hypot(gy, gx)[edge], n)
+    cell = scene.number.ravel()[edge]
+    inwards = np.bincount(cell, along, n)
+    slope = np.bincount(cell, np.hypot(gy, gx), n)
     return np.divide(inwards, slope, out=np.zeros(n), where=slope > 0)
 
 
-def _seams(scene: Scene, outline: _Outline, mean: np.ndarray, rise: np.ndarray) -> Columns:
+def _seams(
+    scene: Scene,
+    outline: _Outline,
+    sums: Sequence[np.ndarray],
+    mean: np.ndarray,
+    rise: np.ndarray,
+) -> Columns:
     """Outline shared with neighbours without a valley there; gain in shape if they were one."""
     number, n = scene.number, scene.count + 1
     line = outline.free | outline.seam
@@ -274,7 +300,6 @@ def _seams(scene: Scene, outline: _Outline, mean: np.ndarray, rise: np.ndarray) 
     flat = np.clip(1 - np.where(np.isnan(valley), 0.5, valley) / 0.3, 0, 1)
     joint = np.zeros(n)
     if len(outline.pairs):
-        sums = _sums(number, n)
         code, length = np.unique(
             outline.pairs[:, 0].astype(np.int64) * n + outline.pairs[:, 1], return_counts=True
         )
@@ -287,24 +312,42 @@ def _seams(scene: Scene, outline: _Outline, mean: np.ndarray, rise: np.ndarray) 
     return {"seam": shared * flat, "joint": joint}
 
 
-def _shapes(scene: Scene, deep: np.ndarray, depth: np.ndarray) -> Columns:
-    """Fill of the ellipse, size among the others (in doublings), peaks of light, lobes of shape."""
-    number, n = scene.number, scene.count + 1
+def _shapes(
+    scene: Scene, sums: Sequence[np.ndarray], deep: np.ndarray, depth: np.ndarray
+) -> Columns:
+    """Fill of the ellipse, size among the others (in doublings), peaks of light, lobes of shape.
+
+    `deep`: flat index of pixels well inside. `depth`: (Y, X) distance from the outline.
+    """
+    number, n = scene.number.ravel(), scene.count + 1
     size = np.log2(np.maximum(scene.area, 1) / np.median(scene.area[1:]))
     wide = ndi.gaussian_filter(scene.smooth, 0.15 * scene.diameter)
-    reach = max(3, int(0.35 * scene.diameter) | 1)
-    peak = deep & (wide == ndi.maximum_filter(wide, reach))
+    reach = max(3, int(0.35 * scene.diameter) | 1) // 2
+    peak = _tops(wide, deep, reach)
     round_ = ndi.gaussian_filter(depth, 0.07 * scene.diameter)
+    inside = np.flatnonzero(number)
     deepest = np.zeros(n)
-    np.maximum.at(deepest, number.ravel(), round_.ravel())
-    lobe = (round_ == ndi.maximum_filter(round_, reach)) & (round_ > 0.6 * deepest[number])
+    np.maximum.at(deepest, number[inside], round_.ravel()[inside])
+    lobe = _tops(round_, inside[round_.ravel()[inside] > 0.6 * deepest[number[inside]]], reach)
     return {
-        "fill": np.clip(ellipse_fill(*_sums(number, n)), 0, 1),
+        "fill": np.clip(ellipse_fill(*sums), 0, 1),
         "small": np.clip(-size, 0, 4),
         "large": np.clip(size, 0, 4),
         "peaks": np.maximum(np.bincount(number[peak], minlength=n) - 1.0, 0),
         "lobes": np.maximum(np.bincount(number[lobe], minlength=n) - 1.0, 0),
     }
+
+
+def _tops(image: np.ndarray, pixels: np.ndarray, reach: int) -> np.ndarray:
+    """Those of `pixels`, flat, of which none within `reach` pixels along y and x is brighter."""
+    height, width = image.shape
+    values = image.ravel()
+    steps = range(-reach, reach + 1)
+    for dy, dx in sorted(product(steps, steps), key=lambda step: max(map(abs, step))):
+        y, x = np.divmod(pixels, width)
+        y, x = np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)
+        pixels = pixels[values[y * width + x] <= values[pixels]]
+    return pixels
 
 
 def _sums(number: np.ndarray, n: int) -> list[np.ndarray]:
@@ -313,85 +356,3 @@ def _sums(number: np.ndarray, n: int) -> list[np.ndarray]:
     which = number[mask]
     area = np.bincount(which, minlength=n).astype(float)
     return [area, *(np.bincount(which, each, n) for each in moments(mask))]
-
-
-def frame_evidence(scene: Scene, cells: Columns) -> dict[str, float]:
-    """Measures of the frame beside those of its `cells`; see the module."""
-    smooth, masked = scene.smooth, scene.number > 0
-    covered = float(masked.sum())
-    clear = scene.shown
-    if scene.count:
-        clear = clear & (scene.outside[0] > max(1.5, 0.1 * scene.diameter))
-    height = float(np.median(cells["height"])) if scene.count else scene.threshold - scene.level
-
-    def missed(level: float) -> tuple[float, float]:
-        """Share of area and of pieces above `level` that no mask holds."""
-        pieces, k = ndi.label(clear & (smooth > max(level, scene.floor)))
-        sizes = np.bincount(pieces.ravel(), minlength=k + 1)[1:]
-        sizes = sizes[sizes >= scene.least_piece]
-        area = float(sizes.sum())
-        return area / max(area + covered, 1), len(sizes) / max(len(sizes) + scene.count, 1)
-
-    bright = scene.shown & (smooth > max(scene.threshold, scene.floor))
-    area, pieces = missed(scene.level + 0.5 * height)
-    found = {
-        "missed_area": area,
-        "missed": pieces,
-        "missed_faint": missed(scene.floor)[1],
-        "missed_bright": missed(scene.threshold)[1],
-        "agreement": 2 * float((bright & masked).sum()) / max(float(bright.sum()) + covered, 1),
-        "separation": _separation(scene),
-        "signal": _signal(scene),
-        "dark_ratio": dark_ratio(scene),
-        "size_spread": 0.0,
-    }
-    if scene.count:
-        size = np.log2(np.maximum(scene.area[1:], 1) / np.median(scene.area[1:]))
-        found["size_spread"] = float(np.median(np.abs(size)))
-        found["small_share"] = float((size < -2).mean())
-        found["large_share"] = float((size > 1).mean())
-    return {"small_share": 0.0, "large_share": 0.0} | found
-
-
-def _signal(scene: Scene) -> float:
-    """Log of how far the brightest hundredth of the frame is above its background, in noise."""
-    bright = float(np.percentile(scene.smooth[scene.shown], 99)) if scene.shown.any() else 0.0
-    return float(np.log1p(max(bright - scene.level, 0) / scene.noise))
-
-
-def dark_ratio(scene: Scene) -> float:
-    """How far the image goes below its background, over how far above it: fluorescence adds light alone.
-
-    From the most frequent level to the 2nd and the 99.5th percentile; noise is taken off below. 0 where
-    little more than noise is below. The lesser of the image as it is and without slopes: a slope is
-    darker on one side, and one that is fitted to few bright cells is too high where there are none.
-    """
-    return min(_below(scene, each) for each in (scene.smooth, without_slope(scene.smooth)))
-
-
-def _below(scene: Scene, image: np.ndarray) -> float:
-    light = image[scene.shown]
-    low, dark, bright, high = (
-        np.percentile(light, (0.1, 2, 99.5, 99.9)) if light.size else [0.0] * 4
-    )
-    if low == high:
-        return 0.0
-    counts, edges = np.histogram(light, 128, (low, high))
-    at = int(ndi.gaussian_filter1d(counts.astype(float), 2).argmax())
-    usual = float(edges[at] + edges[at + 1]) / 2
-    below = usual - dark - _DARK_SD * scene.noise
-    return float(below / max(bright - usual, 1e-9)) if below > _SEEN * scene.noise else 0.0
-
-
-def _separation(scene: Scene) -> float:
-    """Variance between masks and the rest over the most that a threshold reaches (Otsu), 0 to 1.2."""
-    light, masked = scene.smooth[scene.shown], scene.number[scene.shown] > 0
-
-    def between(mask: np.ndarray) -> float:
-        share = float(mask.mean()) if mask.size else 0.0
-        if share in (0.0, 1.0):
-            return 0.0
-        return share * (1 - share) * float(light[mask].mean() - light[~mask].mean()) ** 2
-
-    best = between(light > scene.threshold)
-    return min(between(masked) / best, 1.2) if best else 0.0

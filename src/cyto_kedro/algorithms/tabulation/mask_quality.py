@@ -48,8 +48,8 @@ class Judged(TypedDict):
 class MaskEvidence(Algorithm):
     """Measure how well masks explain the image that they were made from; expect an F1 of it.
 
-    See `mask_evidence` for the measures and `expected_f1` for what is made of them. Frames that are
-    left out have no row.
+    See `mask_evidence` and `frame_evidence` for the measures and `expected_f1` for what is made of
+    them. Frames that are left out have no row.
 
     Examples
     --------
