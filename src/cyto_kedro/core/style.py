@@ -104,9 +104,13 @@ def drawn_on(fig: Figure, ground: np.ndarray | None = None) -> np.ndarray:
 
 def png(fig: Figure, dpi: int = 144) -> bytes:
     """Write `fig` as PNG. The bytes hold no date or version, so equal figures give equal bytes."""
-    buffer = BytesIO()
+    buffer, before = BytesIO(), fig.dpi
     with styled():
-        fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+        try:
+            fig.dpi = dpi
+            fig.canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[attr-defined]
+        finally:
+            fig.dpi = before
     return buffer.getvalue()
 
 
@@ -122,11 +126,16 @@ def svg(fig: Figure, name: str, width_mm: float | None = None) -> str:
     of two figures differ. `width_mm`: as in `pdf`.
     """
     import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    buffer = BytesIO()
+    buffer, canvas, dpi = BytesIO(), fig.canvas, fig.dpi
     salt: Any = {"svg.hashsalt": name, "svg.fonttype": "path"}
     with styled(), matplotlib.rc_context(salt):
-        fig.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        try:
+            FigureCanvasSVG(fig).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        finally:
+            fig.set_canvas(canvas)
+            fig.dpi = dpi
     text = buffer.getvalue().decode()
     text = re.sub("<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     if width_mm is not None:
