@@ -51,6 +51,10 @@ def test_numpy_and_dask_agree_with_plain_slicing(view: View) -> None:
     assert lazy.shape == found.shape and lazy.chunks[0] == (1,) * len(found)
     assert view.shape(11, 14) == found.shape[1:]
     assert len(view.frames(9)) == len(found)
+    for start, stop in ((0, len(found)), (len(found) - 1, len(found))):
+        part = view.read(lambda a, b: FILM[a:b], 9, start, stop)
+        np.testing.assert_array_equal(part, found[start:stop])
+        assert part.dtype == found.dtype
 
 
 def test_units_follow() -> None:

@@ -170,7 +170,8 @@ _MOST_HELD = 4
 def _settled(value: Any) -> Any:
     """`value`, in memory if it is a small lazy film."""
     if hasattr(value, "__dask_graph__") and value.nbytes <= SMALL_FILM_BYTES:
-        return value.compute(scheduler="synchronous")
+        read = getattr(value, "read_whole", None)  # `datasets.lazy.read_by`
+        return value.compute(scheduler="synchronous") if read is None else read()
     return value
 
 

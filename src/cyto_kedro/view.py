@@ -7,7 +7,7 @@ pixel positions and pixel size. Frames are numbered from 0 in the film as it is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -132,6 +132,15 @@ class View(BaseModel):
             chunks=(part.chunks[0], (rows,), (columns,)),
             meta=np.empty((0, 0, 0), dtype),
         )
+
+    def read(
+        self, read: Callable[[int, int], np.ndarray], n_frames: int, start: int, stop: int
+    ) -> np.ndarray:
+        """Frames `start` to `stop` (not included) of the view of a film that `read` reads frames of."""
+        frames = self.frames(n_frames)[start:stop]
+        if frames.step == 1 and self.crop_px is None and self.bin_px == 1:
+            return read(frames.start, frames.stop)
+        return np.concatenate([self.plane(read(each, each + 1)) for each in frames])
 
 
 def project(planes: Iterable[np.ndarray], how: Projection | None) -> np.ndarray:

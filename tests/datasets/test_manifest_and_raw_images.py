@@ -14,6 +14,7 @@ from cyto_kedro.datasets import ModelDataset, RawImages
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.raw import scan
 from cyto_kedro.errors import PartitionError
+from cyto_kedro.partitions import select
 
 FILMS = {
     (fov, channel): np.arange(5 * 6 * 7, dtype=np.uint16).reshape(5, 6, 7) + 1000 * i
@@ -78,6 +79,26 @@ def test_each_raw_partition_is_its_frames_of_its_channel(images: RawImages) -> N
         ]
         np.testing.assert_array_equal(np.concatenate(blocks), film)
         assert all(block.chunks[0] == (1,) * len(block) for block in blocks)
+
+
+def test_what_is_held_whole_is_read_without_dask(
+    images: RawImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = FILMS["b", "red"]
+    with monkeypatch.context() as patch:
+        patch.setattr("dask.base.compute", None)
+        held = select(
+            images.load(), manifest_of(), {"fov": "b", "channel": "red", "block": "t0002-0003"}
+        )
+        np.testing.assert_array_equal(held, film[2:4])
+        window = images.open().window("b/red/t0002-0003")
+        np.testing.assert_array_equal(window[1:], film[3:4])
+    assert isinstance(held, np.ndarray)
+    monkeypatch.setattr("cyto_kedro.partitions.SMALL_FILM_BYTES", 10)
+    large = select(
+        images.load(), manifest_of(), {"fov": "b", "channel": "red", "block": "t0002-0003"}
+    )
+    np.testing.assert_array_equal(large.compute(), film[2:4])
 
 
 def test_an_unknown_film_is_named_with_the_nearest(images: RawImages) -> None:

@@ -12,6 +12,7 @@ from fsspec.implementations.local import LocalFileSystem
 from kedro.io.core import AbstractDataset
 from kedro.utils import load_obj
 
+from cyto_kedro.datasets.lazy import read_by
 from cyto_kedro.datasets.object_ import ObjectDataset
 from cyto_kedro.datasets.partitioned import PartitionedDataset
 from cyto_kedro.datasets.raw_images import OpenedRaw, RawImages
@@ -149,7 +150,7 @@ class ImagePartitions(PartitionedDataset):
                 f"{' and '.join(name for name, is_other in changed.items() if is_other)} changed since "
                 "preprocessing. Run it again: `kedro run`"
             )
-        raw = {name: opened.load_one(f"{fov}/{name}/{recipe.block}") for name in recipe.raw}
+        raw = {name: opened.window(f"{fov}/{name}/{recipe.block}") for name in recipe.raw}
         return _lazy(self._maker.frames(recipe, raw, states, plan.fovs[fov]), recipe)
 
     def _states_of(self, fov: str) -> Any:
@@ -167,7 +168,7 @@ def _lazy(read: Any, recipe: Recipe) -> da.Array:
     # what is small is read at once anyhow, and each chunk costs the scheduler's time
     small = int(np.prod(shape)) * dtype.itemsize <= SMALL_FILM_BYTES
     frames = (shape[0],) if small else (1,) * shape[0]
-    return da.map_blocks(
+    film = da.map_blocks(
         _frames,
         read=read,
         chunks=(frames, *((size,) for size in shape[1:])),
@@ -175,6 +176,7 @@ def _lazy(read: Any, recipe: Recipe) -> da.Array:
         meta=np.empty((0,) * len(shape), dtype),
         name=f"made-{uuid4().hex}",
     )
+    return read_by(film, lambda: np.asarray(read(0, shape[0])))
 
 
 def _frames(read: Any, block_info: Any = None) -> np.ndarray:

@@ -17,7 +17,7 @@ from cyto_kedro.errors import InputError
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "open_raw", "scan"]
+__all__ = ["RawChannel", "RawFolder", "RawFolderDataset", "RawFrames", "open_raw", "scan"]
 
 
 def open_raw(raw: RawChannel, storage_options: dict[str, Any] | None = None) -> da.Array:
@@ -26,16 +26,16 @@ def open_raw(raw: RawChannel, storage_options: dict[str, Any] | None = None) -> 
     Raises InputError when a frame is computed that cannot be decoded or holds NaN or infinite
     values.
     """
-    return lazy(_RawFrames(raw, dict(storage_options or {})))
+    return lazy(RawFrames(raw, storage_options))
 
 
-class _RawFrames:
+class RawFrames:
     """The frames (T, Y, X) of a channel, checked as they are read."""
 
-    def __init__(self, raw: RawChannel, options: dict[str, Any]) -> None:
+    def __init__(self, raw: RawChannel, storage_options: dict[str, Any] | None = None) -> None:
         self.shape = (raw.n_frames, raw.height, raw.width)
         self.dtype = np.dtype(raw.dtype)
-        self._raw, self._options = raw, options
+        self._raw, self._options = raw, dict(storage_options or {})
         # a folder of frames is opened file by file, as they are read
         self._only = self._open(raw.files[0]) if len(raw.files) == 1 else None
 

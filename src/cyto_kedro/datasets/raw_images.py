@@ -9,9 +9,10 @@ from kedro.io import DatasetError
 
 from cyto_kedro.blocks import Block
 from cyto_kedro.datasets.atomic import FileDataset
+from cyto_kedro.datasets.lazy import Window, lazy, read_by
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.datasets.previews import image_png
-from cyto_kedro.datasets.raw import RawChannel, open_raw
+from cyto_kedro.datasets.raw import RawChannel, RawFrames
 from cyto_kedro.datasets.urls import find_place
 from cyto_kedro.errors import PartitionError, unknown
 from cyto_kedro.kedro_private import ImagePreview
@@ -71,6 +72,7 @@ class OpenedRaw:
         self._manifest = manifest
         self._stamps: dict[tuple[str, str], str] = {}
         self._films: dict[tuple[str, str], da.Array] = {}
+        self._sources: dict[tuple[str, str], RawFrames] = {}
         self.plan = manifest
         self.raw: dict[tuple[str, str], RawChannel] = {
             (each.fov, each.channel): each for each in manifest.raw
@@ -101,13 +103,32 @@ class OpenedRaw:
             shape = len(block), planned.height_px, planned.width_px
             return da.zeros(shape, np.uint8, chunks=(1, *shape[1:]))
         raw, block = self._find(identity)
-        return self.open(raw)[block.start : block.stop]
+        window = self.window(identity)
+        return read_by(self.open(raw)[block.start : block.stop], lambda: window[:])
+
+    def window(self, identity: str) -> Any:
+        """The same, to be sliced by frames: what is asked for is read at once, without Dask."""
+        if self._lacks(identity):
+            return self.load_one(identity)
+        raw, block = self._find(identity)
+        view, source = self._manifest.view, self._source(raw)
+
+        def read(start: int, stop: int) -> np.ndarray:
+            return view.read(source.read, source.shape[0], start, stop)
+
+        return Window(read, block.start, block.stop)
+
+    def _source(self, raw: RawChannel) -> RawFrames:
+        key = raw.fov, raw.channel
+        if key not in self._sources:  # its header is read once for all blocks
+            self._sources[key] = RawFrames(raw)
+        return self._sources[key]
 
     def open(self, raw: RawChannel) -> da.Array:
         """The frames of a channel as the assay's view shows them."""
         key = raw.fov, raw.channel
-        if key not in self._films:  # its header is read once for all blocks
-            self._films[key] = self._manifest.view.stack(open_raw(raw))
+        if key not in self._films:
+            self._films[key] = self._manifest.view.stack(lazy(self._source(raw)))
         return self._films[key]
 
     lazy = load_one

@@ -171,8 +171,18 @@ def conform(table: type[T], frame: pd.DataFrame) -> TableOf[T]:
     """
     wanted = _present(table, frame.columns)
     others = [name for name in frame.columns if name not in wanted]
-    formed = frame[[*wanted, *others]].astype(wanted).reset_index(drop=True)
-    return cast("TableOf[T]", formed)
+    formed = frame[[*wanted, *others]].reset_index(drop=True)
+    other = {name: dtype for name, dtype in wanted.items() if not _is_of(formed[name], dtype)}
+    return cast("TableOf[T]", formed.astype(other) if other else formed)
+
+
+def _is_of(column: pd.Series, dtype: Any) -> bool:
+    """Whether ``column.astype(dtype)`` would change nothing."""
+    if dtype.kind != "U":
+        return bool(column.dtype == dtype)
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) in (
+        *("string", "empty"),
+    )
 
 
 def filled(table: type[T], rows: Mapping[str, Any] | pd.DataFrame) -> TableOf[T]:
