@@ -18,6 +18,7 @@ from kedro.pipeline.node import Node
 
 from cyto_kedro.console import plain_errors, quiet_loading
 from cyto_kedro.errors import ConfigError
+from cyto_kedro.process import collect_as_usual
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,7 @@ class CheckHooks:
         # kept in the loader: else it parses and merges all files again for each who asks (seven times)
         self._parameters = loader["parameters"] = read(loader, "parameters")
         loader["catalog"] = read(loader, "catalog")
+        collect_as_usual()
 
     @hook_impl
     def after_catalog_created(self, catalog: Any, conf_catalog: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -9,6 +10,21 @@ import uuid
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+_USUAL, _RARE = gc.get_threshold(), 100_000
+
+
+def collect_rarely() -> None:
+    """While modules are imported: what they make stays, and a seventh of the time went on looking."""
+    if gc.get_threshold() == _USUAL and not gc.get_freeze_count():
+        gc.set_threshold(_RARE, *_USUAL[1:])
+
+
+def collect_as_usual() -> None:
+    """From the first session of a process on; what was imported is not looked through any more."""
+    if gc.get_threshold()[0] == _RARE:
+        gc.set_threshold(*_USUAL)
+        gc.freeze()
 
 
 def whoami() -> dict[str, Any]:

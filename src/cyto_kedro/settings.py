@@ -1,6 +1,12 @@
 """Kedro's settings of this project."""
 
+# ruff: noqa: E402 - what all other modules are imported under comes before them
+
 import os
+
+from cyto_kedro.process import collect_rarely
+
+collect_rarely()
 
 from cyto_kedro.hooks import CheckHooks, FurtherHooks
 from cyto_kedro.kedro_private import parse_quickly
