@@ -137,7 +137,7 @@ locks:
 	$(LOCK) $(EVERYWHERE) --extra build --extra test --extra lint --extra notebooks --extra docs -c requirements/core.lock -o requirements/dev.lock
 	$(LOCK) $(LINUX) --extra build --extra cellpose --extra engine-test -c requirements/cellpose.in --no-emit-package torch -o requirements/cellpose.lock
 	$(LOCK) $(LINUX) --extra build --extra stardist --extra engine-test -c requirements/stardist.in -o requirements/stardist.lock
-	$(LOCK) $(LINUX) requirements/companions.in $(addprefix --extra ,build engine-test anndata dask databases microscopes napari rois s3 umap) -o requirements/companions.lock
+	$(LOCK) $(LINUX) requirements/companions.in $(addprefix --extra ,build engine-test anndata databases jobqueue microscopes napari rois s3 umap) -o requirements/companions.lock
 
 clean:
 	rm -rf site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build src/*.egg-info

@@ -17,9 +17,12 @@ import yaml
 
 from cyto_kedro.errors import ConfigError, MissingExtraError, RunFailedError, RunStoppedError
 from cyto_kedro.runner import DaskRunner
+from cyto_kedro.runner.backend import Submission
+from cyto_kedro.runner.dask_cluster import JobWorkers
 from cyto_kedro.runner.dask_runner import DaskBackend
+from cyto_kedro.runner.planning import Array
 from cyto_kedro.runner.process import alive
-from cyto_kedro.runner.records import TaskFile
+from cyto_kedro.runner.records import TaskFile, TaskFolder
 from cyto_kedro.runner.resources import Machine, Resources
 from tiny_project import LABEL_BLOCKS, Project
 
@@ -28,6 +31,67 @@ def test_without_distributed_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"distributed.*cyto_kedro\[dask\].*=local"):
         DaskBackend(Machine(), None)
+
+
+JOB = {"jobs": 3, "cores": 8, "memory": "32GB", "queue": "short", "python": "python3"}
+# what each asks for: cores, memory, time, queue
+SCRIPTS = {
+    "PBSCluster": (
+        {"walltime": "02:00:00", "account": "lab"},
+        {"-q short", "-A lab", "-l select=1:ncpus=8:mem=30GB", "-l walltime=02:00:00"},
+    ),
+    "SGECluster": (
+        {"walltime": "02:00:00", "project": "lab", "resource_spec": "h_vmem=4G"},
+        {"-q short", "-P lab", "-l h_vmem=4G", "-l h_rt=02:00:00"},
+    ),
+    "LSFCluster": (
+        {"walltime": "02:00", "project": "lab", "lsf_units": "mb"},
+        {"-q short", '-P "lab"', "-n 8", "-M 32000", "-W 02:00"},
+    ),
+    "SLURMCluster": (
+        {"walltime": "02:00:00", "account": "lab"},
+        {"-p short", "-A lab", "--cpus-per-task=8", "--mem=30G", "-t 02:00:00"},
+    ),
+}
+
+
+@pytest.mark.companion("dask_jobqueue")
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_job_asks_for_what_the_resources_say(kind: str, tmp_path: Path) -> None:
+    more, lines = SCRIPTS[kind]
+    machine = Machine(cluster={"type": f"dask_jobqueue.{kind}", **JOB, **more})
+    backend = DaskBackend(machine, None)
+    try:
+        array = Array("segment", Resources(cpus_per_task=2, mem="4G"), (({},),))
+        script = backend.text(Submission(array, TaskFolder(tmp_path), "any"))
+        asked = {each.partition(" ")[2] for each in script.splitlines() if each[:1] == "#"}
+        assert lines <= asked
+        assert "each: {'cores': 2.0, 'memory_mb': 4096.0}" in script
+        assert "--nthreads 8" in script and "--resources cores=8,memory_mb=30517" in script
+        assert backend.slots == 24 and backend.limits(array.resources) == (30517.0, None)
+        assert backend._cluster.worker_spec == {}  # a dry run submits nothing
+    finally:
+        backend.close()
+
+
+@pytest.mark.companion("dask_jobqueue")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"type": "dask_jobqueue.PBCluster"}, "PBCluster"),
+        ({"type": "dask_jobqueue.PBSCluster", "memory": "4GB"}, "cores of a job must be said"),
+        ({"type": "dask_jobqueue.PBSCluster", **JOB, "wall_time": "1"}, "wall_time"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"machine: cluster: .*{said}.*walltime"):
+        DaskBackend(Machine(cluster=given), None)
+
+
+def test_without_dask_jobqueue_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(MissingExtraError, match=r"cyto_kedro\[jobqueue\]"):
+        JobWorkers({"type": "dask_jobqueue.PBSCluster"})
 
 
 def resources(project: Project, **content: Any) -> None:
@@ -174,7 +238,7 @@ def test_a_batch_ends_when_its_driver_is_killed(scheduler: str, tmp_path: Path) 
 
 @pytest.mark.companion("distributed")
 def test_nobody_at_the_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cyto_kedro.runner.dask_runner.CONNECT_S", 0.5)
+    monkeypatch.setattr("cyto_kedro.runner.dask_cluster.CONNECT_S", 0.5)
     with pytest.raises(ConfigError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9'"):
         DaskBackend(Machine(), "tcp://127.0.0.1:9")
 

@@ -1,4 +1,4 @@
-"""The runner that sends batches to Dask: a cluster on this machine, or any scheduler's address.
+"""The runner that sends batches to Dask: on this machine, at an address, or in jobs of PBS, SGE, LSF.
 
 A batch is one future. On its worker a process of its own runs it, the one that `resources=local` uses
 (`runner/local.py`): so setup, threads, time limit and a kill for memory are what they are there, and a
@@ -16,22 +16,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyto_kedro.errors import ConfigError, RunStoppedError, lacking
+from cyto_kedro.errors import ConfigError, RunStoppedError
 from cyto_kedro.runner.backend import Backend, Cause, Ended, Submission
 from cyto_kedro.runner.base import BatchRunner
 from cyto_kedro.runner.context import RunContext
+from cyto_kedro.runner.dask_cluster import CORES, MEMORY, connect
 from cyto_kedro.runner.local import LocalBackend
-from cyto_kedro.runner.memory import cores, total_mb
 from cyto_kedro.runner.planning import Array
 from cyto_kedro.runner.records import BatchRecord, TaskFolder, read_task
-from cyto_kedro.runner.resources import Machine, Resources, megabytes
+from cyto_kedro.runner.resources import Machine, Resources
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
-CONNECT_S = 30.0
 CANCEL_WAIT_S = 30.0
-CORES, MEMORY = "cores", "memory_mb"  # Dask's resources that a worker may say it has
+ANSWER_S = 10.0
 
 
 class DaskRunner(BatchRunner):
@@ -39,15 +38,16 @@ class DaskRunner(BatchRunner):
 
     ``kedro run --runner cyto_kedro.runner.DaskRunner`` starts a cluster on this machine;
     ``--runner-params scheduler=tcp://host:8786`` uses one that is there (or ``scheduler=/share/s.json``,
-    the file that ``dask scheduler --scheduler-file`` writes). Needs ``pip install cyto_kedro[dask]``,
-    here and on the workers, and a disk that all of them see at the same path.
+    the file that ``dask scheduler --scheduler-file`` writes); ``machine: cluster`` of the resources gets
+    the workers from a queue. Needs ``pip install cyto_kedro[dask]``, here and on the workers, and a disk
+    that all of them see at the same path.
 
     Parameters
     ----------
     resources
         Name of a file in ``conf/resources``, without ``.yml``.
     scheduler
-        Address or file of a scheduler; None starts a cluster on this machine.
+        Address or file of a scheduler; None starts a cluster on this machine, or in a queue's jobs.
     dry_run
         Show the plan and run nothing.
 
@@ -85,15 +85,18 @@ class DaskBackend:
     largest = 1_000_000
 
     def __init__(self, machine: Machine, scheduler: str | None) -> None:
-        self._client, self._cluster = _connect(machine, scheduler)
+        self._client, self._cluster, self._jobs = connect(machine, scheduler)
         workers = list(self._client.scheduler_info(n_workers=-1)["workers"].values())
         said = [each["resources"] for each in workers]
+        if self._jobs is not None:  # they are not there yet
+            said = [self._jobs.each]
         self._said = {
             name: max(each[name] for each in said)
             for name in (CORES, MEMORY)
             if said and all(name in each for each in said)
         }
-        self.slots = max(1, sum(each["nthreads"] for each in workers))
+        threads = sum(each["nthreads"] for each in workers)
+        self.slots = max(1, threads if self._jobs is None else self._jobs.threads)
         self._waiting: deque[tuple[Submission, int]] = deque()
         self._futures: dict[tuple[Submission, int], Any] = {}
 
@@ -141,13 +144,15 @@ class DaskBackend:
             )
         ended = []
         for key, future in list(self._futures.items()):
-            if future.done():
+            if future.done() and (end := _ended(*key, future)) is not None:
                 del self._futures[key]
-                ended.append(_ended(*key, future))
+                ended.append(end)
         self._send()
         return ended
 
     def _send(self) -> None:
+        if self._jobs is not None and (self._waiting or self._futures):
+            self._jobs.keep()
         live = [submission for submission, _ in self._futures]
         held: deque[tuple[Submission, int]] = deque()
         while self._waiting:
@@ -213,47 +218,19 @@ class DaskBackend:
         """What the scheduler is asked for."""
         asked = self._needs(submission.array.resources) or "one thread of a worker"
         where = self._client.scheduler.address
-        return f"{len(submission.open)} futures at {where}, each: {asked}"
+        jobs = "" if self._jobs is None else f", in jobs of:\n{self._jobs.script}"
+        return f"{len(submission.open)} futures at {where}, each: {asked}{jobs}"
 
 
-def _connect(machine: Machine, scheduler: str | None) -> tuple[Any, Any]:
-    """A client, and the cluster that it started (None: it was there)."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        more = (
-            ", here and on the workers. --runner-params resources=local without --runner needs none"
-        )
-        raise lacking("DaskRunner", "dask", error, more) from error
-    if scheduler is None:
-        n_cores = machine.cores or cores()
-        memory = megabytes(machine.memory) if machine.memory else 0.8 * total_mb()
-        # its threads only wait: what computes are the processes that they start
-        cluster = LocalCluster(
-            n_workers=1,
-            threads_per_worker=n_cores,
-            processes=False,
-            memory_limit=0,
-            dashboard_address=None,
-            resources={CORES: n_cores, MEMORY: memory},
-        )
-        return Client(cluster), cluster
-    given = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
-    try:
-        client = Client(**given, timeout=CONNECT_S)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise ConfigError(
-            f"no Dask scheduler answers at {scheduler!r} ({error}): give the address that `dask "
-            "scheduler` prints, such as tcp://host:8786, or its --scheduler-file, in --runner-params "
-            "scheduler=..."
-        ) from error
-    return client, None
-
-
-def _ended(submission: Submission, index: int, future: Any) -> Ended:
-    """How a batch ended, by its future."""
+def _ended(submission: Submission, index: int, future: Any) -> Ended | None:
+    """How a batch ended, by its future; None: its worker is gone with the answer, it runs again."""
     if future.status == "finished":
-        record, cause, detail = future.result()
+        try:
+            record, cause, detail = future.result(timeout=ANSWER_S)
+        except TimeoutError:  # what it wrote last is on disk all the same
+            record, cause, detail = submission.folder.read(index), None, ""
+            if record is None:
+                return None
         return Ended(submission, index, record, cause, detail)
     if future.status != "error":
         return Ended(submission, index, None, Cause.LOST, "the scheduler dropped it")

@@ -225,6 +225,9 @@ class Machine(BaseModel):
 
     cores: int | None = Field(default=None, ge=1, description="local runs: cores (else all)")
     memory: str | None = Field(default=None, description="local runs: memory (else 80 % of it)")
+    cluster: dict[str, Any] | None = Field(
+        default=None, description="DaskRunner: a class of dask_jobqueue, as type, and its arguments"
+    )
     max_jobs: int = Field(default=1000, ge=1, description="tasks submitted and unfinished at once")
     max_array_size: int | None = Field(
         default=None, ge=1, description="tasks of one array (else asked of the cluster)"
