@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cyto_kedro import schemas
+from cyto_kedro.algorithms.contacts.attack_model import AttackModel, Histories
 from cyto_kedro.algorithms.contacts.attribution import KillLikelihood, model_of
 from cyto_kedro.algorithms.contacts.kills import Watched
 
@@ -180,6 +181,31 @@ def test_posterior_against_scipys_distributions():
     assert kills[["delay_min", "since_last_contact_min"]].to_numpy().tolist() == [[14, 10], [10, 4]]
     best, _ = judge(field(contacts, {1: 10}, 1), law())
     assert best["effector_track_id"].tolist() == [2] and best["share"].tolist() == [1.0]
+
+
+def test_the_likelihood_is_the_formula_row_by_row_whatever_was_asked_before():
+    rng = np.random.default_rng(8)
+    data, _ = world(rng, 1, 40, 0.01)
+    minute = np.cumsum(rng.uniform(1.9, 2.1, N_FRAMES))  # no two steps are alike
+    for times in (data["time_min"] / 3, minute):
+        exposure = KillLikelihood().exposure(**{**data, "time_min": times})
+        histories = Histories([exposure, exposure])
+        m, died = histories.moments, histories.died
+        for numbers in [(9, 2.5, 6, 0.4, 0.002), (9, 2.5, 7, 0.4, 0.002), (9, 2.5, 6, 0.4, 0.002)]:
+            model = AttackModel(*numbers)
+            threshold = stats.gamma(model.hits, scale=model.lethal_min / model.hits)
+            shape = model.delay_cv**-2
+            delay = stats.gamma(shape, scale=model.delay_min / shape)
+            expected = 0.0
+            for target in range(len(histories)):
+                mine = m["target"] == target
+                fatal = threshold.cdf(m["high"][mine]) - threshold.cdf(m["low"][mine])
+                entry, a, b = (getattr(histories, x)[target] for x in ("entry", "before", "at"))
+                seen = [delay.cdf(when - m["time"][mine]) for when in (a, b)]
+                lives = 1 - (fatal * seen[0]).sum()
+                dies = (fatal * (seen[1] - seen[0])).sum() - np.expm1(-0.002 * (b - a)) * lives
+                expected += np.log(dies if died[target] else lives) - 0.002 * (a - entry)
+            assert histories.log_likelihood(model) == pytest.approx(expected, rel=1e-7)
 
 
 def test_a_fixed_dose_is_shared_by_contact_time():

@@ -25,7 +25,7 @@ a contact, count with their time at risk: nobody is selected by outcome.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,6 +75,35 @@ class Priors:
         return 0.5 * float(np.sum(np.square(z)))
 
 
+class _Few:
+    """Columns of minutes, of which many are equal: a function is evaluated once for each value.
+
+    Frames come at equal steps in most films, so an assay has a hundred times as many rows as values.
+    They are rounded to 1e-7 min, since equal steps differ in the last digits of their sums.
+    """
+
+    def __init__(self, *columns: np.ndarray) -> None:
+        stacked = np.round(np.concatenate(columns), 7)
+        self._values, places = np.unique(stacked, return_inverse=True)
+        self._places = np.split(places.astype(np.int32), len(columns))
+        self._found: dict[tuple[float, ...], list[np.ndarray]] = {}
+
+    def of(
+        self, function: Callable[[np.ndarray], np.ndarray], numbers: tuple[float, ...]
+    ) -> list[np.ndarray]:
+        """What `function` says of each row of each column; kept for the last `numbers` it hangs on.
+
+        A gradient by differences moves one number at a time, so most are what they were.
+        """
+        if numbers not in self._found:
+            while len(self._found) > 2:
+                del self._found[next(iter(self._found))]
+            found = function(self._values)
+            self._found[numbers] = [found[places] for places in self._places]
+        self._found[numbers] = self._found.pop(numbers)  # the last used goes last
+        return self._found[numbers]
+
+
 class Histories:
     """The arrays of the likelihood, of one field or several."""
 
@@ -91,8 +120,9 @@ class Histories:
         )
         self.died = self.targets["died"].to_numpy(bool)
         self.moments = moments_of(self.attacks)
-        target = self.moments["target"]
-        self._since = [when[target] - self.moments["time"] for when in (self.before, self.at)]
+        target, time = self.moments["target"], self.moments["time"]
+        self._contact = _Few(self.moments["low"], self.moments["high"])
+        self._since = _Few(self.before[target] - time, self.at[target] - time)
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -100,8 +130,9 @@ class Histories:
     def parts(self, model: AttackModel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Per moment its part in the attack, per target A (0 where it lives) and S(before)."""
         moments = self.moments
-        fatal = model.fatal(moments["high"]) - model.fatal(moments["low"])
-        before, at = (model.seen(since) for since in self._since)
+        low, high = self._contact.of(model.fatal, (model.hits, model.lethal_min))
+        fatal = high - low
+        before, at = self._since.of(model.seen, (model.delay_cv, model.delay_min))
         part, n = fatal * (at - before), len(self)
         attack = np.bincount(moments["target"], part, minlength=n)
         done = np.bincount(moments["target"], fatal * before, minlength=n)

@@ -86,7 +86,7 @@ class KillLikelihood(LearntRule):
     ([1], ['kill'])
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     credit_by: Literal["likeliest", "expected"] = Field(
         default="likeliest", description="how the share of a death is given"

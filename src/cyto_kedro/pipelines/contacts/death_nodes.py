@@ -11,7 +11,7 @@ from cyto_kedro.algorithms.contacts.kills import LearntRule, Watched
 from cyto_kedro.datasets.manifest import Manifest
 from cyto_kedro.parameters import ContactsSpec
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import conditions_of, context, join
+from cyto_kedro.pipelines.common import conditions_of, context, join, whole
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +30,20 @@ def learn_killing(
     if not isinstance(algorithm, LearntRule):
         return schemas.empty(schemas.AttackModels)
     sheet, condition = fields.set_index("fov"), conditions_of(fields)
-    clocks = dict(iter(frames.groupby("fov")))
+    deaths = whole(observed_deaths, manifest, schemas.Deaths)
+    every_fate = whole(fates, manifest, schemas.Fates)
+    clocks, deaths_of, fates_of = (
+        dict(iter(table.groupby("fov"))) for table in (frames, deaths, every_fate)
+    )
     watched = []
     for fov in manifest.fovs:
         where = context({"fov": fov}, manifest, clocks[fov])
-        populations = [f"{fov}/{name}" for name in manifest.populations]
         row = sheet.loc[fov]
         exposure = algorithm.exposure(
-            join((observed_deaths[each]() for each in populations), schemas.Deaths),
+            join([deaths_of.get(fov, deaths[:0])], schemas.Deaths),
             contacts[fov](),
             manifest.roles,
-            join((fates[each]() for each in populations), schemas.Fates),
+            join([fates_of.get(fov, every_fate[:0])], schemas.Fates),
             where["time_min"],
         )
         watched.append(Watched(exposure, condition[fov], bool(row.get("control", False))))
