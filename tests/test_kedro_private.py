@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,27 @@ def test_libyaml_reads_what_omegaconf_reads_and_refuses_the_same(text: str) -> N
     plain = made.__mro__[made.__mro__.index(yaml.cyaml.CParser) + 1]
     assert not issubclass(plain, yaml.cyaml.CParser)
     assert read(made) == read(plain)
+
+
+READ = """
+from kedro.config import OmegaConfigLoader
+from cyto_kedro.kedro_private import read_quickly
+
+def read(env, more):
+    loader = OmegaConfigLoader("conf", env=env, base_env="base", runtime_params=more)
+    return [loader[kind] for kind in ("parameters", "catalog", "globals")]
+
+more = {"data": "x", "assay": {"block_length": 3}}
+asked = [(env, given) for env in ("local", "adcc", "gowt1") for given in ({}, more)]
+before = [read(*each) for each in asked]
+read_quickly()
+assert before == [read(*each) for each in asked] == [read(*each) for each in asked]
+assert before[0] != before[1]
+"""
+
+
+def test_the_configuration_is_the_same_read_quickly() -> None:
+    subprocess.run([sys.executable, "-c", READ], cwd=SOURCE.parents[1], check=True)
 
 
 def test_laptracks_second_problem_takes_what_we_give() -> None:

@@ -9,7 +9,7 @@ from cyto_kedro.process import collect_rarely
 collect_rarely()
 
 from cyto_kedro.hooks import CheckHooks, FurtherHooks
-from cyto_kedro.kedro_private import parse_quickly
+from cyto_kedro.kedro_private import read_quickly
 from cyto_kedro.ledger_hooks import LedgerHooks
 from cyto_kedro.runner.context import ContextHooks
 from cyto_kedro.runner.holding import LeaseHooks
@@ -28,5 +28,5 @@ HOOKS = (
     RunStatusHooks(),
 )
 
-parse_quickly()
+read_quickly()
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local"}
