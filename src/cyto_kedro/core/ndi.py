@@ -101,9 +101,10 @@ def sobel(image: np.ndarray, axis: int) -> np.ndarray:
     return _in_strips(image, both, lambda part, into: np.copyto(into, part), 1)
 
 
-def second_differences(image: np.ndarray) -> np.ndarray:
-    """Of (Y, X): 1, -2, 1 down, then across; edges are mirrored."""
-    return _in_strips(image, _correlation(0, 1, -2, 1), _correlation(1, 1, -2, 1), 1)
+def second_differences(image: np.ndarray, output: Any = None) -> np.ndarray:
+    """Of (Y, X): 1, -2, 1 down, then across; edges are mirrored. `output`: a dtype."""
+    down, across = _correlation(0, 1, -2, 1), _correlation(1, 1, -2, 1)
+    return _in_strips(image, down, across, 1, output=output)
 
 
 def _correlation(axis: int, *weights: float) -> _Filter:

@@ -23,6 +23,7 @@ from cyto_kedro.errors import ConfigError
 
 RNG = np.random.default_rng(0)
 SCENE = ndi.gaussian_filter(RNG.random((96, 96)), 6, mode="wrap") * 6000
+DETAIL = np.outer((1, -2, 1), (1, -2, 1)).astype(np.float32)  # of Immerkaer (1996)
 NOISY = (SCENE + RNG.normal(0, 12, (3, 96, 96))).astype(np.float32)
 
 
@@ -30,6 +31,10 @@ NOISY = (SCENE + RNG.normal(0, 12, (3, 96, 96))).astype(np.float32)
 def test_noise_is_measured_through_structure(sd: float) -> None:
     frame = SCENE + np.random.default_rng(3).normal(0, sd, SCENE.shape)
     assert noise_sd(frame) == pytest.approx(sd, rel=0.06 if sd > 1 else 0.2)
+    response = ndi.convolve(frame.astype(np.float32), DETAIL, mode="nearest")[1:-1, 1:-1]
+    assert noise_sd(frame) == float(np.median(np.abs(response)) / (6 * 0.6744898))
+    assert noise_sd(frame, enough=0.9 * sd) == np.inf
+    assert noise_sd(frame, enough=1.1 * noise_sd(frame)) == noise_sd(frame)
     assert noise_sd(np.full((9, 9), 7.0)) == 0 and noise_sd(np.zeros((2, 50))) == 0
 
 

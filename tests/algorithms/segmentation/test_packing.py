@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage as ndi
+from skimage.measure import label as components
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
@@ -67,6 +68,9 @@ def test_high_maxima_are_those_of_the_whole_frame(
         domes = np.round(reconstruction(surface - 0.3, surface, "dilation"), 6)
         expected = local_maxima(domes) & (surface > surface.min())
         np.testing.assert_array_equal(high_maxima(surface, 0.3), expected)
+        part = components(surface > seed % 4 - 1.01, connectivity=2)
+        packing = Packing.of(part > 0, part)
+        np.testing.assert_array_equal(high_maxima(surface, 0.3, part, packing), expected)
     assert not high_maxima(np.ones((5, 5), np.float32), 0.3).any()
 
 

@@ -15,6 +15,8 @@ from cyto_kedro.algorithms.segmentation.blobs import BlobSeeds
 from cyto_kedro.algorithms.segmentation.classical import Classical
 from cyto_kedro.algorithms.segmentation.nuclei import Nuclei
 from cyto_kedro.algorithms.segmentation.scale import (
+    _at_most,
+    _surface,
     background_level,
     blob_diameter,
     block_mean,
@@ -222,3 +224,29 @@ def test_a_larger_split_depth_splits_less() -> None:
         return int(engine(image=film[None])["label"].max())
 
     assert (count(0.05), count(0.5)) == (2, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16, bool])
+def test_block_means_are_numpys(dtype: type) -> None:
+    image = np.random.default_rng(8).integers(0, 999, (63, 41)) * 1.7
+    image = image > 800 if dtype is bool else image.astype(dtype)
+    for factor in (2, 3, 5, 7, 8, 11):
+        wide = np.pad(image, ((0, -63 % factor), (0, -41 % factor)), mode="edge")
+        blocks = wide.reshape(len(wide) // factor, factor, wide.shape[1] // factor, factor)
+        expected = blocks.mean((1, 3))
+        found = block_mean(image, factor)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (6, 5), (40, 70)])
+def test_no_surface_rises_more_than_is_said(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(9)
+    of = 3 * shape[0], 3 * shape[1] - 1
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    for margin in (1, 4, 15):
+        for slope in (0.0, 0.3, 5.0):
+            low = (rng.normal(100, 4, shape) + slope * (x - y * y / 9)).astype(np.float32)
+            rise = float(np.ptp(_surface(low, of, 3, margin)))
+            assert rise <= _at_most(low, of, 3, margin) + 1e-3
+            assert _at_most(low, of, 3, margin) <= 6 * rise + 1

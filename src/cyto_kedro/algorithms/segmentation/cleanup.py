@@ -21,7 +21,7 @@ def fill_holes(mask: np.ndarray, max_area: float) -> np.ndarray:
     """Fill holes of a binary mask of at most `max_area` pixels."""
     number, enclosed = _holes(mask)
     small = enclosed & (np.bincount(number.ravel(), minlength=enclosed.size) <= max_area)
-    return mask | small[number]
+    return mask | small.take(number)
 
 
 def _holes(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,17 +64,17 @@ def parts(label: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def largest_parts(label: np.ndarray) -> np.ndarray:
     """Keep the largest connected part of every label."""
     number, _, is_largest = parts(label)
-    return np.where(is_largest[number], label, 0).astype(label.dtype)
+    return np.where(is_largest.take(number), label, label.dtype.type(0))
 
 
 def fill_label_holes(label: np.ndarray) -> np.ndarray:
     """Give pixels enclosed by cells to the nearest cell."""
     number, enclosed = _holes(label > 0)
-    holes = enclosed[number]
+    holes = enclosed.take(number)
     if not holes.any():
         return label
     # the nearest cell borders on the hole, so no more of the frame is looked at
-    packing = Packing.of(ndi.binary_dilation(holes, np.ones((3, 3), bool)))
+    packing = Packing.of(ndi.maximum_filter(holes, 3))
     small = packing.pack(label, 0)
     nearest = ndi.distance_transform_edt(small == 0, return_distances=False, return_indices=True)
     filled = packing.unpack(small[tuple(nearest)], label.copy())
@@ -89,7 +89,7 @@ def drop_by_area(
     keep = area >= (min_area or 0)
     if max_area is not None:
         keep &= area <= max_area
-    return np.where(keep, np.arange(area.size), 0).astype(label.dtype)[label]
+    return np.where(keep, np.arange(area.size), 0).astype(label.dtype).take(label)
 
 
 def drop_border(label: np.ndarray, filmed: np.ndarray | None = None) -> np.ndarray:
@@ -102,14 +102,14 @@ def drop_border(label: np.ndarray, filmed: np.ndarray | None = None) -> np.ndarr
         rim = np.concatenate((rim, label[ndi.binary_dilation(~filmed)]))
     keep = np.ones(int(label.max()) + 1, bool)
     keep[rim] = False
-    return np.where(keep[label], label, 0).astype(label.dtype)
+    return np.where(keep.take(label), label, label.dtype.type(0))
 
 
 def renumber(label: np.ndarray) -> np.ndarray:
     """Labels 1..n in the order of the old ones, uint32."""
     present = np.bincount(label.ravel()) > 0
     present[0] = False
-    return np.where(present, np.cumsum(present), 0).astype(np.uint32)[label]
+    return np.where(present, np.cumsum(present), 0).astype(np.uint32).take(label)
 
 
 def check_labels(stack: Stack, frame_start: int = 0, what: str = "label") -> np.ndarray:

@@ -189,7 +189,7 @@ def without_hot_pixels(image: np.ndarray) -> np.ndarray:
         return image
     around = brightest_neighbour(image)
     above = image - around
-    hot = above > 10 * noise_sd(image)
+    hot = above > 10 * noise_sd(image, enough=float(above.max()) / 10)
     if not hot.any():
         return image
     y, x = np.nonzero(hot)

@@ -146,14 +146,17 @@ def _laid_out(size: np.ndarray, side: np.ndarray) -> tuple[np.ndarray, tuple[int
     return begin, (int(shape[0]), int(shape[1]))
 
 
-def flood(image: np.ndarray, seeds: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def flood(
+    image: np.ndarray, seeds: np.ndarray, mask: np.ndarray, packing: Packing | None = None
+) -> np.ndarray:
     """Watershed of `image` (Y, X) from `seeds` in `mask`, as skimage's: (Y, X), int32 labels.
 
-    Parts that do not touch flood alone, so they may lie anywhere: only masked pixels cost.
+    Parts that do not touch flood alone, so they may lie anywhere: only masked pixels cost. `packing`: of
+    `mask`, where it is known.
     """
     from skimage.segmentation import watershed
 
-    packing = Packing.of(mask)
+    packing = packing or Packing.of(mask)
     seeds = packing.pack(seeds.astype(np.int32, copy=False), 0)
     mask = packing.pack(mask, False)
     flooded = watershed(packing.pack(image, 0), seeds, mask=mask)
@@ -203,23 +206,24 @@ def _spread(mask: np.ndarray, distance: float) -> np.ndarray:
     return near
 
 
-def depth(mask: np.ndarray) -> np.ndarray:
+def depth(
+    mask: np.ndarray, number: np.ndarray | None = None, packing: Packing | None = None
+) -> np.ndarray:
     """(Y, X) float64 distance of each pixel of `mask` (Y, X) from the nearest outside of it.
 
     SciPy's values, for pixels of the mask alone. What is nearest borders on a pixel's own part, so
     parts are packed; those at the edge of the image, which is no outside, are looked at where they lie.
+    `number`: (Y, X) the parts of `mask`, from 1, and their `packing`, where they are known.
     """
     from skimage.measure import label as components
 
     if mask.all():
         return np.asarray(ndi.distance_transform_edt(mask))
-    number = components(mask, connectivity=2)
-    at_edge = edge_parts(number)
-    inner = mask & ~at_edge[number]
-    # numbers that are left out leave empty boxes: parts are numbered anew
-    packing = Packing.of(inner, np.cumsum(~at_edge)[number] - 1)
+    number = components(mask, connectivity=2) if number is None else number
+    packing = packing or Packing.of(mask, number)
     far = np.zeros(mask.shape)
-    packing.unpack(ndi.distance_transform_edt(packing.pack(inner, False)), far)
+    packing.unpack(ndi.distance_transform_edt(packing.pack(mask, False)), far)
+    at_edge = edge_parts(number)
     for part, box in enumerate(ndi.find_objects(number), 1):
         if at_edge[part]:
             around = tuple(slice(max(side.start - 1, 0), side.stop + 1) for side in box)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from cyto_kedro.core import ndi
 from cyto_kedro.core.ranks import Ranks
 
 SMALLEST_DIAMETER_PX = 6.0
+_PAIRWISE = 8  # fewer numbers are added one after the other by NumPy, in 20 times the time
 _NOISE_PX = 2.0  # sd of the Gaussian that noise is measured after: that of neighbours may be alike
 _SLOPE = 0.5  # of the image's range, and of the noise of a pixel
 # sd of noise; noise of neighbouring pixels that are alike is taken for half of it
@@ -24,6 +26,9 @@ def block_mean(image: np.ndarray, factor: int) -> np.ndarray:
         return image
     height, width = image.shape
     padded = np.pad(image, ((0, -height % factor), (0, -width % factor)), mode="edge")
+    if factor < _PAIRWISE and padded.dtype in (np.float32, np.float64):
+        across = reduce(np.add, [padded[:, at::factor] for at in range(factor)])
+        return np.asarray(reduce(np.add, [across[at::factor] for at in range(factor)]) / factor**2)
     rows, columns = padded.shape[0] // factor, padded.shape[1] // factor
     return padded.reshape(rows, factor, columns, factor).mean((1, 3))
 
@@ -164,14 +169,17 @@ def flatten(image: np.ndarray, diameter: float) -> np.ndarray:
     factor = flatten_factor(diameter)
     size = max(3, int(4 * diameter / factor) | 1)
     coarse = block_mean(image, factor)
-    surface = _surface(_opening(coarse, size), image.shape, factor, size // 2)
     rounding = 1e-6 * float(np.abs(image).max())
     low, high = np.percentile(coarse, (0.5, 99.5))
-    steep = float(np.ptp(surface))  # noise costs most, and few frames have a slope
-    if steep > max(_SLOPE * (high - low), rounding) and steep > _SLOPE * noise_sd(image):
-        image = image - surface
-        image[np.abs(image) < rounding] = 0
-        coarse = block_mean(image, factor)
+    least = max(_SLOPE * (high - low), rounding)
+    opened = _opening(coarse, size)
+    if _at_most(opened, image.shape, factor, size // 2) > least:  # few frames have a slope
+        surface = _surface(opened, image.shape, factor, size // 2)
+        steep = float(np.ptp(surface))
+        if steep > least and steep > _SLOPE * noise_sd(image):
+            image = image - surface
+            image[np.abs(image) < rounding] = 0
+            coarse = block_mean(image, factor)
     low = _opening(ndi.gaussian_filter(coarse, 1), size)
     low = ndi.gaussian_filter(low, size / 4, mode="nearest")
     return (image - _upsample(low, factor, image.shape)).astype(np.float32)
@@ -182,13 +190,31 @@ def _opening(coarse: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(ndi.maximum_filter(low, size, mode="nearest"))
 
 
-def _surface(low: np.ndarray, shape: tuple[int, ...], factor: int, margin: int) -> np.ndarray:
-    """Least-squares surface of second order through `low`, blocks of an image of `shape`.
+def _inner(shape: tuple[int, ...], margin: int) -> tuple[tuple[slice, ...], bool]:
+    """Blocks that a surface is fitted to, `margin` from the edges; whether it is curved: it is a plane
+    where less than half of a side is left."""
+    inner = tuple(slice(min(margin, n // 3), n - min(margin, n // 3)) for n in shape)
+    return inner, all(n > 4 * margin for n in shape)
 
-    Fitted `margin` blocks away from the edges; a plane where less than half of a side is left.
-    """
-    inner = tuple(slice(min(margin, n // 3), n - min(margin, n // 3)) for n in low.shape)
-    curved = all(n > 4 * margin for n in low.shape)
+
+def _at_most(low: np.ndarray, shape: tuple[int, ...], factor: int, margin: int) -> float:
+    """More than `_surface` rises and falls: of normal equations, 20 times as fast as least squares."""
+    inner, curved = _inner(low.shape, margin)
+    powers = (0, 1, 0, 2, 0, 1), (0, 0, 1, 0, 2, 1)  # of y and x, by term
+    terms = np.array(powers)[:, : 6 if curved else 3]
+    by_y, by_x = (
+        side[part] ** np.arange(5)[:, None]
+        for side, part in zip(_sides(low.shape, shape, factor), inner, strict=True)
+    )
+    sums = by_y.sum(1)[terms[0][:, None] + terms[0]] * by_x.sum(1)[terms[1][:, None] + terms[1]]
+    known = (by_y[:3] @ low[inner].astype(float) @ by_x[:3].T)[tuple(terms)]
+    bent = np.abs(np.linalg.lstsq(sums, known)[0])[1:]
+    return 1.001 * float(bent @ np.array([2, 2, 1, 1, 2])[: len(bent)])
+
+
+def _surface(low: np.ndarray, shape: tuple[int, ...], factor: int, margin: int) -> np.ndarray:
+    """Least-squares surface of second order through `low`, blocks of an image of `shape`."""
+    inner, curved = _inner(low.shape, margin)
     known = _terms(low.shape, shape, factor, curved)[(slice(None), *inner)].reshape(
         6 if curved else 3, -1
     )

@@ -21,6 +21,7 @@ import numpy as np
 from cyto_kedro.algorithms.preprocessing.parts import Part
 from cyto_kedro.algorithms.segmentation.cleanup import fill_holes
 from cyto_kedro.algorithms.segmentation.frames import FieldFrame
+from cyto_kedro.algorithms.segmentation.packing import depth as depth_of
 from cyto_kedro.algorithms.segmentation.packing import within
 from cyto_kedro.algorithms.segmentation.scale import (
     SMALLEST_DIAMETER_PX,
@@ -291,7 +292,7 @@ def _width(parts: Sequence[Part], diameter: float) -> float | None:
     for image, mask in zip(smooth, shown, strict=True):
         cells = fill_holes((image > least) & mask, 0.3 * math.pi / 4 * blocks**2)
         padded = np.pad(cells, 1, mode="edge")
-        depths.append(ndi.distance_transform_edt(padded)[1:-1, 1:-1])
+        depths.append(depth_of(padded)[1:-1, 1:-1])
     deepest = max(float(each.max()) for each in depths)
     if not deepest:
         return None

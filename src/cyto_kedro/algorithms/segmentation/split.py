@@ -36,7 +36,9 @@ def split_touching(
 
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    distance = depth_of(mask).astype(np.float32)
+    part = components(mask, connectivity=2)
+    packing = Packing.of(mask, part)
+    distance = depth_of(mask, part, packing).astype(np.float32)
     surface = ndi.gaussian_filter(np.minimum(2 * distance / diameter, 1.0), 0.05 * diameter)
     if intensity_weight:
         narrow = ndi.gaussian_filter(image, 0.2 * diameter)
@@ -44,23 +46,31 @@ def split_touching(
         scale = np.maximum(wide - background, max(noise, 1e-9))
         surface += intensity_weight * np.clip((narrow - wide) / scale, -1, 1)
     surface = np.where(mask, surface, surface.min())
-    seeds = components(high_maxima(surface, depth) & mask)
-    return flood(-surface, seeds, mask)
+    seeds = components(high_maxima(surface, depth, part, packing) & mask)
+    return flood(-surface, seeds, mask, packing)
 
 
-def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
+def high_maxima(
+    surface: np.ndarray,
+    depth: float,
+    part: np.ndarray | None = None,
+    packing: Packing | None = None,
+) -> np.ndarray:
     """Mask (Y, X) of the h-maxima of `surface`, h = `depth`; equal to 6 decimals is equal.
 
     A part with one top has one: what is at most `depth` below. For others reconstruction sorts all
-    pixels: those at the lowest value, which no maximum holds, are left out. It needs 80 bytes a pixel,
-    so it sees bands of rows, between which there is nothing.
+    pixels: those at the lowest value, which no maximum holds, are left out, and those further down than
+    `depth` below the lowest top of their part. It needs 80 bytes a pixel, so it sees bands of rows,
+    between which there is nothing. `part`: (Y, X) connected parts that hold all that is above the lowest
+    value, from 1, and their `packing`, where they are known.
     """
     from skimage.measure import label as components
     from skimage.morphology import local_maxima
 
     lowest = surface.min()
-    part = components(surface > lowest, connectivity=2)
-    packing = Packing.of(part > 0, part)
+    if part is None or packing is None:
+        part = components(surface > lowest, connectivity=2)
+        packing = Packing.of(part > 0, part)
     small, part = packing.pack(surface, lowest), packing.pack(part, 0)
     floor = min(lowest, small.max() - depth)  # what bands would learn of each other
     tops = components(local_maxima(small))
@@ -74,9 +84,12 @@ def high_maxima(surface: np.ndarray, depth: float) -> np.ndarray:
     level = np.round(np.maximum(height - depth, floor), 6)
     single_high = single & (level > np.round(lowest, 6))
     high = single_high[part] & (np.round(small, 6) >= level[part])
-    several = (part > 0) & ~single[part]
+    lowest_top = np.full(height.size, np.inf)
+    np.minimum.at(lowest_top, of, small.ravel()[at[first]])
+    least = np.maximum(lowest_top - depth - 1e-5, lowest)
+    several = (part > 0) & ~single[part] & (small > least[part])
     if several.any():
-        inner = Packing.of(several, np.cumsum(~single)[part] - 1)
+        inner = Packing.of(several)
         found = _reconstructed(inner.pack(small, lowest), lowest, floor, depth)
         high = inner.unpack(found, high)
     return packing.unpack(high, np.zeros(surface.shape, bool))
