@@ -222,13 +222,6 @@ def test_a_setup_line_that_fails_stops_the_task_and_is_shown(project: Project) -
     assert not (project.path / "never").exists()
 
 
-def test_gres_is_refused_on_this_machine(project: Project) -> None:
-    cells(project, BAD).unlink()
-    local(project, gres="gpu:1")
-    with pytest.raises(RunFailedError, match="measure_cells asks for gres: gpu:1, which only a cl"):
-        project.run("tabulation", runner=PartitionRunner(resources="local"), only_missing=True)
-
-
 def test_prune_keeps_the_newest_and_what_still_goes_on(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,8 @@
-"""Batches in processes of this machine, bounded by its cores and memory.
+"""Batches in processes of this machine, bounded by its cores, memory and GPUs.
 
 A worker process serves one batch after the other, so that Kedro is started once a slot and not once
-a batch. Workers are told apart by what their tasks ask of the environment (threads, Python).
+a batch. Workers are told apart by what their tasks ask of the environment (threads, Python), and each
+that asks for a GPU has one that no other is given.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from cyto_kedro.errors import ConfigError, RunStoppedError
 from cyto_kedro.runner.backend import Cause, Ended, Submission
+from cyto_kedro.runner.gpus import VARIABLE, gpus_asked, gpus_here
 from cyto_kedro.runner.memory import cores, total_mb
 from cyto_kedro.runner.resources import SETUP_FAILED, Machine, Resources, megabytes, setup_lines
 
@@ -32,6 +34,7 @@ class Slot:
 
     process: subprocess.Popen[bytes]
     kind: str
+    gpus: tuple[str, ...] = ()
     task: tuple[Submission, int] | None = None
     began: float = 0.0
     heard: bytes = b""
@@ -57,6 +60,7 @@ class LocalBackend:
                 "other, or use WSL"
             )
         self._memory = megabytes(machine.memory) if machine.memory else 0.8 * total_mb()
+        self._gpus: tuple[str, ...] | None = None  # asked for where a task needs one
         self.slots = self._cores
         self._waiting: deque[tuple[Submission, int]] = deque()
         self._slots: list[Slot] = []
@@ -75,11 +79,19 @@ class LocalBackend:
     def submit(self, submission: Submission) -> None:
         """Take an array; one that could never run is refused for good."""
         asked = submission.array.resources
-        if asked.gres:
+        n_gpus = gpus_asked(asked.gres)
+        if n_gpus is None:
             raise ConfigError(
                 f"{submission.array.node} asks for gres: {asked.gres}, which only a cluster can give: "
-                "take the line out of conf/resources for this machine (a task sees all of its GPUs; "
-                "environment: {CUDA_VISIBLE_DEVICES: ...} chooses, max_parallel: 1 shares one)"
+                "take the line out of conf/resources for this machine"
+            )
+        if n_gpus and self._gpus is None:
+            self._gpus = gpus_here()
+        if n_gpus > len(self._gpus or ()):
+            there = f"nvidia-smi and {VARIABLE} tell of {len(self._gpus or ()) or 'none'} here"
+            raise ConfigError(
+                f"{submission.array.node} asks for gres: {asked.gres}, and {there}: take the line out "
+                "of conf/resources for this machine (a task then sees all GPUs), or run it elsewhere"
             )
         if asked.cpus_per_task > self._cores or asked.mem_mb > self._memory:
             raise ConfigError(
@@ -125,15 +137,19 @@ class LocalBackend:
         busy = [slot.task[0] for slot in self._slots if slot.task is not None]
         free = self._cores - sum(each.array.resources.cpus_per_task for each in busy)
         memory = self._memory - sum(each.array.resources.mem_mb for each in busy)
+        taken = {gpu for slot in self._slots if slot.task is not None for gpu in slot.gpus}
         held: deque[tuple[Submission, int]] = deque()
         while self._waiting and free > 0:
             submission, index = self._waiting.popleft()
             asked = submission.array.resources
             full = asked.max_parallel and busy.count(submission) >= asked.max_parallel
-            if asked.cpus_per_task > free or asked.mem_mb > memory or full:
+            gpus = [each for each in self._gpus or () if each not in taken]
+            n_gpus = gpus_asked(asked.gres) or 0
+            if asked.cpus_per_task > free or asked.mem_mb > memory or full or n_gpus > len(gpus):
                 held.append((submission, index))
                 continue
-            slot = self._idle(asked, submission.folder.log(index))
+            slot = self._idle(asked, submission.folder.log(index), gpus, n_gpus)
+            taken.update(slot.gpus)
             slot.task, slot.began = (submission, index), time.monotonic()
             assert slot.process.stdin is not None
             line = json.dumps([str(submission.folder.task), index]) + "\n"
@@ -146,14 +162,17 @@ class LocalBackend:
             free, memory = free - asked.cpus_per_task, memory - asked.mem_mb
         self._waiting.extendleft(reversed(held))
 
-    def _idle(self, asked: Resources, log: Path) -> Slot:
-        """A worker for such tasks; what the setup of a new one says goes to the first task's log."""
+    def _idle(self, asked: Resources, log: Path, gpus: Sequence[str], n_gpus: int) -> Slot:
+        """A worker for such tasks, with `n_gpus` of the free `gpus`.
+
+        What the setup of a new one says goes to the first task's log.
+        """
         words = [*asked.container, asked.python or sys.executable, *WORKER, "--serve"]
         kind = json.dumps(
             [words, asked.setup, asked.cpus_per_task, asked.environment, asked.scratch]
         )
         for slot in self._slots:
-            if slot.task is None and slot.kind == kind:
+            if slot.task is None and slot.kind == kind and len(slot.gpus) == n_gpus:
                 return slot
         for slot in [each for each in self._slots if each.task is None]:
             self._slots.remove(slot)  # made for other tasks: its memory is needed
@@ -163,13 +182,15 @@ class LocalBackend:
             shell = f'{{\n{lines}\n}} >>"$1" 2>&1\nshift\nexec "$@"'
             words = ["bash", "-c", shell, "bash", str(log), *words]
         scratch = {"TMPDIR": asked.scratch} if asked.scratch else {}
+        own = tuple(gpus[:n_gpus])
+        chosen = {VARIABLE: ",".join(own)} if own else {}
         try:
             process = subprocess.Popen(
                 words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=self._folder,
-                env={**os.environ, **asked.threads(), **scratch, **asked.environment},
+                env={**os.environ, **asked.threads(), **scratch, **asked.environment, **chosen},
                 start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
             )
         except OSError as error:
@@ -177,7 +198,7 @@ class LocalBackend:
                 f"a worker cannot be started: {words[0]} ({error}): check container and python in "
                 "conf/resources"
             ) from error
-        slot = Slot(process, kind)
+        slot = Slot(process, kind, own)
         self._slots.append(slot)
         return slot
 
