@@ -12,6 +12,7 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 TINY = {
+    "beside": "--frames 2 --repeats 1 --side 256",
     "contacts_truth": "--seeds 1",
     "interval_coverage": "--assays 2 --cells 20",
     "crowded": "--seeds 1 --frames 2 --engine Otsu --bare --masks",
