@@ -54,6 +54,8 @@ def test_slopes_in_strips(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(3).normal(20, 9, shape).astype(np.float32)
     for axis in (0, 1):
         np.testing.assert_array_equal(ndi.sobel(image, axis), scipy_ndi.sobel(image, axis))
+    for each in (image, image.astype(float)):
+        np.testing.assert_array_equal(ndi.laplace(each), scipy_ndi.laplace(each))
     second = (1.0, -2.0, 1.0)
     expected = scipy_ndi.convolve1d(scipy_ndi.convolve1d(image, second, 0), second, 1)
     np.testing.assert_array_equal(ndi.second_differences(image), expected)
@@ -75,7 +77,7 @@ def test_nearest_pixels(shape: tuple[int, int], share: float) -> None:
         mask[0, 0] = True
         away, place = scipy_ndi.distance_transform_edt(~mask, return_indices=True)
         index = place[0] * shape[1] + place[1]
-        for reach in (0.0, 1.0, 2.9, 7.3, 30.5, 31.0, 500.0):
+        for reach in (0.0, 1.0, 2.9, 7.3, 22.9, 23.0, 30.5, 31.0, 500.0):
             pixel, distance, of = ndi.nearest(mask, reach)
             np.testing.assert_array_equal(pixel, np.flatnonzero(away <= reach))
             np.testing.assert_array_equal(distance, away[away <= reach])

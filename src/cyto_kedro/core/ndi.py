@@ -98,13 +98,26 @@ def sobel(image: np.ndarray, axis: int) -> np.ndarray:
         slope(part, into)
         mean(into, into)
 
-    return _in_strips(image, both, lambda part, into: np.copyto(into, part), 1)
+    return _in_strips(image, both, _copy, 1)
 
 
 def second_differences(image: np.ndarray, output: Any = None) -> np.ndarray:
     """Of (Y, X): 1, -2, 1 down, then across; edges are mirrored. `output`: a dtype."""
     down, across = _correlation(0, 1, -2, 1), _correlation(1, 1, -2, 1)
     return _in_strips(image, down, across, 1, output=output)
+
+
+def laplace(image: np.ndarray) -> np.ndarray:
+    """SciPy's, of (Y, X)."""
+    found = _in_strips(image, _correlation(0, 1, -2, 1), _copy, 1)
+    across = np.empty_like(found)
+    _correlation(1, 1, -2, 1)(image, across)
+    found += across
+    return found
+
+
+def _copy(part: np.ndarray, into: np.ndarray) -> None:
+    into[...] = part
 
 
 def _correlation(axis: int, *weights: float) -> _Filter:

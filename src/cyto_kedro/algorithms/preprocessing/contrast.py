@@ -36,11 +36,12 @@ class FloatHistogram:
         self.least = min(self.least, float(pixels.min()))
         self.greatest = max(self.greatest, float(pixels.max()))
         # adding 0 turns -0.0 into 0.0; flipping the bits of negatives makes the order numeric
-        bits = np.ascontiguousarray(pixels + np.float32(0), np.float32).view(np.uint32)
-        ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))
-        self.counts += np.bincount(
-            (ordered >> np.uint32(32 - _KEPT_BITS)).ravel(), minlength=self.counts.size
-        )
+        bits = np.ravel(pixels + np.float32(0)).astype(np.float32, copy=False).view(np.int32)
+        ordered = bits.view(np.uint32) ^ ((bits >> 31).view(np.uint32) | np.uint32(1 << 31))
+        bins = ordered >> np.uint32(32 - _KEPT_BITS)
+        low = int(bins.min())
+        found = np.bincount(bins - np.uint32(low))  # of those there are: a frame has few of all
+        self.counts[low : low + found.size] += found
 
     def percentile(self, percent: float) -> float:
         """Smallest value with at least `percent` % of the counts at or below it."""
