@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -81,3 +82,25 @@ def test_twelve_conditions_have_a_colour_each_and_more_a_stroke_of_their_own() -
     hues, lines = colours(names), strokes(names)
     assert len({hues[name] for name in names[:12]}) == 12
     assert len({(hues[name], str(lines[name])) for name in names}) == 40
+
+
+@pytest.mark.parametrize("n", [2_900, 2_901, 60_000])
+def test_marks_too_many_to_be_told_apart_are_an_image_and_links_stay(n: int) -> None:
+    fig = figure(4, 3)
+    ax = fig.subplots()
+    points = np.random.default_rng(1).random((2, n))
+    dots = ax.scatter(*points, s=2)
+    few = ax.scatter(*points[:, :100], s=9)
+    lines = ax.hlines(np.arange(2_100), 0, 1, urls=[f"#clip-{each}" for each in range(2_100)])
+    ax.set_title("words")
+    before, text = fig.dpi, svg(fig, "dense")
+    assert text.count("<image") == (n > 2_900)
+    assert (text.count("<use") > 2_900) == (n <= 2_900)
+    assert text.count('href="#clip-') == 2_100
+    assert len(text) < 2_500_000
+    assert (
+        not dots.get_rasterized()
+        and not few.get_rasterized()
+        and not lines.get_rasterized()
+        and fig.dpi == before
+    )

@@ -35,6 +35,8 @@ INK, FAINT = "#222222", "#6E6E6E"
 #: of what is drawn to be clicked on, not to be seen (a colour that is wholly clear is not drawn)
 HIT = (1.0, 1.0, 1.0, 0.004)
 _SAID = "said:"
+#: marks up to which an SVG has a shape for each; of more, groups of over so many are images
+MOST_SHAPES, FEW_SHAPES, DENSE_DPI = 3_000, 100, 200
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -119,18 +121,46 @@ def say(words: str) -> str:
     return _SAID + " ".join(words.split())
 
 
+@contextmanager
+def _dense_as_pixels(fig: Figure) -> Iterator[None]:
+    """Inside, groups of many marks are an image each, if there are more than `MOST_SHAPES` in all.
+
+    Those that are all links stay shapes.
+    """
+    from matplotlib.collections import Collection
+
+    def size(marks: Collection) -> int:
+        return max(len(np.atleast_2d(marks.get_offsets())), len(marks.get_paths()))
+
+    found: Any = fig.findobj(Collection)
+    drawn = [each for each in found if not all(each.get_urls() or [None])]
+    many = sum(map(size, drawn)) > MOST_SHAPES
+    dense = [each for each in drawn if many and size(each) > FEW_SHAPES]
+    dpi = fig.dpi
+    try:
+        fig.dpi = DENSE_DPI if dense else dpi
+        for each in dense:
+            each.set_rasterized(True)
+        yield
+    finally:
+        fig.dpi = dpi
+        for each in dense:
+            each.set_rasterized(False)
+
+
 def svg(fig: Figure, name: str, width_mm: float | None = None) -> str:
     """Write `fig` as an SVG element that may stand in a page beside others.
 
-    Text is drawn as outlines, the same on every machine. `name`: begins every id in it, so that those
-    of two figures differ. `width_mm`: as in `pdf`.
+    Text is drawn as outlines, the same on every machine; of more than `MOST_SHAPES` marks, groups
+    are images. `name`: begins every id in it, so that those of two figures differ.
+    `width_mm`: as in `pdf`.
     """
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer, canvas, dpi = BytesIO(), fig.canvas, fig.dpi
     salt: Any = {"svg.hashsalt": name, "svg.fonttype": "path"}
-    with styled(), matplotlib.rc_context(salt):
+    with styled(), matplotlib.rc_context(salt), _dense_as_pixels(fig):
         try:
             FigureCanvasSVG(fig).print_svg(buffer, metadata={"Date": None, "Creator": None})
         finally:
