@@ -33,7 +33,7 @@ def test_even_windows_and_other_edges_are_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "nearest", "mirror"])
-@pytest.mark.parametrize("shape", [(1, 3), (5, 40), (200, 64), (301, 33)])
+@pytest.mark.parametrize("shape", [(1, 3), (5, 40), (200, 64), (601, 71)])
 def test_gaussians_in_strips(shape: tuple[int, int], mode: str) -> None:
     noise = np.random.default_rng(2).normal(20, 9, shape)
     for image in (noise.astype(np.float32), noise, noise.astype(np.float32)[:, ::-1]):
@@ -49,7 +49,7 @@ def test_gaussians_in_strips(shape: tuple[int, int], mode: str) -> None:
                 np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("shape", [(1, 3), (64, 40), (200, 64)])
+@pytest.mark.parametrize("shape", [(1, 3), (64, 40), (600, 64)])
 def test_slopes_in_strips(shape: tuple[int, int]) -> None:
     image = np.random.default_rng(3).normal(20, 9, shape).astype(np.float32)
     for axis in (0, 1):

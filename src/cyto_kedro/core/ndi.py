@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 _STRIP_ROWS = 64
+_SMALL_PX = 1 << 15  # up to here an image is one strip as it is
 _FAR_PX = 30  # up to here `nearest` looks column by column
 _PADDING = {
     "nearest": "edge",
@@ -141,6 +142,11 @@ def _in_strips(
     """
     height, width = image.shape
     found = np.empty(image.shape, image.dtype if output is None else output)
+    if image.size <= _SMALL_PX:
+        into = np.empty_like(found)
+        down(image, into)
+        across(into, found)
+        return found
     rows = max(_STRIP_ROWS, 8 * reach)
     beyond = np.pad(np.arange(height), reach, mode=_PADDING[mode])  # type: ignore[call-overload]
     shape = min(rows, height) + 2 * reach, width + 16
