@@ -171,25 +171,32 @@ def field(fov: str, number: int) -> dict[str, pd.DataFrame]:
 
 
 def write(folder: Path, n_fovs: int) -> None:
-    """Write the tables of so many fields."""
+    """Write the tables of so many fields, with the ledger's entries that a run writes."""
+    sets = {name: dataset(folder, name) for name in GRAINS if name != "viability_state"}
     for number, fov in enumerate(manifest(n_fovs).fovs):
         for name, table in field(fov, number).items():
             path = folder / f"{name}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(to_arrow(table), path)
+            kind, identity = name.split("/", 1)
+            sets[kind].record(identity, {})
     for population in CELLS:
         path = folder / f"viability_state/{population}.pkl"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(pickle.dumps({}))
 
 
+def dataset(folder: Path, name: str) -> PartitionedDataset:
+    """A dataset as the catalog says it is."""
+    kind: Any = (ObjectDataset, ".pkl") if name == "viability_state" else (TableDataset, ".parquet")
+    return PartitionedDataset(
+        path=str(folder / name), dataset=kind[0], grain=GRAINS[name], filename_suffix=kind[1]
+    )
+
+
 def opened(folder: Path, name: str) -> Partitions:
     """A dataset as the catalog opens it, checked as it is read."""
-    kind: Any = (ObjectDataset, ".pkl") if name == "viability_state" else (TableDataset, ".parquet")
-    dataset, suffix = kind
-    parts = PartitionedDataset(
-        path=str(folder / name), dataset=dataset, grain=GRAINS[name], filename_suffix=suffix
-    ).load()
+    parts = dataset(folder, name).load()
     if name == "viability_state":
         return parts
     return schemas.EachPartition(name.removeprefix("observed_")).validate(parts)

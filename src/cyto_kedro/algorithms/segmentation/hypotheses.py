@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+import scipy
 
 from cyto_kedro.algorithms.segmentation.cleanup import largest_parts
 from cyto_kedro.algorithms.segmentation.nuclei import ellipse_fill
@@ -78,7 +78,7 @@ class Regions:
         """The same, of another origin."""
         return replace(self, origin=np.full(len(self), origin))
 
-    def matrix(self, shift: tuple[int, int] = (0, 0)) -> sparse.csc_matrix:
+    def matrix(self, shift: tuple[int, int] = (0, 0)) -> scipy.sparse.csc_matrix:
         """(pixels, regions) of 0 and 1; moved by `shift`, what leaves the frame is left out."""
         pixel, region = self.pixel, self.region
         if shift != (0, 0):
@@ -88,7 +88,7 @@ class Regions:
             pixel, region = (y * self.shape[1] + x)[seen], region[seen]
         start = np.append(0, np.cumsum(np.bincount(region, minlength=len(self))))
         size = self.shape[0] * self.shape[1], len(self)
-        return sparse.csc_matrix((np.ones(len(pixel), np.int32), pixel, start), shape=size)
+        return scipy.sparse.csc_matrix((np.ones(len(pixel), np.int32), pixel, start), shape=size)
 
     def sums(self) -> list[np.ndarray]:
         """(n,) sums of y, x, y², x², xy from the frame's middle."""

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class Programme:
         n = len(self.worth)
         ties = self.conflict, self.link, self.division[:, :2], self.division[:, ::2]
         edges = np.concatenate(ties).reshape(-1, 2)
-        matrix = sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(n, n))
-        count, part = sparse.csgraph.connected_components(matrix, directed=False)
+        matrix = scipy.sparse.coo_matrix((np.ones(len(edges), bool), edges.T), shape=(n, n))
+        count, part = scipy.sparse.csgraph.connected_components(matrix, directed=False)
         by_part = [
             _grouped(each, count)
             for each in (
@@ -111,7 +111,7 @@ class Programme:
         rows, columns, values = zip(*entries, strict=True)
         value = np.repeat(values, [len(each) for each in rows])
         where = np.concatenate(rows), np.concatenate(columns)
-        matrix = sparse.csc_matrix((value, where), (len(limit), n + m + d))
+        matrix = scipy.sparse.csc_matrix((value, where), (len(limit), n + m + d))
         found = milp(
             -gain,
             integrality=np.concatenate([np.ones(n), np.zeros(m), np.ones(d)]),
