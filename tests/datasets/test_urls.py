@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
+from kedro.io import DatasetError
 
 from cyto_kedro.datasets import ImageDataset, LabelDataset, PartitionedDataset, urls
 from cyto_kedro.datasets.urls import READ_AHEAD, find_place
@@ -126,6 +127,22 @@ def test_a_killed_runs_partition_is_replaced_and_a_strangers_moved_aside(
     assert fs.cat_file(aside) == by_hand
     assert "may be somebody's work" in caplog.text
     np.testing.assert_array_equal(labels.load()["a/T"](), mask + 1)
+
+
+def test_a_strangers_file_is_told_of_where_nothing_could_be_put_in_its_place(
+    store: type[Store], caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = PartitionedDataset(
+        path="store://lab/data/03_primary/labels",
+        dataset=LabelDataset,
+        grain="fov/population",
+        filename_suffix=".tif",
+    )
+    labels.save({"a/T": np.ones((2, 8, 8), np.uint32)})
+    with pytest.raises(DatasetError):
+        labels.save({"a/T": "no masks"})
+    (aside,) = labels._filesystem.find("/lab/data/aside")
+    assert f"moved to {aside}" in caplog.text
 
 
 def test_what_another_process_wrote_is_seen_at_once() -> None:

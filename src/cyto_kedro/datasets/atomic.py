@@ -162,6 +162,6 @@ class FileDataset(AbstractDataset[In, Out]):
     def _read(self) -> IO[bytes]:
         try:
             return open_parts(self._fs, self._path)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             self._require()
             raise

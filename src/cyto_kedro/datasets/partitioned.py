@@ -209,12 +209,16 @@ class PartitionedDataset(CorrectedPartitions):
             found = None if local else self.ledger.stranger(identity, path)
         if not local:
             aside = None if found is None else move_aside(self._filesystem, path, self._home[0])
-            self._at(path).save(value)
-            if aside is not None:
-                if found == hash_file(self._filesystem, path):  # a killed run's, without its entry
-                    self._filesystem.rm_file(aside)
-                else:
+            same = False
+            try:
+                self._at(path).save(value)
+                # a killed run's, without its entry
+                same = aside is not None and found == hash_file(self._filesystem, path)
+            finally:
+                if aside is not None and not same:
                     self._tell_aside(path, aside)
+            if aside is not None and same:
+                self._filesystem.rm_file(aside)
         else:
             with self._written(path, value) as part:
                 found = self.ledger.stranger(identity, path)
