@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py                # the sample, and a simulated film of 1024 x 1024 x 100
     python benchmarks/speed.py --only sample
+    python benchmarks/speed.py --only movie --size 10000 --frames 2 --cells 45000 --tiles 2048
 
 A megapixel-frame is 10^6 pixels of a field in one frame, all channels and populations of it. Time is
 the stage's own, from its run manifest; memory is the largest resident set of its process, imports
@@ -14,6 +15,8 @@ import argparse
 import tempfile
 import time
 from pathlib import Path
+
+import yaml
 
 from cyto_kedro.pipeline_registry import ANALYSIS
 from run_folder import RunFolder, kedro, last_run, seconds_of, simulated_conf
@@ -49,6 +52,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("sample", "movie"))
     parser.add_argument("--frames", type=int, default=100, help="of the simulated film")
     parser.add_argument("--size", type=int, default=1024, help="its height and width, pixels")
+    parser.add_argument("--cells", type=int, default=450, help="its cells, a third of them targets")
+    parser.add_argument("--tiles", type=int, help="cut it into tiles of so many pixels a side")
     parser.add_argument("--keep", type=Path, help="folder of the simulated film, made if absent")
     args = parser.parse_args()
     started = time.monotonic()
@@ -61,14 +66,21 @@ def main() -> None:
         if args.only != "sample":
             folder = args.keep or Path(temp) / "movie"
             settings = {"n_frames": args.frames, "size_px": args.size, "seed": 1}
-            settings |= {"n_effectors": 300, "n_targets": 150}
+            n_targets = args.cells // 3
+            settings |= {"n_effectors": args.cells - n_targets, "n_targets": n_targets}
             assay = {"name": "SimulatedAssay", "args": settings}
             where = simulated_conf(folder, {"large": {"condition": "simulated", "assay": assay}})
-            print(f"\nsimulated film, {args.size} x {args.size} x {args.frames}, 300 + 150 cells")
+            size = f"{args.size} x {args.size} x {args.frames}"
+            print(f"\nsimulated film, {size}, {args.cells - n_targets} + {n_targets} cells")
             if not (folder / "films").exists():
                 words = ("run", "--pipelines", "simulation", *where)
                 kedro(*words)
                 print(f"  (made in {seconds_of(last_run(*words)):.0f} s)", flush=True)
+            if args.tiles:
+                of_assay = folder / "conf/base/parameters.yml"
+                every = yaml.safe_load(of_assay.read_text("utf-8"))
+                every["assay"]["tiles"] = {"side_px": args.tiles, "overlap_um": 60}
+                of_assay.write_text(yaml.safe_dump(every), "utf-8")
             measure(folder / "data", *where)
 
 

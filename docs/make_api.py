@@ -33,7 +33,7 @@ The modules that a developer meets. What belongs where is in [the design](../des
 MODULES: dict[str, tuple[str, ...]] = {
     "cyto_kedro.algorithms.base": ("Algorithm",),
     "cyto_kedro.registry": ("algorithms", "build"),
-    "cyto_kedro.partitions": ("Block",),
+    "cyto_kedro.blocks": ("Block",),
     "cyto_kedro.lift": ("lift",),
     "cyto_kedro.datasets.partitioned": ("PartitionedDataset",),
     "cyto_kedro.errors": ("CytoError", "unknown"),
