@@ -89,13 +89,17 @@ def test_one_frame_of_a_film_in_a_store_is_fetched_alone(store: type[Store]) -> 
     assert 0 < sum(store.fetched) <= film[7].nbytes + 8 * READ_AHEAD < film.nbytes / 4
 
 
-def test_a_partition_is_one_put_and_its_entry_another(store: type[Store]) -> None:
-    labels = PartitionedDataset(
+def masks() -> PartitionedDataset:
+    return PartitionedDataset(
         path="store://lab/data/03_primary/labels",
         dataset=LabelDataset,
         grain="fov/population",
         filename_suffix=".tif",
     )
+
+
+def test_a_partition_is_one_put_and_its_entry_another(store: type[Store]) -> None:
+    labels = masks()
     mask = np.ones((2, 8, 8), np.uint32)
     labels.save({"a/T": mask})
     assert store.put == ["/lab/data/03_primary/labels/a/T.tif"]
@@ -110,12 +114,7 @@ def test_a_killed_runs_partition_is_replaced_and_a_strangers_moved_aside(
     store: type[Store], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its bytes tell them apart: neither has an entry."""
-    labels = PartitionedDataset(
-        path="store://lab/data/03_primary/labels",
-        dataset=LabelDataset,
-        grain="fov/population",
-        filename_suffix=".tif",
-    )
+    labels = masks()
     mask = np.ones((2, 8, 8), np.uint32)
     labels.save({"a/T": mask})
     labels.save({"a/T": mask})
@@ -132,12 +131,7 @@ def test_a_killed_runs_partition_is_replaced_and_a_strangers_moved_aside(
 def test_a_strangers_file_is_told_of_where_nothing_could_be_put_in_its_place(
     store: type[Store], caplog: pytest.LogCaptureFixture
 ) -> None:
-    labels = PartitionedDataset(
-        path="store://lab/data/03_primary/labels",
-        dataset=LabelDataset,
-        grain="fov/population",
-        filename_suffix=".tif",
-    )
+    labels = masks()
     labels.save({"a/T": np.ones((2, 8, 8), np.uint32)})
     with pytest.raises(DatasetError):
         labels.save({"a/T": "no masks"})
