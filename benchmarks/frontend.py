@@ -9,7 +9,9 @@ one process, one thread. Milliseconds a frame, estimate and apply together, CPU 
 best of the repeats. Memory is the most that Python's arrays reached beyond the input for one frame
 (`tracemalloc`; what compiled code allocates for itself is not in it). `library` is a call of the
 library alone that serves the same end, CPU, in turn with ours on the same frames; `overhead` is what
-ours takes beyond it. Then CPU by side of the field (cells in proportion) and by number of cells.
+ours takes beyond it. `filters` is CPU in filters of whole frames (`core.ndi`: Gaussians, extremes,
+medians, distances of 2^16 pixels and more), which is what a GPU could take over. Then CPU by side of
+the field (cells in proportion) and by number of cells.
 
 Linkers get a table of `--linked` frames; their memory is that of the whole film.
 """
@@ -21,10 +23,12 @@ import os
 import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before the libraries are loaded
@@ -35,6 +39,7 @@ from scipy import ndimage as ndi  # noqa: E402
 
 from cyto_kedro.algorithms.preprocessing.chain import apply_film, estimate_chain  # noqa: E402
 from cyto_kedro.algorithms.preprocessing.denoise import noise_sd  # noqa: E402
+from cyto_kedro.core import ndi as core_ndi  # noqa: E402
 from cyto_kedro.registry import build  # noqa: E402
 from long_film import frames  # noqa: E402
 from preprocessing import STEPS  # noqa: E402
@@ -218,6 +223,38 @@ def clock(work: Work, n: int) -> tuple[float, float]:
     return 1e3 * (time.process_time() - cpu) / n, 1e3 * (time.perf_counter() - wall) / n
 
 
+FILTERS = (
+    *("gaussian_filter", "gaussian_laplace", "gaussian_filter1d", "median_filter", "sobel"),
+    *("minimum_filter", "maximum_filter", "laplace", "second_differences"),
+    "distance_transform_edt",
+)
+
+
+def in_filters(work: Work, n: int) -> float:
+    """CPU milliseconds a frame in filters of whole frames."""
+    spent, inside = 0.0, False
+
+    def timed(of: Work) -> Work:
+        def measured(image: Any, *more: Any, **named: Any) -> Any:
+            nonlocal spent, inside
+            if inside or np.size(image) < 1 << 16:
+                return of(image, *more, **named)
+            inside, began = True, time.process_time()
+            try:
+                return of(image, *more, **named)
+            finally:
+                spent, inside = spent + time.process_time() - began, False
+
+        return measured
+
+    with ExitStack() as patched:
+        for name in FILTERS:
+            one = timed(getattr(core_ndi, name))
+            patched.enter_context(patch.object(core_ndi, name, one, create=True))
+        work()
+    return 1e3 * spent / n
+
+
 def peak(work: Work) -> float:
     """Megabytes that arrays reached."""
     tracemalloc.start()
@@ -266,7 +303,8 @@ def main() -> None:
     args = parser.parse_args()
     asked = every(args.only)
     print(
-        "| step | CPU ms | wall ms | MB | library, CPU ms | overhead |\n|---|---|---|---|---|---|"
+        "| step | CPU ms | filters | wall ms | MB | library, CPU ms | overhead |\n"
+        "|---|---|---|---|---|---|---|"
     )
     for stage, name, arguments in asked:
         n = args.linked if stage == "tracking" else args.frames
@@ -282,8 +320,8 @@ def main() -> None:
         least = n if stage == "tracking" else 1
         memory = peak(make(stage, name, arguments, of, least))
         more = f"{bare:.1f} | {cpu / bare - 1:+.0%}" if theirs else " | "
-        row = f"| {words(name, arguments)} | {cpu:.1f} | {wall:.1f} | {memory:.0f} | {more} |"
-        print(row, flush=True)
+        row = f"| {words(name, arguments)} | {cpu:.1f} | {in_filters(ours, n):.1f} | {wall:.1f} "
+        print(f"{row}| {memory:.0f} | {more} |", flush=True)
     if args.no_growth:
         return
     places = [(512, 112), (1024, 450), (2048, 1800), (1024, 100), (1024, 1800)]
