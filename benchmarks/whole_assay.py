@@ -74,14 +74,15 @@ def manifest(n_fovs: int) -> Manifest:
     )
 
 
-def sheet(n_fovs: int) -> pd.DataFrame:
+def sheet(n_fovs: int, conditions: int) -> pd.DataFrame:
     """`schemas.Fields` with the columns of a sample sheet."""
     number = np.arange(n_fovs)
     rows = {"fov": [f"f{each:04d}" for each in number], "n_frames": FRAMES, "pixel_size_um": 0.5}
     size = {"height_px": 1024, "width_px": 1024, "remarks": ""}
-    rows |= {"condition": [f"condition {each % 6}" for each in number], "control": number % 6 == 0}
-    rows["et_ratio"] = np.where(number % 6 == 0, 0.0, 1.0)
-    rows["replicate"] = [f"well {each // 6 % 3}" for each in number]
+    rows |= {"condition": [f"condition {each % conditions}" for each in number]}
+    rows["control"] = number % conditions == 0
+    rows["et_ratio"] = np.where(rows["control"], 0.0, 1.0)
+    rows["replicate"] = [f"well {each // conditions % 3}" for each in number]
     return schemas.filled(schemas.Fields, rows | size)
 
 
@@ -208,10 +209,10 @@ def given(part: str, key: str, kind: Any) -> Any:
     return kind.model_validate(every[key] if key else every)
 
 
-def run(name: str, folder: Path, n_fovs: int) -> dict[str, Any]:
+def run(name: str, folder: Path, n_fovs: int, conditions: int = 6) -> dict[str, Any]:
     """What a node makes, by name."""
     plan = manifest(n_fovs)
-    common = {"fields": sheet(n_fovs), "manifest": plan}
+    common = {"fields": sheet(n_fovs, conditions), "manifest": plan}
     tables = {each: opened(folder, each) for each in NODES[name]}
     if name == "nothing":
         return {}
@@ -244,9 +245,12 @@ def run(name: str, folder: Path, n_fovs: int) -> dict[str, Any]:
     return {str(key): table for key, table in zip(named, found, strict=True)}
 
 
-def measured(name: str, folder: Path, n_fovs: int, results: Path | None) -> tuple[float, float]:
+def measured(
+    name: str, folder: Path, n_fovs: int, conditions: int, results: Path | None
+) -> tuple[float, float]:
     """CPU seconds and peak MB of a process that runs one node."""
     command = [sys.executable, __file__, "--child", name, str(folder), str(n_fovs)]
+    command += ["--conditions", str(conditions)]
     command += ["--results", str(results)] if results else []
     child = subprocess.Popen(command)
     _, status, used = os.wait4(child.pid, 0)
@@ -262,11 +266,12 @@ def main() -> None:
     parser.add_argument("--nodes", nargs="+", choices=NODES, default=[*NODES])
     parser.add_argument("--results", type=Path)
     parser.add_argument("--folder", type=Path, help="keep the tables here, and use those there")
+    parser.add_argument("--conditions", type=int, default=6)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
         name, folder, n_fovs = asked.child
-        for made, table in run(name, Path(folder), int(n_fovs)).items():
+        for made, table in run(name, Path(folder), int(n_fovs), asked.conditions).items():
             if asked.results:
                 path = asked.results / f"08_reporting/{n_fovs}_{name}_{made}.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -280,7 +285,7 @@ def main() -> None:
             if not folder.exists():
                 write(folder, n_fovs)
             for name in asked.nodes:
-                seconds, peak = measured(name, folder, n_fovs, asked.results)
+                seconds, peak = measured(name, folder, n_fovs, asked.conditions, asked.results)
                 print(
                     f"| {rows:,} | {n_fovs:,} | {name} | {seconds:.1f} | {peak:.0f} |", flush=True
                 )
