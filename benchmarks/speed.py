@@ -34,7 +34,7 @@ def measure(data: Path, *where: str) -> None:
             fovs = RunFolder(data).manifest.fovs.values()
             size = sum(each.n_frames * each.height_px * each.width_px for each in fovs) / 1e6
         total += seconds
-        line(stage, seconds, size, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+        line(stage, seconds, size, used.cpu_s, used.peak_mb)
     print(
         f"  {'all':<15}{total:>9.1f}{total / size:>13.4f}   ({size:.2f} megapixel-frames)",
         flush=True,
@@ -58,7 +58,7 @@ def main() -> None:
     args = parser.parse_args()
     started = time.monotonic()
     used = kedro("registry", "list")
-    print(f"start: {time.monotonic() - started:.1f} s, peak {used.ru_maxrss / 1024:.0f} MB")
+    print(f"start: {time.monotonic() - started:.1f} s, peak {used.peak_mb:.0f} MB")
     with tempfile.TemporaryDirectory() as temp:
         if args.only != "movie":
             print("\nsample, 9 fields of 112 x 112 x 24")
