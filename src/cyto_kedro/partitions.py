@@ -78,10 +78,14 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
         """The keys of a partition id."""
         return self.source.grain
 
+    def _note(self, identity: str) -> None:
+        """Keep what a partition holds when it is first opened."""
+        if identity not in self.read:
+            self.read[identity] = self.source.content(identity)
+
     def __getitem__(self, identity: str) -> Callable[[], Any]:
         def load() -> Any:
-            if identity not in self.read:
-                self.read[identity] = self.source.content(identity)
+            self._note(identity)
             return self.source.load_one(identity)
 
         return load if self.check is None else self.check(identity, load)
@@ -90,8 +94,7 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
         """Those of some columns that a partition, a table, has; of Parquet no others are read."""
 
         def load() -> Any:
-            if identity not in self.read:
-                self.read[identity] = self.source.content(identity)
+            self._note(identity)
             some = getattr(self.source, "load_columns", None)
             table = self.source.load_one(identity) if some is None else some(identity, names)
             return None if table is None else table[[name for name in names if name in table]]
@@ -103,8 +106,7 @@ class Partitions(Shown, Mapping[str, Callable[[], Any]]):
 
         def noted() -> Iterator[str]:
             for each in ids:
-                if each not in self.read:
-                    self.read[each] = self.source.content(each)
+                self._note(each)
                 yield each
 
         def one(identity: str) -> Any:

@@ -180,9 +180,8 @@ def _is_of(column: pd.Series, dtype: Any) -> bool:
     """Whether ``column.astype(dtype)`` would change nothing."""
     if dtype.kind != "U":
         return bool(column.dtype == dtype)
-    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) in (
-        *("string", "empty"),
-    )
+    texts = ("string", "empty")
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=False) in texts
 
 
 def filled(table: type[T], rows: Mapping[str, Any] | pd.DataFrame) -> TableOf[T]:

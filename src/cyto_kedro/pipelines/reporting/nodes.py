@@ -18,7 +18,7 @@ from cyto_kedro.datasets.stacking import STACK_ROWS
 from cyto_kedro.images import Picture
 from cyto_kedro.parameters import Reporting
 from cyto_kedro.partitions import Partitions
-from cyto_kedro.pipelines.common import Group, by_algorithms, join, one_by_one, streamed
+from cyto_kedro.pipelines.common import Group, by_algorithms, join, streamed, whole
 from cyto_kedro.pipelines.ingestion.sheet import DEFAULTS
 from cyto_kedro.pipelines.reporting.figure_nodes import FIGURES, FURTHER, assay
 
@@ -145,8 +145,8 @@ def write_report(
             "by_fov": summary_by_fov,
             "by_condition": summary_by_condition,
             "warnings": warnings,
-            "mask_quality": join(one_by_one(mask_quality, manifest), schemas.MaskQuality),
-            "cell_sizes": join(one_by_one(cell_sizes, manifest), schemas.CellSizes),
+            "mask_quality": whole(mask_quality, manifest, schemas.MaskQuality),
+            "cell_sizes": whole(cell_sizes, manifest, schemas.CellSizes),
             "comparisons": comparisons,
             "replicate_summaries": replicate_summaries,
             "hazards": hazards,
